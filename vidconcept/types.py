@@ -1,0 +1,160 @@
+"""The data that flows from the reader to the writers. Frozen, self-validating, units in the names.
+
+Axis order, everywhere: video `(t, h, w, c)` uint8 RGB; latents `(b, t, c, h, w)`; maps `(concept, t_lat, row, col)`
+float32; flow `(h, w, 2)` in pixels, x first.
+"""
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """What a video source says of itself. Sizes are as displayed, i.e. after rotation."""
+
+    path: Path
+    width_px: int
+    height_px: int
+    codec: str
+    pix_fmt: str
+    time_base: Fraction
+    # Average rate as declared by the container; wrong for variable-frame-rate files, so never used for time.
+    declared_fps: float | None
+    declared_frames: int | None
+    duration_s: float | None
+    # Clockwise degrees by which the stored picture is turned for display: 0, 90, 180 or 270.
+    rotation_deg: int = 0
+    has_audio: bool = False
+    container: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One decoded frame.
+
+    index: position among the frames that can be decoded, from 0. pts: in units of the stream's time base.
+    time_s: the frame's own timestamp relative to the first frame. image: `(h, w, 3)` uint8 RGB, rotation applied.
+    """
+
+    index: int
+    pts: int
+    time_s: float
+    image: np.ndarray = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:
+            raise ValueError(f"a frame is (h, w, 3) uint8, got {self.image.shape = } {self.image.dtype = }")
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A rectangle of the source frame in pixels: what a map covers. `x`, `y` is the top left corner."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+    def __post_init__(self) -> None:
+        if self.width <= 0 or self.height <= 0 or self.x < 0 or self.y < 0:
+            raise ValueError(f"not a region inside a frame: {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class LatentMaps:
+    """Concept scores of one latent step of the stitched stream, as the temporal stage takes them.
+
+    latent_index: index of the latent step in the whole (strided) video, from 0.
+    window_index: the window that contributed most.
+    first, last: first and last position (inclusive), in the sequence of frames the model saw, that the latent covers:
+        the first latent covers one frame, later ones four (CogVideoX) or eight (CogVideoX 1.5).
+    scores: `(concept, row, col)` float32 in [0, 1]: softmax over all concepts of the run, of which these are the asked ones.
+    """
+
+    latent_index: int
+    window_index: int
+    first: int
+    last: int
+    scores: np.ndarray = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if self.scores.ndim != 3 or self.scores.dtype != np.float32:
+            raise ValueError(f"scores are (concept, row, col) float32, got {self.scores.shape = } {self.scores.dtype = }")
+        if not 0 <= self.first <= self.last:
+            raise ValueError(f"a latent covers at least one frame, got {self.first = } {self.last = }")
+
+
+@dataclass(frozen=True, slots=True)
+class FrameScores:
+    """Scores of one frame after un-pooling and regularisation.
+
+    position: position in the sequence of frames the model saw. scores: `(concept, h, w)` float32 in [0, 1] on the
+    working grid, which covers the same region as the maps. reset: true on the first frame after a scene cut.
+    """
+
+    position: int
+    latent_index: int
+    window_index: int
+    scores: np.ndarray = field(repr=False)
+    reset: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TrackMask:
+    """One track on one frame: a row of `tracks.csv`. `rle` is COCO's compressed RLE of the frame-sized mask."""
+
+    frame_index: int
+    pts: int
+    time_s: float
+    concept: str
+    class_id: int
+    tracker_id: int
+    confidence: float
+    # x_min, y_min, x_max, y_max in pixels of the source frame, max exclusive.
+    box_px: tuple[int, int, int, int]
+    area_px: int
+    score_mean: float
+    score_max: float
+    latent_index: int
+    window_index: int
+    interpolated: bool
+    rle: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRow:
+    """One frame × concept: a row of `frames.csv`, zeros included."""
+
+    frame_index: int
+    pts: int
+    time_s: float
+    concept: str
+    score_max: float
+    score_mean: float
+    area_px: int
+    tracks: int
+    latent_index: int
+    window_index: int
+    interpolated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One track from birth to death: a row of `events.csv`, what a reviewer reads first."""
+
+    event_id: int
+    tracker_id: int
+    concept: str
+    start_frame: int
+    end_frame: int
+    start_s: float
+    end_s: float
+    peak_frame: int
+    peak_score: float
+    max_area_px: int
+    # x_min, y_min, x_max, y_max on the peak frame, in pixels of the source frame, max exclusive.
+    box_px: tuple[int, int, int, int]
+    verdict: str = ""
