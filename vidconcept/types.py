@@ -64,6 +64,35 @@ class Region:
 
 
 @dataclass(frozen=True, slots=True)
+class ConceptMaps:
+    """Concept scores of one window, as the model gives them: one row per latent step of the window.
+
+    window_index: from 0. positions: `(t_lat, 2)` int64, first and last position (inclusive) that each latent step covers,
+        in the sequence of frames the model saw; the first step of a window covers one frame, later ones `step` frames.
+    step: frames per latent step: 4 for CogVideoX, 8 for CogVideoX 1.5. Windows start at multiples of `step`, so latent
+        step j of the whole stream covers positions (j-1)*step+1 .. j*step, and step 0 covers position 0.
+    real_frames: how many frames of the window are real; the rest is padding (the last frame repeated).
+    scores: `(concept, t_lat, row, col)` float32 in [0, 1].
+    """
+
+    window_index: int
+    positions: np.ndarray = field(repr=False)
+    step: int
+    real_frames: int
+    scores: np.ndarray = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if self.scores.ndim != 4 or self.scores.dtype != np.float32:
+            raise ValueError(
+                f"scores are (concept, t_lat, row, col) float32, got {self.scores.shape = } {self.scores.dtype = }"
+            )
+        if self.positions.shape != (self.scores.shape[1], 2):
+            raise ValueError(
+                f"positions are (t_lat, 2), got {self.positions.shape = } for {self.scores.shape = }"
+            )
+
+
+@dataclass(frozen=True, slots=True)
 class LatentMaps:
     """Concept scores of one latent step of the stitched stream, as the temporal stage takes them.
 
@@ -82,7 +111,9 @@ class LatentMaps:
 
     def __post_init__(self) -> None:
         if self.scores.ndim != 3 or self.scores.dtype != np.float32:
-            raise ValueError(f"scores are (concept, row, col) float32, got {self.scores.shape = } {self.scores.dtype = }")
+            raise ValueError(
+                f"scores are (concept, row, col) float32, got {self.scores.shape = } {self.scores.dtype = }"
+            )
         if not 0 <= self.first <= self.last:
             raise ValueError(f"a latent covers at least one frame, got {self.first = } {self.last = }")
 
@@ -93,6 +124,8 @@ class FrameScores:
 
     position: position in the sequence of frames the model saw. scores: `(concept, h, w)` float32 in [0, 1] on the
     working grid, which covers the same region as the maps. reset: true on the first frame after a scene cut.
+    flow: `(h', w', 2)` displacement from the previous position to this one in pixels of the working grid, on a grid that
+        may be coarser than the working grid; None on the first frame and on resets.
     """
 
     position: int
@@ -100,6 +133,7 @@ class FrameScores:
     window_index: int
     scores: np.ndarray = field(repr=False)
     reset: bool = False
+    flow: np.ndarray | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
