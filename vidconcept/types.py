@@ -67,8 +67,9 @@ class Region:
 class ConceptMaps:
     """Concept scores of one window, as the model gives them: one row per latent step of the window.
 
-    window_index: from 0. positions: `(t_lat, 2)` int64, first and last position (inclusive) that each latent step covers,
-        in the sequence of frames the model saw; the first step of a window covers one frame, later ones `step` frames.
+    window_index: from 0.
+    positions: `(t_lat, 2)` int64, first and last position (inclusive) that each latent step covers, in the sequence
+        of frames the model saw; the first step of a window covers one frame, later ones `step` frames.
     step: frames per latent step: 4 for CogVideoX, 8 for CogVideoX 1.5. Windows start at multiples of `step`, so latent
         step j of the whole stream covers positions (j-1)*step+1 .. j*step, and step 0 covers position 0.
     real_frames: how many frames of the window are real; the rest is padding (the last frame repeated).
@@ -87,9 +88,7 @@ class ConceptMaps:
                 f"scores are (concept, t_lat, row, col) float32, got {self.scores.shape = } {self.scores.dtype = }"
             )
         if self.positions.shape != (self.scores.shape[1], 2):
-            raise ValueError(
-                f"positions are (t_lat, 2), got {self.positions.shape = } for {self.scores.shape = }"
-            )
+            raise ValueError(f"positions are (t_lat, 2), got {self.positions.shape = } for {self.scores.shape = }")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +99,7 @@ class LatentMaps:
     window_index: the window that contributed most.
     first, last: first and last position (inclusive), in the sequence of frames the model saw, that the latent covers:
         the first latent covers one frame, later ones four (CogVideoX) or eight (CogVideoX 1.5).
-    scores: `(concept, row, col)` float32 in [0, 1]: softmax over all concepts of the run, of which these are the asked ones.
+    scores: `(concept, row, col)` float32 in [0, 1]: the asked concepts out of the softmax over all of the run's.
     """
 
     latent_index: int
@@ -124,8 +123,8 @@ class FrameScores:
 
     position: position in the sequence of frames the model saw. scores: `(concept, h, w)` float32 in [0, 1] on the
     working grid, which covers the same region as the maps. reset: true on the first frame after a scene cut.
-    flow: `(h', w', 2)` displacement from the previous position to this one in pixels of the working grid, on a grid that
-        may be coarser than the working grid; None on the first frame and on resets.
+    flow: `(h', w', 2)` displacement from the previous position to this one in pixels of the working grid, on a grid
+        that may be coarser than the working grid; None on the first frame and on resets.
     """
 
     position: int
