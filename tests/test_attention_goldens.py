@@ -1,0 +1,245 @@
+"""The hooks against vectors computed by the paper authors' own code on random weights."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import CogVideoXTransformer3DModel
+from safetensors.torch import load_file
+
+from vidconcept.attention import hooks
+from vidconcept.attention.hooks import METHODS, concept_attention
+
+GOLDENS = Path(__file__).parent / "goldens"
+CASES = ["cogvideox_2b_like_s0", "cogvideox_5b_like_s0", "cogvideox_15_like_s0"]
+
+
+class Golden:
+    def __init__(self, case: str) -> None:
+        tensors = load_file(GOLDENS / f"{case}.safetensors")
+        config = json.loads((GOLDENS / f"{case}.json").read_text())["config"]
+        self.out = {k.removeprefix("out."): v for k, v in tensors.items() if k.startswith("out.")}
+        self.inputs = {k.removeprefix("in."): v for k, v in tensors.items() if k.startswith("in.")}
+        self.transformer = CogVideoXTransformer3DModel(**config).eval()
+        self.transformer.load_state_dict({k.removeprefix("sd."): v for k, v in tensors.items() if k.startswith("sd.")})
+
+    def forward(self, batch: int = 1) -> torch.Tensor:
+        text = self.inputs["text_embeds"]
+        if batch == 2:
+            text = torch.cat([self.inputs["text_embeds_uncond"], text])
+        rope = (self.inputs["rope_cos"], self.inputs["rope_sin"]) if "rope_cos" in self.inputs else None
+        with torch.no_grad():
+            return self.transformer(
+                self.inputs["latents"].expand(batch, -1, -1, -1, -1),
+                text,
+                self.inputs["timestep"].expand(batch),
+                image_rotary_emb=rope,
+                return_dict=False,
+            )[0]
+
+    def record(self, **options):
+        options = {"layers": range(len(self.transformer.transformer_blocks)), "methods": METHODS, **options}
+        with concept_attention(self.transformer, self.inputs["concept_embeds"], **options) as recorder:
+            self.noise_pred = self.forward()
+        return recorder
+
+
+@pytest.fixture(params=CASES)
+def golden(request) -> Golden:
+    return Golden(request.param)
+
+
+def relative_error(ours: torch.Tensor, theirs: torch.Tensor) -> float:
+    return float((ours.double() - theirs.double()).norm() / theirs.double().norm())
+
+
+class TestAgreesWithTheAuthors:
+    def test_maps_and_vectors(self, golden: Golden):
+        recorder = golden.record(vectors=True)
+        ours = {
+            "nopad.concept_attention_maps": recorder.logits["concept-attention"][:, 0],
+            "nopad.cross_attention_maps": recorder.logits["cross-attention"][:, 0],
+            "nopad.concept_output_vectors": recorder.concept_vectors[:, 0],
+            "image_output_vectors": recorder.video_vectors[:, 0],
+        }
+        for name, tensor in ours.items():
+            assert tensor.shape == golden.out[name].shape
+            assert relative_error(tensor, golden.out[name]) < 1e-6, name
+
+    def test_padding_as_the_paper_code_does_it(self, golden: Golden):
+        """Zero vectors up to the text length, on request of the caller only: they change the maps."""
+        concepts = golden.inputs["concept_embeds"]
+        padded = torch.zeros_like(golden.inputs["text_embeds"])
+        padded[:, : concepts.shape[1]] = concepts
+        golden.inputs["concept_embeds"] = padded
+        maps = golden.record().logits["concept-attention"][:, 0]
+        assert relative_error(maps, golden.out["pad.concept_attention_maps"]) < 1e-6
+
+    def test_reduction_of_the_paper_code(self, golden: Golden):
+        logits = golden.record().logits["concept-attention"][:, 0]
+        assert relative_error(logits.softmax(1).mean(0), golden.out["nopad.ref_aggregated_concept_map"]) < 1e-6
+
+    def test_batch_with_guidance_reads_every_row(self, golden: Golden):
+        layers = range(len(golden.transformer.transformer_blocks))
+        with concept_attention(golden.transformer, golden.inputs["concept_embeds"], layers=layers) as recorder:
+            noise_pred = golden.forward(batch=2)
+        assert relative_error(noise_pred, golden.out["noise_pred_cfg"]) < 1e-5
+        maps = recorder.logits["concept-attention"]
+        assert relative_error(maps[:, 1], golden.out["nopad.concept_attention_maps"]) < 1e-6
+
+
+class TestLeavesTheModelAlone:
+    def test_noise_prediction_is_bit_for_bit_the_same(self, golden: Golden):
+        plain = golden.forward()
+        golden.record()
+        assert (golden.noise_pred - plain).abs().max().item() == 0.0
+        assert relative_error(plain, golden.out["noise_pred"]) < 1e-6
+
+    @pytest.mark.parametrize("early_stop", [False, True])
+    def test_processors_and_hooks_after_use_and_after_an_exception(self, golden: Golden, early_stop: bool):
+        transformer = golden.transformer
+        plain, latents = golden.forward(), golden.inputs["latents"]
+        before = dict(transformer.attn_processors)
+        blocks = transformer.transformer_blocks
+
+        def unchanged() -> bool:
+            hooked = [m for m in transformer.modules() if m._forward_hooks or m._forward_pre_hooks]
+            same = {k: id(v) for k, v in transformer.attn_processors.items()} == {k: id(v) for k, v in before.items()}
+            return same and not hooked and transformer.transformer_blocks is blocks
+
+        for _ in range(2):
+            golden.record(layers=[1], early_stop=early_stop)
+            assert unchanged()
+        golden.inputs["latents"] = golden.inputs["latents"][:, :, :3]
+        with pytest.raises(RuntimeError):
+            golden.record(layers=[1], early_stop=early_stop)
+        assert unchanged()
+        golden.inputs["latents"] = latents
+        assert torch.equal(golden.forward(), plain)
+
+    def test_two_contexts_at_once_do_not_disturb_each_other(self, golden: Golden):
+        alone = golden.record().logits["concept-attention"]
+        with concept_attention(golden.transformer, golden.inputs["concept_embeds"], layers=[0, 1, 2]) as outer:
+            inner = golden.record().logits["concept-attention"]
+        assert torch.equal(inner, alone)
+        assert torch.equal(outer.logits["concept-attention"], alone[:3])
+
+    def test_fused_projections_give_the_same_maps(self, golden: Golden):
+        expected = golden.record().logits
+        golden.transformer.fuse_qkv_projections()
+        fused = golden.record().logits
+        for name in METHODS:
+            assert relative_error(fused[name], expected[name]) < 1e-5
+
+
+class TestEarlyStop:
+    def test_gives_the_same_maps(self, golden: Golden):
+        full = golden.record(layers=[0, 2])
+        stopped = golden.record(layers=[0, 2], early_stop=True)
+        for name in METHODS:
+            assert torch.equal(full.logits[name], stopped.logits[name])
+
+    def test_needs_to_be_asked_for(self, golden: Golden):
+        plain = golden.forward()
+        golden.record(layers=[0])
+        assert torch.equal(golden.noise_pred, plain)
+        golden.record(layers=[0], early_stop=True)
+        assert not torch.equal(golden.noise_pred, plain)
+
+
+class AttendsToVideoOnly(hooks.ConceptStream):
+    def attend(self, query, key, value, seen):
+        return super().attend(query, key[:, :, :0], value[:, :, :0], seen)
+
+
+class ReadsAfterToOut(hooks.ConceptStream):
+    def read(self, attn, layer, concept_output, key, seen):
+        seen = hooks._Seen(seen.query, seen.key, seen.value, attn.to_out[0].forward(seen.output))
+        super().read(attn, layer, attn.to_out[0].forward(concept_output), key, seen)
+
+
+class DropsTheResidual(hooks.ConceptStream):
+    def step(self, block, layer, temb, seen):
+        before = self.tokens
+        super().step(block, layer, temb, seen)
+        if self.tokens is not before:
+            self.tokens = self.tokens - before
+
+
+class DropsTheFeedForward(hooks.ConceptStream):
+    def feed_forward(self, block, tokens, temb):
+        return tokens
+
+
+class RotatesConcepts(hooks.ConceptStream):
+    rope: tuple
+
+    def project(self, attn, tokens):
+        query, key, value = super().project(attn, tokens)
+        count = tokens.shape[1]
+        rope = tuple(table[-count:] for table in self.rope)
+        return hooks.apply_rotary_emb(query, rope), hooks.apply_rotary_emb(key, rope), value
+
+
+class TestClassicMistakesAreCaught:
+    """Each mistake moves the maps far beyond the tolerance of 1e-5 that the goldens hold."""
+
+    def error_of(self, golden: Golden, mistake: type, monkeypatch) -> float:
+        monkeypatch.setattr(hooks, "ConceptStream", mistake)
+        maps = golden.record().logits["concept-attention"][:, 0]
+        return relative_error(maps, golden.out["nopad.concept_attention_maps"])
+
+    @pytest.mark.parametrize(
+        "mistake",
+        [AttendsToVideoOnly, ReadsAfterToOut, DropsTheResidual, DropsTheFeedForward],
+        ids=lambda m: m.__name__,
+    )
+    def test_mistake(self, golden: Golden, mistake: type, monkeypatch):
+        assert self.error_of(golden, mistake, monkeypatch) > 5e-3
+
+    def test_attending_to_the_prompt(self, golden: Golden, monkeypatch):
+        true_part = hooks._video_part
+
+        def with_prompt(seen, heads, text_length, rope):
+            video = true_part(seen, heads, text_length, rope)
+            prompt = true_part(seen, heads, 0, None)
+            keys = torch.cat([prompt.key[:, :, :text_length], video.key], dim=2)
+            values = torch.cat([prompt.value[:, :, :text_length], video.value], dim=2)
+            return hooks._Seen(video.query, keys, values, video.output)
+
+        monkeypatch.setattr(hooks, "_video_part", with_prompt)
+        maps = golden.record().logits["concept-attention"][:, 0]
+        assert relative_error(maps, golden.out["nopad.concept_attention_maps"]) > 5e-3
+
+    @pytest.mark.parametrize("case", ["cogvideox_5b_like_s0", "cogvideox_15_like_s0"])
+    def test_rotary_on_concepts(self, case: str, monkeypatch):
+        golden = Golden(case)
+        monkeypatch.setattr(
+            RotatesConcepts, "rope", (golden.inputs["rope_cos"], golden.inputs["rope_sin"]), raising=False
+        )
+        assert self.error_of(golden, RotatesConcepts, monkeypatch) > 5e-3
+
+
+class TestRefusesWrongInput:
+    def test_layers_methods_and_widths(self, golden: Golden):
+        concepts = golden.inputs["concept_embeds"]
+        for options, match in [
+            ({"layers": [99]}, "layers must lie in"),
+            ({"layers": []}, "layers must lie in"),
+            ({"methods": ["attention-rollout"]}, "attention-rollout"),
+        ]:
+            with pytest.raises(ValueError, match=match), concept_attention(golden.transformer, concepts, **options):
+                pass
+        with (
+            pytest.raises(ValueError, match="concept_embeds"),
+            concept_attention(golden.transformer, concepts[..., :-1]),
+        ):
+            pass
+
+    def test_reading_before_running(self, golden: Golden):
+        with (
+            concept_attention(golden.transformer, golden.inputs["concept_embeds"], vectors=True) as recorder,
+            pytest.raises(RuntimeError, match="run the transformer"),
+        ):
+            _ = recorder.concept_vectors

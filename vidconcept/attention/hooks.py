@@ -1,0 +1,251 @@
+"""Concept stream beside a video MMDiT: hooks that read the model and never write to it.
+
+ConceptAttention (Helbling et al., ICML 2025, arXiv 2502.04320, section 4) on the blocks of diffusers'
+`CogVideoXTransformer3DModel`. The model's own forward pass runs untouched, so its output stays what it was bit for
+bit. Hooks pick up each block's video keys, values, queries and attention outputs; after the block, the concept tokens
+take the same step with the text branch's weights, attending to [concept, video] and never to the prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from diffusers.models.embeddings import apply_rotary_emb
+from einops import rearrange
+from torch import Tensor, nn
+
+Method = Literal["concept-attention", "cross-attention"]
+METHODS: tuple[Method, ...] = ("concept-attention", "cross-attention")
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a block's own attention showed: video tokens only, heads split as `(b, heads, token, dim)`."""
+
+    # Only picked up when cross-attention maps are asked for.
+    query: Tensor | None
+    key: Tensor
+    value: Tensor
+    # (b, video token, dim): before `to_out`, heads concatenated.
+    output: Tensor
+
+
+@dataclass
+class Recorder:
+    """Filled by the forward pass that runs inside `concept_attention`; a second pass replaces the first one's records.
+
+    `logits[method]`: `(layer, batch, concept token, video token)` float32, before any softmax.
+    `concept_vectors`, `video_vectors`: `(layer, batch, token, dim)` attention outputs before `to_out`, in the model's
+    dtype, only with `vectors=True`. Layers come in ascending order, as in `layers`.
+    """
+
+    layers: tuple[int, ...]
+    _rows: dict[str, dict[int, Tensor]] = field(default_factory=dict, repr=False)
+
+    def _put(self, name: str, layer: int, value: Tensor) -> None:
+        self._rows.setdefault(name, {})[layer] = value
+
+    def _stacked(self, name: str) -> Tensor:
+        rows = self._rows.get(name, {})
+        missing = [layer for layer in self.layers if layer not in rows]
+        if missing:
+            raise RuntimeError(f"no {name} recorded for layers {missing}: run the transformer inside the context first")
+        return torch.stack([rows[layer] for layer in self.layers])
+
+    @property
+    def logits(self) -> dict[str, Tensor]:
+        return {name: self._stacked(name) for name in METHODS if name in self._rows}
+
+    @property
+    def concept_vectors(self) -> Tensor:
+        return self._stacked("concept vectors")
+
+    @property
+    def video_vectors(self) -> Tensor:
+        return self._stacked("video vectors")
+
+
+class ConceptStream:
+    """The concept tokens' way through the blocks. One instance serves one attached context."""
+
+    def __init__(self, embeds: Tensor, recorder: Recorder, methods: Sequence[Method], vectors: bool) -> None:
+        self.embeds = embeds
+        self.recorder = recorder
+        self.methods = methods
+        self.vectors = vectors
+        self.tokens: Tensor | None = None
+
+    # `.forward` instead of a call, here and below: the model's own hooks, this context's among them, must not fire.
+
+    def enter(self, transformer: nn.Module, batch: int) -> None:
+        """Project the embeddings to tokens: `(b, concept token, dim)`. No positional embedding."""
+        embeds = self.embeds.expand(batch, -1, -1) if self.embeds.shape[0] == 1 else self.embeds
+        if embeds.shape[0] != batch:
+            raise ValueError(f"concept_embeds have batch {embeds.shape[0]}, the transformer runs batch {batch}")
+        project = transformer.patch_embed.text_proj  # type: ignore[union-attr]
+        self.tokens = project.forward(embeds.to(project.weight.device, project.weight.dtype))
+
+    def project(self, attn: Any, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of the concept tokens, `(b, heads, token, dim)`; no rotary embedding."""
+        query, key, value = (
+            rearrange(linear.forward(tokens), "b token (heads dim) -> b heads token dim", heads=attn.heads)
+            for linear in (attn.to_q, attn.to_k, attn.to_v)
+        )
+        query = attn.norm_q.forward(query) if attn.norm_q is not None else query
+        key = attn.norm_k.forward(key) if attn.norm_k is not None else key
+        return query, key, value
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, seen: _Seen) -> Tensor:
+        """Attention of the concept queries over [concept, video]: `(b, token, heads·dim)`, before `to_out`."""
+        output = F.scaled_dot_product_attention(
+            query, torch.cat([key, seen.key], dim=2), torch.cat([value, seen.value], dim=2)
+        )
+        return rearrange(output, "b heads token dim -> b token (heads dim)")
+
+    def read(self, attn: Any, layer: int, concept_output: Tensor, key: Tensor, seen: _Seen) -> None:
+        """Record the layer's logits: <o_c, o_x>, and for cross-attention the mean over heads of <q_x, k_c>."""
+        if "concept-attention" in self.methods:
+            logits = concept_output.float() @ seen.output.float().transpose(1, 2)
+            self.recorder._put("concept-attention", layer, logits)
+        if "cross-attention" in self.methods:
+            assert seen.query is not None
+            heads = seen.query.shape[1]
+            # The mean over heads of dot products is the dot product of the concatenated heads, divided by their number.
+            flat_key, flat_query = (rearrange(x, "b h token d -> b token (h d)").float() for x in (key, seen.query))
+            self.recorder._put("cross-attention", layer, flat_key @ flat_query.transpose(1, 2) / heads)
+        if self.vectors:
+            self.recorder._put("concept vectors", layer, concept_output)
+            self.recorder._put("video vectors", layer, seen.output)
+
+    def feed_forward(self, block: Any, tokens: Tensor, temb: Tensor) -> Tensor:
+        _, normed, _, gate = block.norm2.forward(tokens, tokens, temb)
+        return tokens + gate * block.ff.forward(normed)
+
+    def step(self, block: Any, layer: int, temb: Tensor, seen: _Seen) -> None:
+        """Take the concept tokens through one block, with the text branch's modulation, gates and feed-forward."""
+        tokens = self.tokens
+        assert tokens is not None
+        # The norm modulates a video and a text argument; the concept tokens go in as text, the other output is unused.
+        _, normed, _, gate = block.norm1.forward(tokens, tokens, temb)
+        query, key, value = self.project(block.attn1, normed)
+        output = self.attend(query, key, value, seen)
+        if layer in self.recorder.layers:
+            self.read(block.attn1, layer, output, key, seen)
+        if layer < self.recorder.layers[-1]:
+            tokens = tokens + gate * block.attn1.to_out[0].forward(output)
+            self.tokens = self.feed_forward(block, tokens, temb)
+
+
+def resolve_layers(layers: Sequence[int] | None, num_layers: int) -> tuple[int, ...]:
+    """Sorted layer indices; None is the deep half, negative numbers count from the end.
+
+    Raises ValueError for an empty choice or a layer that the model does not have.
+    """
+    chosen = range(num_layers // 2, num_layers) if layers is None else layers
+    resolved = sorted({layer + num_layers if layer < 0 else layer for layer in chosen})
+    if not resolved or resolved[0] < 0 or resolved[-1] >= num_layers:
+        raise ValueError(f"layers must lie in 0..{num_layers - 1}, got {list(chosen)}")
+    return tuple(resolved)
+
+
+@contextmanager
+def concept_attention(
+    transformer: Any,
+    concept_embeds: Tensor,
+    *,
+    layers: Sequence[int] | None = None,
+    methods: Sequence[Method] = ("concept-attention",),
+    vectors: bool = False,
+    early_stop: bool = False,
+) -> Iterator[Recorder]:
+    """Record concept maps of every forward pass of a loaded CogVideoX transformer that runs inside the context.
+
+    concept_embeds: `(concept token, text dim)` or `(1 or b, concept token, text dim)`, the text encoder's output for
+        the concept's sub-words, unpadded. layers: which layers to read, None for the deep half.
+    early_stop: leave out the blocks after the last layer read. The noise prediction then means nothing.
+    Yields a `Recorder`. On leaving, also by an exception, the model is as it was. Raises ValueError for a layer the
+    model does not have, an unknown method, or embeddings of the wrong width.
+    """
+    blocks: nn.ModuleList = transformer.transformer_blocks
+    chosen = resolve_layers(layers, len(blocks))
+    unknown = sorted(set(methods) - set(METHODS))
+    if unknown or not methods:
+        raise ValueError(f"methods are {', '.join(METHODS)}; got {', '.join(unknown) or 'none'}")
+    embeds = concept_embeds if concept_embeds.ndim == 3 else concept_embeds[None]
+    text_dim = transformer.patch_embed.text_proj.in_features
+    if embeds.ndim != 3 or embeds.shape[1] == 0 or embeds.shape[2] != text_dim:
+        raise ValueError(f"concept_embeds are (concept token, {text_dim}), got {tuple(concept_embeds.shape)}")
+
+    recorder = Recorder(chosen)
+    stream = ConceptStream(embeds, recorder, tuple(methods), vectors)
+    with ExitStack() as undo:
+        for layer, block in enumerate(blocks[: chosen[-1] + 1]):
+            _watch(undo, transformer, block, layer, stream, with_query="cross-attention" in methods)
+        if early_stop:
+            undo.callback(setattr, transformer, "transformer_blocks", blocks)
+            transformer.transformer_blocks = blocks[: chosen[-1] + 1]
+        yield recorder
+
+
+def _watch(
+    undo: ExitStack, transformer: Any, block: Any, layer: int, stream: ConceptStream, *, with_query: bool
+) -> None:
+    """Attach the hooks of one block: see its attention, then take the concept tokens through it."""
+    attn = block.attn1
+    # Keyed by what is seen, cleared when the block is done, so that at most one block's tensors live.
+    seen: dict[str, Tensor] = {}
+
+    def see(name: str):
+        def hook(_module: nn.Module, _args: tuple, output: Tensor) -> None:
+            # A copy: the stock processor rotates queries and keys in place afterwards.
+            seen[name] = output.clone()
+
+        return hook
+
+    def see_fused(_module: nn.Module, _args: tuple, output: Tensor) -> None:
+        query, key, value = output.chunk(3, dim=-1)
+        seen.update({"query": query, "key": key, "value": value})
+
+    def see_output(_module: nn.Module, args: tuple) -> None:
+        seen["output"] = args[0]
+
+    def after_block(module: Any, args: tuple, kwargs: dict, _output: Any) -> None:
+        inputs = dict(zip(("hidden_states", "encoder_hidden_states", "temb", "image_rotary_emb"), args, strict=False))
+        inputs |= kwargs
+        if layer == 0:
+            stream.enter(transformer, inputs["hidden_states"].shape[0])
+        video = _video_part(seen, attn.heads, inputs["encoder_hidden_states"].shape[1], inputs.get("image_rotary_emb"))
+        seen.clear()
+        stream.step(module, layer, inputs["temb"], video)
+
+    fused = getattr(attn, "fused_projections", False)
+    if fused:
+        undo.callback(attn.to_qkv.register_forward_hook(see_fused).remove)
+    else:
+        undo.callback(attn.to_v.register_forward_hook(see("value")).remove)
+    for name in ("query", "key") if with_query else ("key",):
+        norm = getattr(attn, f"norm_{name[0]}")
+        if norm is not None or not fused:
+            source = norm if norm is not None else getattr(attn, f"to_{name[0]}")
+            undo.callback(source.register_forward_hook(see(name)).remove)
+    undo.callback(attn.to_out[0].register_forward_pre_hook(see_output).remove)
+    undo.callback(block.register_forward_hook(after_block, with_kwargs=True).remove)
+
+
+def _video_part(seen: dict[str, Tensor], heads: int, text_length: int, rope: tuple[Tensor, Tensor] | None) -> _Seen:
+    """Cut the prompt off, split heads where that is still to be done, rotate queries and keys as the model does."""
+
+    def split(name: str) -> Tensor:
+        tensor = seen[name]
+        if tensor.ndim == 3:
+            tensor = rearrange(tensor, "b token (heads dim) -> b heads token dim", heads=heads)
+        tensor = tensor[:, :, text_length:]
+        return tensor if rope is None or name == "value" else apply_rotary_emb(tensor, rope)  # type: ignore[arg-type]
+
+    query = split("query") if "query" in seen else None
+    return _Seen(query, split("key"), split("value"), seen["output"][:, text_length:])
