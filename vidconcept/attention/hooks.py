@@ -82,12 +82,12 @@ class ConceptStream:
 
     # `.forward` instead of a call, here and below: the model's own hooks, this context's among them, must not fire.
 
-    def enter(self, transformer: nn.Module, batch: int) -> None:
+    def enter(self, transformer: Any, batch: int) -> None:
         """Project the embeddings to tokens: `(b, concept token, dim)`. No positional embedding."""
         embeds = self.embeds.expand(batch, -1, -1) if self.embeds.shape[0] == 1 else self.embeds
         if embeds.shape[0] != batch:
             raise ValueError(f"concept_embeds have batch {embeds.shape[0]}, the transformer runs batch {batch}")
-        project = transformer.patch_embed.text_proj  # type: ignore[union-attr]
+        project = transformer.patch_embed.text_proj
         self.tokens = project.forward(embeds.to(project.weight.device, project.weight.dtype))
 
     def project(self, attn: Any, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
