@@ -1,0 +1,76 @@
+"""Decoded pictures to upright 8-bit RGB, with the matrix and range that the stream asks for."""
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+
+# AVColorSpace (the tag in the stream) to the conversion matrix.
+_MATRIX = {
+    1: Colorspace.ITU709,
+    4: Colorspace.FCC,
+    5: Colorspace.ITU601,
+    6: Colorspace.ITU601,
+    7: Colorspace.SMPTE240M,
+    9: Colorspace.BT2020,
+    10: Colorspace.BT2020,
+}
+# Formats that have no limited range: a missing tag means full.
+_FULL_RANGE_FORMATS = ("yuvj", "rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "gray", "pal8", "mono")
+HD_HEIGHT_PX = 720
+HD_WIDTH_PX = 1280
+
+
+def yuv_matrix(tag: int, width_px: int, height_px: int) -> Colorspace:
+    """Conversion matrix for a stream's colour tag; untagged pictures are BT.709 from 720 lines on, else BT.601."""
+    is_hd = height_px >= HD_HEIGHT_PX or width_px >= HD_WIDTH_PX
+    return _MATRIX.get(int(tag), Colorspace.ITU709 if is_hd else Colorspace.ITU601)
+
+
+class RgbConverter:
+    """Turns decoded frames into `(h, w, 3)` uint8 RGB, rotated for display; keeps its scaler between frames."""
+
+    def __init__(self) -> None:
+        self._reformatter = VideoReformatter()
+
+    def __call__(self, frame: av.VideoFrame, size_px: tuple[int, int] | None = None) -> np.ndarray:
+        """`size_px` (width, height) as displayed; None keeps the frame's own."""
+        turns, mirrored = display_turns(frame)
+        width, height = size_px or displayed_size(frame)
+        stored = (height, width) if turns % 2 else (width, height)
+        full = frame.color_range == ColorRange.JPEG or frame.format.name.startswith(_FULL_RANGE_FORMATS)
+        image = self._reformatter.reformat(
+            frame,
+            width=stored[0],
+            height=stored[1],
+            format="rgb24",
+            src_colorspace=yuv_matrix(frame.colorspace, frame.width, frame.height),
+            src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
+            dst_color_range=ColorRange.JPEG,
+            # Bit-exact rounding: the same picture on every machine, and on every pass.
+            interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.BITEXACT,
+            threads=1,
+        ).to_ndarray()
+        if mirrored:
+            image = image[:, ::-1]
+        return np.ascontiguousarray(np.rot90(image, turns))
+
+
+def displayed_size(frame: av.VideoFrame) -> tuple[int, int]:
+    """Width and height in pixels after rotation."""
+    turns, _ = display_turns(frame)
+    return (frame.height, frame.width) if turns % 2 else (frame.width, frame.height)
+
+
+def display_turns(frame: av.VideoFrame) -> tuple[int, bool]:
+    """Counter-clockwise quarter turns for display, and whether the picture is mirrored left-right before them.
+
+    Source: the display matrix of ISO/IEC 14496-12, 8.3.2; angles between quarter turns are rounded to the nearest.
+    """
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return 0, False
+    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].astype(np.int64)
+    mirrored = bool(a * d - b * c < 0)
+    # Mirroring first turns (a, b) into (-a, -b); the angle is that of the picture's x axis.
+    x, y = (-a, -b) if mirrored else (a, b)
+    return round(np.degrees(np.arctan2(-float(y), float(x))) / 90) % 4, mirrored

@@ -1,0 +1,71 @@
+"""What went wrong while reading, in a form that can be listed in `run.json`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+ProblemKind = Literal[
+    "undecodable",
+    "corrupt-frame",
+    "cut-off",
+    "missing-pts",
+    "non-monotonic-pts",
+    "time-jump",
+    "size-change",
+    "unreadable-image",
+    "audio-dropped",
+]
+
+# A fault that comes back within so many frames belongs to the report that is already open.
+MERGE_GAP_FRAMES = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One fault of the input, or a run of faults of one kind.
+
+    message: a plain sentence. first_frame, last_frame: the range of frame indices (among decodable frames) it
+    concerns; for undecodable parts, the index that the next decodable frame got. first_time_s, last_time_s: the same
+    range in seconds from the first frame, where known. count: how often it happened.
+    """
+
+    kind: ProblemKind
+    message: str
+    first_frame: int | None = None
+    last_frame: int | None = None
+    first_time_s: float | None = None
+    last_time_s: float | None = None
+    count: int = 1
+
+
+class ProblemLog:
+    """Merges neighbouring faults of a kind and hands each run of them on once it is over.
+
+    A file with ten thousand repeated timestamps then gives one line, not ten thousand.
+    """
+
+    def __init__(self, on_problem: Callable[[Problem], None]) -> None:
+        self._on_problem = on_problem
+        self._open: dict[ProblemKind, Problem] = {}
+
+    def add(self, kind: ProblemKind, message: str, frame: int | None = None, time_s: float | None = None) -> None:
+        """Note one fault at frame index `frame`, `time_s` seconds from the first frame."""
+        before = self._open.get(kind)
+        if before is None:
+            self._open[kind] = Problem(kind, message, frame, frame, time_s, time_s)
+        elif frame is None or before.last_frame is None or frame - before.last_frame <= MERGE_GAP_FRAMES:
+            self._open[kind] = replace(
+                before,
+                last_frame=before.last_frame if frame is None else frame,
+                last_time_s=before.last_time_s if time_s is None else time_s,
+                count=before.count + 1,
+            )
+        else:
+            self._on_problem(before)
+            self._open[kind] = Problem(kind, message, frame, frame, time_s, time_s)
+
+    def flush(self) -> None:
+        """Hand on what is still open."""
+        for problem in self._open.values():
+            self._on_problem(problem)
+        self._open.clear()

@@ -1,0 +1,185 @@
+"""The finished video: the partial file's pictures, the source's sound, the index in front, moved into place at once."""
+
+import os
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from heapq import merge
+from pathlib import Path
+
+import av
+import av.audio.resampler
+import av.audio.stream
+import av.container
+import av.error
+import av.packet
+import av.stream
+
+from vidconcept.video.problems import Problem
+
+# What MP4 holds and browsers play; other sound is encoded again.
+COPIED_AUDIO = frozenset({"aac", "mp3", "opus", "flac", "ac3", "eac3", "alac"})
+AAC_RATE_HZ = 48_000
+AAC_BITS_PER_S = 160_000
+
+# Decoding time in seconds, order of the streams at equal times, and the packet.
+Timed = tuple[Fraction, int, av.packet.Packet]
+
+
+def remux(
+    partial: Path,
+    final: Path,
+    *,
+    audio_from: Path | None,
+    start_s: Fraction,
+    end_s: Fraction,
+    frames: int,
+    on_problem: Callable[[Problem], None],
+) -> None:
+    """Copy the pictures of `partial` and the sound of `audio_from` into `final`, then remove `partial`.
+
+    start_s, end_s: the part of the source, in the source's own time, that the pictures show. Sound that cannot be
+    read is left out and reported. Raises OSError if the result does not hold `frames` pictures, or for what the file
+    system refuses; `final` is then untouched.
+    """
+    scratch = final.with_name(f"{final.stem}.remux{final.suffix}")
+    try:
+        _write(partial, scratch, audio_from, start_s, end_s, on_problem)
+        read_back = _count_video_packets(scratch)
+        if read_back != frames:
+            raise OSError(f"{frames} pictures were encoded, but {read_back} could be read back")
+        os.replace(scratch, final)
+    except BaseException:
+        scratch.unlink(missing_ok=True)
+        raise
+    partial.unlink()
+
+
+def _write(
+    partial: Path,
+    scratch: Path,
+    audio_from: Path | None,
+    start_s: Fraction,
+    end_s: Fraction,
+    on_problem: Callable[[Problem], None],
+) -> None:
+    options = {"movflags": "faststart"}
+    with av.open(f"file:{partial}") as pictures, av.open(f"file:{scratch}", "w", format="mp4", options=options) as out:
+        video_in = pictures.streams.video[0]
+        video_out = out.add_stream_from_template(video_in)
+        video_out.time_base = video_in.time_base
+        tracks = [_video_packets(pictures, video_out)]
+        if audio_from is not None:
+            try:
+                sound = av.open(f"file:{audio_from}", metadata_errors="replace")
+            except (av.error.FFmpegError, OSError) as error:
+                on_problem(Problem("audio-dropped", f"the sound of {audio_from} cannot be read ({error})"))
+            else:
+                if sound.streams.audio:
+                    tracks.append(_audio_packets(sound, out, start_s, end_s, on_problem))
+        for _, _, packet in merge(*tracks, key=lambda timed: timed[:2]):
+            out.mux(packet)
+
+
+def _video_packets(container: av.container.InputContainer, out: av.stream.Stream) -> Iterator[Timed]:
+    for packet in container.demux(video=0):
+        if packet.dts is not None:
+            time_s = packet.dts * packet.time_base
+            packet.stream = out
+            yield time_s, 0, packet
+
+
+def _audio_packets(
+    container: av.container.InputContainer,
+    out: av.container.OutputContainer,
+    start_s: Fraction,
+    end_s: Fraction,
+    on_problem: Callable[[Problem], None],
+) -> Iterator[Timed]:
+    """Sound between `start_s` and `end_s`, moved to begin at zero with the pictures.
+
+    The output stream is added at once, before the first packet is asked for: the header comes first.
+    """
+    stream = container.streams.audio[0]
+    if stream.codec_context is not None and stream.codec_context.name.removesuffix("float") in COPIED_AUDIO:
+        packets = _copied(container, stream, out.add_stream_from_template(stream), start_s, end_s)
+    else:
+        packets = _encoded(container, stream, _add_aac(out, stream), start_s, end_s)
+    return _guarded(packets, container, on_problem)
+
+
+def _guarded(
+    packets: Iterator[Timed], container: av.container.InputContainer, on_problem: Callable[[Problem], None]
+) -> Iterator[Timed]:
+    """Sound up to the first fault: a damaged track must not cost the pictures."""
+    with container:
+        try:
+            yield from packets
+        except av.error.FFmpegError as error:
+            on_problem(Problem("audio-dropped", f"the sound breaks off: its track cannot be read on ({error})"))
+
+
+def _copied(
+    container: av.container.InputContainer,
+    stream: av.audio.stream.AudioStream,
+    target: av.stream.Stream,
+    start_s: Fraction,
+    end_s: Fraction,
+) -> Iterator[Timed]:
+    last_dts = -1
+    for packet in container.demux(stream):
+        if packet.pts is None or packet.is_corrupt or packet.is_discard:
+            continue
+        time_s = packet.pts * packet.time_base
+        if time_s >= end_s:
+            break
+        if time_s < start_s:
+            continue
+        shift = round(start_s / packet.time_base)
+        packet.pts -= shift
+        packet.dts = packet.pts
+        # Damaged files repeat timestamps, which MP4 refuses.
+        if packet.dts <= last_dts:
+            continue
+        last_dts = packet.dts
+        packet.stream = target
+        yield time_s - start_s, 1, packet
+
+
+def _add_aac(out: av.container.OutputContainer, stream: av.audio.stream.AudioStream) -> av.audio.stream.AudioStream:
+    target = out.add_stream("aac", rate=AAC_RATE_HZ, layout="mono" if stream.channels == 1 else "stereo")
+    assert isinstance(target, av.audio.stream.AudioStream)
+    target.bit_rate = AAC_BITS_PER_S
+    return target
+
+
+def _encoded(
+    container: av.container.InputContainer,
+    stream: av.audio.stream.AudioStream,
+    target: av.audio.stream.AudioStream,
+    start_s: Fraction,
+    end_s: Fraction,
+) -> Iterator[Timed]:
+    resampler = av.audio.resampler.AudioResampler(format="fltp", layout=target.layout, rate=AAC_RATE_HZ)
+    first_s: Fraction | None = None
+    samples = 0
+    for decoded in container.decode(stream):
+        time_s = Fraction(decoded.pts or 0) * (decoded.time_base or Fraction(1, AAC_RATE_HZ))
+        if time_s >= end_s:
+            break
+        if time_s < start_s:
+            continue
+        first_s = time_s - start_s if first_s is None else first_s
+        for frame in resampler.resample(decoded):
+            frame.pts, frame.time_base = round(first_s * AAC_RATE_HZ) + samples, Fraction(1, AAC_RATE_HZ)
+            samples += frame.samples
+            yield from map(_timed_audio, target.encode(frame))
+    yield from map(_timed_audio, target.encode(None))
+
+
+def _timed_audio(packet: av.packet.Packet) -> Timed:
+    return (packet.dts or 0) * packet.time_base, 1, packet
+
+
+def _count_video_packets(path: Path) -> int:
+    with av.open(f"file:{path}") as container:
+        return sum(1 for packet in container.demux(video=0) if packet.size)

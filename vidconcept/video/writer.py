@@ -1,0 +1,231 @@
+"""Annotated video with the times of its source: constant memory, playable in a browser, never half-written."""
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+import av
+import av.error
+import av.video.stream
+import numpy as np
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
+
+from vidconcept.errors import OutputError
+from vidconcept.types import VideoInfo
+from vidconcept.video.problems import Problem
+from vidconcept.video.remux import remux
+
+WriterCodec = Literal["h264", "libvpx-vp9"]
+
+# Without B-frames decoding order is presentation order, so every frame keeps an exact duration of its own.
+_ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
+    "h264": ("libx264", {"preset": "veryfast", "crf": "20", "bf": "0"}),
+    "libvpx-vp9": (
+        "libvpx-vp9",
+        {"deadline": "realtime", "cpu-used": "7", "row-mt": "1", "crf": "30", "b": "0", "lag-in-frames": "0"},
+    ),
+}
+# A finer clock than this is rounded to 90 kHz: MP4 stores durations in 32 bits.
+MAX_TICKS_PER_SECOND = 1_000_000
+KEYFRAME_EVERY = 50
+
+
+def open_writer(
+    path: str | Path,
+    info: VideoInfo,
+    *,
+    codec: WriterCodec = "h264",
+    audio_from: Path | None = None,
+    size: tuple[int, int] | None = None,
+    on_problem: Callable[[Problem], None] = lambda problem: None,
+) -> "VideoWriter":
+    """A context manager that writes `path` (MP4) frame by frame.
+
+    info: the source; its time base is the unit of every `pts`. size: width and height in pixels of the pictures that
+    will be written; default that of `info`. Odd sizes are padded by one pixel. audio_from: a file whose sound is
+    kept, cut to the time between the first and the last frame written; what is lost of it goes to `on_problem`.
+
+    The file appears under its name only when the block ends without an exception; until then it grows as
+    `<stem>.partial.mp4`, fragmented, so that a killed run leaves what it had. Raises OutputError.
+    """
+    return VideoWriter(Path(path), info, codec=codec, audio_from=audio_from, size=size, on_problem=on_problem)
+
+
+class VideoWriter:
+    """See `open_writer`. Holds one frame back, because a frame's duration is known when the next one comes."""
+
+    def __init__(
+        self,
+        path: Path,
+        info: VideoInfo,
+        *,
+        codec: WriterCodec,
+        audio_from: Path | None,
+        size: tuple[int, int] | None,
+        on_problem: Callable[[Problem], None],
+    ) -> None:
+        self.path = path
+        self.partial_path = path.with_name(f"{path.stem}.partial{path.suffix}")
+        self._audio_from = audio_from
+        self._on_problem = on_problem
+        self._size_px = size or (info.width_px, info.height_px)
+        self._source_time_base = info.time_base
+        too_fine = 1 / info.time_base > MAX_TICKS_PER_SECOND
+        self._time_base = Fraction(1, 90_000) if too_fine else info.time_base
+        self._encoder, self._options = _ENCODERS[codec]
+        self._rate = Fraction(info.declared_fps or 25).limit_denominator(100_000)
+        self._reformatter = VideoReformatter()
+        self._held: tuple[av.VideoFrame, int, int | None] | None = None
+        self._first_pts: int | None = None
+        self._durations: dict[int, int] = {}
+        self._step = max(1, round(1 / (self._rate * self._time_base)))
+        self.frames_written = 0
+
+    def __enter__(self) -> "VideoWriter":
+        with _clear_errors(self.path):
+            # A probe of the final name: a writable folder may still hold a file of that name that is a folder.
+            if self.path.is_dir():
+                raise OutputError(f"cannot write {self.path}: a folder has that name; choose another with --out")
+            # A Python file, because libav's own writer keeps quiet about a full disk until the end.
+            self._file = self.partial_path.open("w+b")
+            self._container = av.open(
+                self._file, "w", format="mp4", options={"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+            )
+            self._stream = self._add_stream()
+        return self
+
+    def write(self, image: np.ndarray, pts: int, duration: int | None = None) -> None:
+        """Append an RGB picture `(h, w, 3)` uint8 at `pts` (source time base, strictly rising).
+
+        duration: how long it is shown, in the same unit; by default until the next one.
+        """
+        height, width = image.shape[:2]
+        if (width, height) != self._size_px or image.dtype != np.uint8:
+            raise ValueError(
+                f"this writer takes {self._size_px} pictures of uint8, got {image.shape = } {image.dtype = }"
+            )
+        if self._first_pts is None:
+            self._first_pts = pts
+        ticks = self._ticks(pts - self._first_pts)
+        if self._held is not None:
+            held_frame, held_ticks, held_duration = self._held
+            if ticks <= held_ticks:
+                raise ValueError(f"timestamps must rise, got {pts = } after {held_ticks} ticks")
+            self._encode(held_frame, held_ticks, held_duration or ticks - held_ticks)
+        self._held = (self._to_yuv(image), ticks, None if duration is None else self._ticks(duration))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            with _clear_errors(self.path):
+                end_s = self._finish_partial()
+        except OutputError:
+            if kind is None:
+                raise
+            return
+        if kind is not None:
+            return
+        if self._first_pts is None:
+            self.partial_path.unlink(missing_ok=True)
+            raise OutputError(f"nothing to write to {self.path}: no frame was given")
+        start_s = self._first_pts * self._source_time_base
+        with _clear_errors(self.path):
+            remux(
+                self.partial_path,
+                self.path,
+                audio_from=self._audio_from,
+                start_s=start_s,
+                end_s=end_s,
+                frames=self.frames_written,
+                on_problem=self._on_problem,
+            )
+
+    def _ticks(self, source_units: int) -> int:
+        return round(source_units * self._source_time_base / self._time_base)
+
+    def _add_stream(self) -> av.video.stream.VideoStream:
+        stream = self._container.add_stream(self._encoder, rate=self._rate, options=self._options)
+        assert isinstance(stream, av.video.stream.VideoStream)
+        width, height = self._size_px
+        stream.width, stream.height = width + width % 2, height + height % 2
+        stream.pix_fmt = "yuv420p"
+        stream.time_base = self._time_base
+        context = stream.codec_context
+        context.time_base = self._time_base
+        context.gop_size = KEYFRAME_EVERY
+        context.colorspace = Colorspace.ITU709
+        context.color_primaries = ColorPrimaries.BT709
+        context.color_trc = ColorTrc.BT709
+        context.color_range = ColorRange.MPEG
+        context.thread_count = 0
+        return stream
+
+    def _to_yuv(self, image: np.ndarray) -> av.VideoFrame:
+        height, width = image.shape[:2]
+        if height % 2 or width % 2:
+            image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        return self._reformatter.reformat(
+            av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24"),
+            format="yuv420p",
+            dst_colorspace=Colorspace.ITU709,
+            src_color_range=ColorRange.JPEG,
+            dst_color_range=ColorRange.MPEG,
+            interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND,
+        )
+
+    def _encode(self, frame: av.VideoFrame, ticks: int, duration: int) -> None:
+        frame.pts, frame.time_base = ticks, self._time_base
+        self._durations[ticks] = self._step = duration
+        with _clear_errors(self.path):
+            self._mux(self._stream.encode(frame))
+
+    def _mux(self, packets: list[av.Packet]) -> None:
+        for packet in packets:
+            packet.duration = self._durations.pop(packet.pts or 0)
+            self._container.mux(packet)
+            self.frames_written += 1
+
+    def _finish_partial(self) -> Fraction:
+        """Flush and close the partial file; the time at which the last frame ends, in the source's own time."""
+        end = Fraction(0)
+        try:
+            if self._held is not None:
+                frame, ticks, duration = self._held
+                self._held = None
+                duration = duration or self._step
+                self._encode(frame, ticks, duration)
+                end = (self._first_pts or 0) * self._source_time_base + (ticks + duration) * self._time_base
+            if self.frames_written or self._durations:
+                self._mux(self._stream.encode(None))
+        finally:
+            try:
+                self._container.close()
+            finally:
+                self._file.close()
+        return end
+
+
+@contextmanager
+def _clear_errors(path: Path) -> Iterator[None]:
+    """OutputError, with the next step, for what a file system can refuse."""
+    try:
+        yield
+    except (OSError, av.error.FFmpegError) as error:
+        code = getattr(error, "errno", None)
+        if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            why, step = "the disk is full", "free some space, or choose another place with --out"
+            if code == errno.EFBIG:
+                why, step = "the file would be larger than the system allows here", "raise the limit, or choose --out"
+        elif code in (errno.EACCES, errno.EPERM, errno.EROFS):
+            why, step = "no permission to write there", "choose another place with --out"
+        elif code == errno.ENOENT:
+            why, step = f"the folder {path.parent} does not exist", "create it, or choose another place with --out"
+        else:
+            why, step = os.strerror(code) if code and code > 0 else str(error), "choose another place with --out"
+        raise OutputError(f"cannot write {path}: {why}; {step}") from error
