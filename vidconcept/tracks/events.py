@@ -1,0 +1,61 @@
+"""Events: a track from birth to death, summed up while its rows pass by."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from vidconcept.types import Event, TrackMask
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What is known of a track so far: first, peak and latest row, and its largest area."""
+
+    first: TrackMask
+    peak: TrackMask
+    last: TrackMask
+    max_area_px: int
+
+    @classmethod
+    def begun(cls, row: TrackMask) -> "Summary":
+        """The summary of a track that was just born."""
+        return cls(row, row, row, row.area_px)
+
+    def seen(self, row: TrackMask) -> "Summary":
+        """The summary after one more row; of equal peaks the first one stays."""
+        return replace(
+            self,
+            peak=row if row.score_max > self.peak.score_max else self.peak,
+            last=row,
+            max_area_px=max(self.max_area_px, row.area_px),
+        )
+
+
+def events_of(
+    summaries: Iterable[Summary], min_duration_s: float, frame_s: float
+) -> tuple[list[Event], dict[int, int]]:
+    """Events of the tracks that last at least `min_duration_s`, ordered by start, then concept.
+
+    frame_s: how long one frame is shown: a track that is seen on n frames lasts n of them. Returns the events and the
+    final `tracker_id` (from 1, in that order) of each provisional id that is kept.
+    """
+    tolerance_s = frame_s / 2  # timestamps are rounded to the stream's time base
+    kept = [s for s in summaries if s.last.time_s - s.first.time_s + frame_s >= min_duration_s - tolerance_s]
+    kept.sort(key=lambda s: (s.first.frame_index, s.first.class_id, s.first.tracker_id))
+    ids = {s.first.tracker_id: number for number, s in enumerate(kept, start=1)}
+    events = [
+        Event(
+            event_id=number,
+            tracker_id=number,
+            concept=s.first.concept,
+            start_frame=s.first.frame_index,
+            end_frame=s.last.frame_index,
+            start_s=s.first.time_s,
+            end_s=s.last.time_s,
+            peak_frame=s.peak.frame_index,
+            peak_score=s.peak.score_max,
+            max_area_px=s.max_area_px,
+            box_px=s.peak.box_px,
+        )
+        for number, s in enumerate(kept, start=1)
+    ]
+    return events, ids

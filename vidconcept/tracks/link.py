@@ -1,0 +1,223 @@
+"""Masks to tracks, frame by frame: optimal assignment on flow-warped overlap plus motion.
+
+The linker holds the living tracks and one summary a track, nothing that grows with the number of frames.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import Protocol
+
+import numpy as np
+
+from vidconcept.errors import UsageError
+from vidconcept.tracks import rle
+from vidconcept.tracks.assign import assign, expected_overlap, parent_of
+from vidconcept.tracks.components import Component, components, from_points
+from vidconcept.tracks.events import Summary, events_of
+from vidconcept.tracks.motion import Motion, at_rest, has_left, moved, observed
+from vidconcept.tracks.place import in_source
+from vidconcept.types import Event, Region, TrackMask
+
+# Time constant of the confidence, so that a label does not flicker with the score of a single frame.
+_CONFIDENCE_S = 0.2
+
+
+class FrameRef(Protocol):
+    """Which frame of the source a mask belongs to; `vidconcept.types.Frame` is one."""
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def pts(self) -> int: ...
+    @property
+    def time_s(self) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSettings:
+    """How masks become tracks. Lengths given as a fraction are of the working grid's diagonal."""
+
+    # Masks of fewer pixels of the source frame are noise.
+    min_area_px: int = 16
+    # Tracks shorter than this are noise; a video that is shorter itself keeps what spans it.
+    min_duration_s: float = 0.12
+    # How long a track may be out of sight and still keep its id.
+    max_gap_s: float = 0.4
+    # Fragments nearer than this are one defect: about two tokens of a CogVideoX window.
+    merge_frac: float = 0.04
+    # A track and a mask that do not overlap may be this far apart after motion is taken out.
+    reach_frac: float = 0.05
+    # Fragments of one part that are never in view together: a mask that appears within this time after the last
+    # track of its concept has left the picture goes on with that track's id. 0 is off.
+    reentry_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("min_area_px", "min_duration_s", "max_gap_s", "merge_frac", "reach_frac", "reentry_s"):
+            if not getattr(self, name) >= 0:
+                raise UsageError(f"{name} must be 0 or more, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Live:
+    """A living track: when it was seen, and how it moves."""
+
+    tracker_id: int
+    motion: Motion
+    born_s: float
+    seen_s: float
+    # None until its first row.
+    confidence: float | None = None
+
+
+class Linker:
+    """Links the masks of one video; frames must come in order.
+
+    concepts: names, the index is the class id. region: what the working grid covers of the frame. frame_size:
+    (width, height) of the source frame in pixels.
+    """
+
+    def __init__(
+        self,
+        concepts: Sequence[str],
+        region: Region,
+        frame_size: tuple[int, int],
+        settings: LinkSettings | None = None,
+    ) -> None:
+        if region.x + region.width > frame_size[0] or region.y + region.height > frame_size[1]:
+            raise ValueError(f"the region lies outside of the frame, got {region = } {frame_size = }")
+        self._concepts = tuple(concepts)
+        self._region = region
+        self._frame_size = frame_size
+        self._settings = settings or LinkSettings()
+        self._live: list[list[_Live]] = [[] for _ in self._concepts]
+        self._left: list[_Live | None] = [None] * len(self._concepts)
+        self._summaries: dict[int, Summary] = {}
+        self._ids = count(1)
+        self._first_s: float | None = None
+        self._latest_s = 0.0
+        self._frame_s = 0.0
+
+    def step(
+        self,
+        frame: FrameRef,
+        masks: np.ndarray,
+        scores: np.ndarray,
+        flow: np.ndarray | None,
+        latent_index: int,
+        window_index: int,
+        interpolated: bool = False,
+        *,
+        reset: bool = False,
+    ) -> list[TrackMask]:
+        """Tracks of one frame, with provisional ids that `finish` maps to final ones.
+
+        masks: `(concept, h, w)` bool; scores: `(concept, h, w)` float in [0, 1], the same grid. flow: `(h', w', 2)`
+        from the previous frame in pixels of that grid, None where there is none (motion alone then links).
+        reset: a scene cut lies before this frame; no track outlives it.
+        """
+        if masks.shape != scores.shape or len(masks) != len(self._concepts):
+            raise ValueError(f"one mask and score a concept, got {masks.shape = } {scores.shape = }")
+        if reset:
+            self._live = [[] for _ in self._concepts]
+            self._left = [None] * len(self._concepts)
+        dt_s = self._clock(frame.time_s)
+        rows = []
+        for class_id in range(len(self._concepts)):
+            grid = masks[class_id].shape
+            for track, component in self._link(class_id, masks[class_id], flow, frame.time_s, dt_s):
+                values = scores[class_id][component.points[:, 1], component.points[:, 0]]
+                crop, x, y = in_source(component, grid, self._region)
+                row = TrackMask(
+                    frame_index=frame.index,
+                    pts=frame.pts,
+                    time_s=frame.time_s,
+                    concept=self._concepts[class_id],
+                    class_id=class_id,
+                    tracker_id=track.tracker_id,
+                    confidence=_smoothed(track.confidence, float(values.max()), dt_s),
+                    box_px=(x, y, x + crop.shape[1], y + crop.shape[0]),
+                    area_px=int(crop.sum()),
+                    score_mean=float(values.mean()),
+                    score_max=float(values.max()),
+                    latent_index=latent_index,
+                    window_index=window_index,
+                    interpolated=interpolated,
+                    rle=rle.encode(crop, x, y, self._frame_size),
+                )
+                self._remember(class_id, row)
+                rows.append(row)
+        return rows
+
+    def finish(self) -> tuple[list[Event], dict[int, int]]:
+        """Events ordered by start, and the final `tracker_id` of each provisional one that is kept."""
+        footage_s = self._latest_s - (self._first_s or 0.0) + self._frame_s
+        return events_of(self._summaries.values(), min(self._settings.min_duration_s, footage_s), frame_s=self._frame_s)
+
+    def _clock(self, time_s: float) -> float:
+        """Seconds since the previous frame, 0 on the first."""
+        if self._first_s is None:
+            self._first_s = self._latest_s = time_s
+        dt_s, self._latest_s = time_s - self._latest_s, time_s
+        # The shortest interval seen: a gap in a variable-frame-rate stream is no frame's duration.
+        if dt_s > 0:
+            self._frame_s = min(self._frame_s or dt_s, dt_s)
+        return dt_s
+
+    def _remember(self, class_id: int, row: TrackMask) -> None:
+        known = self._summaries.get(row.tracker_id)
+        self._summaries[row.tracker_id] = known.seen(row) if known else Summary.begun(row)
+        self._live[class_id] = [
+            replace(track, confidence=row.confidence) if track.tracker_id == row.tracker_id else track
+            for track in self._live[class_id]
+        ]
+
+    def _link(
+        self, class_id: int, mask: np.ndarray, flow: np.ndarray | None, now_s: float, dt_s: float
+    ) -> list[tuple[_Live, Component]]:
+        """The concept's tracks that are seen on this frame, each with its pixels; updates the living ones."""
+        grid, settings = mask.shape, self._settings
+        diagonal_px = float(np.hypot(*grid))
+        merge_px = settings.merge_frac * diagonal_px
+        min_cells = settings.min_area_px * mask.size / (self._region.width * self._region.height)
+        found = [component for component in components(mask, merge_px) if component.area >= min_cells]
+        tracks = [replace(track, motion=moved(track.motion, flow, grid, dt_s)) for track in self._live[class_id]]
+        motions, ages_s = [track.motion for track in tracks], [now_s - track.born_s for track in tracks]
+        overlap = expected_overlap(motions, found, grid)
+        pairs = assign(motions, ages_s, found, overlap, settings.reach_frac * diagonal_px)
+        seen = {t: found[c] for t, c in pairs}
+        taken = {c for _, c in pairs}
+        born: list[tuple[_Live, Component]] = []
+        for c, component in enumerate(found):
+            if c in taken:
+                continue
+            parent = parent_of(component, overlap[:, c], seen, 2 * merge_px)
+            if parent is None:
+                born.append((self._birth(class_id, component, now_s), component))
+            else:
+                seen[parent] = from_points(np.concatenate([seen[parent].points, component.points]))
+        linked = [(_again(tracks[t], component, grid, now_s), component) for t, component in seen.items()]
+        lost = [track for t, track in enumerate(tracks) if t not in seen]
+        gone = [track for track in lost if has_left(track.motion, grid)]
+        self._left[class_id] = max(gone, key=lambda track: track.seen_s, default=self._left[class_id])
+        waiting = [track for track in lost if track not in gone and now_s - track.seen_s <= settings.max_gap_s]
+        self._live[class_id] = [track for track, _ in linked + born] + waiting
+        return sorted(linked + born, key=lambda pair: pair[0].tracker_id)
+
+    def _birth(self, class_id: int, component: Component, now_s: float) -> _Live:
+        """A new track, or the one that left a moment ago where `reentry_s` asks for that."""
+        left = self._left[class_id]
+        if left is not None and now_s - left.seen_s <= self._settings.reentry_s:
+            self._left[class_id] = None
+            return replace(left, motion=at_rest(component), seen_s=now_s)
+        return _Live(next(self._ids), at_rest(component), now_s, now_s)
+
+
+def _again(track: _Live, component: Component, grid: tuple[int, int], now_s: float) -> _Live:
+    motion = observed(track.motion, component, grid, now_s - track.seen_s)
+    return replace(track, motion=motion, seen_s=now_s)
+
+
+def _smoothed(before: float | None, now: float, dt_s: float) -> float:
+    """Exponential average with the time constant of the confidence."""
+    return now if before is None else now + (before - now) * float(np.exp(-dt_s / _CONFIDENCE_S))

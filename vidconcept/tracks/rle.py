@@ -1,0 +1,78 @@
+"""COCO run-length masks, made from a small crop instead of a frame-sized array.
+
+A COCO RLE counts zeros and ones alternately down the columns of the frame (column-major), beginning with zeros.
+"""
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+# A first run of 13 zeros is written "=" by COCO's alphabet, and a spreadsheet takes such a cell for a formula.
+_FIRST_RUN_THAT_READS_AS_FORMULA = 13
+
+
+def run_lengths(crop: np.ndarray, x: int, y: int, frame_size: tuple[int, int]) -> list[int]:
+    """Uncompressed COCO run lengths of a `(h, w)` bool mask whose top left corner is at pixel `x, y` of the frame.
+
+    frame_size: (width, height) in pixels. Raises ValueError where the crop reaches beyond the frame.
+    """
+    width_px, height_px = frame_size
+    h, w = crop.shape
+    if x < 0 or y < 0 or x + w > width_px or y + h > height_px:
+        raise ValueError(f"the mask lies outside of its frame, got {x = } {y = } {crop.shape = } {frame_size = }")
+    columns = np.zeros((w, h + 2), np.int8)  # (w, h + 2): a run per column, closed above and below
+    columns[:, 1:-1] = crop.T
+    steps = np.diff(columns, axis=1)
+    start_col, start_row = np.nonzero(steps == 1)
+    end_col, end_row = np.nonzero(steps == -1)
+    starts = (start_col + x) * height_px + start_row + y
+    ends = (end_col + x) * height_px + end_row + y
+    # A run that reaches the bottom of the frame goes on at the top of the next column: that edge appears twice.
+    edges, times = np.unique(np.concatenate([starts, ends]), return_counts=True)
+    edges = np.concatenate([[0], edges[times == 1], [width_px * height_px]])
+    counts = np.diff(edges).tolist()
+    if len(counts) > 1 and counts[-1] == 0:
+        counts.pop()
+    return counts
+
+
+def encode(crop: np.ndarray, x: int, y: int, frame_size: tuple[int, int]) -> bytes:
+    """COCO's compressed RLE of the frame-sized mask, from its crop. Arguments as in `run_lengths`."""
+    counts = run_lengths(crop, x, y, frame_size)
+    if counts[0] == _FIRST_RUN_THAT_READS_AS_FORMULA:
+        counts = [0, 0, *counts]
+    return compress(counts, frame_size)
+
+
+def compress(counts: list[int], frame_size: tuple[int, int]) -> bytes:
+    """COCO's compressed string of uncompressed run lengths; frame_size is (width, height)."""
+    width_px, height_px = frame_size
+    uncompressed: Any = {"counts": counts, "size": [height_px, width_px]}
+    return coco_mask.frPyObjects(uncompressed, height_px, width_px)["counts"]
+
+
+def coco_object(rle: bytes, frame_size: tuple[int, int]) -> dict[str, Any]:
+    """The dictionary that `pycocotools.mask` and JSON files want; frame_size is (width, height)."""
+    return {"size": [frame_size[1], frame_size[0]], "counts": rle.decode("ascii")}
+
+
+def decode(rle: bytes, frame_size: tuple[int, int]) -> np.ndarray:
+    """`(height, width)` bool mask of a compressed RLE; frame_size is (width, height)."""
+    return coco_mask.decode({"size": [frame_size[1], frame_size[0]], "counts": rle}).astype(bool)  # pyright: ignore
+
+
+def decode_box(rle: bytes, frame_size: tuple[int, int], box_px: tuple[int, int, int, int]) -> np.ndarray:
+    """`(h, w)` uint8 0/1 mask inside `box_px` (x_min, y_min, x_max, y_max, max exclusive), C order."""
+    x_min, y_min, x_max, y_max = box_px
+    full = coco_mask.decode({"size": [frame_size[1], frame_size[0]], "counts": rle})  # pyright: ignore
+    return np.ascontiguousarray(full[y_min:y_max, x_min:x_max])
+
+
+def counts_of(mask: np.ndarray) -> list[int]:
+    """Row-major run lengths of a `(h, w)` bool mask, beginning with zeros: what CVAT stores."""
+    flat = mask.ravel()
+    edges = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1, [flat.size]])
+    lengths = [int(b - a) for a, b in pairwise(edges.tolist())]
+    return [0, *lengths] if flat.size and flat[0] else lengths
