@@ -1,0 +1,111 @@
+"""From the source frame to the model's picture and back: one rule for sizes, crops and tiles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from vidconcept.errors import UsageError
+from vidconcept.types import Region
+
+# Neighbouring tiles share this part of a tile.
+TILE_OVERLAP_FRAC = 0.25
+
+
+def fit_size(width_px: int, height_px: int, *, area_px: int, multiple: int) -> tuple[int, int]:
+    """Picture size (height, width) of at most about `area_px`, sides multiples of `multiple`, aspect kept if possible.
+
+    Frames are resized to it without padding, so that a map covers its region exactly.
+    """
+    scale = (area_px / (width_px * height_px)) ** 0.5
+    height = max(round(height_px * scale / multiple), 1)
+    width = max(round(width_px * scale / multiple), 1)
+    # A very long picture would otherwise grow beyond the area when its short side is rounded up to one multiple.
+    while height * width * multiple**2 > area_px * 1.05 and max(height, width) > 1:
+        height, width = (height - 1, width) if height > width else (height, width - 1)
+    return height * multiple, width * multiple
+
+
+def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Area averaging when shrinking, bicubic when enlarging; `(h, w, 3)` uint8."""
+    if image.shape[:2] == (height, width):
+        return image
+    shrinks = image.shape[0] * image.shape[1] > height * width
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+
+
+def region_of(roi: tuple[int, int, int, int] | None, width_px: int, height_px: int) -> Region:
+    """The part of the frame that is looked at. Raises UsageError when `roi` does not lie inside the frame."""
+    x, y, width, height = roi or (0, 0, width_px, height_px)
+    if x < 0 or y < 0 or width <= 0 or height <= 0 or x + width > width_px or y + height > height_px:
+        raise UsageError(
+            f"--roi {x},{y},{width},{height} does not lie inside the frame of {width_px}x{height_px} pixels"
+        )
+    return Region(x, y, width, height)
+
+
+def crop(image: np.ndarray, region: Region) -> np.ndarray:
+    return image[region.y : region.y + region.height, region.x : region.x + region.width]
+
+
+@dataclass(frozen=True)
+class TilePlan:
+    """Where the model looks in a region. `height`, `width`: size of the whole picture that the tiles are cut from.
+
+    origins_px: top left corner (y, x) of each tile in that picture, on the token grid.
+    """
+
+    height: int
+    width: int
+    tile_height: int
+    tile_width: int
+    pitch_px: int
+    origins_px: tuple[tuple[int, int], ...]
+
+    def cut(self, frames: np.ndarray) -> list[np.ndarray]:
+        """`(t, height, width, 3)` -> one `(t, tile_height, tile_width, 3)` a tile."""
+        return [frames[:, y : y + self.tile_height, x : x + self.tile_width] for y, x in self.origins_px]
+
+    def blend(self, maps: list[np.ndarray]) -> np.ndarray:
+        """Tile maps `(concept, t_lat, row, col)` -> one map of the whole picture; weights fall to the borders."""
+        if len(maps) == 1:
+            return maps[0]
+        concepts, t_lat, rows, cols = maps[0].shape
+        weight = np.minimum.outer(_ramp(rows), _ramp(cols)).astype(np.float32)
+        total = np.zeros((concepts, t_lat, self.height // self.pitch_px, self.width // self.pitch_px), np.float32)
+        weights = np.zeros(total.shape[2:], np.float32)
+        for (y, x), tile in zip(self.origins_px, maps, strict=True):
+            at = np.s_[y // self.pitch_px : y // self.pitch_px + rows, x // self.pitch_px : x // self.pitch_px + cols]
+            total[(..., *at)] += tile * weight
+            weights[at] += weight
+        return total / weights
+
+
+def plan_tiles(region: Region, columns_rows: tuple[int, int], *, area_px: int, multiple: int) -> TilePlan:
+    """Tiles of about `area_px` each, `columns_rows` of them, that overlap by a quarter and cover the region."""
+    columns, rows = columns_rows
+    if columns < 1 or rows < 1:
+        raise UsageError(f"--tile takes columns x rows of at least 1, got {columns}x{rows}")
+    # In units of a tile's side, n tiles that overlap by a quarter span 1 + (n - 1) · 3/4.
+    spans = [1 + (n - 1) * (1 - TILE_OVERLAP_FRAC) for n in (columns, rows)]
+    height, width = fit_size(
+        max(round(region.width / spans[0]), 1),
+        max(round(region.height / spans[1]), 1),
+        area_px=area_px,
+        multiple=multiple,
+    )
+    ys, xs = _origins(height, rows, multiple), _origins(width, columns, multiple)
+    return TilePlan(ys[-1] + height, xs[-1] + width, height, width, multiple, tuple((y, x) for y in ys for x in xs))
+
+
+def _origins(side_px: int, count: int, multiple: int) -> list[int]:
+    advance = max(round(side_px * (1 - TILE_OVERLAP_FRAC) / multiple), 1) * multiple
+    return [i * advance for i in range(count)]
+
+
+def _ramp(count: int) -> np.ndarray:
+    """Weights along one side, rising from the border: 1, 2, … up to the middle and down again."""
+    index = np.arange(count)
+    return np.minimum(index, count - 1 - index) + 1.0

@@ -1,0 +1,200 @@
+"""Adapter of the CogVideoX family: a window of frames in, concept scores out."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKLCogVideoX, CogVideoXDDIMScheduler, CogVideoXDPMScheduler, CogVideoXTransformer3DModel
+from diffusers.models.embeddings import get_3d_rotary_pos_embed
+from diffusers.pipelines.cogvideo.pipeline_cogvideox import get_resize_crop_region_for_grid
+from einops import rearrange
+from torch import Tensor
+
+from vidconcept.attention.hooks import Method, concept_attention
+from vidconcept.attention.maps import concept_scores
+from vidconcept.errors import ModelError
+from vidconcept.models.folder import ModelFolder
+from vidconcept.models.patch_codec import PatchCodec
+from vidconcept.models.text import TextEmbeds, encode_texts
+from vidconcept.settings import TrackSettings
+
+log = logging.getLogger(__name__)
+# Components that a pipeline folder may name; anything else would be code from outside.
+_CODECS = {"AutoencoderKLCogVideoX": AutoencoderKLCogVideoX, "PatchCodec": PatchCodec}
+_SCHEDULERS = {"CogVideoXDDIMScheduler": CogVideoXDDIMScheduler, "CogVideoXDPMScheduler": CogVideoXDPMScheduler}
+
+
+@dataclass
+class CogVideoX:
+    """A loaded model with its texts encoded. `report` is told of every fallback, for `run.json`."""
+
+    transformer: Any = field(repr=False)
+    codec: Any = field(repr=False)
+    scheduler: Any = field(repr=False)
+    texts: TextEmbeds = field(repr=False)
+    settings: TrackSettings
+    device: torch.device
+    report: Callable[[str], None] = field(default=log.warning, repr=False)
+
+    @property
+    def step(self) -> int:
+        """Frames per token in time: 4, or 8 where a token spans two latents (CogVideoX 1.5)."""
+        return self.codec.config.temporal_compression_ratio * (self.transformer.config.patch_size_t or 1)
+
+    @property
+    def pitch_px(self) -> int:
+        """Pixels of the model's picture per token."""
+        return spatial_scale(self.codec) * self.transformer.config.patch_size
+
+    @torch.inference_mode()
+    def encode(self, frames: np.ndarray) -> Tensor:
+        """`(t, h, w, 3)` uint8, t = 1 + n·step -> `(1, t_lat, c, h_lat, w_lat)` latents: posterior mode, scaled."""
+        count, height, width, _ = frames.shape
+        if count % self.step != 1 % self.step or height % self.pitch_px or width % self.pitch_px:
+            raise ValueError(
+                f"a window is (1 + n·{self.step}, h, w) with h, w multiples of {self.pitch_px}, got {frames.shape = }"
+            )
+        parameter = next(self.codec.parameters())
+        video = torch.from_numpy(frames).to(self.device)
+        video = rearrange(video, "t h w c -> 1 c t h w").to(parameter.dtype) / 127.5 - 1
+        try:
+            latents = self.codec.encode(video).latent_dist.mode()
+        except torch.OutOfMemoryError:
+            if self.settings.vae_tiling != "auto" or getattr(self.codec, "use_tiling", True):
+                raise
+            self.codec.enable_tiling()
+            self.report(
+                "the VAE did not fit into memory whole and runs tiled, which changes the latents by some percent"
+            )
+            latents = self.codec.encode(video).latent_dist.mode()
+        scale = spatial_scale(self.codec)
+        ratio = self.codec.config.temporal_compression_ratio
+        expected = (1, latents.shape[1], (count - 1) // ratio + 1, height // scale, width // scale)
+        if tuple(latents.shape) != expected:
+            raise RuntimeError(f"the VAE gave latents {tuple(latents.shape)} where {expected} were due")
+        latents = rearrange(latents, "b c t h w -> b t c h w") * self.codec.config.scaling_factor
+        # CogVideoX 1.5 wants an even number of latents; its pipeline repeats the first one in front.
+        surplus = latents.shape[1] % (self.transformer.config.patch_size_t or 1)
+        return torch.cat([latents[:, :surplus], latents], dim=1) if surplus else latents
+
+    def noised(self, latents: Tensor, draw: int) -> tuple[Tensor, Tensor]:
+        """Latents at the read-out timestep by the scheduler's own `add_noise`, and the timestep as a LongTensor."""
+        generator = torch.Generator("cpu").manual_seed(self.settings.seed + draw)
+        noise = torch.randn(latents.shape, generator=generator).to(latents.device, latents.dtype)
+        timestep = torch.tensor([self.settings.timestep], dtype=torch.long, device=latents.device)
+        return self.scheduler.add_noise(latents, noise, timestep), timestep
+
+    @torch.inference_mode()
+    def logits(
+        self, frames: np.ndarray, draw: int = 0, methods: Sequence[Method] = ("concept-attention",)
+    ) -> dict[str, np.ndarray]:
+        """One forward pass over a window: method -> `(layer, concept token, video token)` float32 logits."""
+        latents, timestep = self.noised(self.encode(frames).to(self.transformer.dtype), draw)
+        with concept_attention(
+            self.transformer,
+            torch.cat(self.texts.words).to(self.device),
+            layers=self.settings.layers,
+            methods=methods,
+            early_stop=True,
+        ) as recorder:
+            self.transformer(
+                hidden_states=latents,
+                encoder_hidden_states=self.texts.prompt.to(self.device, self.transformer.dtype),
+                timestep=timestep,
+                image_rotary_emb=self._rotary(latents),
+                ofs=None if self.transformer.config.ofs_embed_dim is None else latents.new_full((1,), 2.0),
+                return_dict=False,
+            )
+        return {method: values[:, 0].cpu().numpy() for method, values in recorder.logits.items()}
+
+    def scores(self, frames: np.ndarray) -> np.ndarray:
+        """Concept scores of a window `(t, h, w, 3)`: `(word, t_lat, row, col)` float32, averaged over noise draws."""
+        rows, cols = frames.shape[1] // self.pitch_px, frames.shape[2] // self.pitch_px
+        grid = ((len(frames) - 1) // self.step + 1, rows, cols)
+        draws = [
+            concept_scores(
+                self.logits(frames, draw)["concept-attention"],
+                [len(word) for word in self.texts.words],
+                grid,
+                reduce=self.settings.reduce,
+                concept_tokens=self.settings.concept_tokens,
+            )
+            for draw in range(self.settings.noise_samples)
+        ]
+        return np.mean(draws, axis=0, dtype=np.float32)
+
+    def _rotary(self, latents: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Rotary tables as CogVideoX's own pipeline makes them, or None for a model with added positions (2B)."""
+        config = self.transformer.config
+        if not config.use_rotary_positional_embeddings:
+            return None
+        patch, patch_t = config.patch_size, config.patch_size_t
+        grid = (latents.shape[3] // patch, latents.shape[4] // patch)
+        base = (config.sample_height // patch, config.sample_width // patch)
+        common = {"embed_dim": config.attention_head_dim, "grid_size": grid, "device": latents.device}
+        if patch_t is None:
+            crops = get_resize_crop_region_for_grid(grid, base[1], base[0])
+            return get_3d_rotary_pos_embed(crops_coords=crops, temporal_size=latents.shape[1], **common)
+        return get_3d_rotary_pos_embed(
+            crops_coords=None, temporal_size=latents.shape[1] // patch_t, grid_type="slice", max_size=base, **common
+        )
+
+
+def spatial_scale(codec: Any) -> int:
+    """Pixels per latent, from the codec's config."""
+    blocks = getattr(codec.config, "block_out_channels", None)
+    return 2 ** (len(blocks) - 1) if blocks else codec.config.spatial_compression_ratio
+
+
+def pick_device(name: str) -> torch.device:
+    """The device asked for, or the best one. Raises ModelError when it is not there."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ModelError(
+            f"device {name!r} is not usable here: {str(error).splitlines()[0]}. Next: --device cpu"
+        ) from error
+    return device
+
+
+def load(
+    folder: ModelFolder, settings: TrackSettings, words: Sequence[str], report: Callable[[str], None] = log.warning
+) -> CogVideoX:
+    """Load a pipeline folder. The text encoder is freed before the transformer loads; nothing comes from the network.
+
+    words: every word in the softmax, in the order of the scores. Raises ModelError when a component cannot be loaded.
+    """
+    path, device, dtype = folder.path, pick_device(settings.device), getattr(torch, settings.dtype)
+    index = json.loads((path / "model_index.json").read_text("utf-8"))
+    codec_class = _known(index, "vae", _CODECS)
+    scheduler_class = _known(index, "scheduler", _SCHEDULERS)
+    config = json.loads((path / "transformer" / "config.json").read_text("utf-8"))
+    length = config.get("max_text_seq_length", 226)
+    texts = encode_texts(path, settings.prompt, words, text_length=length, dtype=dtype, device=device)
+    options = {"torch_dtype": dtype, "use_safetensors": True, "local_files_only": True}
+    try:
+        scheduler = scheduler_class.from_pretrained(path / "scheduler", local_files_only=True)
+        codec = codec_class.from_pretrained(path / "vae", **options).eval().to(device)
+        transformer = CogVideoXTransformer3DModel.from_pretrained(path / "transformer", **options).eval().to(device)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"cannot load the model in {path}: {str(error).splitlines()[0]}") from error
+    if settings.vae_tiling == "on":
+        codec.enable_tiling()
+        report("the VAE runs tiled as asked, which changes the latents by some percent")
+    return CogVideoX(transformer, codec, scheduler, texts, settings, device, report)
+
+
+def _known(index: dict, part: str, classes: dict[str, Any]) -> Any:
+    name = index.get(part, ["", ""])[1]
+    if name not in classes:
+        raise ModelError(f"model_index.json names {part} {name!r}; this tool loads {', '.join(classes)}")
+    return classes[name]

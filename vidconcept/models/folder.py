@@ -1,0 +1,144 @@
+"""Where a model's pipeline folder is: embedded in the package, a local path, or a snapshot in the hub's cache."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
+
+from huggingface_hub import constants, snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+from vidconcept.errors import ModelError, OutputError, UsageError
+from vidconcept.models.presets import Preset, presets
+from vidconcept.settings import nearest
+
+COMPONENTS = ("text_encoder", "tokenizer", "transformer", "vae", "scheduler")
+# Safetensors only: a pickled weight file can run code when it is opened.
+_FILES = ["model_index.json", *(f"{part}/*{ext}" for part in COMPONENTS for ext in (".json", ".safetensors", ".model"))]
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A complete diffusers pipeline folder on disk and the preset that it runs with."""
+
+    path: Path
+    preset: Preset
+
+
+def preset_for(model: str) -> Preset:
+    """The preset of a name, or for a folder or hub id the one whose architecture it shares, under its own name.
+
+    Raises UsageError for a word that is neither a preset nor looks like a path or a hub id.
+    """
+    known = presets()
+    if model.lower() in known:
+        return known[model.lower()]
+    by_source = {preset.source.lower(): preset for preset in known.values()}
+    if model.lower() in by_source:
+        return by_source[model.lower()]
+    path = Path(model).expanduser()
+    if not path.is_dir() and model.count("/") != 1:
+        raise UsageError(
+            f"unknown model {model!r}{nearest(model, known)}. Presets: {', '.join(known)}; or a pipeline folder, or a "
+            "hub id like owner/name."
+        )
+    own = path / "vidconcept.toml"
+    if own.is_file():
+        return Preset.read(own)
+    base = known["cogvideox1.5-5b" if _is_15(path) else "cogvideox-2b"]
+    settings = {key: value for key, value in base.settings.items() if key != "layers"} | _trained_size(path)
+    return replace(base, name=model, source=model, licence="see the model's card", summary="", settings=settings)
+
+
+def _transformer_config(path: Path) -> dict:
+    config = path / "transformer" / "config.json"
+    return json.loads(config.read_text("utf-8")) if config.is_file() else {}
+
+
+def _is_15(path: Path) -> bool:
+    return _transformer_config(path).get("patch_size_t") is not None
+
+
+def _trained_size(path: Path) -> dict:
+    """Picture and window a folder of unknown make was trained at, from its configs; empty if they do not say."""
+    config, vae = _transformer_config(path), path / "vae" / "config.json"
+    if not config or not vae.is_file() or "sample_height" not in config:
+        return {}
+    blocks = json.loads(vae.read_text("utf-8")).get("block_out_channels")
+    scale = 2 ** (len(blocks) - 1) if blocks else 4
+    step = config.get("temporal_compression_ratio", 4) * (config.get("patch_size_t") or 1)
+    frames = 1 + max((config.get("sample_frames", 49) - 1) // step, 1) * step
+    return {
+        "height": config["sample_height"] * scale,
+        "width": config["sample_width"] * scale,
+        "window_frames": frames,
+        "overlap_frames": 1 + step if frames > 1 + step else 1,
+    }
+
+
+def find_folder(preset: Preset) -> ModelFolder:
+    """The model's folder on this machine; never touches the network.
+
+    Raises ModelError when it is not here, or damaged.
+    """
+    if preset.source == "embedded":
+        path = Path(str(resources.files("vidconcept.models"))) / preset.name
+    elif Path(preset.source).expanduser().is_dir():
+        path = Path(preset.source).expanduser()
+    else:
+        try:
+            path = Path(snapshot_download(preset.source, allow_patterns=_FILES, local_files_only=True))
+        except (LocalEntryNotFoundError, HFValidationError, FileNotFoundError) as error:
+            need = f" ({preset.download_gb:g} GB of disk)" if preset.download_gb else ""
+            raise ModelError(
+                f"the weights of {preset.name} are not on this machine. "
+                f"Next: vidconcept models fetch {preset.name}{need}"
+            ) from error
+    _check_complete(path, preset)
+    return ModelFolder(path, preset)
+
+
+def _check_complete(path: Path, preset: Preset) -> None:
+    missing = [part for part in COMPONENTS if not (path / part).is_dir()]
+    for part in ("text_encoder", "transformer", "vae"):
+        if part not in missing and not any((path / part).glob("*.safetensors")):
+            pickled = any((path / part).glob("*.bin")) or any((path / part).glob("*.ckpt"))
+            missing.append(
+                f"{part}/*.safetensors" + (" (only pickled weights, which are not loaded)" if pickled else "")
+            )
+        for index in (path / part).glob("*.safetensors.index.json"):
+            shards = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
+            missing += [f"{part}/{shard}" for shard in sorted(shards) if not (path / part / shard).is_file()]
+    if missing:
+        fetch = "" if preset.source == "embedded" else f" Next: vidconcept models fetch {preset.name}"
+        raise ModelError(f"model {preset.name} in {path} is incomplete: no {', '.join(missing)}.{fetch}")
+
+
+def fetch(preset: Preset) -> Path:
+    """Download a model's folder with progress; a broken download resumes.
+
+    Raises ModelError when the hub cannot be reached or refuses, OutputError when the disk is too small.
+    """
+    if preset.source == "embedded" or Path(preset.source).expanduser().is_dir():
+        return find_folder(preset).path
+    cache = Path(constants.HF_HUB_CACHE)
+    cache.mkdir(parents=True, exist_ok=True)
+    free_gb = shutil.disk_usage(cache).free / 1e9
+    if free_gb < preset.download_gb:
+        raise OutputError(
+            f"{preset.name} needs {preset.download_gb:g} GB, {cache} has {free_gb:.1f} GB free. "
+            "Next: free some, or point HF_HOME to a larger disk."
+        )
+    if constants.HF_HUB_OFFLINE:
+        raise ModelError(f"HF_HUB_OFFLINE is set, so {preset.name} cannot be fetched. Next: unset it.")
+    try:
+        return Path(snapshot_download(preset.source, allow_patterns=_FILES))
+    except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(
+            f"could not fetch {preset.source}: {reason}. Next: check the network and the name, then run the same "
+            "command again; it goes on where it stopped."
+        ) from error

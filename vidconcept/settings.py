@@ -1,0 +1,161 @@
+"""Typed settings and their layers: command line > environment > config file > the model's preset > default.
+
+One flat set of keys everywhere. Each effective value remembers the layer it came from; an unknown key is an error that
+names the nearest one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from vidconcept.errors import InputError, UsageError
+
+ENV_PREFIX = "VIDCONCEPT_"
+# Variables of the tool that are not settings of a run.
+ENV_OTHERS = frozenset({"VIDCONCEPT_CACHE_DIR"})
+
+
+class TrackSettings(BaseModel):
+    """Everything that decides what a run finds. What a run is made from and where it goes are not settings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    # What to look for.
+    concepts: tuple[str, ...] = Field(default=(), description="concepts to track")
+    background: tuple[str, ...] = Field(default=(), description="words for good surface, always in the softmax")
+    distractors: tuple[str, ...] = Field(default=(), description="other known words, in the softmax but not reported")
+    prompt: str = Field(default="", description="caption of the footage for the model")
+
+    # The model and how it is read.
+    model: str = Field(default="linecam", description="preset name, folder or hub id")
+    layers: tuple[int, ...] | None = Field(default=None, description="layers read; none: the deep half")
+    timestep: int = Field(default=500, ge=0, lt=1000, description="noise level the footage is read at")
+    reduce: Literal["softmax-mean", "mean-softmax"] = Field(default="softmax-mean", description="order of reduction")
+    concept_tokens: Literal["all", "first"] = Field(default="all", description="sub-words of a concept that count")
+    noise_samples: int = Field(default=1, ge=1, description="noise draws averaged")
+    seed: int = Field(default=0, ge=0, description="seed of the noise")
+    dtype: Literal["float32", "float16", "bfloat16"] = Field(default="float32", description="of the transformer")
+    device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, mps")
+    vae_tiling: Literal["auto", "on", "off"] = Field(default="auto", description="auto: only when memory runs out")
+
+    # Space and time.
+    height: int = Field(default=480, ge=16, description="model picture, pixels; the aspect follows the footage")
+    width: int = Field(default=720, ge=16, description="model picture, pixels; the aspect follows the footage")
+    window_frames: int = Field(default=49, ge=1, description="frames in one forward pass")
+    overlap_frames: int = Field(default=9, ge=1, description="frames that neighbouring windows share")
+    stride: int = Field(default=1, ge=1, description="the model sees every n-th frame")
+    start_s: float | None = Field(default=None, ge=0, description="where to start, seconds")
+    end_s: float | None = Field(default=None, gt=0, description="where to stop, seconds")
+    roi: tuple[int, int, int, int] | None = Field(default=None, description="x,y,width,height in pixels")
+    tile: tuple[int, int] = Field(default=(1, 1), description="columns x rows of overlapping crops")
+    fps: float | None = Field(default=None, gt=0, description="rate of an image sequence")
+
+    # From maps to findings.
+    smooth: Literal["none", "ema", "gaussian", "flow", "energy"] = Field(default="energy", description="over time")
+    threshold: float = Field(default=0.5, gt=0, lt=1, description="score that a finding must reach at its peak")
+    ratio: float = Field(default=0.55, gt=0, lt=1, description="edge of a mask, relative to the peak nearby")
+    floor: float = Field(default=0.15, ge=0, lt=1, description="local peak below which the edge is absolute")
+    min_area_px: int = Field(default=12, ge=0, description="smallest mask, pixels of the source")
+    min_duration_s: float = Field(default=0.12, ge=0, description="shortest track, seconds")
+
+    # The annotated video.
+    view: Literal["overlay", "heatmap", "side-by-side", "grid"] = Field(default="overlay", description="look")
+    codec: Literal["h264", "libvpx-vp9"] = Field(default="h264", description="of annotated.mp4")
+
+    @field_validator("concepts", "background", "distractors")
+    @classmethod
+    def _words(cls, words: tuple[str, ...]) -> tuple[str, ...]:
+        cleaned = tuple(dict.fromkeys(word.strip() for word in words))
+        if any(not word for word in cleaned):
+            raise ValueError("an empty word")
+        return cleaned
+
+    # Keys that change the maps; all others can change on maps that are already there.
+    @classmethod
+    def map_keys(cls) -> frozenset[str]:
+        after = {"smooth", "threshold", "ratio", "floor", "min_area_px", "min_duration_s", "view", "codec"}
+        return frozenset(cls.model_fields) - after - {"device"}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Settings of one source. name: "command line", "environment", "config <path>", "preset <name>"."""
+
+    name: str
+    values: Mapping[str, Any]
+
+
+def nearest(key: str, known: Iterable[str]) -> str:
+    """ "; did you mean 'x'?" or an empty string."""
+    match = difflib.get_close_matches(key, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {match[0]!r}?" if match else ""
+
+
+def resolve(layers: Iterable[Layer]) -> tuple[TrackSettings, dict[str, str]]:
+    """Merge layers, the first winning, into settings and a map key -> name of the layer it came from.
+
+    Raises UsageError for an unknown key or a value of the wrong kind, naming the layer.
+    """
+    values: dict[str, Any] = {}
+    sources = dict.fromkeys(TrackSettings.model_fields, "default")
+    for layer in layers:
+        for key, value in layer.values.items():
+            if key not in TrackSettings.model_fields:
+                raise UsageError(f"{layer.name}: unknown key {key!r}{nearest(key, TrackSettings.model_fields)}")
+            if key not in values:
+                values[key], sources[key] = value, layer.name
+    try:
+        return TrackSettings(**values), sources
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0]) if first["loc"] else ""
+        raise UsageError(
+            f"{sources.get(key, 'settings')}: {key} = {first.get('input')!r} does not fit: {first['msg']}"
+        ) from error
+
+
+def environment_layer(environ: Mapping[str, str] | None = None) -> Layer:
+    """Settings from VIDCONCEPT_<KEY>; lists are comma-separated. Raises UsageError for an unknown variable."""
+    environ = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    for name, text in environ.items():
+        if not name.startswith(ENV_PREFIX) or name in ENV_OTHERS:
+            continue
+        key = name.removeprefix(ENV_PREFIX).lower()
+        if key not in TrackSettings.model_fields:
+            known = [ENV_PREFIX + field.upper() for field in TrackSettings.model_fields]
+            raise UsageError(f"environment: unknown variable {name}{nearest(name, known)}")
+        values[key] = parse_text(key, text)
+    return Layer("environment", values)
+
+
+def parse_text(key: str, text: str) -> Any:
+    """The value that a text stands for: lists are split at commas, `tile` also at "x"; pydantic does the rest."""
+    if key == "tile":
+        return tuple(text.lower().replace("x", ",").split(","))
+    if "tuple" in str(TrackSettings.model_fields[key].annotation):
+        return tuple(part for part in (p.strip() for p in text.split(",")) if part)
+    return text
+
+
+def config_layer(path: Path) -> Layer:
+    """Settings from a TOML file; a table `[provenance]` is for people and ignored.
+
+    Raises InputError when it cannot be read, UsageError when it is no TOML.
+    """
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read the config {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"config {path} is not TOML: {error}") from error
+    values.pop("provenance", None)
+    return Layer(f"config {path}", values)
