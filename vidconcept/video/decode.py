@@ -35,6 +35,9 @@ def decode_packets(
             yield frame
             index += 1
     lost.end(index)
+    if lost.packets < stream.frames:
+        text = f"the index promises {stream.frames} pictures, but the file holds the data of only {lost.packets}"
+        log.add("cut-off", f"{text}: it was cut off", index)
 
 
 def raw_pts(frame: av.VideoFrame) -> int | None:
@@ -87,8 +90,10 @@ class _LostPackets:
         self._pending: set[int] = set()
         self._first: int | None = None
         self._index = 0
+        self.packets = 0
 
     def sent(self, packet: av.packet.Packet) -> None:
+        self.packets += bool(packet.size)
         pts = packet.pts if packet.pts is not None else packet.dts
         if pts is not None and packet.size and not packet.is_discard and len(self._pending) < MAX_PENDING:
             self._pending.add(pts)
