@@ -1,0 +1,61 @@
+"""Mask tracks in the order of their ids, from rows in the order of frames, without holding them in memory."""
+
+import json
+import sqlite3
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from vidconcept.errors import OutputError
+from vidconcept.types import TrackMask
+
+_SCHEMA = "create table row (tracker_id integer, concept text, class_id integer, number integer, line text)"
+
+
+@dataclass(frozen=True, slots=True)
+class TrackStore:
+    """Rows by track, on disk."""
+
+    _db: sqlite3.Connection
+
+    def ids(self) -> list[tuple[int, str, int]]:
+        """(tracker_id, concept, class_id) of each track, by id."""
+        return self._db.execute("select distinct tracker_id, concept, class_id from row order by tracker_id").fetchall()
+
+    def rows(self, tracker_id: int) -> Iterator[TrackMask]:
+        """The track's rows in the order of frames."""
+        for (line,) in self._db.execute("select line from row where tracker_id = ? order by number", (tracker_id,)):
+            fields = json.loads(line)
+            fields["box_px"], fields["rle"] = tuple(fields["box_px"]), fields["rle"].encode("ascii")
+            yield TrackMask(**fields)
+
+
+@contextmanager
+def by_track(rows: Iterable[TrackMask], scratch_dir: Path) -> Iterator[TrackStore]:
+    """Sorts the rows into a scratch file in `scratch_dir`, which is gone when the block ends.
+
+    Raises OutputError where the scratch file cannot be written.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix=".by-track-", dir=scratch_dir) as folder:
+            db = sqlite3.connect(Path(folder) / "rows.sqlite")
+            try:
+                db.execute("pragma journal_mode = off")
+                db.execute("pragma synchronous = off")
+                db.execute(_SCHEMA)
+                db.executemany(
+                    "insert into row values (?,?,?,?,?)",
+                    ((t.tracker_id, t.concept, t.class_id, number, _line(t)) for number, t in enumerate(rows)),
+                )
+                db.execute("create index by_id on row (tracker_id, number)")
+                yield TrackStore(db)
+            finally:
+                db.close()
+    except (OSError, sqlite3.Error) as error:
+        raise OutputError(f"cannot write scratch files in {scratch_dir}: {error}; free some space") from error
+
+
+def _line(track: TrackMask) -> str:
+    return json.dumps(asdict(track) | {"rle": track.rle.decode("ascii")})

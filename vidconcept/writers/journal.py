@@ -1,0 +1,127 @@
+"""What the linker found so far, on disk: rows carry provisional ids until the last frame has been seen.
+
+One JSON line a frame. A killed run leaves a file that ends in a half-written line, never a wrong table.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from vidconcept.errors import OutputError
+from vidconcept.tracks.link import FrameRef
+from vidconcept.types import TrackMask
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRecord:
+    """One frame of the journal. score_max, score_mean: one number a concept, over the whole region."""
+
+    frame_index: int
+    pts: int
+    time_s: float
+    latent_index: int
+    window_index: int
+    interpolated: bool
+    score_max: tuple[float, ...]
+    score_mean: tuple[float, ...]
+    tracks: tuple[TrackMask, ...]
+
+
+class TrackJournal:
+    """Journal of one run, a context manager; leaving it closes the file and keeps it.
+
+    Starts empty: an older file at `path` is replaced. Raises OutputError where the folder cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._file = open(path, "w", encoding="ascii")  # noqa: SIM115 (closed by the context manager)
+        except OSError as error:
+            raise OutputError(f"cannot write {path}: {error.strerror}; choose another folder with --out") from error
+
+    def __enter__(self) -> "TrackJournal":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def append(
+        self,
+        frame: FrameRef,
+        tracks: Sequence[TrackMask],
+        scores: np.ndarray,
+        latent_index: int,
+        window_index: int,
+        interpolated: bool = False,
+    ) -> None:
+        """Adds one frame; frames come in order. scores: `(concept, h, w)` in [0, 1]. Raises OutputError (disk full)."""
+        flat = scores.reshape(len(scores), -1)
+        line = [
+            [frame.index, frame.pts, frame.time_s, latent_index, window_index, interpolated],
+            [round(float(value), 6) for value in flat.max(axis=1)],
+            [round(float(value), 6) for value in flat.mean(axis=1)],
+            [_track_line(track) for track in tracks],
+        ]
+        try:
+            self._file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise OutputError(f"cannot write {self._path}: {error.strerror}; free some space and run again") from error
+
+    def frames(self) -> Iterator[FrameRecord]:
+        """The frames so far, in order."""
+        if not self._file.closed:
+            self._file.flush()
+        with open(self._path, encoding="ascii") as lines:
+            for line in lines:
+                yield _record(json.loads(line))
+
+    def remove(self) -> None:
+        """Deletes the journal, once the final files stand."""
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+
+def _track_line(t: TrackMask) -> list:
+    head = [t.concept, t.class_id, t.tracker_id, t.confidence, t.box_px, t.area_px]
+    return [*head, t.score_mean, t.score_max, t.rle.decode("ascii")]
+
+
+def _record(line: list) -> FrameRecord:
+    (frame_index, pts, time_s, latent_index, window_index, interpolated), score_max, score_mean, tracks = line
+    return FrameRecord(
+        frame_index,
+        pts,
+        time_s,
+        latent_index,
+        window_index,
+        interpolated,
+        tuple(score_max),
+        tuple(score_mean),
+        tuple(
+            TrackMask(
+                frame_index=frame_index,
+                pts=pts,
+                time_s=time_s,
+                concept=concept,
+                class_id=class_id,
+                tracker_id=tracker_id,
+                confidence=confidence,
+                box_px=tuple(box_px),
+                area_px=area_px,
+                score_mean=mean,
+                score_max=peak,
+                latent_index=latent_index,
+                window_index=window_index,
+                interpolated=interpolated,
+                rle=rle.encode("ascii"),
+            )
+            for concept, class_id, tracker_id, confidence, box_px, area_px, mean, peak, rle in tracks
+        ),
+    )

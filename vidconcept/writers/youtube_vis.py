@@ -1,0 +1,90 @@
+"""`masks.json`: the mask tracks in YouTube-VIS layout, COCO RLE, null where a track is not seen.
+
+Layout: https://youtube-vos.org/dataset/vis (videos, categories, annotations with one entry a frame).
+"""
+
+import json
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from vidconcept.tracks.rle import coco_object
+from vidconcept.types import FrameRow, TrackMask
+from vidconcept.writers.atomic import replacing
+from vidconcept.writers.by_track import TrackStore, by_track
+
+
+def write_youtube_vis(
+    path: Path,
+    video: str,
+    concepts: Sequence[str],
+    frame_size: tuple[int, int],
+    frames: Iterable[FrameRow],
+    tracks: Iterable[TrackMask],
+) -> None:
+    """Writes `path` track by track. frame_size: (width, height) in pixels.
+
+    Entry i of a track's lists belongs to the i-th frame of the table; `file_names` carries the frame's index in the
+    video. A category's id is its class id + 1, as COCO's ids start at 1.
+    """
+    indices = array("q")
+    for row in frames:
+        if not indices or indices[-1] != row.frame_index:
+            indices.append(row.frame_index)
+    with by_track(tracks, path.parent) as store, replacing(path) as file:
+        _write(file, video, concepts, frame_size, indices, store)
+
+
+def _write(
+    file: TextIO,
+    video: str,
+    concepts: Sequence[str],
+    frame_size: tuple[int, int],
+    indices: "array[int]",
+    store: TrackStore,
+) -> None:
+    stem = Path(video).stem
+    head = {"id": 1, "width": frame_size[0], "height": frame_size[1], "length": len(indices)}
+    categories = [{"id": class_id + 1, "name": name} for class_id, name in enumerate(concepts)]
+    file.write('{"info": {"description": ' + json.dumps(f"vidconcept mask tracks of {video}") + "},\n")
+    file.write('"videos": [' + json.dumps(head)[:-1] + ', "file_names": [')
+    _write_list(file, (json.dumps(f"{stem}/{index:06d}.jpg") for index in indices))
+    file.write("]}],\n" + f'"categories": {json.dumps(categories)},\n"annotations": [')
+    for number, (tracker_id, _, class_id) in enumerate(store.ids()):
+        file.write(",\n" if number else "\n")
+        head = {"id": tracker_id, "video_id": 1, "category_id": class_id + 1, "iscrowd": 0}
+        head |= {"width": frame_size[0], "height": frame_size[1], "length": len(indices)}
+        file.write(json.dumps(head)[:-1])
+        lists: tuple[tuple[str, Callable[[TrackMask], Any]], ...] = (
+            ("segmentations", lambda row: coco_object(row.rle, frame_size)),
+            ("bboxes", lambda row: xywh(row.box_px)),
+            ("areas", lambda row: row.area_px),
+        )
+        for name, value in lists:
+            file.write(f', "{name}": [')
+            _write_list(file, _entries(indices, store.rows(tracker_id), value))
+            file.write("]")
+        file.write("}")
+    file.write("\n]}\n")
+
+
+def xywh(box_px: tuple[int, int, int, int]) -> list[int]:
+    """COCO's box: x, y of the corner, width, height."""
+    x_min, y_min, x_max, y_max = box_px
+    return [x_min, y_min, x_max - x_min, y_max - y_min]
+
+
+def _entries(indices: "array[int]", rows: Iterator[TrackMask], value: Callable[[TrackMask], Any]) -> Iterator[str]:
+    row = next(rows, None)
+    for index in indices:
+        if row is not None and row.frame_index == index:
+            yield json.dumps(value(row))
+            row = next(rows, None)
+        else:
+            yield "null"
+
+
+def _write_list(file: TextIO, entries: Iterable[str]) -> None:
+    for number, entry in enumerate(entries):
+        file.write("," + entry if number else entry)
