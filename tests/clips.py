@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -59,7 +60,7 @@ class ClipTruth:
 
 
 def paint(number: int, size_px: tuple[int, int] = SIZE_PX) -> np.ndarray:
-    """A picture `(h, w, 3)` uint8 RGB that shows `number` as a bar code above a disc that moves over a slope of grey."""
+    """A picture `(h, w, 3)` uint8 RGB: `number` as a bar code, above a disc that moves over a slope of grey."""
     width, height = size_px
     image = np.empty((height, width, 3), np.uint8)
     image[:] = np.linspace(70, 150, width, dtype=np.uint8)[None, :, None]
@@ -80,7 +81,7 @@ def read_barcode(image: np.ndarray) -> int:
     rows = slice(round(height * READ_FRAC[0]), round(height * READ_FRAC[1]))
     level = image[rows].mean(axis=(0, 2))
     edges = np.arange(CELLS + 1) * width / CELLS
-    inner = [(round(a + (b - a) * 0.3), round(a + (b - a) * 0.7)) for a, b in zip(edges, edges[1:], strict=False)]
+    inner = [(round(a + (b - a) * 0.3), round(a + (b - a) * 0.7)) for a, b in pairwise(edges)]
     values = np.array([level[first:last].mean() for first, last in inner])
     bright, dark = values[[0, -1]].mean(), values[[1, -2]].mean()
     cells = (values > (bright + dark) / 2).astype(int).tolist()

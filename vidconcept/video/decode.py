@@ -15,6 +15,8 @@ from vidconcept.video.problems import ProblemLog
 MAX_DEMUX_ERRORS = 20
 # Packets without a picture are waited for until the end; more of them than this have simply no picture of their own.
 MAX_PENDING = 4096
+# Plain, with a timecode in front (M2TS), and with error correction.
+TS_PACKET_BYTES = (188, 192, 204)
 
 
 def decode_packets(
@@ -35,8 +37,12 @@ def decode_packets(
             yield frame
             index += 1
     lost.end(index)
-    if lost.packets < stream.frames:
-        text = f"the index promises {stream.frames} pictures, but the file holds the data of only {lost.packets}"
+    if container.format.name == "mpegts" and all(container.size % length for length in TS_PACKET_BYTES):
+        log.add("cut-off", "the transport stream ends in the middle of a packet: it was cut off", index)
+    # The index as the demuxer uses it: without what an edit list hides, unlike the count in the header.
+    promised = sum(1 for entry in stream.index_entries if entry.size > 0)
+    if lost.packets < promised:
+        text = f"the index promises {promised} pictures, but the file holds the data of only {lost.packets}"
         log.add("cut-off", f"{text}: it was cut off", index)
 
 

@@ -37,6 +37,18 @@ class Problem:
     last_time_s: float | None = None
     count: int = 1
 
+    def describe(self) -> str:
+        """The fault with its place, as one sentence for a person."""
+        if self.first_frame is None:
+            return self.message
+        place = f"frame {self.first_frame}"
+        if self.last_frame != self.first_frame:
+            place += f" to {self.last_frame}"
+        if self.first_time_s is not None:
+            place += f" ({self.first_time_s:.3f} s)"
+        times = f", {self.count} times" if self.count > 1 else ""
+        return f"{place}{times}: {self.message}"
+
 
 class ProblemLog:
     """Merges neighbouring faults of a kind and hands each run of them on once it is over.

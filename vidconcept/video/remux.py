@@ -12,7 +12,7 @@ import av.audio.stream
 import av.container
 import av.error
 import av.packet
-import av.stream
+import av.video.stream
 
 from vidconcept.video.problems import Problem
 
@@ -80,7 +80,7 @@ def _write(
             out.mux(packet)
 
 
-def _video_packets(container: av.container.InputContainer, out: av.stream.Stream) -> Iterator[Timed]:
+def _video_packets(container: av.container.InputContainer, out: av.video.stream.VideoStream) -> Iterator[Timed]:
     for packet in container.demux(video=0):
         if packet.dts is not None:
             time_s = packet.dts * packet.time_base
@@ -121,7 +121,7 @@ def _guarded(
 def _copied(
     container: av.container.InputContainer,
     stream: av.audio.stream.AudioStream,
-    target: av.stream.Stream,
+    target: av.audio.stream.AudioStream,
     start_s: Fraction,
     end_s: Fraction,
 ) -> Iterator[Timed]:

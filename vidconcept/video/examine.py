@@ -1,0 +1,279 @@
+"""What a source is and whether its timestamps can be trusted, from its packets; pictures are decoded on request."""
+
+from collections import Counter
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import av
+import av.container
+import av.error
+import av.packet
+import av.video.stream
+import numpy as np
+from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc
+
+from vidconcept.errors import InputError
+from vidconcept.types import VideoInfo
+from vidconcept.video.colour import yuv_matrix
+from vidconcept.video.decode import decode_packets
+from vidconcept.video.probe import nothing_decodes, probe, video_info
+from vidconcept.video.problems import Problem, ProblemLog
+from vidconcept.video.source import image_paths, open_video
+
+# Steps between frames that differ by more than this are a variable frame rate, beyond a container's rounding.
+VFR_FRAC = 0.05
+# A step this many times the usual one, and this long, is a hole in the recording.
+HOLE_STEPS, HOLE_S = 5, 0.5
+RATE_FRAC = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One sentence about the source. "warning": it changes what a reader of the results should believe."""
+
+    level: Literal["note", "warning"]
+    about: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """The result of `examine`.
+
+    frames: pictures counted, by packet or, where all were decoded, by picture. first_s, last_s: earliest and latest
+    timestamp in the file's own time; None for an image sequence without any. timestamps_trusted: every picture has a
+    timestamp of its own and they rise; a variable rate or a hole is no reason for distrust.
+    """
+
+    info: VideoInfo
+    frames: int
+    first_s: float | None
+    last_s: float | None
+    measured_fps: float | None
+    timestamps_trusted: bool
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Packets:
+    """Facts of one pass over the packets, 17 bytes a picture. pts and dts in the time base, in file order."""
+
+    pts: np.ndarray
+    key: np.ndarray
+    missing: int
+    hidden: int
+    damaged: int
+    backward_dts: int
+    error: str | None
+
+
+def examine(source: str | Path, fps: float | None = None, *, decode: bool = False) -> Examination:
+    """Look through a source. Without `decode` a pass over its packets (seconds for an hour of video).
+
+    decode: also decode every picture, which is how damage inside packets is found. Raises InputError and UsageError
+    as `probe` does.
+    """
+    source = Path(source)
+    paths = image_paths(source)
+    if paths is not None:
+        info = probe(source, fps)
+        note = Finding("note", "time", f"{len(paths)} images; time is their order divided by --fps {fps:g}")
+        last_s = float((len(paths) - 1) * info.time_base)
+        return Examination(info, len(paths), 0.0, last_s, info.declared_fps, True, (note,))
+    with open_video(source) as (container, stream):
+        first = next(decode_packets(container, stream, ProblemLog(lambda problem: None)), None)
+        if first is None:
+            raise InputError(nothing_decodes(source))
+        info = video_info(source, container, stream, first)
+        picture = _picture_findings(info, first)
+        sound = _sound_findings(container, stream)
+    with open_video(source) as (container, stream):
+        packets = _scan(container, stream)
+        promised = sum(1 for entry in stream.index_entries if entry.size > 0)
+    time_base = info.time_base
+    stamps = np.sort(packets.pts)
+    first_s = float(stamps[0] * time_base) if len(stamps) else None
+    last_s = float(stamps[-1] * time_base) if len(stamps) else None
+    faults = _fault_findings(packets, promised)
+    timing, measured_fps = _timing_findings(info, stamps)
+    frames = len(packets.pts) + packets.missing
+    damage: list[Finding] = []
+    if decode:
+        frames, damage = _decode_all(source)
+    return Examination(
+        info=info,
+        frames=frames,
+        first_s=first_s,
+        last_s=last_s,
+        measured_fps=measured_fps,
+        timestamps_trusted=not any(finding.about == "timestamps" for finding in faults),
+        findings=(*faults, *damage, *timing, *_order_findings(packets), *picture, *sound),
+    )
+
+
+def _scan(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> _Packets:
+    pts: list[int] = []
+    key: list[bool] = []
+    counts = Counter[str]()
+    last_dts: int | None = None
+    error = None
+    try:
+        for packet in container.demux(stream):
+            if not packet.size:
+                continue
+            counts["damaged"] += packet.is_corrupt
+            if packet.is_discard:
+                counts["hidden"] += 1
+                continue
+            if packet.dts is not None:
+                counts["backward_dts"] += last_dts is not None and packet.dts <= last_dts
+                last_dts = packet.dts
+            stamp = packet.pts if packet.pts is not None else packet.dts
+            if stamp is None:
+                counts["missing"] += 1
+                continue
+            pts.append(stamp)
+            key.append(packet.is_keyframe)
+    except (av.error.FFmpegError, OSError) as reason:
+        error = str(reason)
+    return _Packets(
+        np.array(pts, np.int64),
+        np.array(key, bool),
+        counts["missing"],
+        counts["hidden"],
+        counts["damaged"],
+        counts["backward_dts"],
+        error,
+    )
+
+
+def _fault_findings(packets: _Packets, promised: int) -> list[Finding]:
+    findings = []
+    total = len(packets.pts) + packets.missing + packets.hidden
+    repeated = len(packets.pts) - len(np.unique(packets.pts))
+    if packets.missing:
+        text = (
+            f"{_count(packets.missing, 'picture')} of {total} without a timestamp; each is placed after its predecessor"
+        )
+        findings.append(Finding("warning", "timestamps", text))
+    if repeated:
+        text = f"{_count(repeated, 'timestamp')} of {total} used twice; the second picture is moved after the first"
+        findings.append(Finding("warning", "timestamps", text))
+    if packets.backward_dts:
+        text = f"time runs backward in {_count(packets.backward_dts, 'place')}, as in recordings glued together"
+        findings.append(Finding("warning", "timestamps", text))
+    if packets.damaged:
+        text = f"{_count(packets.damaged, 'packet')} of {total} marked as damaged by the container"
+        findings.append(Finding("warning", "damage", text))
+    if packets.error is not None:
+        findings.append(Finding("warning", "damage", f"reading breaks off with an error: {packets.error}"))
+    if total < promised:
+        text = f"the index promises {promised} pictures, the file holds {total}: it was cut off"
+        findings.append(Finding("warning", "damage", text))
+    if packets.hidden:
+        text = f"an edit list hides {_count(packets.hidden, 'picture')}, as players do; they are not counted"
+        findings.append(Finding("note", "edit list", text))
+    return findings
+
+
+def _timing_findings(info: VideoInfo, stamps: np.ndarray) -> tuple[list[Finding], float | None]:
+    findings = []
+    if len(stamps) and stamps[0] > 0:
+        text = f"the first picture is at {float(stamps[0] * info.time_base):.3f} s; times are given relative to it"
+        findings.append(Finding("note", "start", text))
+    steps = np.diff(np.unique(stamps))
+    if not len(steps):
+        return findings, None
+    tick_s = float(info.time_base)
+    usual = float(np.median(steps))
+    measured_fps = float(len(steps) / (steps.sum() * tick_s))
+    holes = steps[(steps > HOLE_STEPS * usual) & (steps * tick_s >= HOLE_S)]
+    if len(holes):
+        text = f"{_count(len(holes), 'hole')} in the recording, the longest {holes.max() * tick_s:.3f} s"
+        findings.append(Finding("warning", "holes", text))
+    regular = steps[steps <= HOLE_STEPS * usual]
+    if regular.max() - regular.min() > max(2.0, VFR_FRAC * usual):
+        text = (
+            f"variable frame rate: usually {1 / (usual * tick_s):.3f} per second, between "
+            f"{1 / (regular.max() * tick_s):.3f} and {1 / (regular.min() * tick_s):.3f}; every picture keeps its time"
+        )
+        findings.append(Finding("note", "rate", text))
+    declared = info.declared_fps
+    if declared and abs(declared - measured_fps) > RATE_FRAC * measured_fps:
+        text = f"declared {declared:.3f} frames per second, measured {measured_fps:.3f}; time is never counted by rate"
+        findings.append(Finding("note", "rate", text))
+    if info.declared_frames and info.declared_frames != len(stamps):
+        text = f"the header declares {info.declared_frames} pictures, {len(stamps)} are there to be shown"
+        findings.append(Finding("note", "count", text))
+    return findings, measured_fps
+
+
+def _order_findings(packets: _Packets) -> list[Finding]:
+    """B-frames, and key frames that pictures before them depend on (open GOP), from the order of timestamps."""
+    pts, key = packets.pts, packets.key
+    if not np.any(np.diff(pts) < 0):
+        return []
+    # The latest key frame before each packet: a picture after it that shows before it belongs to an open GOP.
+    key_at = np.maximum.accumulate(np.where(key, np.arange(len(pts)), 0))
+    if np.any(pts < pts[key_at]):
+        text = "B-frames with open GOPs: seeking lands on wrong pictures in many tools; here nothing is read by seeking"
+    else:
+        text = "B-frames: pictures are stored in another order than they are shown"
+    return [Finding("note", "order", text)]
+
+
+def _picture_findings(info: VideoInfo, frame: av.VideoFrame) -> list[Finding]:
+    findings = []
+    if info.rotation_deg:
+        text = f"stored turned; shown after {info.rotation_deg} degrees clockwise, which is applied"
+        findings.append(Finding("note", "rotation", text))
+    bits = max(component.bits for component in frame.format.components)
+    if bits > 8:
+        findings.append(Finding("note", "depth", f"{bits} bits per channel, reduced to 8 for the model"))
+    if frame.color_trc in (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67):
+        name = "PQ" if frame.color_trc == ColorTrc.SMPTE2084 else "HLG"
+        text = f"HDR ({name}): used without tone mapping, so it looks flat and dark to the model"
+        findings.append(Finding("warning", "colour", text))
+    elif frame.color_primaries == ColorPrimaries.BT2020:
+        findings.append(Finding("note", "colour", "wide colour (BT.2020): used without mapping to BT.709"))
+    if not frame.format.is_rgb and int(frame.colorspace) == 2:
+        matrix = yuv_matrix(frame.colorspace, frame.width, frame.height)
+        name = "BT.709" if matrix.name.upper() == "ITU709" else "BT.601"
+        findings.append(Finding("note", "colour", f"no colour tag: read as {name}, as its size suggests"))
+    if frame.color_range == ColorRange.JPEG and not frame.format.is_rgb:
+        findings.append(Finding("note", "colour", "full colour range"))
+    if frame.interlaced_frame:
+        text = "interlaced: every picture mixes two moments; moving edges look like combs. Deinterlace first"
+        findings.append(Finding("warning", "interlaced", text))
+    return findings
+
+
+def _sound_findings(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> list[Finding]:
+    if not container.streams.audio:
+        return []
+    sound = container.streams.audio[0]
+    text = f"sound: {sound.codec_context.name}, {sound.codec_context.sample_rate} Hz"
+    if sound.start_time is not None and stream.start_time is not None:
+        offset = sound.start_time * (sound.time_base or 0) - stream.start_time * (stream.time_base or Fraction(0))
+        if abs(offset) > Fraction(1, 25):
+            text += f"; it starts {abs(float(offset)):.3f} s {'after' if offset > 0 else 'before'} the pictures"
+    return [Finding("note", "sound", text)]
+
+
+def _decode_all(source: Path) -> tuple[int, list[Finding]]:
+    problems: list[Problem] = []
+    log = ProblemLog(problems.append)
+    with open_video(source) as (container, stream):
+        frames = 0
+        for frame in decode_packets(container, stream, log):
+            if frame.is_corrupt:
+                log.add("corrupt-frame", "the decoder calls this picture damaged; it is used as it is", frames)
+            frames += 1
+    log.flush()
+    return frames, [Finding("warning", "damage", problem.describe()) for problem in problems]
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
