@@ -1,0 +1,62 @@
+"""Chains of motions: where the points of one frame lie in another, over several frames."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from vidconcept.temporal.flow import Motion, grid_points, lookup
+
+
+@dataclass(frozen=True, slots=True)
+class Carry:
+    """Map of the points of a frame to a key frame, in normalised coordinates.
+
+    matrix: `(2, 3)`, or None when a dense motion lies on the way; then `shift` `(rows, cols, 2)` holds displacements on a
+    grid over the frame. valid: `(rows, cols)` share in [0, 1] of how far the way can be trusted; None: everywhere.
+    """
+
+    matrix: np.ndarray | None
+    shift: np.ndarray | None = field(default=None, repr=False)
+    valid: np.ndarray | None = field(default=None, repr=False)
+
+    def points(self, points: np.ndarray) -> np.ndarray:
+        """Points `(..., 2)` of the frame, in the key frame; float32, same shape."""
+        if self.matrix is not None:
+            return points @ self.matrix[:, :2].T.astype(np.float32) + self.matrix[:, 2].astype(np.float32)
+        assert self.shift is not None
+        return points + lookup(self.shift, points)
+
+    @property
+    def translation(self) -> np.ndarray | None:
+        """`(2,)` normalised displacement when the map is a pure translation, else None."""
+        if self.matrix is None or not np.allclose(self.matrix[:, :2], np.eye(2), atol=1e-6):
+            return None
+        return self.matrix[:, 2]
+
+
+HERE = Carry(np.eye(2, 3))
+
+
+def carries(motions: Mapping[int, Motion], key: int, first: int, last: int, grid: tuple[int, int]) -> dict[int, Carry]:
+    """Map of every frame first..last to the key frame; `motions[p]` joins p to p-1, `grid` is for dense ways."""
+    result = {key: HERE}
+    for position in range(key + 1, last + 1):
+        result[position] = _extended(result[position - 1], motions[position], forward=True, grid=grid)
+    for position in range(key - 1, first - 1, -1):
+        result[position] = _extended(result[position + 1], motions[position + 1], forward=False, grid=grid)
+    return result
+
+
+def _extended(carry: Carry, motion: Motion, *, forward: bool, grid: tuple[int, int]) -> Carry:
+    """The way of a frame that is one `motion` farther from the key frame than the frame of `carry`."""
+    if carry.matrix is not None and motion.matrix is not None:
+        step = motion.matrix if forward else cv2.invertAffineTransform(motion.matrix)
+        return Carry((np.vstack([carry.matrix, [0, 0, 1]]) @ np.vstack([step, [0, 0, 1]]))[:2])
+    here = grid_points(*grid)
+    there = motion.sources(here) if forward else motion.targets(here)
+    valid = np.ones(grid, np.float32) if motion.valid is None else lookup(motion.valid, here if forward else there)
+    if carry.valid is not None:
+        valid = valid * lookup(carry.valid, there)
+    return Carry(None, carry.points(there) - here, valid)

@@ -1,0 +1,289 @@
+"""Motion between neighbouring frames, with validity, and scene cuts.
+
+Line cameras mostly translate, and one robust translation is more exact than any dense flow; rotating or zooming parts
+need an affine map, deforming ones a dense field. So three models are tried in that order, each on a small proxy of the
+frames, and the simplest one that explains the pictures is kept. Whether it explains them is decided by the photometric
+residual and by the displacement that a local Lucas-Kanade step would still ask for (its size matters where the residual
+is hidden by noise, the residual where the texture is too weak for a step).
+
+Frames are high-passed and brought to one contrast before comparing, so a flickering lamp is not motion.
+
+Coordinates: a `Motion` maps points of the later frame to the earlier one (`back`) and the reverse (`ahead`), in
+normalised frame coordinates: x and y from 0 to 1 over width and height. So it serves every grid.
+"""
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+# The proxy has at most this many pixels: half resolution of 256×384 has 24,576, a quarter of 720p 57,600.
+PROXY_AREA_PX = 57_600
+# A block is explained when Lucas-Kanade asks for less than this, or its residual is below the floor (8-bit grey levels).
+STEP_TOLERANCE_PX = 0.35
+RESIDUAL_FLOOR = 2.5
+# A model of the whole frame is kept when this share of the textured blocks is explained.
+EXPLAINED_SHARE = 0.9
+# Below this correlation of blurred, motion-compensated frames there is no motion to speak of: a scene cut.
+CUT_CORRELATION = 0.35
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A frame reduced for motion.
+
+    grey: `(h, w)` float32. band: its high-pass at one contrast, in grey levels. core: the band with NaN near the border,
+    where the high-pass depends on what the frame does not show.
+    """
+
+    grey: np.ndarray = field(repr=False)
+    band: np.ndarray = field(repr=False)
+    core: np.ndarray = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Motion:
+    """Motion between a frame and its predecessor; see the module for coordinates.
+
+    kind: still, translation, affine or dense. matrix: `(2, 3)` later → earlier, None for dense.
+    back, ahead: `(h, w, 2)` dense displacements in normalised coordinates on the proxy grid (pixel centres), None unless
+    dense. valid: share of the frame in [0, 1], `(h, w)` float32 on the proxy grid, where `back` can be trusted; None:
+    everywhere. residual: mean absolute band difference, grey levels. cut: nothing of the predecessor is left.
+    """
+
+    kind: str
+    matrix: np.ndarray | None = None
+    back: np.ndarray | None = field(default=None, repr=False)
+    ahead: np.ndarray | None = field(default=None, repr=False)
+    valid: np.ndarray | None = field(default=None, repr=False)
+    residual: float = 0.0
+    cut: bool = False
+
+    def sources(self, points: np.ndarray) -> np.ndarray:
+        """Where `points` `(..., 2)` of the later frame were in the earlier one, normalised, `(..., 2)` float32."""
+        if self.matrix is not None:
+            return points @ self.matrix[:, :2].T.astype(np.float32) + self.matrix[:, 2].astype(np.float32)
+        assert self.back is not None
+        return points + lookup(self.back, points)
+
+    def targets(self, points: np.ndarray) -> np.ndarray:
+        """Where `points` `(..., 2)` of the earlier frame are in the later one, normalised, `(..., 2)` float32."""
+        if self.matrix is not None:
+            inverse = cv2.invertAffineTransform(self.matrix).astype(np.float32)
+            return points @ inverse[:, :2].T + inverse[:, 2]
+        assert self.ahead is not None
+        return points + lookup(self.ahead, points)
+
+
+STILL = Motion("still", matrix=np.eye(2, 3))
+
+
+def lookup(values: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Bilinear samples of `values` `(h, w[, c])`, which span the frame, at normalised `points` `(rows, cols, 2)`."""
+    h, w = values.shape[:2]
+    at = points * np.float32([w, h]) - np.float32(0.5)
+    return cv2.remap(values, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def grid_points(h: int, w: int, margin: int = 0) -> np.ndarray:
+    """Centres of an `h`×`w` grid over the frame, extended by `margin` cells: `(h + 2m, w + 2m, 2)` normalised float32."""
+    x = (np.arange(-margin, w + margin, dtype=np.float32) + 0.5) / w
+    y = (np.arange(-margin, h + margin, dtype=np.float32) + 0.5) / h
+    return np.stack(np.meshgrid(x, y), axis=-1)
+
+
+def proxy(image: np.ndarray) -> Proxy:
+    """Reduce a frame `(h, w, 3)` uint8 RGB for motion estimation."""
+    h, w = image.shape[:2]
+    scale = min(1.0, max(min(0.5, (PROXY_AREA_PX / (h * w)) ** 0.5), 16 / min(h, w)))
+    size = (max(1, round(w * scale)), max(1, round(h * scale)))
+    grey = cv2.cvtColor(cv2.resize(image, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY).astype(np.float32)
+    band = cv2.GaussianBlur(grey, (0, 0), 0.7) - cv2.blur(grey, (17, 17), borderType=cv2.BORDER_REFLECT_101)
+    # One global contrast per frame: a lamp that dims scales every band alike, and local gains would amplify noise.
+    band *= 16.0 / max(float(band.std()), 4.0)
+    core, margin = band.copy(), min(8, min(size) // 8)
+    core[:margin] = core[size[1] - margin :] = np.nan
+    core[:, :margin] = core[:, size[0] - margin :] = np.nan
+    return Proxy(grey, band, core)
+
+
+def estimate(earlier: Proxy, later: Proxy, prior: Motion = STILL) -> Motion:
+    """Motion from `earlier` to `later`; `prior` is the motion of the pair before, a candidate among others."""
+    h, w = later.band.shape
+    if float(np.abs(earlier.grey - later.grey).max()) < 0.5:
+        return STILL
+    if min(h, w) < 8:
+        return Motion("still", matrix=np.eye(2, 3), residual=float(np.abs(earlier.band - later.band).mean()))
+
+    shift = _best_shift(earlier, later, prior)
+    matrix = np.array([[1.0, 0.0, shift[0]], [0.0, 1.0, shift[1]]])
+    matrix, translation = _refined(earlier.core, later.core, matrix, affine=False)
+    chosen, kind = (matrix, translation), "translation"
+    if translation.explained < EXPLAINED_SHARE:
+        start = matrix if prior.kind != "affine" or prior.matrix is None else _to_pixels(prior.matrix, h, w)
+        turned, affine = _refined(earlier.core, later.core, start, affine=True)
+        if affine.residual < 0.95 * translation.residual:
+            chosen, kind = (turned, affine), "affine"
+    if chosen[1].explained >= EXPLAINED_SHARE:
+        return Motion(kind, matrix=_to_normalised(chosen[0], h, w), residual=chosen[1].residual)
+
+    dense = _dense(earlier, later, chosen[0])
+    if dense.residual < 0.97 * chosen[1].residual:
+        motion, warped = dense, lookup(earlier.band, dense.sources(grid_points(h, w)))
+    else:
+        motion = Motion(kind, matrix=_to_normalised(chosen[0], h, w), residual=chosen[1].residual)
+        warped = _warp(earlier.band, chosen[0])
+    if _is_cut(earlier, later, warped, motion):
+        return Motion("still", matrix=np.eye(2, 3), residual=motion.residual, cut=True)
+    return motion
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """How well a warp explains the later frame: mean absolute residual, and the share of blocks that agree."""
+
+    residual: float
+    explained: float
+
+
+def _to_normalised(matrix: np.ndarray, h: int, w: int) -> np.ndarray:
+    """Affine map of proxy pixels (centres at integers) → of normalised coordinates, `(2, 3)` float64."""
+    to_px = np.array([[w, 0, -0.5], [0, h, -0.5], [0, 0, 1.0]])
+    return (np.linalg.inv(to_px) @ np.vstack([matrix, [0, 0, 1]]) @ to_px)[:2]
+
+
+def _to_pixels(matrix: np.ndarray, h: int, w: int) -> np.ndarray:
+    to_px = np.array([[w, 0, -0.5], [0, h, -0.5], [0, 0, 1.0]])
+    return (to_px @ np.vstack([matrix, [0, 0, 1]]) @ np.linalg.inv(to_px))[:2]
+
+
+def _warp(earlier: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """`earlier` seen from the later frame; what was outside is NaN."""
+    h, w = earlier.shape
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(
+        earlier, matrix, (w, h), flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=float("nan")
+    )
+
+
+def _best_shift(earlier: Proxy, later: Proxy, prior: Motion) -> tuple[float, float]:
+    """Displacement (later → earlier, proxy px): phase correlation, the last motion, or none, by residual."""
+    h, w = later.band.shape
+    window = cv2.createHanningWindow((w, h), cv2.CV_32F)
+    (dx, dy), _ = cv2.phaseCorrelate(later.band, earlier.band, window)
+    candidates = [(0.0, 0.0), (dx, dy)]
+    if prior.matrix is not None:
+        px = _to_pixels(prior.matrix, h, w) @ np.array([w / 2, h / 2, 1.0]) - np.array([w / 2, h / 2])
+        candidates.append((float(px[0]), float(px[1])))
+    return min(candidates, key=lambda d: _shift_residual(earlier.core, later.core, d))
+
+
+def _shift_residual(earlier: np.ndarray, later: np.ndarray, shift: tuple[float, float]) -> float:
+    """Mean absolute residual over the overlap; a small overlap must be that much better."""
+    h, w = later.shape
+    difference = np.abs(_warp(earlier, np.array([[1.0, 0.0, shift[0]], [0.0, 1.0, shift[1]]])) - later)
+    seen = np.isfinite(difference)
+    share = float(seen.mean())
+    return float(difference[seen].mean()) / share**0.25 if share > 0.2 else float("inf")
+
+
+def _refined(earlier: np.ndarray, later: np.ndarray, start: np.ndarray, *, affine: bool) -> tuple[np.ndarray, _Fit]:
+    """Gauss-Newton on the robust photometric error of a translation or an affine map, and how well it fits."""
+    h, w = later.shape
+    matrix = start.astype(np.float64)
+    y, x = np.mgrid[:h, :w].astype(np.float32)
+    x, y = (x - w / 2) / w, (y - h / 2) / w  # scaled alike, so that the system is well conditioned
+    best: tuple[np.ndarray, _Fit] | None = None
+    for _ in range(5 if affine else 3):
+        warped = _warp(earlier, matrix)
+        gx, gy = cv2.Scharr(warped, cv2.CV_32F, 1, 0, scale=1 / 32), cv2.Scharr(warped, cv2.CV_32F, 0, 1, scale=1 / 32)
+        seen = np.isfinite(gx) & np.isfinite(gy) & np.isfinite(warped) & np.isfinite(later)
+        if seen.mean() < 0.1:
+            break
+        difference = np.where(seen, later - warped, 0.0).astype(np.float32)
+        gx, gy = np.where(seen, gx, 0.0).astype(np.float32), np.where(seen, gy, 0.0).astype(np.float32)
+        fit = _fit(difference, gx, gy, seen)
+        if best is None or fit.residual < best[1].residual:
+            best = (matrix.copy(), fit)
+        scale = 2.0 * fit.residual + 1e-3
+        weight = seen / (1.0 + (difference / scale) ** 2)
+        basis = [gx, gy] if not affine else [gx, gy, gx * x, gx * y, gy * x, gy * y]
+        columns = np.stack([b.ravel() for b in basis])  # (unknown, pixel)
+        weighted = columns * weight.ravel()
+        normal = weighted @ columns.T + 1e-3 * np.eye(len(basis)) * h * w
+        step = np.linalg.solve(normal, weighted @ difference.ravel())
+        if affine:
+            # p → p + step_0..1 + step_2..5 · (centred, scaled p), after which the present map applies.
+            local = np.array([[step[2], step[3]], [step[4], step[5]]]) / w
+            increment = np.hstack([np.eye(2) + local, (step[:2] - local @ [w / 2, h / 2])[:, None]])
+        else:
+            increment = np.hstack([np.eye(2), step[:2, None]])
+        matrix = (np.vstack([matrix, [0, 0, 1]]) @ np.vstack([increment, [0, 0, 1]]))[:2]
+        if np.abs(step).max() < 0.005:
+            break
+    return best if best is not None else (start, _Fit(float("inf"), 0.0))
+
+
+def _fit(difference: np.ndarray, gx: np.ndarray, gy: np.ndarray, seen: np.ndarray) -> _Fit:
+    """Judge a warp by its residual and by the local Lucas-Kanade step on blocks of about an eighth of the height."""
+    h, w = difference.shape
+    rows, cols = max(2, min(8, h // 8)), max(2, min(12, w // 8))
+
+    def blocks(values: np.ndarray) -> np.ndarray:
+        return cv2.resize(values, (cols, rows), interpolation=cv2.INTER_AREA)
+
+    present = blocks(seen.astype(np.float32))
+    residual = float(np.abs(difference).sum() / max(1, seen.sum()))
+    jxx, jxy, jyy = blocks(gx * gx) + 0.05, blocks(gx * gy), blocks(gy * gy) + 0.05
+    bx, by = blocks(gx * difference), blocks(gy * difference)
+    determinant = jxx * jyy - jxy * jxy
+    step = np.hypot((jyy * bx - jxy * by) / determinant, (jxx * by - jxy * bx) / determinant)
+    rms = np.sqrt(blocks(difference * difference) / np.maximum(present, 1e-3))
+    usable = present > 0.6
+    if not usable.any():
+        return _Fit(residual, 1.0)
+    # Noise is everywhere alike: a block is suspicious when it stands out of the better half of the frame.
+    limit = max(RESIDUAL_FLOOR, 3.0 * float(np.median(rms[usable])))
+    limit = min(limit, 12.0)
+    bad = usable & ((step > STEP_TOLERANCE_PX) & (rms > RESIDUAL_FLOOR) | (rms > limit))
+    return _Fit(residual, 1.0 - float(bad.sum()) / float(usable.sum()))
+
+
+def _dense(earlier: Proxy, later: Proxy, seed: np.ndarray) -> Motion:
+    """DIS in both directions, seeded with the best global motion; validity by consistency and photometry."""
+    h, w = later.band.shape
+    y, x = np.mgrid[:h, :w].astype(np.float32)
+    points = np.stack([x, y], axis=-1)
+    one, two = (np.clip(p.band * 2.0 + 128.0, 0, 255).astype(np.uint8) for p in (earlier, later))
+    inverse = cv2.invertAffineTransform(seed)
+    start_back = (points @ seed[:, :2].T + seed[:, 2] - points).astype(np.float32)
+    start_ahead = (points @ inverse[:, :2].T + inverse[:, 2] - points).astype(np.float32)
+    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    back = dis.calc(two, one, start_back)
+    ahead = dis.calc(one, two, start_ahead)
+
+    at = points + back
+    returned = back + cv2.remap(ahead, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    lengths = (back**2).sum(-1) + (ahead**2).sum(-1)
+    consistent = (returned**2).sum(-1) <= 0.01 * lengths + 0.5  # Sundaram et al. 2010
+    warped = cv2.remap(earlier.band, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    inside = (at[..., 0] >= -0.5) & (at[..., 0] <= w - 0.5) & (at[..., 1] >= -0.5) & (at[..., 1] <= h - 0.5)
+    difference = np.abs(warped - later.band)
+    photometric = cv2.blur(difference, (5, 5)) <= max(6.0, 3.0 * float(np.median(difference)))
+    valid = (consistent & photometric & inside).astype(np.float32)
+    residual = float(difference[inside].mean()) if inside.any() else float("inf")
+    size = np.float32([w, h])
+    return Motion("dense", back=back / size, ahead=ahead / size, valid=valid, residual=residual)
+
+
+def _is_cut(earlier: Proxy, later: Proxy, warped: np.ndarray, motion: Motion) -> bool:
+    """Whether the best motion leaves the pictures unrelated, at a scale that noise does not reach."""
+    seen = np.isfinite(warped)
+    if motion.valid is not None and float(motion.valid.mean()) > 0.6:
+        return False
+    one = cv2.GaussianBlur(np.where(seen, warped, 0.0).astype(np.float32), (0, 0), 1.5)[seen]
+    two = cv2.GaussianBlur(np.where(seen, later.band, 0.0).astype(np.float32), (0, 0), 1.5)[seen]
+    deviation = float(one.std() * two.std())
+    if deviation < 4.0:  # no structure on either side: only the light can tell
+        return abs(float(earlier.grey.mean()) - float(later.grey.mean())) > 40.0
+    return float(((one - one.mean()) * (two - two.mean())).mean()) / deviation < CUT_CORRELATION

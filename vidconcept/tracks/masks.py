@@ -1,0 +1,75 @@
+"""The one decision: scores become masks.
+
+A token spreads a thin defect over 16×16 pixels, so a crack peaks at 0.1 to 0.2 where a stain reaches 0.9: one absolute
+level cannot serve both. A pixel is therefore judged against the highest score near it, with a floor under that, and a
+connected piece stays only if its own peak passes the high level (hysteresis with a peak gate).
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionSettings:
+    """How scores become masks; calibration sets these numbers, `--threshold` is `threshold`."""
+
+    # High level: a connected piece whose highest score is below this is dropped (peak gate).
+    threshold: float = 0.2
+    # Low level, relative: a pixel belongs to a piece above this share of the local maximum.
+    ratio: float = 0.5
+    # The local maximum counts as at least this, so weak noise on clean surface is not amplified.
+    floor: float = 0.15
+    # Reach of the local maximum, as a share of the frame's height: 24 px at 256.
+    reach_frac: float = 0.09
+    # Pieces smaller than this many pixels of the working grid are dropped.
+    min_area_px: int = 4
+
+    def __post_init__(self) -> None:
+        for name in ("threshold", "ratio", "floor", "reach_frac"):
+            value = getattr(self, name)
+            if not 0.0 <= value <= 1.0:
+                raise ValueError(f"{name} is between 0 and 1, got {value}")
+
+
+def local_maximum(scores: np.ndarray, reach_px: int) -> np.ndarray:
+    """Highest score within about `reach_px` of each pixel, `(h, w)` float32.
+
+    Computed on blocks of up to 8 px and interpolated, so it is smooth; it never falls below the score itself.
+    """
+    h, w = scores.shape
+    block = int(np.clip(reach_px // 3, 1, 8))
+    rows, cols = -(-h // block), -(-w // block)
+    padded = np.zeros((rows * block, cols * block), np.float32)
+    padded[:h, :w] = scores
+    coarse = padded.reshape(rows, block, cols, block).max(axis=(1, 3))  # (rows, cols)
+    size = 2 * max(1, round(reach_px / block)) + 1
+    coarse = cv2.dilate(coarse, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
+    fine = cv2.resize(coarse, (cols * block, rows * block), interpolation=cv2.INTER_LINEAR)[:h, :w]
+    return np.maximum(fine, scores)
+
+
+def decide(scores: np.ndarray, *, settings: DecisionSettings | None = None) -> np.ndarray:
+    """Masks of scores `(h, w)` or `(concept, h, w)` in [0, 1]; bool, same shape."""
+    settings = settings or DecisionSettings()
+    if scores.ndim == 3:
+        return np.stack([decide(s, settings=settings) for s in scores]) if len(scores) else np.zeros(scores.shape, bool)
+    scores = np.ascontiguousarray(scores, np.float32)
+    out = np.zeros(scores.shape, bool)
+    lowest = settings.ratio * settings.floor
+    box = cv2.boundingRect((scores > lowest).astype(np.uint8))
+    if not box[2] or float(scores.max()) < settings.threshold:
+        return out
+    reach_px = max(1, round(settings.reach_frac * scores.shape[0]))
+    # A maximum outside the box is below the floor, so the box alone decides.
+    x, y, width, height = box
+    part = scores[y : y + height, x : x + width]
+    candidate = part > settings.ratio * np.maximum(local_maximum(part, reach_px), settings.floor)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(candidate.astype(np.uint8), connectivity=8)
+    peaks = np.zeros(count, np.float32)
+    np.maximum.at(peaks, labels[candidate], part[candidate])
+    keep = (peaks >= settings.threshold) & (stats[:, cv2.CC_STAT_AREA] >= settings.min_area_px)
+    keep[0] = False
+    out[y : y + height, x : x + width] = keep[labels]
+    return out
