@@ -1,0 +1,72 @@
+"""Where labels go: beside their defect, never on one, and not jumping from frame to frame."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+Box = tuple[int, int, int, int]
+Anchor = tuple[float, float, float, float]
+
+# A label shows the same score for this long, so that it can be read.
+_HOLD_S = 0.5
+# Share of the newest box in the anchor: follows a moving part within two frames, and damps a trembling outline.
+_FOLLOW = 0.5
+_GAP_PX = 6
+
+
+@dataclass(frozen=True, slots=True)
+class LabelState:
+    """What one track's label looked like on the last frame. anchor: the smoothed box of the track."""
+
+    text: str
+    text_since_s: float
+    anchor: Anchor
+    side: int = 0
+
+
+def held(state: LabelState | None, text: str, box_px: Box, time_s: float) -> LabelState:
+    """The label's state on this frame, its side as before."""
+    if state is None or time_s < state.text_since_s:
+        return LabelState(text, time_s, box_px)
+    anchor = tuple(old + _FOLLOW * (new - old) for old, new in zip(state.anchor, box_px, strict=True))
+    state = replace(state, anchor=anchor)
+    return replace(state, text=text, text_since_s=time_s) if time_s - state.text_since_s >= _HOLD_S else state
+
+
+def place(
+    state: LabelState, size: tuple[int, int], frame_size: tuple[int, int], avoid: Sequence[Box]
+) -> tuple[Box, int]:
+    """The label's box and the side it took, given its `(width, height)` and the boxes that it should not cover.
+
+    The side of the last frame stays as long as it covers nothing. Where every place covers something, the one that
+    covers least is taken.
+    """
+    candidates = _candidates(state.anchor, size, frame_size)
+    order = [state.side, *(side for side in range(len(candidates)) if side != state.side)]
+    side = min(order, key=lambda s: sum(_shared(candidates[s], box) for box in avoid))
+    return candidates[side], side
+
+
+def _candidates(
+    anchor: tuple[float, float, float, float], size: tuple[int, int], frame_size: tuple[int, int]
+) -> list[Box]:
+    """Above, below, right, left of the anchor, and the frame's upper and lower edge, all inside the frame."""
+    x_min, y_min, x_max, y_max = (round(value) for value in anchor)
+    width, height = size
+    middle_y = (y_min + y_max - height) // 2
+    corners = (
+        (x_min, y_min - _GAP_PX - height),
+        (x_min, y_max + _GAP_PX),
+        (x_max + _GAP_PX, middle_y),
+        (x_min - _GAP_PX - width, middle_y),
+        (x_min, 0),
+        (x_min, frame_size[1]),
+    )
+    boxes = []
+    for x, y in corners:
+        x, y = max(0, min(x, frame_size[0] - width)), max(0, min(y, frame_size[1] - height))
+        boxes.append((x, y, x + width, y + height))
+    return boxes
+
+
+def _shared(a: Box, b: Box) -> int:
+    return max(0, min(a[2], b[2]) - max(a[0], b[0])) * max(0, min(a[3], b[3]) - max(a[1], b[1]))

@@ -1,0 +1,192 @@
+"""The annotated frame: masks, contours, labels and a time code, in one of four views."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import ceil, sqrt
+from typing import Literal, get_args
+
+import cv2
+import numpy as np
+
+from vidconcept.errors import UsageError
+from vidconcept.tracks import rle
+from vidconcept.types import Region, TrackMask
+from vidconcept.writers.labels import LabelState, held, place
+from vidconcept.writers.palette import Rgb, colour_of
+from vidconcept.writers.text import fitted, put_text, text_width_px
+
+View = Literal["overlay", "heatmap", "side-by-side", "grid"]
+
+_FILL = 0.35
+_PLATE = 0.65
+_WHITE: Rgb = (255, 255, 255)
+_DARK: Rgb = (16, 18, 22)
+
+
+def _heat_tables() -> tuple[np.ndarray, np.ndarray]:
+    """Two `(1, 256, 3)` uint8 lookup tables by score: how much of the picture shines through, and the colour to add.
+
+    Viridis, which is safe for colour-blind eyes; it covers the picture the more, the higher the score is.
+    """
+    levels = np.arange(256, dtype=np.uint8)[None]
+    opacity = np.linspace(0.25, 0.75, 256)[None, :, None]
+    viridis = cv2.applyColorMap(levels, cv2.COLORMAP_VIRIDIS)[..., ::-1]
+    through = np.repeat((1 - opacity) * 255, 3, axis=2)
+    return np.rint(through).astype(np.uint8), np.rint(viridis * opacity).astype(np.uint8)
+
+
+_SHINE_THROUGH, _HEAT = _heat_tables()
+
+
+class Annotator:
+    """Draws the frames of one video in order; holds each label's last place so that labels stay calm.
+
+    concepts: names, the index is the class id and picks the colour. frame_size: (width, height) in pixels.
+    region: what the scores cover of the frame, needed by the views "heatmap" and "grid".
+    """
+
+    def __init__(
+        self,
+        concepts: Sequence[str],
+        frame_size: tuple[int, int],
+        view: str = "overlay",
+        region: Region | None = None,
+    ) -> None:
+        if view not in get_args(View):
+            raise UsageError(f"no view {view!r}; the views are {', '.join(get_args(View))}")
+        self._concepts = tuple(concepts)
+        self._frame_size = frame_size
+        self._view = view
+        self._region = region or Region(0, 0, *frame_size)
+        self._labels: dict[int, LabelState] = {}
+        # Legible on a phone's 256 lines and not a banner on 1080.
+        self._text_px = min(40, max(11, frame_size[1] // 36))
+        self._line_px = max(1, round(frame_size[1] / 480))
+
+    @property
+    def needs_scores(self) -> bool:
+        """Whether `draw` must be given scores."""
+        return self._view in ("heatmap", "grid")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the drawn frames."""
+        width, height = self._frame_size
+        return (2 * width, height) if self._view == "side-by-side" else (width, height)
+
+    def draw(
+        self,
+        image: np.ndarray,
+        tracks: Sequence[TrackMask],
+        time_s: float,
+        frame_index: int,
+        scores: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """A new `(h, w, 3)` uint8 RGB frame of `size`. image: the source frame, left as it is.
+
+        scores: `(concept, h', w')` in [0, 1] over the region. Raises ValueError where the view needs them and they
+        are not given.
+        """
+        if self.needs_scores and scores is None:
+            raise ValueError(f"the view {self._view!r} draws scores, got none")
+        if self._view == "grid" and scores is not None:
+            canvas = self._grid(image, tracks, scores)
+        elif self._view == "heatmap" and scores is not None:
+            canvas = self._heated(image, scores.max(axis=0))
+            self._contours(canvas, tracks, fill=0.0)
+            self._label(canvas, tracks, time_s)
+        else:
+            canvas = image.copy()
+            self._contours(canvas, tracks, fill=_FILL)
+            self._label(canvas, tracks, time_s)
+        self._time_code(canvas, time_s, frame_index)
+        return np.hstack([image, canvas]) if self._view == "side-by-side" else canvas
+
+    def _contours(self, canvas: np.ndarray, tracks: Sequence[TrackMask], fill: float) -> None:
+        for track in tracks:
+            mask_on(canvas, track, self._frame_size, self._line_px, fill)
+
+    def _label(self, canvas: np.ndarray, tracks: Sequence[TrackMask], time_s: float) -> None:
+        avoid = [track.box_px for track in tracks]
+        states = {}
+        for track in tracks:
+            # The name is cut before the number, which a reviewer needs to find the row in the table.
+            number = f" #{track.tracker_id} {track.confidence:.2f}"
+            room_px = self._frame_size[0] // 2 - text_width_px(number, self._text_px)
+            text = fitted(track.concept, self._text_px, room_px) + number
+            state = held(self._labels.get(track.tracker_id), text, track.box_px, time_s)
+            size = (text_width_px(state.text, self._text_px) + self._text_px, round(1.5 * self._text_px))
+            box, side = place(state, size, self._frame_size, avoid)
+            avoid.append(box)
+            states[track.tracker_id] = replace(state, side=side)
+            _plate(canvas, box, state.text, self._text_px, colour_of(track.class_id))
+        # A track that is out of sight for a moment finds its label where it was; there are few of them.
+        self._labels = states | {
+            key: state for key, state in self._labels.items() if key not in states and time_s - state.text_since_s < 2.0
+        }
+
+    def _time_code(self, canvas: np.ndarray, time_s: float, frame_index: int) -> None:
+        minutes, seconds = divmod(time_s, 60)
+        text = f"{int(minutes // 60):d}:{int(minutes % 60):02d}:{seconds:06.3f}  frame {frame_index}"
+        width = text_width_px(text, self._text_px) + self._text_px
+        height = round(1.5 * self._text_px)
+        _plate(canvas, (0, canvas.shape[0] - height, width, canvas.shape[0]), text, self._text_px, None)
+
+    def _heated(self, image: np.ndarray, score: np.ndarray) -> np.ndarray:
+        """The image under a heat map of `(h', w')` scores; outside of the region it stays as it is."""
+        r = self._region
+        level = (np.clip(score, 0, 1) * 255).astype(np.uint8)
+        level = cv2.resize(level, (r.width, r.height), interpolation=cv2.INTER_LINEAR)
+        level = cv2.merge([level, level, level])
+        canvas = image.copy()
+        part = canvas[r.y : r.y + r.height, r.x : r.x + r.width]
+        cv2.multiply(part, cv2.LUT(level, _SHINE_THROUGH), dst=part, scale=1 / 255)
+        cv2.add(part, cv2.LUT(level, _HEAT), dst=part)
+        return canvas
+
+    def _grid(self, image: np.ndarray, tracks: Sequence[TrackMask], scores: np.ndarray) -> np.ndarray:
+        """One heat map a concept, as many in a row as in a column, together as large as the frame."""
+        width, height = self._frame_size
+        per_row = ceil(sqrt(len(scores)))
+        per_column = ceil(len(scores) / per_row)
+        cell_w, cell_h = width // per_row, height // per_column
+        scale = min(cell_w / width, cell_h / height)
+        size = (max(1, int(width * scale)), max(1, int(height * scale)))
+        canvas = np.full((height, width, 3), _DARK, np.uint8)
+        for class_id, score in enumerate(scores):
+            cell = self._heated(image, score)
+            self._contours(cell, [track for track in tracks if track.class_id == class_id], fill=0.0)
+            x = (class_id % per_row) * cell_w + (cell_w - size[0]) // 2
+            y = (class_id // per_row) * cell_h + (cell_h - size[1]) // 2
+            canvas[y : y + size[1], x : x + size[0]] = cv2.resize(cell, size, interpolation=cv2.INTER_AREA)
+            number = f" {float(score.max()):.2f}"
+            room_px = cell_w - 2 * self._text_px - text_width_px(number, self._text_px)
+            title = fitted(self._concepts[class_id], self._text_px, room_px) + number
+            cv2.rectangle(canvas, (x, y), (x + size[0] - 1, y + size[1] - 1), _DARK, self._line_px)
+            box = (x, y, x + text_width_px(title, self._text_px) + self._text_px, y + round(1.5 * self._text_px))
+            _plate(canvas, box, title, self._text_px, colour_of(class_id))
+        return canvas
+
+
+def mask_on(image: np.ndarray, track: TrackMask, frame_size: tuple[int, int], line_px: int, fill: float) -> None:
+    """Draws a track's mask into `(h, w, 3)` uint8 in place: fill (its opacity) and contour with a dark rim."""
+    x_min, y_min, x_max, y_max = track.box_px
+    mask = rle.decode_box(track.rle, frame_size, track.box_px)
+    colour = colour_of(track.class_id)
+    if fill > 0:
+        part = image[y_min:y_max, x_min:x_max]
+        tinted = cv2.addWeighted(part, 1 - fill, np.full_like(part, colour), fill, 0)
+        cv2.copyTo(tinted, mask, part)
+    outlines, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE, offset=(x_min, y_min))
+    cv2.drawContours(image, outlines, -1, _DARK, line_px + 2)
+    cv2.drawContours(image, outlines, -1, colour, line_px, cv2.LINE_AA)
+
+
+def _plate(image: np.ndarray, box: tuple[int, int, int, int], text: str, text_px: int, colour: Rgb | None) -> None:
+    """Text on a dark translucent plate, with a bar of the concept's colour on its left."""
+    x_min, y_min, x_max, y_max = box
+    part = image[max(0, y_min) : y_max, max(0, x_min) : x_max]
+    cv2.addWeighted(part, 1 - _PLATE, np.full_like(part, _DARK), _PLATE, 0, dst=part)
+    if colour is not None:
+        cv2.rectangle(image, (x_min, y_min), (x_min + max(2, text_px // 5) - 1, y_max - 1), colour, cv2.FILLED)
+    put_text(image, text, x_min + text_px // 2, y_min + round(1.1 * text_px), text_px, _WHITE)
