@@ -83,8 +83,13 @@ class TilePlan:
         return total / weights
 
 
-def plan_tiles(region: Region, columns_rows: tuple[int, int], *, area_px: int, multiple: int) -> TilePlan:
-    """Tiles of about `area_px` each, `columns_rows` of them, that overlap by a quarter and cover the region."""
+def plan_tiles(
+    region: Region, columns_rows: tuple[int, int], *, area_px: int, pitch_px: int, multiple: int
+) -> TilePlan:
+    """Tiles of about `area_px` each, `columns_rows` of them, that overlap by a quarter and cover the region.
+
+    pitch_px: a token's side. multiple: what the model's picture must be a multiple of, itself a multiple of the pitch.
+    """
     columns, rows = columns_rows
     if columns < 1 or rows < 1:
         raise UsageError(f"--tile takes columns x rows of at least 1, got {columns}x{rows}")
@@ -97,7 +102,7 @@ def plan_tiles(region: Region, columns_rows: tuple[int, int], *, area_px: int, m
         multiple=multiple,
     )
     ys, xs = _origins(height, rows, multiple), _origins(width, columns, multiple)
-    return TilePlan(ys[-1] + height, xs[-1] + width, height, width, multiple, tuple((y, x) for y in ys for x in xs))
+    return TilePlan(ys[-1] + height, xs[-1] + width, height, width, pitch_px, tuple((y, x) for y in ys for x in xs))
 
 
 def _origins(side_px: int, count: int, multiple: int) -> list[int]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,13 +14,16 @@ import torch
 from diffusers import AutoencoderKLCogVideoX, CogVideoXDDIMScheduler, CogVideoXDPMScheduler, CogVideoXTransformer3DModel
 from diffusers.models.embeddings import get_3d_rotary_pos_embed
 from diffusers.pipelines.cogvideo.pipeline_cogvideox import get_resize_crop_region_for_grid
+from diffusers.utils import logging as diffusers_logging
 from einops import rearrange
 from torch import Tensor
+from transformers.utils import logging as transformers_logging
 
 from vidconcept.attention.hooks import Method, concept_attention
 from vidconcept.attention.maps import concept_scores
 from vidconcept.errors import ModelError
 from vidconcept.models.folder import ModelFolder
+from vidconcept.models.layout import read_layout, spatial_scale
 from vidconcept.models.patch_codec import PatchCodec
 from vidconcept.models.text import TextEmbeds, encode_texts
 from vidconcept.settings import TrackSettings
@@ -50,7 +54,7 @@ class CogVideoX:
     @property
     def pitch_px(self) -> int:
         """Pixels of the model's picture per token."""
-        return spatial_scale(self.codec) * self.transformer.config.patch_size
+        return spatial_scale(dict(self.codec.config)) * self.transformer.config.patch_size
 
     @torch.inference_mode()
     def encode(self, frames: np.ndarray) -> Tensor:
@@ -73,7 +77,7 @@ class CogVideoX:
                 "the VAE did not fit into memory whole and runs tiled, which changes the latents by some percent"
             )
             latents = self.codec.encode(video).latent_dist.mode()
-        scale = spatial_scale(self.codec)
+        scale = spatial_scale(dict(self.codec.config))
         ratio = self.codec.config.temporal_compression_ratio
         expected = (1, latents.shape[1], (count - 1) // ratio + 1, height // scale, width // scale)
         if tuple(latents.shape) != expected:
@@ -146,12 +150,6 @@ class CogVideoX:
         )
 
 
-def spatial_scale(codec: Any) -> int:
-    """Pixels per latent, from the codec's config."""
-    blocks = getattr(codec.config, "block_out_channels", None)
-    return 2 ** (len(blocks) - 1) if blocks else codec.config.spatial_compression_ratio
-
-
 def pick_device(name: str) -> torch.device:
     """The device asked for, or the best one. Raises ModelError when it is not there."""
     if name == "auto":
@@ -166,6 +164,20 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+@contextmanager
+def quiet_loading() -> Iterator[None]:
+    """No bars of the libraries' own between ours."""
+    switches = [library for library in (diffusers_logging, transformers_logging) if library.is_progress_bar_enabled()]
+    for library in switches:
+        library.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for library in switches:
+            library.enable_progress_bar()
+
+
+@quiet_loading()
 def load(
     folder: ModelFolder, settings: TrackSettings, words: Sequence[str], report: Callable[[str], None] = log.warning
 ) -> CogVideoX:
@@ -177,8 +189,7 @@ def load(
     index = json.loads((path / "model_index.json").read_text("utf-8"))
     codec_class = _known(index, "vae", _CODECS)
     scheduler_class = _known(index, "scheduler", _SCHEDULERS)
-    config = json.loads((path / "transformer" / "config.json").read_text("utf-8"))
-    length = config.get("max_text_seq_length", 226)
+    length = read_layout(path).text_length
     texts = encode_texts(path, settings.prompt, words, text_length=length, dtype=dtype, device=device)
     options = {"torch_dtype": dtype, "use_safetensors": True, "local_files_only": True}
     try:
@@ -187,7 +198,7 @@ def load(
         transformer = CogVideoXTransformer3DModel.from_pretrained(path / "transformer", **options).eval().to(device)
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"cannot load the model in {path}: {str(error).splitlines()[0]}") from error
-    if settings.vae_tiling == "on":
+    if settings.vae_tiling == "on" and hasattr(codec, "enable_tiling"):
         codec.enable_tiling()
         report("the VAE runs tiled as asked, which changes the latents by some percent")
     return CogVideoX(transformer, codec, scheduler, texts, settings, device, report)

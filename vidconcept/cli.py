@@ -1,0 +1,283 @@
+"""The command line. No tensors, no arrays: it settles options, calls the library, and prints."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vidconcept import __version__
+from vidconcept.errors import ExitCode, Interrupted, UsageError, VidconceptError
+from vidconcept.settings import TrackSettings, parse_text
+
+EXAMPLES = """
+[bold]Two commands to copy[/]
+
+  vidconcept track line_cam.mp4 --concepts scratch,dent
+  vidconcept track line_cam.mp4 --concepts scratch,dent --existing resume --threshold 0.6
+"""
+app = typer.Typer(
+    name="vidconcept",
+    help="Track concepts (scratch, dent, ...) through footage, offline, without training or labels.",
+    epilog=EXAMPLES,
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+models_app = typer.Typer(help="Which models there are, what they need, and whether they are here.")
+app.add_typer(models_app, name="models")
+
+
+class Existing(StrEnum):
+    error = "error"
+    resume = "resume"
+    overwrite = "overwrite"
+    skip = "skip"
+
+
+def _option(key: str, panel: str, *names: str, metavar: str | None = None) -> Any:
+    """An option of one setting; its help is the setting's own."""
+    text = TrackSettings.model_fields[key].description or ""
+    flag = "--" + key.replace("_", "-")
+    return typer.Option(*(names or (flag,)), help=text, rich_help_panel=panel, show_default=False, metavar=metavar)
+
+
+FIND, MODEL, SPACE, DECIDE, OUTPUT = "What to find", "Model", "Space and time", "From maps to findings", "Output"
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command(epilog=EXAMPLES)
+def track(
+    video: Annotated[str, typer.Argument(help="A video, a folder of images, or a pattern like img_%04d.png.")],
+    concepts: Annotated[str | None, _option("concepts", FIND, metavar="A,B")] = None,
+    background: Annotated[str | None, _option("background", FIND, metavar="A,B")] = None,
+    distractors: Annotated[str | None, _option("distractors", FIND, metavar="A,B")] = None,
+    prompt: Annotated[str | None, _option("prompt", FIND)] = None,
+    model: Annotated[str | None, _option("model", MODEL)] = None,
+    layers: Annotated[str | None, _option("layers", MODEL, metavar="N,N")] = None,
+    timestep: Annotated[str | None, _option("timestep", MODEL, metavar="N")] = None,
+    reduce: Annotated[str | None, _option("reduce", MODEL, metavar="softmax-mean|mean-softmax")] = None,
+    concept_tokens: Annotated[str | None, _option("concept_tokens", MODEL, metavar="all|first")] = None,
+    noise_samples: Annotated[str | None, _option("noise_samples", MODEL, metavar="N")] = None,
+    seed: Annotated[str | None, _option("seed", MODEL, metavar="N")] = None,
+    dtype: Annotated[str | None, _option("dtype", MODEL, metavar="float32|float16|bfloat16")] = None,
+    device: Annotated[str | None, _option("device", MODEL)] = None,
+    vae_tiling: Annotated[str | None, _option("vae_tiling", MODEL, metavar="auto|on|off")] = None,
+    start_s: Annotated[str | None, _option("start_s", SPACE, "--start", metavar="S")] = None,
+    end_s: Annotated[str | None, _option("end_s", SPACE, "--end", metavar="S")] = None,
+    stride: Annotated[str | None, _option("stride", SPACE, metavar="N")] = None,
+    fps: Annotated[str | None, _option("fps", SPACE, metavar="RATE")] = None,
+    roi: Annotated[str | None, _option("roi", SPACE, metavar="X,Y,W,H")] = None,
+    tile: Annotated[str | None, _option("tile", SPACE, metavar="CxR")] = None,
+    height: Annotated[str | None, _option("height", SPACE, metavar="PX")] = None,
+    width: Annotated[str | None, _option("width", SPACE, metavar="PX")] = None,
+    window_frames: Annotated[str | None, _option("window_frames", SPACE, metavar="N")] = None,
+    overlap_frames: Annotated[str | None, _option("overlap_frames", SPACE, metavar="N")] = None,
+    threshold: Annotated[str | None, _option("threshold", DECIDE, metavar="0-1")] = None,
+    ratio: Annotated[str | None, _option("ratio", DECIDE, metavar="0-1")] = None,
+    floor: Annotated[str | None, _option("floor", DECIDE, metavar="0-1")] = None,
+    smooth: Annotated[str | None, _option("smooth", DECIDE, metavar="none|ema|gaussian|flow|energy")] = None,
+    min_area_px: Annotated[str | None, _option("min_area_px", DECIDE, "--min-area", metavar="PX")] = None,
+    min_duration_s: Annotated[str | None, _option("min_duration_s", DECIDE, "--min-duration", metavar="S")] = None,
+    out: Annotated[Path | None, typer.Option(help="run folder [<video>.vidconcept]", rich_help_panel=OUTPUT)] = None,
+    existing: Annotated[
+        Existing, typer.Option(help="when the run folder is there", rich_help_panel=OUTPUT)
+    ] = Existing.error,
+    view: Annotated[str | None, _option("view", OUTPUT, metavar="overlay|heatmap|side-by-side|grid")] = None,
+    codec: Annotated[str | None, _option("codec", OUTPUT, metavar="h264|libvpx-vp9")] = None,
+    fail_on: Annotated[
+        str | None, typer.Option(help="exit 10 when these concepts (or: any) are found", rich_help_panel=OUTPUT)
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="settings from a TOML file", rich_help_panel=OUTPUT)] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be done", rich_help_panel=OUTPUT)] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout", rich_help_panel=OUTPUT)] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="tracebacks", rich_help_panel=OUTPUT)] = False,
+) -> None:
+    """Track concepts through a video: an annotated MP4, tables, masks and a review page in one folder."""
+    options = {key: value for key, value in locals().items() if key in TrackSettings.model_fields and value is not None}
+    settings = {key: parse_text(key, value) for key, value in options.items()}
+    from vidconcept.pipelines.plan import make_plan
+    from vidconcept.pipelines.track import default_out, run_plan
+    from vidconcept.terminal import err, monitored, print_events
+    from vidconcept.terminal import out as stdout
+
+    plan = make_plan(video, settings, config)
+    _check_fail_on(fail_on, plan.settings.concepts)
+    folder = out or default_out(video)
+    if dry_run:
+        _print_plan(plan, folder, as_json)
+        return
+    try:
+        with monitored() as monitor:
+            run = run_plan(plan, folder, existing.value, monitor)
+    except Interrupted:
+        again = f"vidconcept track {video} --concepts {','.join(plan.settings.concepts)} --existing resume"
+        err.print(f"interrupted; what was done is kept. Go on with: {again}", markup=False)
+        raise
+    events = run.events
+    if as_json:
+        result = {"run": str(run.path), "frames": run.manifest["frames"], "events": [asdict(e) for e in events]}
+        result |= {key: run.manifest[key] for key in ("gaps", "cuts", "fallbacks", "timings_s")}
+        typer.echo(json.dumps(result, ensure_ascii=False))
+    else:
+        print_events(events, list(plan.settings.concepts))
+        stdout.print(f"open {run.path / 'review.html'}", markup=False)
+        stdout.print(f"all files: {run.path}", markup=False)
+    wanted = set(plan.settings.concepts if fail_on == "any" else (fail_on or "").split(","))
+    if any(event.concept in wanted for event in events):
+        raise typer.Exit(ExitCode.FINDINGS)
+
+
+def _check_fail_on(fail_on: str | None, concepts: tuple[str, ...]) -> None:
+    unknown = [] if fail_on in (None, "any") else [w for w in str(fail_on).split(",") if w not in concepts]
+    if unknown:
+        raise UsageError(f"--fail-on {unknown[0]!r} is not among the concepts: {', '.join(concepts)}, or: any")
+
+
+def _print_plan(plan: Any, folder: Path, as_json: bool) -> None:
+    from vidconcept.pipelines.maps import expected_frames
+    from vidconcept.terminal import print_rows
+
+    facts = plan.facts() | {"out": str(folder), "expected_frames": expected_frames(plan)}
+    if as_json:
+        typer.echo(json.dumps(facts, ensure_ascii=False))
+        return
+    info, tiles = plan.info, plan.tiles
+    rows = [
+        (
+            "video",
+            f"{plan.source}: {info.width_px}x{info.height_px}, {info.codec}, about {info.declared_frames} frames",
+        ),
+        ("model", f"{plan.folder.preset.name} in {plan.folder.path}"),
+        ("words", ", ".join(plan.words)),
+        (
+            "picture",
+            f"{tiles.tile_width}x{tiles.tile_height}, {len(tiles.origins_px)} tile(s), token {tiles.pitch_px} px",
+        ),
+        ("out", str(folder)),
+    ]
+    rows += [(key, f"{value}  ({plan.sources[key]})") for key, value in plan.settings if plan.sources[key] != "default"]
+    print_rows("would do", rows)
+
+
+@app.command()
+def probe(
+    source: Annotated[str, typer.Argument(help="A video, a folder of images, or a pattern like img_%04d.png.")],
+    fps: Annotated[float | None, typer.Option(help="rate of an image sequence")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False,
+) -> None:
+    """What a file is, and whether its timestamps can be trusted."""
+    from vidconcept.terminal import print_rows
+    from vidconcept.video.probe import examine
+
+    report = examine(source, fps)
+    if as_json:
+        typer.echo(json.dumps(asdict(report), default=str, ensure_ascii=False))
+        return
+    print_rows(str(source), report.rows())
+
+
+@models_app.callback(invoke_without_command=True)
+def models(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False,
+) -> None:
+    """List the models, or fetch one."""
+    if context.invoked_subcommand:
+        return
+    from vidconcept.doctor import model_states
+    from vidconcept.terminal import print_rows
+
+    states = model_states()
+    if as_json:
+        table = [
+            {"name": s.preset.name, "source": s.preset.source, "licence": s.preset.licence, "fits": s.fits}
+            | {"download_gb": s.preset.download_gb, "memory_gb": s.preset.memory_gb, "path": s.path and str(s.path)}
+            for s in states
+        ]
+        typer.echo(json.dumps({"models": table}, ensure_ascii=False))
+        return
+    for state in states:
+        here = f"here: {state.path}" if state.path else f"not here ({state.preset.download_gb:g} GB to fetch)"
+        print_rows(
+            state.preset.name,
+            [
+                ("what", state.preset.summary),
+                ("licence", state.preset.licence),
+                ("needs", state.fits),
+                ("weights", here),
+            ],
+        )
+
+
+@models_app.command()
+def fetch(name: Annotated[str, typer.Argument(help="A preset's name or a hub id.")]) -> None:
+    """Download a model's weights, with progress; a broken download goes on where it stopped."""
+    from vidconcept.models.folder import fetch as fetch_weights
+    from vidconcept.models.folder import preset_for
+
+    typer.echo(str(fetch_weights(preset_for(name))))
+
+
+@app.command()
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False) -> None:
+    """What this machine can run: codecs, GPU, memory, weights on disk."""
+    from vidconcept.doctor import machine_rows, model_states
+    from vidconcept.terminal import print_rows
+
+    rows = machine_rows()
+    states = [(s.preset.name, ("here" if s.path else "not fetched") + f"; {s.fits}") for s in model_states()]
+    if as_json:
+        typer.echo(json.dumps({"machine": dict(rows), "models": dict(states)}, ensure_ascii=False))
+        return
+    print_rows("this machine", rows)
+    print_rows("models", states)
+
+
+def main() -> None:
+    """Run the command; errors become one or two lines on stderr and an exit code."""
+    logging.basicConfig(level=logging.WARNING, format="warning: %(message)s", stream=sys.stderr)
+    try:
+        app(standalone_mode=True)
+    except VidconceptError as error:
+        _say(error, str(error))
+        raise SystemExit(int(error.exit_code)) from None
+    except KeyboardInterrupt:
+        raise SystemExit(int(ExitCode.INTERRUPTED)) from None
+    except MemoryError as error:
+        _say(error, "out of memory. Next: a smaller --window-frames, --height and --width")
+        raise SystemExit(int(ExitCode.FAILURE)) from None
+    except Exception as error:
+        text = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
+        advice = (
+            "a smaller --window-frames, or --device cpu" if "out of memory" in text.lower() else "--debug shows where"
+        )
+        _say(error, f"{text}. Next: {advice}")
+        raise SystemExit(int(ExitCode.FAILURE)) from None
+
+
+def _say(error: BaseException, message: str) -> None:
+    if "--debug" in sys.argv:
+        raise error
+    if not isinstance(error, Interrupted):
+        print(f"error: {message}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

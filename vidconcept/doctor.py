@@ -1,0 +1,79 @@
+"""What this machine can run: codecs, GPU, memory, weights on disk."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import torch
+from huggingface_hub import constants
+
+from vidconcept.errors import ModelError
+from vidconcept.models.folder import find_folder
+from vidconcept.models.presets import Preset, presets
+from vidconcept.models.text import cache_dir
+
+_CODECS = {"H.264": "h264", "HEVC": "hevc", "VP9": "vp9", "AV1": "libdav1d", "FFV1": "ffv1", "MJPEG": "mjpeg"}
+
+
+@dataclass(frozen=True)
+class ModelState:
+    """A preset, whether its weights are on this machine, and whether its memory fits. path: None when not here."""
+
+    preset: Preset
+    path: Path | None
+    problem: str
+    fits: str
+
+
+def model_states() -> list[ModelState]:
+    states = []
+    for preset in presets().values():
+        try:
+            path, problem = find_folder(preset).path, ""
+        except ModelError as error:
+            path, problem = None, str(error)
+        states.append(ModelState(preset, path, problem, _fits(preset)))
+    return states
+
+
+def _fits(preset: Preset) -> str:
+    gpu_gb = gpu_memory_gb()
+    if preset.source == "embedded":
+        return "runs on the CPU"
+    if gpu_gb >= preset.memory_gb:
+        return "fits this GPU"
+    if gpu_gb:
+        return f"needs {preset.memory_gb:g} GB, this GPU has {gpu_gb:.0f} GB"
+    return f"needs a GPU with {preset.memory_gb:g} GB"
+
+
+def gpu_memory_gb() -> float:
+    return torch.cuda.get_device_properties(0).total_memory / 1e9 if torch.cuda.is_available() else 0.0
+
+
+def memory_gb() -> float:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9 if hasattr(os, "sysconf") else 0.0
+
+
+def machine_rows() -> list[tuple[str, str]]:
+    """Facts about the machine, as (name, value) lines."""
+    decoders = [name for name, codec in _CODECS.items() if codec in av.codecs_available]
+    missing = [name for name in _CODECS if name not in decoders]
+    writes = [name for name, codec in (("h264", "libx264"), ("vp9", "libvpx-vp9")) if codec in av.codecs_available]
+    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none: the embedded model runs on the CPU"
+    cache = Path(constants.HF_HUB_CACHE)
+    disk = next(p for p in [cache, *cache.parents] if p.exists())
+    return [
+        ("Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
+        ("CPU", f"{os.cpu_count()} cores, {memory_gb():.0f} GB memory, torch {torch.__version__}"),
+        ("GPU", gpu + (f", {gpu_memory_gb():.0f} GB" if gpu_memory_gb() else "")),
+        ("reads", ", ".join(decoders) + (f" (not: {', '.join(missing)})" if missing else "")),
+        ("writes", ", ".join(writes) or "nothing: PyAV came without libx264 and libvpx"),
+        ("weights in", f"{cache} ({shutil.disk_usage(disk).free / 1e9:.0f} GB free)"),
+        ("text cache", str(cache_dir())),
+    ]

@@ -1,0 +1,62 @@
+"""Facts of a pipeline folder that are known before its weights are loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from vidconcept.errors import ModelError
+
+
+@dataclass(frozen=True)
+class ModelLayout:
+    """pitch_px: pixels of the model's picture per token. step: frames per token. fingerprint: of all files."""
+
+    pitch_px: int
+    step: int
+    num_layers: int
+    text_length: int
+    fingerprint: str
+
+    @property
+    def multiple_px(self) -> int:
+        """The model's picture is a multiple of this: whole tokens, and the 16 pixels of the codecs' coarsest grid."""
+        return math.lcm(self.pitch_px, 16)
+
+
+def read_layout(path: Path) -> ModelLayout:
+    """Read the configs of a pipeline folder. Raises ModelError when one is missing or makes no sense."""
+    try:
+        transformer = json.loads((path / "transformer" / "config.json").read_text("utf-8"))
+        vae = json.loads((path / "vae" / "config.json").read_text("utf-8"))
+        ratio = vae.get("temporal_compression_ratio", 4)
+        return ModelLayout(
+            pitch_px=spatial_scale(vae) * transformer["patch_size"],
+            step=int(ratio) * (transformer.get("patch_size_t") or 1),
+            num_layers=transformer["num_layers"],
+            text_length=transformer.get("max_text_seq_length", 226),
+            fingerprint=_fingerprint(path),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{path} is not a CogVideoX pipeline folder: {type(error).__name__} {error}") from error
+
+
+def spatial_scale(vae_config: dict) -> int:
+    """Pixels per latent: the KL autoencoder halves once a block after the first; a linear codec says it itself."""
+    blocks = vae_config.get("block_out_channels")
+    return 2 ** (len(blocks) - 1) if blocks else vae_config["spatial_compression_ratio"]
+
+
+def _fingerprint(path: Path) -> str:
+    """Of small files the content, of large ones name and size: enough to notice other weights under the same name."""
+    digest = hashlib.sha256()
+    for part in ("transformer", "vae", "text_encoder", "tokenizer", "scheduler"):
+        for file in sorted((path / part).iterdir()):
+            size = file.stat().st_size
+            digest.update(f"{part}/{file.name}:{size}".encode())
+            if size < 32_000_000:
+                digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]

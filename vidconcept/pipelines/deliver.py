@@ -1,0 +1,73 @@
+"""Last pass: tables, masks, annotated video, thumbnails and the review page, from the final tracks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import repeat
+from pathlib import Path
+
+import numpy as np
+
+from vidconcept.pipelines.findings import Findings, source_frames
+from vidconcept.pipelines.heat import HeatJournal
+from vidconcept.pipelines.monitor import Monitor
+from vidconcept.pipelines.plan import Plan
+from vidconcept.runs import RunFolder
+from vidconcept.types import TrackMask
+from vidconcept.video.writer import open_writer
+from vidconcept.writers import tables
+from vidconcept.writers.journal import TrackJournal
+from vidconcept.writers.overlay import Annotator
+from vidconcept.writers.thumbs import ThumbWriter
+from vidconcept.writers.youtube_vis import write_youtube_vis
+
+
+def deliver(
+    plan: Plan, run: RunFolder, journal: TrackJournal, heat: HeatJournal, findings: Findings, monitor: Monitor
+) -> None:
+    """Write every file that a reviewer opens. Each appears under its name only when it is whole."""
+    path, concepts = run.path, plan.settings.concepts
+    frame_size = (plan.info.width_px, plan.info.height_px)
+    tables.write_frames_and_tracks(path, plan.source.name, concepts, journal.frames(), findings.tracker_ids)
+    tables.write_events(path / "events.csv", findings.events)
+    frames, tracks = tables.read_frames(path / "frames.csv"), tables.read_tracks(path / "tracks.csv")
+    write_youtube_vis(path / "masks.json", plan.source.name, concepts, frame_size, frames, tracks)
+    annotate(plan, path, heat, findings, monitor)
+
+
+def annotate(plan: Plan, path: Path, heat: HeatJournal, findings: Findings, monitor: Monitor) -> None:
+    """`annotated.mp4` with the source's timestamps and sound, and one thumbnail an event."""
+    annotator = Annotator(
+        plan.settings.concepts, (plan.info.width_px, plan.info.height_px), plan.settings.view, plan.region
+    )
+    thumbs = ThumbWriter(path, findings.events)
+    scores: Iterator[np.ndarray | None] = heat.frames() if annotator.needs_scores else repeat(None)
+    tracks = _tracks_of(path / "tracks.csv")
+    audio = plan.source if plan.info.has_audio else None
+    with open_writer(
+        path / "annotated.mp4",
+        plan.info,
+        codec=plan.settings.codec,
+        audio_from=audio,
+        size=annotator.size,
+        on_problem=monitor.problem,
+    ) as video:
+        for count, (frame, score) in enumerate(zip(source_frames(plan, monitor), scores, strict=False), start=1):
+            own = tracks(frame.index)
+            thumbs.frame(frame.index, frame.image, own)
+            video.write(annotator.draw(frame.image, own, frame.time_s, frame.index, score), frame.pts)
+            monitor.check("writing the video", count, findings.frames)
+
+
+def _tracks_of(path: Path) -> Callable[[int], list[TrackMask]]:
+    """Looks up the tracks of a frame; asked with rising indices, it holds one frame."""
+    groups = tables.tracks_by_frame(path)
+    held = next(groups, None)
+
+    def look_up(index: int) -> list[TrackMask]:
+        nonlocal held
+        while held is not None and held[0] < index:
+            held = next(groups, None)
+        return held[1] if held is not None and held[0] == index else []
+
+    return look_up

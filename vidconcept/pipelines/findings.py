@@ -1,0 +1,148 @@
+"""Second pass: maps -> stitch -> un-pool and regularise along the flow -> masks -> tracks, journaled frame by frame."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vidconcept.geometry import crop, resize
+from vidconcept.pipelines.heat import HeatJournal
+from vidconcept.pipelines.maps import expected_frames
+from vidconcept.pipelines.monitor import Monitor
+from vidconcept.pipelines.plan import Plan
+from vidconcept.runs import RunFolder
+from vidconcept.settings import TrackSettings
+from vidconcept.temporal.smooth import between, smooth
+from vidconcept.temporal.stitch import stitch
+from vidconcept.tracks.link import Linker, LinkSettings
+from vidconcept.tracks.masks import DecisionSettings, decide
+from vidconcept.types import Event, Frame, FrameScores
+from vidconcept.video.reader import read_frames
+from vidconcept.writers.journal import TrackJournal
+from vidconcept.writers.overlay import needs_scores
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRef:
+    """A frame without its picture."""
+
+    index: int
+    pts: int
+    time_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredFrame:
+    """A frame of the source with its scores `(concept, h, w)` on the working grid.
+
+    interpolated: the model did not see this frame (`--stride`). flow: as in `FrameScores`, None where there is none.
+    """
+
+    ref: FrameRef
+    latent_index: int
+    window_index: int
+    interpolated: bool
+    reset: bool
+    scores: np.ndarray = field(repr=False)
+    flow: np.ndarray | None = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """events: ordered by start. tracker_ids: final id of each provisional one kept. cuts: frames after a scene cut."""
+
+    events: list[Event]
+    tracker_ids: dict[int, int]
+    cuts: list[int]
+    frames: int
+
+
+def find(plan: Plan, run: RunFolder, journal: TrackJournal, heat: HeatJournal, monitor: Monitor) -> Findings:
+    """Turn the journaled maps into tracks; every decoded frame in the asked range gets a record in `journal`.
+
+    heat: takes the scores of each frame where the view of the annotated video draws them.
+    """
+    settings = plan.settings
+    linker = Linker(
+        settings.concepts,
+        plan.region,
+        (plan.info.width_px, plan.info.height_px),
+        LinkSettings(min_area_px=settings.min_area_px, min_duration_s=settings.min_duration_s),
+    )
+    decision = decision_settings(settings)
+    cuts: list[int] = []
+    count = 0
+    total = expected_frames(plan)
+    for scored in score_frames(plan, run, monitor):
+        masks = decide(scored.scores, settings=decision)
+        place = (scored.latent_index, scored.window_index, scored.interpolated)
+        tracks = linker.step(scored.ref, masks, scored.scores, scored.flow, *place, reset=scored.reset)
+        journal.append(scored.ref, tracks, scored.scores, *place)
+        if needs_scores(settings.view):
+            heat.append(scored.scores)
+        if scored.reset:
+            cuts.append(scored.ref.index)
+        count += 1
+        monitor.check("finding tracks", count, None if total is None else total * settings.stride)
+    events, tracker_ids = linker.finish()
+    return Findings(events, tracker_ids, cuts, count)
+
+
+def decision_settings(settings: TrackSettings) -> DecisionSettings:
+    return DecisionSettings(threshold=settings.threshold, ratio=settings.ratio, floor=settings.floor)
+
+
+def score_frames(plan: Plan, run: RunFolder, monitor: Monitor) -> Iterator[ScoredFrame]:
+    """Every frame in the asked range with its scores; frames between two that the model saw are interpolated."""
+    settings = plan.settings
+    refs: deque[FrameRef] = deque()
+    pictures = _working_pictures(plan, refs, monitor)
+    seen = smooth(stitch(run.stored_maps()), pictures, method=settings.smooth)
+    before: FrameScores | None = None
+    for now in seen:
+        if before is not None:
+            for offset in range(1, settings.stride):
+                yield _interpolated(refs.popleft(), before, now, offset, settings.stride)
+        yield ScoredFrame(
+            refs.popleft(),
+            now.latent_index,
+            now.window_index,
+            False,
+            now.reset,
+            now.scores,
+            _share(now, settings.stride),
+        )
+        before = now
+    while refs and before is not None:
+        yield ScoredFrame(refs.popleft(), before.latent_index, before.window_index, True, False, before.scores, None)
+
+
+def _interpolated(ref: FrameRef, before: FrameScores, now: FrameScores, offset: int, stride: int) -> ScoredFrame:
+    near = before if 2 * offset < stride else now
+    scores = between(before, now, offset / stride)
+    return ScoredFrame(ref, near.latent_index, near.window_index, True, False, scores, _share(now, stride))
+
+
+def _share(scores: FrameScores, parts: int) -> np.ndarray | None:
+    """Flow over one of `parts` equal steps."""
+    return scores.flow if scores.flow is None or parts == 1 else scores.flow / parts
+
+
+def _working_pictures(plan: Plan, refs: deque[FrameRef], monitor: Monitor) -> Iterator[np.ndarray]:
+    """Working pictures of the frames that the model saw; `refs` collects all frames, in order."""
+    height, width = plan.work_size_px
+    for number, frame in enumerate(source_frames(plan, monitor)):
+        refs.append(FrameRef(frame.index, frame.pts, frame.time_s))
+        if number % plan.settings.stride == 0:
+            yield resize(crop(frame.image, plan.region), height, width)
+
+
+def source_frames(plan: Plan, monitor: Monitor) -> Iterator[Frame]:
+    """All frames in the asked range."""
+    settings = plan.settings
+    return read_frames(
+        plan.source, fps=settings.fps, start_s=settings.start_s, end_s=settings.end_s, on_problem=monitor.problem
+    )

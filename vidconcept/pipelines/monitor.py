@@ -1,0 +1,58 @@
+"""What a pipeline tells its caller while it works, and how the caller tells it to stop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from vidconcept.errors import Interrupted
+from vidconcept.video.problems import Problem
+
+# Called with the stage, how much of it is done, and how much there is (None: not known).
+Progress = Callable[[str, int, int | None], None]
+
+
+@dataclass
+class Monitor:
+    """Collects timings, problems and fallbacks of a run for `run.json`, and passes progress on.
+
+    stop: asked between windows and frames; when it says true the pipeline journals and raises `Interrupted`.
+    warn: told once of each problem and fallback.
+    """
+
+    progress: Progress = lambda stage, done, total: None
+    stop: Callable[[], bool] = lambda: False
+    warn: Callable[[str], None] = lambda message: None
+    gaps: list[dict[str, Any]] = field(default_factory=list)
+    fallbacks: list[str] = field(default_factory=list)
+    timings_s: dict[str, float] = field(default_factory=dict)
+
+    def check(self, stage: str, done: int, total: int | None) -> None:
+        self.progress(stage, done, total)
+        if self.stop():
+            raise Interrupted("interrupted")
+
+    def problem(self, problem: Problem) -> None:
+        """The reader reports the same problem in every pass; it is kept and told once."""
+        entry = asdict(problem)
+        if entry not in self.gaps:
+            self.gaps.append(entry)
+            times = f"{problem.count} times" if problem.count > 1 else "once"
+            at = "" if problem.first_time_s is None else f" from {problem.first_time_s:.3f} s"
+            self.warn(f"{problem.message} ({times}{at})" if problem.count > 1 else problem.message + at)
+
+    def fallback(self, message: str) -> None:
+        if message not in self.fallbacks:
+            self.fallbacks.append(message)
+            self.warn(message)
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.timings_s[stage] = round(self.timings_s.get(stage, 0.0) + time.perf_counter() - start, 3)

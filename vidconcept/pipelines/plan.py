@@ -1,0 +1,129 @@
+"""What a run will do, decided before anything heavy is loaded: source, model, settings, geometry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vidconcept.errors import UsageError
+from vidconcept.geometry import TilePlan, fit_size, plan_tiles, region_of
+from vidconcept.models.folder import ModelFolder, find_folder, preset_for
+from vidconcept.models.layout import ModelLayout, read_layout
+from vidconcept.runs import file_hash
+from vidconcept.settings import Layer, TrackSettings, config_layer, environment_layer, resolve
+from vidconcept.types import Region, VideoInfo
+from vidconcept.video.probe import probe
+
+# Flow, un-pooling and masks work at the source's size, up to this many pixels.
+WORK_AREA_PX = 1280 * 720
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All decisions of a run. words: what stands in the softmax, the asked concepts first."""
+
+    source: Path
+    info: VideoInfo
+    settings: TrackSettings
+    sources: Mapping[str, str]
+    folder: ModelFolder
+    layout: ModelLayout
+    region: Region
+    tiles: TilePlan
+    words: tuple[str, ...]
+    work_size_px: tuple[int, int] = field(default=(0, 0))
+
+    def facts(self) -> dict[str, Any]:
+        """The plan as it stands in `run.json`; `maps_from` is all that the maps depend on."""
+        source_hash = file_hash(self.source)
+        settings = self.settings.model_dump(mode="json")
+        return {
+            "video": {
+                "path": str(self.source.resolve()),
+                "name": self.source.name,
+                "sha256": source_hash,
+                **{key: value for key, value in asdict(self.info).items() if key not in ("path", "time_base")},
+                "time_base": str(self.info.time_base),
+            },
+            "concepts": list(self.settings.concepts),
+            "model": {
+                "name": self.folder.preset.name,
+                "source": self.folder.preset.source,
+                "licence": self.folder.preset.licence,
+                "words": list(self.words),
+                "picture": [self.tiles.tile_width, self.tiles.tile_height],
+                "tiles": len(self.tiles.origins_px),
+                "token_px": self.layout.pitch_px,
+                "frames_per_token": self.layout.step,
+            },
+            "settings": settings,
+            "settings_from": dict(self.sources),
+            "maps_from": {
+                "source_sha256": source_hash,
+                "model": self.folder.preset.source,
+                "weights": self.layout.fingerprint,
+                "words": list(self.words),
+                **{key: settings[key] for key in sorted(TrackSettings.map_keys() - {"model", "concepts"})},
+            },
+        }
+
+
+def make_plan(video: str | Path, overrides: Mapping[str, Any], config: Path | None = None) -> Plan:
+    """Settle everything for one video.
+
+    overrides: the command line's or the caller's settings, None for "not given". Raises UsageError, InputError or
+    ModelError with the reason and the next step.
+    """
+    given = Layer("command line", {key: value for key, value in overrides.items() if value is not None})
+    layers = [given, environment_layer(), *([config_layer(config)] if config else [])]
+    first, _ = resolve(layers)
+    preset = preset_for(first.model)
+    settings, sources = resolve([*layers, preset.layer])
+    if not settings.concepts:
+        known = f" The model {preset.name} knows: {', '.join(preset.vocabulary)}." if preset.vocabulary else ""
+        raise UsageError(f"no concepts given. Next: --concepts scratch,dent.{known}")
+    words = _words(settings, preset)
+    source = Path(video)
+    info = probe(source, settings.fps)
+    region = region_of(settings.roi, info.width_px, info.height_px)
+    folder = find_folder(preset)
+    layout = read_layout(folder.path)
+    _check_reading(settings, layout)
+    area_px = settings.height * settings.width
+    tiles = plan_tiles(region, settings.tile, area_px=area_px, pitch_px=layout.pitch_px, multiple=layout.multiple_px)
+    return Plan(source, info, settings, sources, folder, layout, region, tiles, words, _work_size(region))
+
+
+def _words(settings: TrackSettings, preset: Any) -> tuple[str, ...]:
+    """Asked concepts as the model knows them, then background and distractors that are not asked for."""
+    asked = [preset.canonical(word) for word in settings.concepts]
+    for index, word in enumerate(asked):
+        if word in asked[:index]:
+            twin = settings.concepts[asked.index(word)]
+            raise UsageError(f"{twin!r} and {settings.concepts[index]!r} mean the same to {preset.name}; give one")
+    others = [preset.canonical(word) for word in (*settings.background, *settings.distractors)]
+    if not settings.background:
+        raise UsageError("no background words: one of the concepts would win everywhere. Next: --background surface")
+    return tuple(dict.fromkeys([*asked, *others]))
+
+
+def _check_reading(settings: TrackSettings, layout: ModelLayout) -> None:
+    bad = [layer for layer in settings.layers or () if not -layout.num_layers <= layer < layout.num_layers]
+    if bad or settings.layers == ():
+        raise UsageError(f"layers {list(settings.layers or ())}: this model has layers 0 to {layout.num_layers - 1}")
+    for key in ("window_frames", "overlap_frames"):
+        value = getattr(settings, key)
+        if value % layout.step != 1 % layout.step:
+            near = 1 + round((value - 1) / layout.step) * layout.step
+            raise UsageError(f"{key} = {value}: this model takes 1 + n x {layout.step} frames, e.g. {near}")
+    if settings.overlap_frames >= max(settings.window_frames, 2):
+        raise UsageError(f"overlap_frames = {settings.overlap_frames} must be less than window_frames")
+
+
+def _work_size(region: Region) -> tuple[int, int]:
+    """(height, width) of the working pictures: the region's own size, or the same shape with `WORK_AREA_PX`."""
+    if region.width * region.height <= WORK_AREA_PX:
+        return region.height, region.width
+    return fit_size(region.width, region.height, area_px=WORK_AREA_PX, multiple=1)

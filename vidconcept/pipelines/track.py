@@ -1,0 +1,120 @@
+"""The main job: frames -> windows -> maps -> stitched, un-pooled, regularised scores -> masks -> tracks -> files."""
+
+from __future__ import annotations
+
+import logging
+import platform
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from vidconcept.errors import InputError, Interrupted
+from vidconcept.pipelines.deliver import deliver
+from vidconcept.pipelines.findings import find
+from vidconcept.pipelines.heat import HeatJournal
+from vidconcept.pipelines.maps import compute_maps
+from vidconcept.pipelines.monitor import Monitor
+from vidconcept.pipelines.plan import Plan, make_plan
+from vidconcept.runs import Existing, open_run, read_manifest
+from vidconcept.types import Event, FrameRow, TrackMask
+from vidconcept.writers import tables
+from vidconcept.writers.journal import TrackJournal
+
+log = logging.getLogger(__name__)
+_LIBRARIES = ("vidconcept", "torch", "diffusers", "transformers", "av", "opencv-python-headless", "numpy", "scipy")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run folder. Tables are read when asked for; tracks and frames one row at a time."""
+
+    path: Path
+    manifest: dict[str, Any] = field(repr=False)
+
+    @classmethod
+    def open(cls, path: str | Path) -> Run:
+        """Raises InputError when the folder is not a finished run."""
+        manifest = read_manifest(Path(path))
+        if not manifest.get("done"):
+            raise InputError(f"{path} is not finished. Next: vidconcept track … --existing resume")
+        return cls(Path(path), manifest)
+
+    @property
+    def events(self) -> list[Event]:
+        return tables.read_events(self.path / "events.csv")
+
+    def tracks(self) -> Iterator[TrackMask]:
+        return tables.read_tracks(self.path / "tracks.csv")
+
+    def frames(self) -> Iterator[FrameRow]:
+        return tables.read_frames(self.path / "frames.csv")
+
+
+def default_out(video: str | Path) -> Path:
+    """`<video stem>.vidconcept/` beside the video; for a folder or a printf pattern, beside the folder."""
+    source = Path(video)
+    stem = source.name if source.is_dir() else source.stem.split("%")[0].rstrip("_-. ") or source.parent.name
+    return source.absolute().parent / f"{stem}.vidconcept"
+
+
+def track(
+    video: str | Path,
+    concepts: Sequence[str] = (),
+    *,
+    out: str | Path | None = None,
+    existing: Existing = "error",
+    config: str | Path | None = None,
+    monitor: Monitor | None = None,
+    **settings: Any,
+) -> Run:
+    """Track concepts through a video and write the run folder; what the command `vidconcept track` does.
+
+    video: a file, a folder of images or a printf pattern (the latter two with `fps`). settings: any key of
+    `TrackSettings`. existing: what to do when `out` holds a run; "resume" goes on with an interrupted one, or decides
+    anew on the maps that are there, without the model, when only thresholds changed.
+
+    Raises a `VidconceptError` subclass: UsageError, InputError, ModelError, OutputError, or Interrupted.
+    """
+    monitor = monitor or Monitor(warn=log.warning)
+    plan = make_plan(video, {"concepts": tuple(concepts) or None, **settings}, Path(config) if config else None)
+    return run_plan(plan, Path(out) if out else default_out(video), existing, monitor)
+
+
+def run_plan(plan: Plan, out: Path, existing: Existing, monitor: Monitor) -> Run:
+    """Carry out a plan; see `track`."""
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    run, finished = open_run(out, plan.facts() | {"created": started, "versions": _versions()}, existing)
+    if finished:
+        return Run(run.path, run.manifest)
+    try:
+        compute_maps(plan, run, monitor)
+        with TrackJournal(run.work / "tracks.jsonl") as journal, HeatJournal(run.work / "heat.bin") as heat:
+            with monitor.timed("tracks"):
+                findings = find(plan, run, journal, heat, monitor)
+            with monitor.timed("video and tables"):
+                deliver(plan, run, journal, heat, findings, monitor)
+    except Interrupted:
+        run.save(**_told(monitor), interrupted=datetime.now(UTC).isoformat(timespec="seconds"))
+        raise
+    run.finish()
+    counts = {name: sum(e.concept == name for e in findings.events) for name in plan.settings.concepts}
+    run.save(
+        done=True,
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        frames=findings.frames,
+        events=counts,
+        cuts=findings.cuts,
+        **_told(monitor),
+    )
+    return Run(run.path, run.manifest)
+
+
+def _told(monitor: Monitor) -> dict[str, Any]:
+    return {"gaps": monitor.gaps, "fallbacks": monitor.fallbacks, "timings_s": monitor.timings_s}
+
+
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}}

@@ -1,0 +1,126 @@
+"""What a person sees on a terminal: progress on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from vidconcept.pipelines.monitor import Monitor
+
+PLAIN_EVERY_S = 30.0
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Console(highlight=False, soft_wrap=True)
+
+
+class Stop:
+    """First Ctrl-C: finish the window, journal, stop. Second: stop now."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __call__(self) -> bool:
+        return self.asked
+
+    @contextmanager
+    def on_signals(self) -> Iterator[None]:
+        def handle(_number: int, _frame: Any) -> None:
+            if self.asked:
+                raise KeyboardInterrupt
+            self.asked = True
+            err.print("stopping after this window; press Ctrl-C again to stop at once")
+
+        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+@contextmanager
+def monitored() -> Iterator[Monitor]:
+    """A monitor with progress: a bar with the time left on a terminal, one plain line every 30 s elsewhere."""
+    stop = Stop()
+    with stop.on_signals():
+        if not err.is_terminal:
+            yield Monitor(_plain_progress(), stop, lambda message: err.print(f"warning: {message}", markup=False))
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[count]}"))
+        with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=err) as bars:
+            tasks: dict[str, TaskID] = {}
+
+            def show(stage: str, done: int, total: int | None) -> None:
+                if stage not in tasks:
+                    tasks[stage] = bars.add_task(stage, total=total, count="")
+                bars.update(tasks[stage], completed=done, total=total, count=_count(done, total))
+
+            yield Monitor(show, stop, lambda message: bars.console.print(f"warning: {message}", markup=False))
+            for task in tasks.values():
+                bars.update(task, total=bars.tasks[task].completed or 1, completed=bars.tasks[task].completed or 1)
+
+
+def _count(done: int, total: int | None) -> str:
+    if not done:
+        return ""
+    return f"{done}/{total} frames" if total else f"{done} frames"
+
+
+def _plain_progress():
+    began: dict[str, float] = {}
+    told = time.monotonic()
+
+    def show(stage: str, done: int, total: int | None) -> None:
+        nonlocal told
+        now = time.monotonic()
+        began.setdefault(stage, now)
+        if now - told < PLAIN_EVERY_S:
+            return
+        told = now
+        left = (now - began[stage]) * (total - done) / done if total and done else None
+        eta = f", about {left:.0f} s left" if left is not None and left >= 0 else ""
+        print(f"{stage}: {_count(done, total)}{eta}", file=sys.stderr, flush=True)
+
+    return show
+
+
+def print_events(events: list[Any], concepts: list[str]) -> None:
+    """The event table, what a reviewer reads first."""
+    counts = ", ".join(f"{sum(e.concept == name for e in events)} x {name}" for name in concepts)
+    out.print(f"found {counts}", markup=False)
+    if not events:
+        return
+    table = Table("event", "concept", "from", "to", "peak score", "largest area", "where on the peak frame", box=None)
+    for event in events[:30]:
+        x_min, y_min, x_max, y_max = event.box_px
+        table.add_row(
+            str(event.event_id),
+            _literal(event.concept),
+            f"{event.start_s:.2f} s",
+            f"{event.end_s:.2f} s",
+            f"{event.peak_score:.2f}",
+            f"{event.max_area_px} px",
+            f"x {x_min}-{x_max}, y {y_min}-{y_max}",
+        )
+    out.print(table)
+    if len(events) > 30:
+        out.print(f"and {len(events) - 30} more in events.csv")
+
+
+def _literal(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+def print_rows(title: str, rows: list[tuple[str, str]]) -> None:
+    """Two columns: what, and what is known of it."""
+    out.print(title, style="bold", markup=False)
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        out.print(f"  {name:<{width}}  {value}", markup=False)
