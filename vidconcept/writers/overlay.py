@@ -38,6 +38,16 @@ def _heat_tables() -> tuple[np.ndarray, np.ndarray]:
 _SHINE_THROUGH, _HEAT = _heat_tables()
 
 
+def needs_scores(view: str) -> bool:
+    """Whether a view draws scores."""
+    return view in ("heatmap", "grid")
+
+
+def needs_scores(view: str) -> bool:
+    """Whether a view draws scores."""
+    return view in ("heatmap", "grid")
+
+
 class Annotator:
     """Draws the frames of one video in order; holds each label's last place so that labels stay calm.
 
@@ -66,7 +76,7 @@ class Annotator:
     @property
     def needs_scores(self) -> bool:
         """Whether `draw` must be given scores."""
-        return self._view in ("heatmap", "grid")
+        return needs_scores(self._view)
 
     @property
     def size(self) -> tuple[int, int]:
