@@ -43,11 +43,6 @@ def needs_scores(view: str) -> bool:
     return view in ("heatmap", "grid")
 
 
-def needs_scores(view: str) -> bool:
-    """Whether a view draws scores."""
-    return view in ("heatmap", "grid")
-
-
 class Annotator:
     """Draws the frames of one video in order; holds each label's last place so that labels stay calm.
 

@@ -1,0 +1,48 @@
+// The run as it was inlined, and the table of timestamps that keeps a variable-frame-rate video in step.
+const run = JSON.parse(document.getElementById("data").textContent);
+const $ = (id) => document.getElementById(id);
+
+const times = (() => {
+  const bytes = Uint8Array.from(atob(run.times.base64), (c) => c.charCodeAt(0));
+  const ticks = new Uint32Array(bytes.buffer);
+  return Float64Array.from(ticks, (tick) => run.times.first_s + tick * run.times.tick_s);
+})();
+
+// Frame numbers as runs of equal steps: [first, step, count].
+const frameNumbers = (() => {
+  const numbers = new Int32Array(times.length);
+  let at = 0;
+  for (const [first, step, count] of run.frames) for (let i = 0; i < count; i += 1) numbers[at++] = first + i * step;
+  return numbers;
+})();
+
+function positionAt(time_s) {
+  let low = 0, high = times.length - 1;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (times[middle] <= time_s) low = middle; else high = middle - 1;
+  }
+  return low;
+}
+
+function clock(time_s, decimals = 3) {
+  const whole = Math.max(0, time_s), hours = Math.floor(whole / 3600), minutes = Math.floor(whole / 60) % 60;
+  const seconds = (whole % 60).toFixed(decimals).padStart(decimals ? decimals + 3 : 2, "0");
+  return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${seconds}` : `${minutes}:${seconds}`;
+}
+
+function element(tag, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}
+
+function say(text) { $("spoken").textContent = text; }
+
+function warn(text) { $("notice").textContent = text; $("notice").hidden = false; }
+
+function swatch(concept) {
+  const mark = element("span", { className: "swatch" });
+  mark.style.background = run.concepts[concept].colour;
+  return mark;
+}

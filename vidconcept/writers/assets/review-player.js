@@ -1,0 +1,62 @@
+// The video and where it stands. `position` counts the frames of the tables, which are the frames of the video.
+const video = $("video");
+const player = { position: 0, looped: null, listeners: [] };
+
+const origin_s = times.length ? times[0] : 0;
+
+function show(position) {
+  if (position === player.position && player.shown) return;
+  player.position = position;
+  player.shown = true;
+  for (const listener of player.listeners) listener(position);
+}
+
+function seekTo(position) {
+  const wanted = Math.max(0, Math.min(times.length - 1, position));
+  const next = wanted + 1 < times.length ? times[wanted + 1] : times[wanted] + 0.02;
+  // Into the frame, not onto its edge: a browser rounds the time down to the frame before.
+  video.currentTime = times[wanted] - origin_s + Math.min(0.4 * (next - times[wanted]), 0.02);
+  show(wanted);
+}
+
+function seekToTime(time_s) { seekTo(positionAt(time_s + 1e-4)); }
+
+function stepFrames(count) { video.pause(); seekTo(player.position + count); }
+
+function togglePlay() {
+  if (!video.paused) video.pause();
+  else video.play().catch((error) => warn(`The video does not play: ${error.message}`));
+}
+
+function onPicture(media_s) {
+  // Half a tick of tolerance: the video's own clock may round a timestamp down.
+  const position = positionAt(media_s + origin_s + 5e-4);
+  if (player.looped && !video.paused && times[position] > player.looped.end_s + 1e-4) seekToTime(player.looped.start_s);
+  else show(position);
+}
+
+function startPlayer() {
+  if ("requestVideoFrameCallback" in video) {
+    const onFrame = (_, metadata) => { if (!video.seeking) onPicture(metadata.mediaTime); video.requestVideoFrameCallback(onFrame); };
+    video.requestVideoFrameCallback(onFrame);
+  } else {
+    video.addEventListener("timeupdate", () => { if (!video.seeking) onPicture(video.currentTime); });
+  }
+  video.addEventListener("ended", () => { if (player.looped) { seekToTime(player.looped.start_s); video.play(); } });
+  video.addEventListener("click", togglePlay);
+  video.addEventListener("error", () => warn("annotated.mp4 cannot be played: it must lie beside this page, in a browser that plays its codec."));
+  const sign = () => {
+    $("play").textContent = video.paused ? "▶" : "❚❚";
+    $("play").setAttribute("aria-label", video.paused ? "Play" : "Pause");
+  };
+  for (const name of ["play", "pause", "ended"]) video.addEventListener(name, sign);
+  $("speed").addEventListener("change", () => { video.playbackRate = Number($("speed").value); });
+  $("seek").max = Math.max(0, times.length - 1);
+  $("seek").addEventListener("input", () => seekTo(Number($("seek").value)));
+  player.listeners.push((position) => {
+    const text = `${clock(times[position] ?? 0)} · frame ${frameNumbers[position] ?? 0}`;
+    $("clock").textContent = text;
+    $("seek").value = position;
+    $("seek").setAttribute("aria-valuetext", text);
+  });
+}

@@ -1,0 +1,111 @@
+// One strip a concept: the score as a line, the events as bars under it. All strips show the same stretch of time.
+const STRIP_PX = 46, AXIS_PX = 24, BAR_PX = 9;
+const strips = [];
+const hidden = new Set();
+
+function barsOf(concept) {
+  return run.events.filter((event) => event.concept === concept);
+}
+
+function drawBars(chart, concept) {
+  const { ctx, bbox } = chart, ratio = devicePixelRatio, height = BAR_PX * ratio, top = bbox.top + bbox.height - height;
+  ctx.save();
+  ctx.beginPath();
+  ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+  ctx.clip();
+  for (const event of barsOf(concept)) {
+    const left = chart.valToPos(event.start_s, "x", true), right = chart.valToPos(event.end_s, "x", true);
+    const width = Math.max(3 * ratio, right - left);
+    const verdict = verdicts.get(event.id);
+    ctx.globalAlpha = verdict === "reject" ? 0.35 : 1;
+    ctx.fillStyle = run.concepts[concept].colour;
+    ctx.fillRect(left, top, width, height);
+    if (event === selection.event) {
+      ctx.globalAlpha = 1;
+      ctx.lineWidth = 2 * ratio;
+      ctx.strokeStyle = "#ffffff";
+      ctx.strokeRect(left - ratio, top - ratio, width + 2 * ratio, height + 2 * ratio);
+    }
+  }
+  ctx.restore();
+}
+
+function zoomTogether(chart) {
+  const { min, max } = chart.scales.x;
+  for (const other of strips)
+    if (other.chart !== chart && (other.chart.scales.x.min !== min || other.chart.scales.x.max !== max))
+      other.chart.setScale("x", { min, max });
+}
+
+function makeChart(plot, concept, last) {
+  const colour = run.concepts[concept].colour;
+  const end_s = Math.max(run.end_s, run.series.time_s[0] + 0.04);
+  const options = {
+    width: 300, height: STRIP_PX + (last ? AXIS_PX : 0), legend: { show: false }, padding: [4, 8, 0, 8],
+    cursor: { y: false, points: { show: false }, drag: { x: true, y: false, dist: 6 } },
+    scales: { x: { time: false, range: (_, min, max) => (min === max ? [run.series.time_s[0], end_s] : [min, max]) }, y: { range: [0, 1.02] } },
+    series: [{}, { stroke: colour, width: 1.5, fill: `${colour}33`, points: { show: false }, paths: uPlot.paths.stepped({ align: 1 }) }],
+    axes: [
+      last
+        ? { stroke: "#a3adba", size: AXIS_PX, font: "11px system-ui, sans-serif", ticks: { stroke: "#333b46", size: 4 }, grid: { stroke: "#262d36", width: 1 },
+            values: (_, ticks) => ticks.map((tick) => clock(tick, ticks.length > 1 && ticks[1] - ticks[0] < 1 ? 2 : 0)) }
+        : { show: true, size: 0, values: () => [], ticks: { show: false }, grid: { stroke: "#262d36", width: 1 } },
+      { show: false },
+    ],
+    hooks: { draw: [(chart) => drawBars(chart, concept)], setScale: [(chart, key) => { if (key === "x") { zoomTogether(chart); moveHeads(); } }] },
+  };
+  const chart = new uPlot(options, [run.series.time_s, run.series.scores[concept]], plot);
+  chart.over.addEventListener("click", (click) => {
+    if (chart.select.width > 0) return;
+    const x = click.clientX - chart.over.getBoundingClientRect().left, time_s = chart.posToVal(x, "x");
+    const slack_s = Math.abs(chart.posToVal(x + 4, "x") - time_s);
+    const hit = barsOf(concept).find((event) => event.start_s - slack_s <= time_s && time_s <= event.end_s + slack_s);
+    if (hit) select(hit, { seek: false, scroll: true });
+    seekToTime(time_s);
+  });
+  return chart;
+}
+
+function moveHeads() {
+  const time_s = times[player.position] ?? 0;
+  for (const { chart, head } of strips) {
+    const left = chart.valToPos(time_s, "x");
+    head.hidden = left < 0 || left > chart.over.clientWidth;
+    head.style.transform = `translateX(${left}px)`;
+  }
+}
+
+function startStrips() {
+  run.concepts.forEach((concept, index) => {
+    const count = barsOf(index).length;
+    const toggle = element("button", { type: "button", title: concept.name },
+      swatch(index), element("span", { className: "name", textContent: concept.name }),
+      element("span", { className: "count", textContent: `${index < 9 ? `key ${index + 1} · ` : ""}${count} event${count === 1 ? "" : "s"}` }));
+    toggle.setAttribute("aria-pressed", "true");
+    toggle.addEventListener("click", () => toggleConcept(index));
+    const plot = element("div", { className: "plot" });
+    const row = element("div", { className: "strip" }, toggle, plot);
+    $("strips").append(row);
+    const chart = makeChart(plot, index, index === run.concepts.length - 1);
+    const head = element("div", { className: "playhead" });
+    chart.over.append(head);
+    strips.push({ chart, head, row, toggle, plot });
+  });
+  new ResizeObserver(() => {
+    for (const { chart, plot } of strips) chart.setSize({ width: Math.max(80, plot.clientWidth), height: chart.height });
+    moveHeads();
+  }).observe($("strips"));
+  player.listeners.push(moveHeads);
+}
+
+function redrawStrips() { for (const { chart } of strips) chart.redraw(false); }
+
+function toggleConcept(index) {
+  if (index >= strips.length) return;
+  const off = !hidden.has(index);
+  if (off) hidden.add(index); else hidden.delete(index);
+  strips[index].row.classList.toggle("off", off);
+  strips[index].toggle.setAttribute("aria-pressed", String(!off));
+  say(`${run.concepts[index].name} ${off ? "off" : "on"}`);
+  refreshRows();
+}

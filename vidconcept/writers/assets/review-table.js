@@ -1,0 +1,110 @@
+// The event table: a native table, sorted and filtered in place.
+const COLUMNS = [
+  { label: "View" },
+  { label: "#", key: (event) => event.id, number: true, title: "Event" },
+  { label: "Concept", key: (event) => run.concepts[event.concept].name },
+  { label: "Start", key: (event) => event.start_s, number: true },
+  { label: "Dur.", key: (event) => event.end_s - event.start_s, number: true, title: "Duration in seconds" },
+  { label: "Peak", key: (event) => event.peak_score, number: true, title: "Peak score, 0 to 1" },
+  { label: "Area", key: (event) => event.max_area_px, number: true, title: "Largest area in pixels" },
+  { label: "Verdict", key: (event) => verdicts.get(event.id) },
+];
+const selection = { event: null };
+const order = { column: 3, descending: false };
+const rows = new Map();
+
+function makeRow(event) {
+  const name = run.concepts[event.concept].name;
+  const go = element("button", { type: "button", className: "go" },
+    event.thumb ? element("img", { src: event.thumb, loading: "lazy", decoding: "async", alt: "", width: 72, height: 54 })
+      : element("span", { className: "none" }));
+  go.setAttribute("aria-label", `Go to event ${event.id}, ${name}, at ${clock(event.start_s, 1)}`);
+  const buttons = Object.entries(VERDICTS).map(([verdict, label]) => {
+    const button = element("button", { type: "button", textContent: { accept: "✓", reject: "✗", unsure: "?" }[verdict], title: `${label} (${verdict[0]})` });
+    button.dataset.verdict = verdict;
+    button.setAttribute("aria-label", `${label} event ${event.id}`);
+    button.addEventListener("click", (click) => { click.stopPropagation(); select(event, { seek: false }); judge(verdict); });
+    return button;
+  });
+  const number = (text) => element("td", { className: "number", textContent: text });
+  const row = element("tr", {},
+    element("td", {}, go), number(event.id),
+    element("td", {}, element("span", { className: "concept" }, swatch(event.concept), element("span", { className: "name", textContent: name }))),
+    number(clock(event.start_s, 2)), number(`${(event.end_s - event.start_s).toFixed(2)} s`), number(event.peak_score.toFixed(2)),
+    number(event.max_area_px.toLocaleString("en")), element("td", {}, element("span", { className: "verdicts" }, ...buttons)));
+  row.addEventListener("click", () => select(event, { seek: true }));
+  rows.set(event.id, { row, buttons });
+}
+
+function visibleEvents() {
+  const key = COLUMNS[order.column].key, sign = order.descending ? -1 : 1, wanted = $("filter").value;
+  return run.events
+    .filter((event) => !hidden.has(event.concept))
+    .filter((event) => wanted === "all" || verdicts.get(event.id) === (wanted === "open" ? "" : wanted))
+    .sort((a, b) => sign * (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0) || a.id - b.id);
+}
+
+function refreshRows() {
+  const shown = visibleEvents();
+  $("rows").replaceChildren(...shown.map((event) => rows.get(event.id).row));
+  $("empty").hidden = shown.length > 0;
+  $("empty").textContent = run.events.length ? "No event matches." : "No events: no concept scored above the threshold.";
+  for (const event of run.events) refreshRow(event);
+  const judged = run.events.filter((event) => verdicts.get(event.id)).length;
+  $("progress").textContent = run.events.length ? `${judged} of ${run.events.length} judged` : "";
+  [...$("heads").children].forEach((head, index) => {
+    if (COLUMNS[index].key) head.setAttribute("aria-sort", index !== order.column ? "none" : order.descending ? "descending" : "ascending");
+  });
+  redrawStrips();
+}
+
+function refreshRow(event) {
+  const { row, buttons } = rows.get(event.id), verdict = verdicts.get(event.id);
+  row.classList.toggle("rejected", verdict === "reject");
+  row.setAttribute("aria-selected", String(event === selection.event));
+  for (const button of buttons) button.setAttribute("aria-pressed", String(button.dataset.verdict === verdict));
+}
+
+function select(event, { seek = true, scroll = false } = {}) {
+  selection.event = event;
+  if (player.looped) player.looped = event;
+  for (const other of run.events) refreshRow(other);
+  redrawStrips();
+  if (scroll) rows.get(event.id).row.scrollIntoView({ block: "nearest" });
+  if (seek) seekToTime(event.start_s);
+  say(`Event ${event.id}, ${run.concepts[event.concept].name}, ${clock(event.start_s, 1)}${verdicts.get(event.id) ? `, ${verdicts.get(event.id)}` : ""}`);
+}
+
+function stepEvent(step) {
+  const shown = visibleEvents();
+  if (!shown.length) return;
+  const at = shown.indexOf(selection.event);
+  const next = at < 0 ? (step > 0 ? 0 : shown.length - 1) : Math.max(0, Math.min(shown.length - 1, at + step));
+  select(shown[next], { seek: true, scroll: true });
+}
+
+function judge(verdict) {
+  const event = selection.event;
+  if (!event) { say("No event is selected"); return; }
+  setVerdict(event.id, verdict);
+  refreshRows();
+  say(`Event ${event.id}: ${verdicts.get(event.id) || "no verdict"}`);
+}
+
+function startTable() {
+  COLUMNS.forEach((column, index) => {
+    const head = element("th", { scope: "col", className: column.key ? (column.number ? "number" : "") : "plain" });
+    if (column.key) {
+      const button = element("button", { type: "button", textContent: column.label, title: `Sort by ${(column.title ?? column.label).toLowerCase()}` });
+      button.addEventListener("click", () => {
+        order.descending = order.column === index ? !order.descending : false;
+        order.column = index;
+        refreshRows();
+      });
+      head.append(button);
+    } else head.textContent = column.label;
+    $("heads").append(head);
+  });
+  run.events.forEach(makeRow);
+  $("filter").addEventListener("change", refreshRows);
+}

@@ -1,0 +1,44 @@
+"""What the writers need to know of a finished run, out of its `run.json`."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vidconcept.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """frame_size: (width, height) in pixels. declared_fps: as the container says, None where it says nothing."""
+
+    run_id: str
+    video: str
+    frame_size: tuple[int, int]
+    concepts: tuple[str, ...]
+    declared_fps: float | None
+    gaps: int
+    done: bool
+
+
+def read_run(run_dir: Path) -> RunInfo:
+    """Raises InputError where `run_dir` is not a run folder."""
+    path = run_dir / "run.json"
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        video = manifest["video"]
+        return RunInfo(
+            run_id=manifest["run_id"],
+            video=video["name"],
+            frame_size=(int(video["width_px"]), int(video["height_px"])),
+            concepts=tuple(manifest["concepts"]),
+            declared_fps=video.get("declared_fps"),
+            gaps=len(manifest.get("gaps", ())),
+            done=bool(manifest.get("done")),
+        )
+    except OSError as error:
+        raise InputError(
+            f"cannot read {path}: {error.strerror}; give the folder that `vidconcept track` made"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is not the manifest of a run: {error!r}; track the video again") from error

@@ -1,0 +1,80 @@
+"""`review.html`: one page that opens from disk by double click and asks the network for nothing."""
+
+import base64
+import hashlib
+import html
+import json
+import re
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from vidconcept.writers.atomic import replacing
+from vidconcept.writers.manifest import read_run
+from vidconcept.writers.review_data import review_data
+
+_SCRIPTS = ("data", "verdicts", "player", "strips", "table", "main")
+
+
+def write_review(run_dir: Path) -> Path:
+    """Writes `review.html` into a run folder from its tables, and returns its path.
+
+    Raises InputError where the folder is no run, OutputError where it cannot be written.
+    """
+    run = read_run(run_dir)
+    chart_style, style = asset("uplot.min.css"), asset("review.css")
+    chart_script = asset("uplot.iife.min.js")
+    script = '"use strict";\n(() => {\n' + "".join(asset(f"review-{name}.js") for name in _SCRIPTS) + "})();\n"
+    page = filled(
+        asset("review.html"),
+        {
+            "policy": policy(scripts=(chart_script, script), styles=(chart_style, style)),
+            "title": html.escape(f"{run.video} · review"),
+            "chart_style": chart_style,
+            "style": style,
+            "data": json_in_html(review_data(run_dir, run)),
+            "chart_script": chart_script,
+            "script": script,
+        },
+    )
+    path = run_dir / "review.html"
+    with replacing(path) as file:
+        file.write(page)
+    return path
+
+
+def asset(name: str) -> str:
+    """Text of a packaged asset."""
+    return files("vidconcept.writers").joinpath("assets", name).read_text(encoding="utf-8")
+
+
+def filled(template: str, parts: dict[str, str]) -> str:
+    """The template with `{{name}}` replaced, in one pass: what a part contains is never taken for a placeholder."""
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
+
+
+def policy(scripts: tuple[str, ...], styles: tuple[str, ...]) -> str:
+    """A content security policy that runs these inlined scripts and nothing else.
+
+    `file:` is named because a page opened from disk has no origin that 'self' could mean.
+    """
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src {' '.join(_digest(text) for text in scripts)}",
+            f"style-src {' '.join(_digest(text) for text in styles)}",
+            "img-src 'self' file:",
+            "media-src 'self' file:",
+            "base-uri 'none'",
+            "form-action 'none'",
+        )
+    )
+
+
+def json_in_html(value: Any) -> str:
+    """JSON that cannot end the script element that it stands in."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _digest(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}'"

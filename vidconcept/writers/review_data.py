@@ -1,0 +1,121 @@
+"""What the review page shows, from the tables alone: timestamps, score series in buckets, events."""
+
+import base64
+import hashlib
+from array import array
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vidconcept.types import Event, FrameRow
+from vidconcept.writers.manifest import RunInfo
+from vidconcept.writers.palette import hex_of
+from vidconcept.writers.tables import read_events, read_frames
+from vidconcept.writers.thumbs import thumb_name
+
+# A strip is about a thousand pixels wide; more points cost loading time and show nothing.
+_BUCKETS = 2000
+# Timestamps are stored in 32 bits: ten microseconds reach for twelve hours, longer videos get a coarser tick.
+_TICK_S = 1e-5
+
+
+def review_data(run_dir: Path, run: RunInfo) -> dict[str, Any]:
+    """The JSON that the page carries. Raises InputError where a table is missing or damaged."""
+    events = read_events(run_dir / "events.csv")
+    times_s, indices = _frame_times(read_frames(run_dir / "frames.csv"))
+    series = _series(read_frames(run_dir / "frames.csv"), run.concepts, times_s)
+    first_s, end_s = (float(times_s[0]), float(times_s[-1])) if len(times_s) else (0.0, 0.0)
+    tick_s = max(_TICK_S, (end_s - first_s) / (2**32 - 2))
+    ticks = np.rint((times_s - first_s) / tick_s).astype("<u4")
+    return {
+        "run_id": run.run_id,
+        "events_digest": events_digest(events),
+        "video": run.video,
+        "summary": _summary(run, events, len(times_s), end_s - first_s),
+        "notice": _notice(run),
+        "concepts": [{"name": name, "colour": hex_of(class_id)} for class_id, name in enumerate(run.concepts)],
+        "times": {"first_s": first_s, "tick_s": tick_s, "base64": base64.b64encode(ticks.tobytes()).decode("ascii")},
+        "frames": _runs(indices),
+        "end_s": end_s,
+        "series": series,
+        "events": [_event(run_dir, run, event) for event in events],
+    }
+
+
+def events_digest(events: Sequence[Event]) -> str:
+    """Names a set of events: another threshold makes others, and verdicts must not slip over to them."""
+    told = "\n".join(f"{e.event_id} {e.concept} {e.start_frame} {e.end_frame}" for e in events)
+    return hashlib.sha256(told.encode()).hexdigest()[:12]
+
+
+def _frame_times(rows: Iterable[FrameRow]) -> tuple[np.ndarray, np.ndarray]:
+    """Timestamps in seconds and frame indices, one of each a frame."""
+    times_s, indices = array("d"), array("q")
+    for row in rows:
+        if not indices or indices[-1] != row.frame_index:
+            times_s.append(row.time_s)
+            indices.append(row.frame_index)
+    return np.asarray(times_s, np.float64), np.asarray(indices, np.int64)
+
+
+def _series(rows: Iterable[FrameRow], concepts: Sequence[str], times_s: np.ndarray) -> dict[str, Any]:
+    """Per bucket of frames the largest score of each concept, so that no peak is lost."""
+    frames = len(times_s)
+    buckets = min(frames, _BUCKETS)
+    best = np.zeros((len(concepts), max(1, buckets)), np.float32)
+    number = {name: class_id for class_id, name in enumerate(concepts)}
+    position, latest = -1, None
+    for row in rows:
+        if row.frame_index != latest:
+            position, latest = position + 1, row.frame_index
+        class_id, bucket = number[row.concept], position * buckets // frames
+        best[class_id, bucket] = max(best[class_id, bucket], row.score_max)
+    starts = times_s[-(-np.arange(buckets) * frames // max(1, buckets))] if frames else np.zeros(1)
+    return {
+        "time_s": [round(float(time_s), 4) for time_s in starts],
+        "scores": [[round(float(score), 3) for score in line] for line in best],
+    }
+
+
+def _runs(indices: np.ndarray) -> list[list[int]]:
+    """Frame indices as runs of equal steps: [first, step, count]."""
+    if len(indices) < 2:
+        return [[int(index), 1, 1] for index in indices]
+    steps = np.diff(indices)
+    breaks = [0, *(np.flatnonzero(np.diff(steps)) + 1).tolist(), len(steps)]
+    runs = [[int(indices[a]), int(steps[a]), b - a] for a, b in pairwise(breaks)]
+    runs[-1][2] += 1  # the last run also holds its end
+    return runs
+
+
+def _event(run_dir: Path, run: RunInfo, event: Event) -> dict[str, Any]:
+    thumb = thumb_name(event.event_id)
+    return {
+        "id": event.event_id,
+        "tracker_id": event.tracker_id,
+        "concept": run.concepts.index(event.concept),
+        "start_frame": event.start_frame,
+        "start_s": event.start_s,
+        "end_s": event.end_s,
+        "peak_score": event.peak_score,
+        "max_area_px": event.max_area_px,
+        "verdict": event.verdict,
+        "thumb": thumb if (run_dir / thumb).is_file() else "",
+    }
+
+
+def _summary(run: RunInfo, events: Sequence[Event], frames: int, duration_s: float) -> str:
+    found = f"{len(events)} event{'' if len(events) == 1 else 's'}"
+    minutes, seconds = divmod(round(duration_s), 60)
+    return f"{found} · {frames} frames · {minutes}:{seconds:02d} min · {run.frame_size[0]}×{run.frame_size[1]}"
+
+
+def _notice(run: RunInfo) -> str:
+    if not run.done:
+        return "This run was not finished: the page shows what there was."
+    if run.gaps:
+        return f"Not all of the video could be decoded (gaps: {run.gaps}); run.json lists what is missing."
+    return ""

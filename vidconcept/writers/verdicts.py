@@ -1,0 +1,67 @@
+"""Verdicts of a reviewer, as the review page downloads them, back into `events.csv`."""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from vidconcept.errors import InputError, UsageError
+from vidconcept.types import Event
+from vidconcept.writers.cells import cell_text, read_rows
+from vidconcept.writers.manifest import read_run
+from vidconcept.writers.tables import VERDICTS, read_events, write_events
+
+COLUMNS = ("run_id", "event_id", "concept", "start_frame", "verdict")
+
+
+@dataclass(frozen=True, slots=True)
+class _Judgement:
+    run_id: str
+    event_id: int
+    concept: str
+    start_frame: int
+    verdict: str
+
+
+def apply_verdicts(run_dir: Path, verdicts_csv: Path) -> str:
+    """Writes the verdicts into the run's `events.csv`, and returns what was done in one line.
+
+    Raises UsageError where the verdicts belong to another run or to events that this run no longer has (it was tracked
+    again), or say a word that is no verdict; then nothing is written.
+    """
+    run = read_run(run_dir)
+    events = {event.event_id: event for event in read_events(run_dir / "events.csv")}
+    for judged in read_rows(verdicts_csv, COLUMNS, _judgement):
+        if judged.run_id != run.run_id:
+            raise UsageError(
+                f"{verdicts_csv} holds verdicts of run {judged.run_id}, {run_dir} is run {run.run_id}; "
+                "download them from this run's review.html"
+            )
+        event = events.get(judged.event_id)
+        if event is None or (event.concept, event.start_frame) != (judged.concept, judged.start_frame):
+            raise UsageError(
+                f"{verdicts_csv} judges event {judged.event_id} ({judged.concept} from frame {judged.start_frame}), "
+                f"which {run_dir} does not have; it was tracked again since: review it anew"
+            )
+        events[judged.event_id] = replace(event, verdict=judged.verdict)
+    ordered = [events[event_id] for event_id in sorted(events)]
+    write_events(run_dir / "events.csv", ordered)
+    return f"{counted(ordered)} in {run_dir / 'events.csv'}"
+
+
+def counted(events: list[Event]) -> str:
+    """`2 accepted, 1 rejected, 0 unsure, 4 open`."""
+    counts = Counter(event.verdict for event in events)
+    return f"{counts['accept']} accepted, {counts['reject']} rejected, {counts['unsure']} unsure, {counts['']} open"
+
+
+def _judgement(cells: dict[str, str]) -> _Judgement:
+    verdict = cell_text(cells["verdict"])
+    if verdict not in ("", *VERDICTS):
+        raise InputError(f"no verdict {verdict!r}; the verdicts are {', '.join(VERDICTS)}")
+    return _Judgement(
+        run_id=cell_text(cells["run_id"]),
+        event_id=int(cells["event_id"]),
+        concept=cell_text(cells["concept"]),
+        start_frame=int(cells["start_frame"]),
+        verdict=verdict,
+    )
