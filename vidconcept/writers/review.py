@@ -61,7 +61,7 @@ def policy(scripts: tuple[str, ...], styles: tuple[str, ...]) -> str:
     return "; ".join(
         (
             "default-src 'none'",
-            f"script-src {' '.join(_digest(text) for text in scripts)}",
+            f"script-src {' '.join(_digest(text) for text in scripts) or "'none'"}",
             f"style-src {' '.join(_digest(text) for text in styles)}",
             "img-src 'self' file:",
             "media-src 'self' file:",

@@ -37,16 +37,20 @@ function onPicture(media_s) {
 
 function startPlayer() {
   if ("requestVideoFrameCallback" in video) {
-    const onFrame = (_, metadata) => { if (!video.seeking) onPicture(metadata.mediaTime); video.requestVideoFrameCallback(onFrame); };
+    const onFrame = (_, metadata) => {
+      if (!video.seeking) onPicture(metadata.mediaTime);
+      video.requestVideoFrameCallback(onFrame);
+    };
     video.requestVideoFrameCallback(onFrame);
   } else {
     video.addEventListener("timeupdate", () => { if (!video.seeking) onPicture(video.currentTime); });
   }
   video.addEventListener("ended", () => { if (player.looped) { seekToTime(player.looped.start_s); video.play(); } });
   video.addEventListener("click", togglePlay);
-  video.addEventListener("error", () => warn("annotated.mp4 cannot be played: it must lie beside this page, in a browser that plays its codec."));
+  video.addEventListener("error", () =>
+    warn("annotated.mp4 cannot be played: it must lie beside this page, and the browser must know its codec."));
   const sign = () => {
-    $("play").textContent = video.paused ? "▶" : "❚❚";
+    $("play-icon").setAttribute("d", video.paused ? "M4 2l10 6-10 6z" : "M3 2h4v12H3zM9 2h4v12H9z");
     $("play").setAttribute("aria-label", video.paused ? "Play" : "Pause");
   };
   for (const name of ["play", "pause", "ended"]) video.addEventListener(name, sign);

@@ -1,5 +1,5 @@
 // One strip a concept: the score as a line, the events as bars under it. All strips show the same stretch of time.
-const STRIP_PX = 46, AXIS_PX = 24, BAR_PX = 9;
+const STRIP_PX = 50, AXIS_PX = 24, BARS_PX = 12, MAX_LANES = 3;
 const strips = [];
 const hidden = new Set();
 
@@ -7,24 +7,37 @@ function barsOf(concept) {
   return run.events.filter((event) => event.concept === concept);
 }
 
+// Events of one concept that overlap in time lie in lanes under each other; run.events is ordered by start.
+function laneOf(events) {
+  const ends = [], lanes = new Map();
+  for (const event of events) {
+    let lane = ends.findIndex((end_s) => end_s < event.start_s);
+    if (lane < 0) lane = ends.length < MAX_LANES ? ends.length : ends.indexOf(Math.min(...ends));
+    ends[lane] = event.end_s;
+    lanes.set(event.id, lane);
+  }
+  return { lanes, count: Math.max(1, ends.length) };
+}
+
 function drawBars(chart, concept) {
-  const { ctx, bbox } = chart, ratio = devicePixelRatio, height = BAR_PX * ratio, top = bbox.top + bbox.height - height;
+  const { ctx, bbox } = chart, ratio = devicePixelRatio, { lanes, count } = laneOf(barsOf(concept));
+  const step = (BARS_PX / count) * ratio, height = count > 1 ? step - ratio : step - 2 * ratio;
   ctx.save();
   ctx.beginPath();
   ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
   ctx.clip();
   for (const event of barsOf(concept)) {
     const left = chart.valToPos(event.start_s, "x", true), right = chart.valToPos(event.end_s, "x", true);
-    const width = Math.max(3 * ratio, right - left);
+    const width = Math.max(3 * ratio, right - left), top = bbox.top + bbox.height - BARS_PX * ratio + lanes.get(event.id) * step;
     const verdict = verdicts.get(event.id);
     ctx.globalAlpha = verdict === "reject" ? 0.35 : 1;
     ctx.fillStyle = run.concepts[concept].colour;
     ctx.fillRect(left, top, width, height);
     if (event === selection.event) {
       ctx.globalAlpha = 1;
-      ctx.lineWidth = 2 * ratio;
+      ctx.lineWidth = 1.5 * ratio;
       ctx.strokeStyle = "#ffffff";
-      ctx.strokeRect(left - ratio, top - ratio, width + 2 * ratio, height + 2 * ratio);
+      ctx.strokeRect(left, top, width, height);
     }
   }
   ctx.restore();
@@ -41,10 +54,10 @@ function makeChart(plot, concept, last) {
   const colour = run.concepts[concept].colour;
   const end_s = Math.max(run.end_s, run.series.time_s[0] + 0.04);
   const options = {
-    width: 300, height: STRIP_PX + (last ? AXIS_PX : 0), legend: { show: false }, padding: [4, 8, 0, 8],
+    width: 300, height: STRIP_PX + (last ? AXIS_PX : 0), legend: { show: false }, padding: [4, 14, 0, 14],
     cursor: { y: false, points: { show: false }, drag: { x: true, y: false, dist: 6 } },
-    scales: { x: { time: false, range: (_, min, max) => (min === max ? [run.series.time_s[0], end_s] : [min, max]) }, y: { range: [0, 1.02] } },
-    series: [{}, { stroke: colour, width: 1.5, fill: `${colour}33`, points: { show: false }, paths: uPlot.paths.stepped({ align: 1 }) }],
+    scales: { x: { time: false, range: (_, min, max) => (min === max ? [run.series.time_s[0], end_s] : [min, max]) }, y: { range: [-BARS_PX / (STRIP_PX - BARS_PX), 1.02] } },
+    series: [{}, { stroke: colour, width: 1.5, fill: `${colour}33`, fillTo: 0, points: { show: false }, paths: uPlot.paths.stepped({ align: 1 }) }],
     axes: [
       last
         ? { stroke: "#a3adba", size: AXIS_PX, font: "11px system-ui, sans-serif", ticks: { stroke: "#333b46", size: 4 }, grid: { stroke: "#262d36", width: 1 },

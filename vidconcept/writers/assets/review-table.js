@@ -1,6 +1,6 @@
 // The event table: a native table, sorted and filtered in place.
 const COLUMNS = [
-  { label: "View" },
+  {},
   { label: "#", key: (event) => event.id, number: true, title: "Event" },
   { label: "Concept", key: (event) => run.concepts[event.concept].name },
   { label: "Start", key: (event) => event.start_s, number: true },
@@ -16,7 +16,7 @@ const rows = new Map();
 function makeRow(event) {
   const name = run.concepts[event.concept].name;
   const go = element("button", { type: "button", className: "go" },
-    event.thumb ? element("img", { src: event.thumb, loading: "lazy", decoding: "async", alt: "", width: 72, height: 54 })
+    event.thumb ? element("img", { src: event.thumb, loading: "lazy", decoding: "async", alt: "", width: 64, height: 48 })
       : element("span", { className: "none" }));
   go.setAttribute("aria-label", `Go to event ${event.id}, ${name}, at ${clock(event.start_s, 1)}`);
   const buttons = Object.entries(VERDICTS).map(([verdict, label]) => {
@@ -29,7 +29,7 @@ function makeRow(event) {
   const number = (text) => element("td", { className: "number", textContent: text });
   const row = element("tr", {},
     element("td", {}, go), number(event.id),
-    element("td", {}, element("span", { className: "concept" }, swatch(event.concept), element("span", { className: "name", textContent: name }))),
+    element("td", {}, element("span", { className: "concept" }, swatch(event.concept), element("span", { className: "name", textContent: name, title: name }))),
     number(clock(event.start_s, 2)), number(`${(event.end_s - event.start_s).toFixed(2)} s`), number(event.peak_score.toFixed(2)),
     number(event.max_area_px.toLocaleString("en")), element("td", {}, element("span", { className: "verdicts" }, ...buttons)));
   row.addEventListener("click", () => select(event, { seek: true }));
@@ -102,7 +102,7 @@ function startTable() {
         refreshRows();
       });
       head.append(button);
-    } else head.textContent = column.label;
+    } else head.append(element("span", { className: "unseen", textContent: "Thumbnail" }));
     $("heads").append(head);
   });
   run.events.forEach(makeRow);

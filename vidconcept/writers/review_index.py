@@ -1,0 +1,97 @@
+"""`index.html` over many runs: what was found where, the worst first."""
+
+from collections import Counter
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from urllib.parse import quote
+
+from vidconcept.errors import InputError
+from vidconcept.types import Event
+from vidconcept.writers.atomic import replacing
+from vidconcept.writers.manifest import RunInfo, read_run
+from vidconcept.writers.review import asset, filled, policy, write_review
+from vidconcept.writers.tables import read_events
+from vidconcept.writers.thumbs import thumb_name
+from vidconcept.writers.verdicts import counted
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A run as the index shows it. events: those that nobody has rejected, the highest score first."""
+
+    folder: Path
+    info: RunInfo
+    events: list[Event]
+    verdicts: str
+
+
+def is_run(folder: Path) -> bool:
+    """Whether the folder is a run, and not a folder of runs."""
+    return (folder / "run.json").is_file()
+
+
+def write_index(folder: Path) -> Path:
+    """Writes `index.html` into a folder of run folders (at any depth) and each run's `review.html`; returns its path.
+
+    Raises InputError where there is no run in it.
+    """
+    entries = [_entry(path.parent) for path in sorted(folder.rglob("run.json"))]
+    if not entries:
+        raise InputError(f"no run in {folder}: give a folder of `vidconcept track`, or one that holds several")
+    entries.sort(key=lambda e: (-len(e.events), -(e.events[0].peak_score if e.events else 0.0), str(e.folder)))
+    # dict, not set: concepts keep the order in which the runs name them.
+    concepts = list(dict.fromkeys(name for entry in entries for name in entry.info.concepts))
+    for entry in entries:
+        write_review(entry.folder)
+    style = asset("index.css")
+    heads = ["Worst event", "Run", *(escape(name) for name in concepts), "Events", "Peak", "Verdicts"]
+    numbers = {*range(2, 4 + len(concepts))}
+    page = filled(
+        asset("index.html"),
+        {
+            "policy": policy(scripts=(), styles=(style,)),
+            "title": escape(f"{folder.resolve().name} · review"),
+            "style": style,
+            "summary": f"{len(entries)} runs · {sum(len(e.events) for e in entries)} events not rejected",
+            "heads": "".join(f'<th scope="col"{_number(at in numbers)}>{head}</th>' for at, head in enumerate(heads)),
+            "rows": "\n".join(_row(folder, entry, concepts) for entry in entries),
+        },
+    )
+    path = folder / "index.html"
+    with replacing(path) as file:
+        file.write(page)
+    return path
+
+
+def _entry(run_dir: Path) -> _Entry:
+    events = read_events(run_dir / "events.csv")
+    standing = sorted((e for e in events if e.verdict != "reject"), key=lambda e: -e.peak_score)
+    return _Entry(run_dir, read_run(run_dir), standing, counted(events))
+
+
+def _row(folder: Path, entry: _Entry, concepts: list[str]) -> str:
+    base = quote(entry.folder.relative_to(folder).as_posix())
+    counts = Counter(event.concept for event in entry.events)
+    thumb = '<span class="none">none</span>'
+    if entry.events and (entry.folder / thumb_name(entry.events[0].event_id)).is_file():
+        source = f"{base}/{thumb_name(entry.events[0].event_id)}"
+        thumb = f'<img src="{source}" alt="{escape(entry.events[0].concept)}" loading="lazy">'
+    where = escape(str(entry.folder.relative_to(folder)))
+    state = "" if entry.info.done else " · not finished"
+    cells = [
+        f"<td>{thumb}</td>",
+        f'<td><a href="{base}/review.html">{escape(entry.info.video)}</a><small>{where}{state}</small></td>',
+        *(
+            f"<td{_number(True, counts[name])}>{counts[name] if name in entry.info.concepts else '–'}</td>"
+            for name in concepts
+        ),
+        f"<td{_number(True, len(entry.events))}>{len(entry.events)}</td>",
+        f"<td{_number(True)}>{f'{entry.events[0].peak_score:.2f}' if entry.events else '–'}</td>",
+        f"<td>{escape(entry.verdicts)}</td>",
+    ]
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _number(number: bool, value: int = 1) -> str:
+    return f' class="number{"" if value else " zero"}"' if number else ""
