@@ -61,8 +61,8 @@ def policy(scripts: tuple[str, ...], styles: tuple[str, ...]) -> str:
     return "; ".join(
         (
             "default-src 'none'",
-            f"script-src {' '.join(_digest(text) for text in scripts) or "'none'"}",
-            f"style-src {' '.join(_digest(text) for text in styles)}",
+            f"script-src {_sources(scripts)}",
+            f"style-src {_sources(styles)}",
             "img-src 'self' file:",
             "media-src 'self' file:",
             "base-uri 'none'",
@@ -76,5 +76,6 @@ def json_in_html(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _digest(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}'"
+def _sources(texts: tuple[str, ...]) -> str:
+    digests = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii") for text in texts)
+    return " ".join(f"'sha256-{digest}'" for digest in digests) or "'none'"
