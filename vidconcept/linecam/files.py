@@ -1,0 +1,34 @@
+"""Generated footage as files: H.264 videos, mask pictures, boxes."""
+
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+
+def write_video(path: Path, frames: np.ndarray, *, fps: int = 25, crf: int = 20) -> None:
+    """Encode `(t, h, w, 3)` uint8 RGB as H.264 in MP4, playable in a browser. Even sizes only."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
+        stream = container.add_stream("libx264", rate=fps, options={"crf": str(crf), "preset": "slow", "threads": "1"})
+        stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], "yuv420p"
+        for image in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
+        container.mux(stream.encode())
+
+
+def write_annotations(folder: Path, masks: np.ndarray) -> None:
+    """One PNG a frame of `(t, h, w)` bool, 255 where it is true."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, mask in enumerate(masks):
+        cv2.imwrite(str(folder / f"{index:05d}.png"), mask.astype(np.uint8) * 255)
+
+
+def boxes(masks: np.ndarray) -> dict[str, list[int]]:
+    """Frame number -> x_min, y_min, x_max, y_max of `(t, h, w)` bool, max exclusive, where there is anything."""
+    out = {}
+    for index in np.flatnonzero(masks.any((1, 2))):
+        rows, columns = np.flatnonzero(masks[index].any(1)), np.flatnonzero(masks[index].any(0))
+        out[str(index)] = [int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1]
+    return out

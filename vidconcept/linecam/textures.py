@@ -1,0 +1,115 @@
+"""Surface textures: reflectance fields of worked metal, paint, plastic and belts, made of stretched and summed noise."""
+
+import cv2
+import numpy as np
+
+Rng = np.random.Generator
+
+
+def smooth_noise(rng: Rng, height: int, width: int, length_y_px: float, length_x_px: float) -> np.ndarray:
+    """Noise `(h, w)` float32 of about unit deviation whose features are `length` pixels long in each direction."""
+    rows = max(2, int(np.ceil(height / max(length_y_px, 1.0))) + 3)
+    columns = max(2, int(np.ceil(width / max(length_x_px, 1.0))) + 3)
+    grid = rng.standard_normal((rows, columns), dtype=np.float32)
+    scale_y, scale_x = max(length_y_px, 1.0), max(length_x_px, 1.0)
+    offset = rng.random(2) * (scale_x, scale_y)
+    matrix = np.array(
+        [[1 / scale_x, 0, 1 + offset[0] / scale_x * 0.5], [0, 1 / scale_y, 1 + offset[1] / scale_y * 0.5]]
+    )
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(grid, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT)
+
+
+def octaves(
+    rng: Rng, height: int, width: int, longest_px: float, steps: int, falloff: float, stretch: float = 1.0
+) -> np.ndarray:
+    """Sum of `steps` noises, each half as long and `falloff` as strong as the one before, stretched along x."""
+    total = np.zeros((height, width), np.float32)
+    strength, length, norm = 1.0, longest_px, 0.0
+    for _ in range(steps):
+        total += strength * smooth_noise(rng, height, width, length, length * stretch)
+        norm += strength**2
+        strength, length = strength * falloff, max(length / 2, 0.8)
+    return total / np.sqrt(norm)
+
+
+def _log_uniform(rng: Rng, low: float, high: float) -> float:
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+
+def brushed(rng: Rng, h: int, w: int, scale: float) -> np.ndarray:
+    """Fine parallel lines of limited length over slow unevenness."""
+    length = _log_uniform(rng, 20, 300) * scale
+    pitch = rng.uniform(0.8, 2.2) * max(1.0, scale * 0.7)
+    field = smooth_noise(rng, h, w, pitch, length) + 0.6 * smooth_noise(rng, h, w, 2.5 * pitch, 2 * length)
+    return field + rng.uniform(0.1, 0.9) * octaves(rng, h, w, 80 * scale, 3, 0.7)
+
+
+def ground(rng: Rng, h: int, w: int, scale: float) -> np.ndarray:
+    """Grinding lines as long as the part, some of them strong, with brighter and darker zones along them."""
+    lines = smooth_noise(rng, h, w, 1.0 * scale, _log_uniform(rng, 120, 900) * scale)
+    strong = smooth_noise(rng, h, w, 1.3 * scale, _log_uniform(rng, 100, 700) * scale)
+    strong = np.sign(strong) * np.maximum(np.abs(strong) - rng.uniform(1.0, 1.8), 0) * rng.uniform(1.0, 3.0)
+    zones = smooth_noise(rng, h, w, 40 * scale, 90 * scale)
+    lines = lines * (0.6 + 0.5 * np.clip(zones, -0.8, 2))
+    return lines + strong + rng.uniform(0.2, 1.2) * zones + 0.4 * smooth_noise(rng, h, w, scale, scale)
+
+
+def rolled(rng: Rng, h: int, w: int, scale: float) -> np.ndarray:
+    """Hot-rolled skin: mottled at all sizes, drawn out along the rolling direction, with dark patches of scale."""
+    stretch = rng.uniform(1.0, 3.0)
+    field = octaves(rng, h, w, _log_uniform(rng, 12, 50) * scale, 5, rng.uniform(0.6, 1.0), stretch)
+    if rng.random() < 0.6:
+        patches = octaves(rng, h, w, _log_uniform(rng, 8, 30) * scale, 3, 0.7, stretch)
+        field -= rng.uniform(0.5, 2.0) * np.clip((patches - rng.uniform(0.6, 1.6)) * 3, 0, 1)
+    return field
+
+
+def cast(rng: Rng, h: int, w: int, scale: float) -> np.ndarray:
+    """Cast or sintered grain, the same in all directions."""
+    return octaves(rng, h, w, _log_uniform(rng, 2, 9) * scale, 3, 0.9) + rng.uniform(0, 0.8) * smooth_noise(
+        rng, h, w, 50 * scale, 50 * scale
+    )
+
+
+def blasted(rng: Rng, h: int, w: int, scale: float) -> np.ndarray:
+    """Sand-blasted: grain at the limit of resolution."""
+    return smooth_noise(rng, h, w, 1.0 * scale, 1.0 * scale) + 0.4 * smooth_noise(rng, h, w, 3 * scale, 3 * scale)
+
+
+def painted(rng: Rng, h: int, w: int, scale: float) -> np.ndarray:
+    """Paint: orange peel of a few pixels and slow unevenness."""
+    return 0.6 * smooth_noise(rng, h, w, 5 * scale, 5 * scale) + smooth_noise(rng, h, w, 90 * scale, 90 * scale)
+
+
+def speckled(rng: Rng, h: int, w: int, scale: float) -> np.ndarray:
+    """Ceramic or composite: an even ground with darker and brighter grains."""
+    field = smooth_noise(rng, h, w, 2.0 * scale, 2.0 * scale)
+    limit = rng.uniform(1.2, 2.2)
+    return 2.0 * np.sign(field) * np.maximum(np.abs(field) - limit, 0) + 0.5 * smooth_noise(
+        rng, h, w, 30 * scale, 30 * scale
+    )
+
+
+SURFACES = {f.__name__: f for f in (brushed, ground, rolled, cast, blasted, painted, speckled)}
+
+
+def belt(rng: Rng, h: int, w: int, scale: float) -> np.ndarray:
+    """A belt or bed under the parts: rubber, ribs, mesh or plain sheet."""
+    kind = rng.integers(4)
+    field = rng.uniform(0.2, 1.0) * octaves(rng, h, w, 20 * scale, 4, 0.8)
+    pitch = rng.uniform(5, 24) * scale
+    if kind == 1:
+        field += rng.uniform(0.5, 2.5) * np.sin(np.arange(w, dtype=np.float32) * (2 * np.pi / pitch))[None]
+    elif kind == 2:
+        x = np.sin(np.arange(w, dtype=np.float32) * (2 * np.pi / pitch))[None]
+        y = np.sin(np.arange(h, dtype=np.float32) * (2 * np.pi / pitch))[:, None]
+        field += rng.uniform(0.5, 2.0) * np.maximum(x, y)
+    return field
+
+
+def surface(rng: Rng, h: int, w: int, scale: float, kind: str) -> np.ndarray:
+    """A surface of the given kind, `(h, w)` float32, about zero mean and unit deviation, worked along x or y."""
+    if rng.random() < 0.5:
+        return np.ascontiguousarray(SURFACES[kind](rng, w, h, scale).T)
+    return SURFACES[kind](rng, h, w, scale)

@@ -1,0 +1,143 @@
+"""Fit the codec: principal components for the picture channels, a supervised run for the feature channels.
+
+Runs before `train`; the transformer then learns on the codec's latents.
+"""
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vidconcept.linecam.data import ShardStream
+from vidconcept.linecam.vocabulary import CONCEPTS, DEFECT_IDS, DEFECTS, IGNORE
+from vidconcept.models.patch_codec import PatchCodec
+
+
+def fit_picture(codec: PatchCodec, stream: ShardStream, clips: int = 64) -> None:
+    """Set the codec's picture basis to the principal components of crops of the stream."""
+    firsts, laters = [], []
+    for _ in range(clips):
+        frames = stream.crop(9, 128, 128)[0].astype(np.float32) / 127.5 - 1
+        patches = frames.reshape(9, 32, 4, 32, 4, 3).transpose(0, 1, 3, 5, 2, 4)  # t h w c p q
+        firsts.append(patches[0].reshape(-1, 48))
+        laters.append(patches[1:5].transpose(1, 2, 0, 3, 4, 5).reshape(-1, 192))
+    for name, rows in (("first", firsts), ("later", laters)):
+        data = np.concatenate(rows).astype(np.float64)
+        mean = data.mean(0)
+        values, vectors = np.linalg.eigh(np.cov((data - mean).T))
+        keep = codec.config.picture_channels
+        basis, std = vectors[:, ::-1][:, :keep].T, np.sqrt(np.maximum(values[::-1][:keep], 1e-8))
+        getattr(codec, f"{name}_mean").copy_(torch.from_numpy(mean))
+        getattr(codec, f"{name}_basis").copy_(torch.from_numpy(basis.copy()))
+        getattr(codec, f"{name}_std").copy_(torch.from_numpy(std.copy()))
+
+
+def jitter(video: Tensor, generator: torch.Generator) -> Tensor:
+    """Random exposure, gamma and loss of colour of clips `(b, 3, t, h, w)` in [-1, 1]."""
+    b = video.shape[0]
+    draw = lambda low, high: low + (high - low) * torch.rand(b, 1, 1, 1, 1, generator=generator)  # noqa: E731
+    x = ((video + 1) / 2).clamp_min(1e-4) ** torch.exp(draw(-0.35, 0.35)) * draw(0.6, 1.3)
+    mono = (torch.rand(b, 1, 1, 1, 1, generator=generator) < 0.2).float()
+    x = mono * x.mean(1, keepdim=True) + (1 - mono) * x
+    return x.clamp(0, 1) * 2 - 1
+
+
+def _overlap(logits: Tensor, truth: Tensor) -> np.ndarray:
+    """Intersection and union of cells for each defect, `(2, defect)`."""
+    guess, known = logits.argmax(1), truth != IGNORE
+    pairs = [((guess == k) & known, truth == k) for k in DEFECT_IDS]
+    return np.array([[(a & b).sum().item() for a, b in pairs], [(a | b).sum().item() for a, b in pairs]])
+
+
+def train_features(
+    shards: Path, out: Path, seconds: float, *, size: int = 192, batch: int = 16, rate: float = 2e-3, seed: int = 5
+) -> PatchCodec:
+    """Train `FeatureNet` with a linear head for `seconds`, resuming from `out/codec.pt`; save the averaged weights there.
+
+    The rate rises over 200 steps and falls to zero at the end.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    generator = torch.Generator().manual_seed(seed)
+    codec = PatchCodec()
+    head = nn.Conv2d(codec.feature_mean.numel(), len(CONCEPTS), 1)
+    step = 0
+    if (out / "codec.pt").exists():
+        saved = torch.load(out / "codec.pt", weights_only=True)
+        codec.load_state_dict(saved["codec"])
+        head.load_state_dict(saved["head"])
+        step = saved["step"]
+    else:
+        fit_picture(codec, ShardStream(shards, seed, 0.3))
+    net = nn.ModuleDict({"features": codec.feature_net, "head": head}).to(memory_format=torch.channels_last)
+    average = torch.optim.swa_utils.AveragedModel(
+        net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True
+    )
+    optimizer = torch.optim.AdamW(net.parameters(), rate, weight_decay=0.02, betas=(0.9, 0.98))
+    weight = torch.ones(len(CONCEPTS))
+    weight[list(DEFECT_IDS)] = 4.0
+    stream = ShardStream(shards, seed + step, 0.8)
+    started, last, ious, losses = time.monotonic(), time.monotonic(), [], []
+    for video, truth, _ in stream.batches(batch, 1, size, size):
+        progress = (time.monotonic() - started) / seconds
+        if progress >= 1:
+            break
+        for group in optimizer.param_groups:
+            group["lr"] = rate * min(1.0, (step + 1) / 200) * min(1.0, 2.5 * (1 - progress))
+        frames = jitter(video, generator)[:, :, 0].contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = head(codec.feature_net(frames))
+        target = truth[:, 0].long()
+        loss = F.cross_entropy(logits.float(), target, weight, ignore_index=IGNORE)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimizer.step()
+        average.update_parameters(net)
+        step += 1
+        losses.append(loss.item())
+        if step % 5 == 0:
+            ious.append(_overlap(logits, target))
+        if time.monotonic() - last > 60:
+            hits, either = np.sum(ious, 0)
+            line: dict = {
+                "step": step,
+                "seconds": round(time.monotonic() - started),
+                "loss": round(float(np.mean(losses)), 4),
+            }
+            line["iou"] = dict(zip(DEFECTS, (hits / np.maximum(either, 1)).round(3).tolist(), strict=True))
+            with (out / "codec_log.jsonl").open("a") as log:
+                log.write(json.dumps(line) + "\n")
+            last, ious, losses = time.monotonic(), [], []
+            _save(codec, head, average.module, step, out)
+    _save(codec, head, average.module, step, out)
+    return codec
+
+
+def _save(codec: PatchCodec, head: nn.Module, average: nn.Module, step: int, out: Path) -> None:
+    state = {k: v.clone() for k, v in codec.state_dict().items()}
+    for k, v in average["features"].state_dict().items():  # type: ignore[index]
+        state[f"feature_net.{k}"] = v.clone()
+    saved = {"codec": state, "head": average["head"].state_dict(), "step": step}  # type: ignore[index]
+    torch.save(saved, out / "codec.pt.partial")
+    (out / "codec.pt.partial").rename(out / "codec.pt")
+
+
+@torch.no_grad()
+def fit_feature_scale(codec: PatchCodec, stream: ShardStream, clips: int = 48) -> None:
+    """Set the codec's feature mean and deviation, so that its latents have about unit deviation."""
+    codec.eval()
+    codec.feature_mean.zero_()
+    codec.feature_std.fill_(1)
+    rows = []
+    for _ in range(clips):
+        frames = (
+            torch.from_numpy(np.ascontiguousarray(stream.crop(1, 192, 192)[0])).permute(0, 3, 1, 2).float() / 127.5 - 1
+        )
+        rows.append(codec.feature_net(frames).permute(0, 2, 3, 1).reshape(-1, codec.feature_mean.numel()))
+    data = torch.cat(rows)
+    codec.feature_mean.copy_(data.mean(0))
+    codec.feature_std.copy_(data.std(0).clamp_min(1e-3))

@@ -1,0 +1,176 @@
+"""The embedded model's video codec: a linear picture code, and beside it features of a small convolutional net.
+
+It stands where CogVideoX has `AutoencoderKLCogVideoX` and has the same interface. Its latents are 16 channels on a grid
+of 4×4 pixels; frames are grouped 1, 4, 4, ….
+
+* 8 picture channels: the principal components of 4×4 pixel patches of one frame, or of the four frames of a group,
+  each scaled to unit deviation. Encoding is one strided convolution, decoding its transpose.
+* 8 feature channels: what `FeatureNet`, trained on generated footage, says about each 8×8 pixel cell in 32 numbers,
+  averaged over the group's frames and laid out on the cell's four patches. Decoding ignores them. They let a small
+  transformer see a hair-thin crack without having to learn filters through attention.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from diffusers.utils.outputs import BaseOutput
+from einops import rearrange
+from torch import Tensor, nn
+
+
+def _conv(width_in: int, width_out: int, size: int = 3, stride: int = 1) -> nn.Sequential:
+    padding = size // 2 if stride == 1 else 0
+    return nn.Sequential(
+        nn.Conv2d(width_in, width_out, size, stride, padding, bias=False), nn.BatchNorm2d(width_out), nn.SiLU()
+    )
+
+
+class _Residual(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first, self.second = _conv(width, width), _conv(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(self.first(x))
+
+
+class FeatureNet(nn.Module):
+    """Frames `(n, 3, h, w)` in [-1, 1] -> `(n, width, h/8, w/8)`, from what lies within about 150 px of each cell."""
+
+    def __init__(self, features: int = 32, widths: tuple[int, int, int, int] = (32, 64, 96, 96)) -> None:
+        super().__init__()
+        fine, cell, coarse, broad = widths
+        self.stem = nn.Sequential(_conv(4 * 16, fine), _conv(fine, fine))
+        self.to_cell = _conv(fine, cell, 2, 2)
+        self.cell = nn.Sequential(*(_Residual(cell) for _ in range(2)))
+        self.to_coarse = _conv(cell, coarse, 2, 2)
+        self.coarse = nn.Sequential(*(_Residual(coarse) for _ in range(2)))
+        self.to_broad = _conv(coarse, broad, 2, 2)
+        self.broad = nn.Sequential(*(_Residual(broad) for _ in range(2)))
+        self.from_broad = _conv(broad, coarse, 1)
+        self.from_coarse = _conv(coarse, cell, 1)
+        self.fuse = nn.Sequential(_conv(2 * cell, cell, 1), _Residual(cell))
+        self.out = nn.Conv2d(cell, features, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Luminance relative to its surroundings: a camera's exposure says nothing about a defect.
+        grey = x.mean(1, keepdim=True)
+        small = F.avg_pool2d(grey, 8)
+        mean = F.avg_pool2d(small, 5, 1, 2, count_include_pad=False)
+        square = F.avg_pool2d(F.avg_pool2d(grey * grey, 8), 5, 1, 2, count_include_pad=False)
+        deviation = (square - mean * mean).clamp_min(0).sqrt() + 0.03
+        relative = (grey - F.interpolate(mean, scale_factor=8.0, mode="bilinear")) / F.interpolate(
+            deviation, scale_factor=8.0, mode="bilinear"
+        )
+        fine = self.stem(F.pixel_unshuffle(torch.cat([x, relative.clamp(-6, 6) * 0.5], 1), 4))
+        cell = self.cell(self.to_cell(fine))
+        coarse = self.coarse(self.to_coarse(_even(cell)))
+        broad = self.from_broad(self.broad(self.to_broad(_even(coarse))))
+        coarse = coarse + _enlarged(broad, coarse, "nearest")
+        context = _enlarged(self.from_coarse(coarse), cell, "bilinear")
+        return self.out(self.fuse(torch.cat([cell, context], 1)))
+
+
+def _even(x: Tensor) -> Tensor:
+    """Padded to an even number of rows and columns, so that any multiple of 8 px fits."""
+    return F.pad(x, (0, x.shape[-1] % 2, 0, x.shape[-2] % 2), mode="replicate")
+
+
+def _enlarged(x: Tensor, like: Tensor, mode: str) -> Tensor:
+    return F.interpolate(x, scale_factor=2.0, mode=mode)[..., : like.shape[-2], : like.shape[-1]]
+
+
+class _Exact:
+    """A posterior without spread: the codec is deterministic."""
+
+    def __init__(self, latents: Tensor) -> None:
+        self.latents = latents
+
+    def mode(self) -> Tensor:
+        return self.latents
+
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        return self.latents
+
+
+@dataclass
+class Encoded(BaseOutput):
+    """`latent_dist.mode()` is `(b, channels, t_lat, h/4, w/4)`."""
+
+    latent_dist: _Exact
+
+
+@dataclass
+class Decoded(BaseOutput):
+    """`sample` is `(b, 3, t, h, w)` in about [-1, 1]."""
+
+    sample: Tensor
+
+
+class PatchCodec(ModelMixin, ConfigMixin):
+    """See the module's text. Frames `(b, 3, t, h, w)` in [-1, 1]; t = 4k+1, h and w multiples of 8."""
+
+    @register_to_config
+    def __init__(
+        self,
+        latent_channels: int = 16,
+        picture_channels: int = 8,
+        temporal_compression_ratio: int = 4,
+        scaling_factor: float = 1.0,
+        # Its length says the spatial compression, 2^(n-1), to CogVideoXPipeline.
+        block_out_channels: tuple[int, ...] = (32, 64, 96),
+    ) -> None:
+        super().__init__()
+        group = temporal_compression_ratio
+        self.register_buffer("first_basis", torch.zeros(picture_channels, 3 * 16))
+        self.register_buffer("first_mean", torch.zeros(3 * 16))
+        self.register_buffer("first_std", torch.ones(picture_channels))
+        self.register_buffer("later_basis", torch.zeros(picture_channels, 3 * 16 * group))
+        self.register_buffer("later_mean", torch.zeros(3 * 16 * group))
+        self.register_buffer("later_std", torch.ones(picture_channels))
+        features = 4 * (latent_channels - picture_channels)
+        self.feature_net = FeatureNet(features)
+        self.register_buffer("feature_mean", torch.zeros(features))
+        self.register_buffer("feature_std", torch.ones(features))
+
+    def picture_latents(self, x: Tensor) -> Tensor:
+        """The picture channels alone, `(b, c, t_lat, h/4, w/4)`."""
+        group = self.config.temporal_compression_ratio
+        first = rearrange(x[:, :, :1], "b c t (h p) (w q) -> b t h w (c p q)", p=4, q=4)
+        z = ((first - self.first_mean) @ self.first_basis.T) / self.first_std
+        if x.shape[2] > 1:
+            later = rearrange(x[:, :, 1:], "b c (t g) (h p) (w q) -> b t h w (g c p q)", g=group, p=4, q=4)
+            z = torch.cat([z, ((later - self.later_mean) @ self.later_basis.T) / self.later_std], 1)
+        return rearrange(z, "b t h w c -> b c t h w")
+
+    def feature_latents(self, x: Tensor) -> Tensor:
+        """The feature channels alone, `(b, c, t_lat, h/4, w/4)`."""
+        t, group = x.shape[2], self.config.temporal_compression_ratio
+        features = self.feature_net(rearrange(x, "b c t h w -> (b t) c h w"))
+        features = rearrange(features, "(b t) c h w -> b t h w c", t=t)
+        later = rearrange(features[:, 1:], "b (t g) h w c -> b t g h w c", g=group).mean(2)
+        z = (torch.cat([features[:, :1], later], 1) - self.feature_mean) / self.feature_std
+        return rearrange(z, "b t h w (c p q) -> b c t (h p) (w q)", p=2, q=2)
+
+    def encode(self, x: Tensor, return_dict: bool = True) -> Encoded | tuple[_Exact]:
+        """Latents of frames `(b, 3, t, h, w)` in [-1, 1]. Raises ValueError for a size that does not fit."""
+        t, height, width = x.shape[2:]
+        if (t - 1) % self.config.temporal_compression_ratio or height % 8 or width % 8:
+            raise ValueError(f"frames must be 4k+1 of multiples of 8 px, got {t} of {height}x{width}")
+        latents = torch.cat([self.picture_latents(x), self.feature_latents(x)], 1)
+        return Encoded(latent_dist=_Exact(latents)) if return_dict else (_Exact(latents),)
+
+    def decode(self, z: Tensor, return_dict: bool = True) -> Decoded | tuple[Tensor]:
+        """Frames `(b, 3, t, h, w)` of latents `(b, channels, t_lat, h/4, w/4)`; the feature channels are not used."""
+        group = self.config.temporal_compression_ratio
+        z = rearrange(z[:, : self.config.picture_channels], "b c t h w -> b t h w c")
+        first = (z[:, :1] * self.first_std) @ self.first_basis + self.first_mean
+        frames = [rearrange(first, "b t h w (c p q) -> b c t (h p) (w q)", p=4, q=4)]
+        if z.shape[1] > 1:
+            later = (z[:, 1:] * self.later_std) @ self.later_basis + self.later_mean
+            frames.append(rearrange(later, "b t h w (g c p q) -> b c (t g) (h p) (w q)", g=group, p=4, q=4))
+        sample = torch.cat(frames, 2)
+        return Decoded(sample=sample) if return_dict else (sample,)
