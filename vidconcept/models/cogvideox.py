@@ -185,7 +185,11 @@ def load(
 
     words: every word in the softmax, in the order of the scores. Raises ModelError when a component cannot be loaded.
     """
-    path, device, dtype = folder.path, pick_device(settings.device), getattr(torch, settings.dtype)
+    path, device = folder.path, pick_device(settings.device)
+    dtype = getattr(torch, settings.dtype)
+    if device.type == "cpu" and dtype == torch.float16:
+        dtype = torch.float32
+        report("float16 is emulated on a CPU, so the model runs in float32")
     index = json.loads((path / "model_index.json").read_text("utf-8"))
     codec_class = _known(index, "vae", _CODECS)
     scheduler_class = _known(index, "scheduler", _SCHEDULERS)

@@ -106,16 +106,11 @@ def score_frames(plan: Plan, run: RunFolder, monitor: Monitor) -> Iterator[Score
         if before is not None:
             for offset in range(1, settings.stride):
                 yield _interpolated(refs.popleft(), before, now, offset, settings.stride)
-        yield ScoredFrame(
-            refs.popleft(),
-            now.latent_index,
-            now.window_index,
-            False,
-            now.reset,
-            now.scores,
-            _share(now, settings.stride),
-        )
+        place = (now.latent_index, now.window_index, False, now.reset)
+        yield ScoredFrame(refs.popleft(), *place, now.scores, _share(now, settings.stride))
         before = now
+    # Frames after the last one that the model saw, fewer than a stride.
+    deque(pictures, maxlen=0)
     while refs and before is not None:
         yield ScoredFrame(refs.popleft(), before.latent_index, before.window_index, True, False, before.scores, None)
 

@@ -1,0 +1,18 @@
+from pathlib import Path
+
+import pytest
+from model_folders import write_folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """Text embeddings of the tests stay out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VIDCONCEPT_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory) -> Path:
+    """A CogVideoX-2B folder with random weights: what it finds means nothing, everything else is real."""
+    return write_folder(tmp_path_factory.mktemp("models") / "tiny", "2b", shards=False)
