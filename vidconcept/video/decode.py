@@ -1,4 +1,8 @@
-"""Packets to decoded pictures, past every fault: what cannot be decoded is noted, and decoding goes on."""
+"""Packets to decoded pictures, past every fault: what cannot be decoded is noted, and decoding goes on.
+
+H.264 and most other decoders conceal damage; such pictures are delivered, and reported. The HEVC decoder leaves
+whatever was in memory, so there pictures are left out from a damaged one to the next key frame.
+"""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -11,6 +15,8 @@ import av.video.stream
 
 from vidconcept.video.problems import ProblemLog
 
+# Decoders that leave damaged parts of a picture as they found the memory, and keep quiet about it unless asked.
+STRICT_CODECS = frozenset({"hevc", "mjpeg"})
 # A demuxer that fails so often in a row without a packet has nothing more to give.
 MAX_DEMUX_ERRORS = 20
 # Packets without a picture are waited for until the end; more of them than this have simply no picture of their own.
@@ -26,111 +32,136 @@ def decode_packets(
 
     A packet is lost when a later picture arrives and its own did not. Pictures that an edit list hides do not count.
     """
-    # Slices alone: frame threads drop pictures around damage, and not the same ones on every pass.
-    stream.codec_context.thread_type = "SLICE"
-    lost = _LostPackets(stream.time_base or Fraction(1, 90_000), log)
-    index = 0
-    for packet in _demux(container, stream, lost):
-        lost.sent(packet)
-        for frame in _decode(packet, lost):
-            lost.shown(raw_pts(frame), index)
-            yield frame
-            index += 1
-    lost.end(index)
+    # One thread: around damage, frame threads drop pictures and slice threads (HEVC) race, differently on every pass.
+    stream.codec_context.thread_count = 1
+    if stream.codec_context.name in STRICT_CODECS:
+        stream.codec_context.options = {"err_detect": "explode"}
+    ledger = _Ledger(stream, log)
+    for packet in _demux(container, stream, ledger):
+        ledger.sent(packet)
+        for frame in _decode(packet, ledger):
+            if ledger.shown(frame):
+                yield frame
+    ledger.end()
     if container.format.name == "mpegts" and all(container.size % length for length in TS_PACKET_BYTES):
-        log.add("cut-off", "the transport stream ends in the middle of a packet: it was cut off", index)
+        log.add("cut-off", "the transport stream ends in the middle of a packet: it was cut off", ledger.index)
     # The index as the demuxer uses it: without what an edit list hides, unlike the count in the header.
     promised = sum(1 for entry in stream.index_entries if entry.size > 0)
-    if lost.packets < promised:
-        text = f"the index promises {promised} pictures, but the file holds the data of only {lost.packets}"
-        log.add("cut-off", f"{text}: it was cut off", index)
+    if ledger.packets < promised:
+        text = f"the index promises {promised} pictures, but the file holds the data of only {ledger.packets}"
+        log.add("cut-off", f"{text}: it was cut off", ledger.index)
 
 
-def raw_pts(frame: av.VideoFrame) -> int | None:
+def raw_pts(coded: av.VideoFrame | av.packet.Packet) -> int | None:
     """The file's own timestamp: containers without presentation times (AVI) give only the decoding time."""
-    return frame.pts if frame.pts is not None else frame.dts
+    return coded.pts if coded.pts is not None else coded.dts
 
 
 def _demux(
-    container: av.container.InputContainer, stream: av.video.stream.VideoStream, lost: "_LostPackets"
+    container: av.container.InputContainer, stream: av.video.stream.VideoStream, ledger: "_Ledger"
 ) -> Iterator[av.packet.Packet]:
     """Packets, the flushing one last. The demuxer is started again after an error: it goes on where it stopped."""
     errors = 0
     while errors < MAX_DEMUX_ERRORS:
         try:
             for packet in container.demux(stream):
-                # Only the packet that flushes the decoder has no data.
-                if packet.size or packet.dts is not None:
+                if packet.size:
                     errors = 0
                 yield packet
             return
         except (av.error.FFmpegError, OSError) as error:
             if errors == 0:
-                lost.unreadable(error)
+                ledger.unreadable(error)
             errors += 1
-    yield from _flush_packet(stream)
+    flush = av.packet.Packet()
+    flush.stream = stream
+    yield flush
 
 
-def _flush_packet(stream: av.video.stream.VideoStream) -> Iterator[av.packet.Packet]:
-    packet = av.packet.Packet()
-    packet.stream = stream
-    yield packet
-
-
-def _decode(packet: av.packet.Packet, lost: "_LostPackets") -> list[av.VideoFrame]:
+def _decode(packet: av.packet.Packet, ledger: "_Ledger") -> list[av.VideoFrame]:
     try:
         return packet.decode()  # pyright: ignore[reportReturnType]
     except av.error.EOFError:
         return []
     except av.error.FFmpegError as error:
-        lost.failed(packet, error)
+        ledger.failed(packet, error)
         return []
 
 
-class _LostPackets:
-    """Which packets gave no picture: those that a later picture overtakes."""
+class _Ledger:
+    """Which packets have given their picture, and which pictures are worth showing."""
 
-    def __init__(self, time_base: Fraction, log: ProblemLog) -> None:
-        self._time_base = time_base
-        self._log = log
-        self._pending: set[int] = set()
-        self._first: int | None = None
-        self._index = 0
+    def __init__(self, stream: av.video.stream.VideoStream, log: ProblemLog) -> None:
+        self.index = 0
         self.packets = 0
+        self._time_base = stream.time_base or Fraction(1, 90_000)
+        self._conceals = stream.codec_context.name != "hevc"
+        self._log = log
+        self._first: int | None = None
+        self._pending: set[int] = set()
+        # Pictures from a failed packet to the next key frame, and those after it that are shown before it.
+        self._tainted: set[int] = set()
+        self._tainting = False
+        self._key: int | None = None
 
     def sent(self, packet: av.packet.Packet) -> None:
+        """Count a packet as it goes to the decoder."""
         self.packets += bool(packet.size)
-        pts = packet.pts if packet.pts is not None else packet.dts
-        if pts is not None and packet.size and not packet.is_discard and len(self._pending) < MAX_PENDING:
-            self._pending.add(pts)
-
-    def shown(self, pts: int | None, index: int) -> None:
-        if pts is None:
+        pts = raw_pts(packet)
+        if pts is None or not packet.size or packet.is_discard:
             return
-        self._pending.discard(pts)
-        overtaken = sorted(p for p in self._pending if p < pts)
-        if self._first is None:
-            self._first = overtaken[0] if overtaken else pts
-        for p in overtaken:
-            self._note(p, index)
-        self._pending.difference_update(overtaken)
-        self._index = index + 1
-
-    def end(self, index: int) -> None:
-        for pts in sorted(self._pending):
-            self._note(pts, index)
+        if len(self._pending) < MAX_PENDING:
+            self._pending.add(pts)
+        if self._tainting and packet.is_keyframe:
+            self._tainting, self._key = False, pts
+        elif self._tainting or (self._key is not None and pts < self._key):
+            self._tainted.add(pts)
 
     def failed(self, packet: av.packet.Packet, error: Exception) -> None:
-        """A packet with a timestamp is counted when a later picture overtakes it; one without is counted here."""
-        if packet.pts is None and packet.dts is None:
-            self._log.add("undecodable", f"a packet could not be decoded ({_reason(error)}); skipped", self._index)
+        """A packet with a timestamp is lost when a later picture overtakes it; one without is noted here."""
+        pts = raw_pts(packet)
+        if pts is None:
+            self._log.add("undecodable", f"a packet could not be decoded ({_reason(error)}); skipped", self.index)
+        elif not self._conceals:
+            self._tainting = True
+            self._tainted.add(pts)
+
+    def shown(self, frame: av.VideoFrame) -> bool:
+        """Strike off a decoded picture and all that it overtakes; whether to deliver it."""
+        pts = raw_pts(frame)
+        if pts is not None:
+            overtaken = sorted(p for p in self._pending if p < pts)
+            if self._first is None:
+                self._first = overtaken[0] if overtaken else pts
+            for p in overtaken:
+                self._lost(p, "no picture could be decoded here; skipped")
+            self._pending.difference_update(overtaken)
+            self._pending.discard(pts)
+            self._tainted.difference_update(overtaken)
+            if pts in self._tainted:
+                self._tainted.remove(pts)
+                self._lost(pts, "a damaged picture, or one built on it; skipped up to the next key frame")
+                return False
+        if frame.is_corrupt:
+            text = "the decoder calls this picture damaged; it is used as it is"
+            self._log.add("corrupt-frame", text, self.index, self._seconds(pts))
+        self.index += 1
+        return True
+
+    def end(self) -> None:
+        """Everything has been sent and flushed: what is pending is lost."""
+        for pts in sorted(self._pending):
+            self._lost(pts, "no picture could be decoded here; skipped")
 
     def unreadable(self, error: Exception) -> None:
-        self._log.add("cut-off", f"the file cannot be read on from here ({_reason(error)})", self._index)
+        """The demuxer failed."""
+        self._log.add("cut-off", f"the file cannot be read on from here ({_reason(error)})", self.index)
 
-    def _note(self, pts: int, index: int) -> None:
-        time_s = None if self._first is None else float((pts - self._first) * self._time_base)
-        self._log.add("undecodable", "no picture could be decoded here; skipped", index, time_s)
+    def _lost(self, pts: int, text: str) -> None:
+        self._log.add("undecodable", text, self.index, self._seconds(pts))
+
+    def _seconds(self, pts: int | None) -> float | None:
+        return None if pts is None or self._first is None else float((pts - self._first) * self._time_base)
 
 
 def _reason(error: Exception) -> str:

@@ -1,6 +1,5 @@
 """What a source is and whether its timestamps can be trusted, from its packets; pictures are decoded on request."""
 
-from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -8,8 +7,6 @@ from typing import Literal
 
 import av
 import av.container
-import av.error
-import av.packet
 import av.video.stream
 import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc
@@ -18,6 +15,7 @@ from vidconcept.errors import InputError
 from vidconcept.types import VideoInfo
 from vidconcept.video.colour import yuv_matrix
 from vidconcept.video.decode import decode_packets
+from vidconcept.video.packets import PacketScan, scan_packets
 from vidconcept.video.probe import nothing_decodes, probe, video_info
 from vidconcept.video.problems import Problem, ProblemLog
 from vidconcept.video.source import image_paths, open_video
@@ -56,19 +54,6 @@ class Examination:
     findings: tuple[Finding, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Packets:
-    """Facts of one pass over the packets, 17 bytes a picture. pts and dts in the time base, in file order."""
-
-    pts: np.ndarray
-    key: np.ndarray
-    missing: int
-    hidden: int
-    damaged: int
-    backward_dts: int
-    error: str | None
-
-
 def examine(source: str | Path, fps: float | None = None, *, decode: bool = False) -> Examination:
     """Look through a source. Without `decode` a pass over its packets (seconds for an hour of video).
 
@@ -89,14 +74,12 @@ def examine(source: str | Path, fps: float | None = None, *, decode: bool = Fals
         info = video_info(source, container, stream, first)
         picture = _picture_findings(info, first)
         sound = _sound_findings(container, stream)
-    with open_video(source) as (container, stream):
-        packets = _scan(container, stream)
-        promised = sum(1 for entry in stream.index_entries if entry.size > 0)
+    packets = scan_packets(source)
     time_base = info.time_base
     stamps = np.sort(packets.pts)
     first_s = float(stamps[0] * time_base) if len(stamps) else None
     last_s = float(stamps[-1] * time_base) if len(stamps) else None
-    faults = _fault_findings(packets, promised)
+    faults = _fault_findings(packets)
     timing, measured_fps = _timing_findings(info, stamps)
     frames = len(packets.pts) + packets.missing
     damage: list[Finding] = []
@@ -113,45 +96,9 @@ def examine(source: str | Path, fps: float | None = None, *, decode: bool = Fals
     )
 
 
-def _scan(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> _Packets:
-    pts: list[int] = []
-    key: list[bool] = []
-    counts = Counter[str]()
-    last_dts: int | None = None
-    error = None
-    try:
-        for packet in container.demux(stream):
-            if not packet.size:
-                continue
-            counts["damaged"] += packet.is_corrupt
-            if packet.is_discard:
-                counts["hidden"] += 1
-                continue
-            if packet.dts is not None:
-                counts["backward_dts"] += last_dts is not None and packet.dts <= last_dts
-                last_dts = packet.dts
-            stamp = packet.pts if packet.pts is not None else packet.dts
-            if stamp is None:
-                counts["missing"] += 1
-                continue
-            pts.append(stamp)
-            key.append(packet.is_keyframe)
-    except (av.error.FFmpegError, OSError) as reason:
-        error = str(reason)
-    return _Packets(
-        np.array(pts, np.int64),
-        np.array(key, bool),
-        counts["missing"],
-        counts["hidden"],
-        counts["damaged"],
-        counts["backward_dts"],
-        error,
-    )
-
-
-def _fault_findings(packets: _Packets, promised: int) -> list[Finding]:
+def _fault_findings(packets: PacketScan) -> list[Finding]:
     findings = []
-    total = len(packets.pts) + packets.missing + packets.hidden
+    total = packets.total
     repeated = len(packets.pts) - len(np.unique(packets.pts))
     if packets.missing:
         text = (
@@ -169,8 +116,8 @@ def _fault_findings(packets: _Packets, promised: int) -> list[Finding]:
         findings.append(Finding("warning", "damage", text))
     if packets.error is not None:
         findings.append(Finding("warning", "damage", f"reading breaks off with an error: {packets.error}"))
-    if total < promised:
-        text = f"the index promises {promised} pictures, the file holds {total}: it was cut off"
+    if total < packets.promised:
+        text = f"the index promises {packets.promised} pictures, the file holds {total}: it was cut off"
         findings.append(Finding("warning", "damage", text))
     if packets.hidden:
         text = f"an edit list hides {_count(packets.hidden, 'picture')}, as players do; they are not counted"
@@ -210,14 +157,11 @@ def _timing_findings(info: VideoInfo, stamps: np.ndarray) -> tuple[list[Finding]
     return findings, measured_fps
 
 
-def _order_findings(packets: _Packets) -> list[Finding]:
+def _order_findings(packets: PacketScan) -> list[Finding]:
     """B-frames, and key frames that pictures before them depend on (open GOP), from the order of timestamps."""
-    pts, key = packets.pts, packets.key
-    if not np.any(np.diff(pts) < 0):
+    if not np.any(np.diff(packets.pts) < 0):
         return []
-    # The latest key frame before each packet: a picture after it that shows before it belongs to an open GOP.
-    key_at = np.maximum.accumulate(np.where(key, np.arange(len(pts)), 0))
-    if np.any(pts < pts[key_at]):
+    if packets.has_open_gops():
         text = "B-frames with open GOPs: seeking lands on wrong pictures in many tools; here nothing is read by seeking"
     else:
         text = "B-frames: pictures are stored in another order than they are shown"
@@ -266,11 +210,7 @@ def _decode_all(source: Path) -> tuple[int, list[Finding]]:
     problems: list[Problem] = []
     log = ProblemLog(problems.append)
     with open_video(source) as (container, stream):
-        frames = 0
-        for frame in decode_packets(container, stream, log):
-            if frame.is_corrupt:
-                log.add("corrupt-frame", "the decoder calls this picture damaged; it is used as it is", frames)
-            frames += 1
+        frames = sum(1 for _ in decode_packets(container, stream, log))
     log.flush()
     return frames, [Finding("warning", "damage", problem.describe()) for problem in problems]
 

@@ -14,6 +14,7 @@ ProblemKind = Literal[
     "size-change",
     "unreadable-image",
     "audio-dropped",
+    "slow-access",
 ]
 
 # A fault that comes back within so many frames belongs to the report that is already open.

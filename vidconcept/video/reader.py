@@ -89,8 +89,6 @@ def _decode_video(source: Path, log: ProblemLog) -> Generator[Picture, None, Non
             time_s = float((pts - first_pts) * time_base)
             if fault is not None:
                 log.add(fault.kind, fault.message, index, time_s)
-            if frame.is_corrupt:
-                log.add("corrupt-frame", "the decoder calls this picture damaged; it is used as it is", index, time_s)
             if displayed_size(frame) != size_px:
                 log.add("size-change", _size_change(displayed_size(frame), size_px), index, time_s)
             yield index, pts, time_s, partial(convert, frame, size_px)

@@ -1,0 +1,90 @@
+"""Facts that the packets of a video give away without decoding."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import av.error
+import numpy as np
+
+from vidconcept.video.source import open_video
+
+
+@dataclass(frozen=True, slots=True)
+class PacketScan:
+    """One pass over the packets of the video stream.
+
+    pts: `(n,)` int64 timestamps in the time base, in file order (the decoding time where there is no other).
+    key: `(n,)` bool, key frames. missing: packets without any timestamp. hidden: those that an edit list hides; they
+    are not in `pts`. damaged: those that the container calls so. backward_dts: decoding times that do not rise.
+    promised: how many pictures the index lists, 0 without one. error: what ended the reading, if not the end.
+    """
+
+    pts: np.ndarray = field(repr=False)
+    key: np.ndarray = field(repr=False)
+    missing: int
+    hidden: int
+    damaged: int
+    backward_dts: int
+    promised: int
+    error: str | None
+
+    @property
+    def total(self) -> int:
+        """Packets with data."""
+        return len(self.pts) + self.missing + self.hidden
+
+    def has_open_gops(self) -> bool:
+        """Whether a picture is stored after a key frame and shown before it: such pictures decode wrongly after a
+        seek to that key frame."""
+        if not len(self.pts):
+            return False
+        latest_key = np.maximum.accumulate(np.where(self.key, np.arange(len(self.pts)), 0))
+        return bool(np.any(self.pts < self.pts[latest_key]))
+
+    def is_sound(self) -> bool:
+        """Whether the n-th smallest timestamp is the n-th picture, as far as packets can tell."""
+        faults = self.missing + self.hidden + self.damaged + self.backward_dts
+        unique = len(np.unique(self.pts)) == len(self.pts)
+        return faults == 0 and self.error is None and unique and self.total >= self.promised
+
+
+def scan_packets(source: Path) -> PacketScan:
+    """Demux a file once: some 50 bytes of memory a picture. Raises InputError if it cannot be opened."""
+    pts: list[int] = []
+    key: list[bool] = []
+    counts = Counter[str]()
+    last_dts: int | None = None
+    error = None
+    with open_video(source) as (container, stream):
+        try:
+            for packet in container.demux(stream):
+                if not packet.size:
+                    continue
+                counts["damaged"] += packet.is_corrupt
+                if packet.is_discard:
+                    counts["hidden"] += 1
+                    continue
+                if packet.dts is not None:
+                    counts["backward_dts"] += last_dts is not None and packet.dts <= last_dts
+                    last_dts = packet.dts
+                stamp = packet.pts if packet.pts is not None else packet.dts
+                if stamp is None:
+                    counts["missing"] += 1
+                    continue
+                pts.append(stamp)
+                key.append(packet.is_keyframe)
+        except (av.error.FFmpegError, OSError) as reason:
+            error = str(reason)
+        # The index as the demuxer uses it: without what an edit list hides, unlike the count in the header.
+        promised = sum(1 for entry in stream.index_entries if entry.size > 0)
+    return PacketScan(
+        pts=np.array(pts, np.int64),
+        key=np.array(key, bool),
+        missing=counts["missing"],
+        hidden=counts["hidden"],
+        damaged=counts["damaged"],
+        backward_dts=counts["backward_dts"],
+        promised=promised,
+        error=error,
+    )

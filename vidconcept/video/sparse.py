@@ -1,0 +1,176 @@
+"""A few frames out of a long video: by decord where that is exact, else by PyAV.
+
+decord is fast at single frames, but on some files it is silently wrong, hangs, or grows without bound. So it sees only
+files whose packets are in order, runs in a process with a deadline, and must give the same pictures as PyAV at some of
+the asked indices before any of its pictures is used.
+"""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
+from importlib.util import find_spec
+from pathlib import Path
+from threading import Timer
+from typing import IO
+
+import av
+import av.container
+import av.error
+import av.video.stream
+import numpy as np
+
+from vidconcept.video.colour import RgbConverter
+from vidconcept.video.packets import PacketScan, scan_packets
+from vidconcept.video.probe import probe
+from vidconcept.video.problems import Problem
+from vidconcept.video.reader import read_frames
+from vidconcept.video.source import image_paths, open_video
+
+# Containers with an index of key frames. Elsewhere a seek lands anywhere, and decord hangs on transport streams.
+SEEKABLE = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
+# For one picture, the import of decord and the opening of the file included.
+DEADLINE_S = 20.0
+# Mean difference in grey levels that two colour conversions of one picture may have.
+SAME_PICTURE_LEVELS = 2.0
+# From one picture in so many on, decoding everything in between costs less than jumping.
+DENSE_STEP = 8
+SEEK_EARLY_S = (1, 4, 16)
+
+
+def grab_frames(
+    source: str | Path,
+    frame_indices: Sequence[int],
+    *,
+    fps: float | None = None,
+    deadline_s: float = DEADLINE_S,
+    on_problem: Callable[[Problem], None],
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Pairs of frame index and picture `(h, w, 3)` uint8 RGB, by rising index, each index once.
+
+    The indices are those of `read_frames`. A way that turns out slower than planned is reported to `on_problem`.
+    Raises InputError for what cannot be read, IndexError for an index that the source does not have.
+    """
+    source = Path(source)
+    wanted = sorted(set(frame_indices))
+    if not wanted:
+        return
+    if image_paths(source) is not None:
+        yield from _by_reading(source, wanted, fps)
+        return
+    scan = scan_packets(source)
+    if scan.is_sound() and wanted[-1] >= len(scan.pts):
+        raise IndexError(f"{source} has {len(scan.pts)} frames, asked for index {wanted[-1]}")
+    is_dense = wanted[-1] + 1 <= DENSE_STEP * len(wanted)
+    if is_dense or scan.has_open_gops() or not scan.is_sound() or probe(source).container not in SEEKABLE:
+        yield from _by_reading(source, wanted, None)
+        return
+    done = -1
+    for index, image in _by_decord(source, wanted, scan, deadline_s, on_problem):
+        done = index
+        yield index, image
+    yield from _by_seeking(source, [index for index in wanted if index > done], scan)
+
+
+def _by_decord(
+    source: Path, wanted: list[int], scan: PacketScan, deadline_s: float, on_problem: Callable[[Problem], None]
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Pictures by decord up to the first fault, none at all if it fails the comparison with PyAV."""
+    if find_spec("decord") is None:
+        return
+    checks = sorted({wanted[0], wanted[len(wanted) // 2], wanted[-1]})
+    child = subprocess.Popen(
+        [sys.executable, "-m", "vidconcept.video.decord_child", str(source), *map(str, checks + wanted)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        assert child.stdout is not None
+        count = np.frombuffer(_read(child, child.stdout, 4, deadline_s), np.int32)[0]
+        if count != len(scan.pts):
+            raise _DecordFault(f"decord counts {count} frames, not {len(scan.pts)}")
+        for index, expected in _by_seeking(source, checks, scan):
+            image = _read_image(child, child.stdout, deadline_s)
+            if not _same_picture(image, expected):
+                raise _DecordFault(f"decord gives another picture for frame {index}")
+        for index in wanted:
+            yield index, _read_image(child, child.stdout, deadline_s)
+    except _DecordFault as fault:
+        on_problem(Problem("slow-access", f"single frames are read without decord: {fault}"))
+    finally:
+        child.kill()
+        child.wait()
+        child.stdout.close()  # pyright: ignore[reportOptionalMemberAccess]
+
+
+class _DecordFault(Exception):
+    """decord cannot be used for this file."""
+
+
+def _read(child: subprocess.Popen[bytes], pipe: IO[bytes], size: int, deadline_s: float) -> bytes:
+    """Exactly `size` bytes; the child is killed if they take longer than `deadline_s`."""
+    timer = Timer(deadline_s, child.kill)
+    timer.start()
+    try:
+        data = pipe.read(size)
+    finally:
+        timer.cancel()
+    if len(data) < size:
+        raise _DecordFault(f"decord ended early or took longer than {deadline_s:g} s for a frame")
+    return data
+
+
+def _read_image(child: subprocess.Popen[bytes], pipe: IO[bytes], deadline_s: float) -> np.ndarray:
+    height, width = np.frombuffer(_read(child, pipe, 8, deadline_s), np.int32).tolist()
+    return np.frombuffer(_read(child, pipe, height * width * 3, deadline_s), np.uint8).reshape(height, width, 3)
+
+
+def _same_picture(image: np.ndarray, expected: np.ndarray) -> bool:
+    if image.shape != expected.shape:
+        return False
+    return float(np.abs(image.astype(np.int16) - expected).mean()) <= SAME_PICTURE_LEVELS
+
+
+def _by_seeking(source: Path, wanted: list[int], scan: PacketScan) -> Iterator[tuple[int, np.ndarray]]:
+    """By PyAV. Exact because the n-th smallest timestamp is the n-th picture, and no GOP needs the one before."""
+    stamps = np.sort(scan.pts)
+    convert = RgbConverter()
+    with open_video(source) as (container, stream):
+        for index in wanted:
+            frame = _seek(container, stream, int(stamps[index]), int(stamps[0]))
+            if frame is None:
+                yield from _by_reading(source, [i for i in wanted if i >= index], None)
+                return
+            yield index, convert(frame)
+
+
+def _seek(
+    container: av.container.InputContainer, stream: av.video.stream.VideoStream, pts: int, first_pts: int
+) -> av.VideoFrame | None:
+    """The picture of timestamp `pts`, or None if no seek proves to land before it on a key frame."""
+    second = round(1 / (stream.time_base or Fraction(1, 90_000)))
+    for early_s in SEEK_EARLY_S:
+        container.seek(max(first_pts, pts - early_s * second), stream=stream, backward=True)
+        try:
+            landed = None
+            for frame in container.decode(stream):
+                landed = frame if landed is None else landed
+                is_before = landed.pts is not None and (landed.pts < pts or pts == first_pts)
+                if not (landed.key_frame and is_before) or frame.pts is None or frame.pts > pts:
+                    break
+                if frame.pts == pts:
+                    return frame
+        except av.error.FFmpegError:
+            return None
+    return None
+
+
+def _by_reading(source: Path, wanted: list[int], fps: float | None) -> Iterator[tuple[int, np.ndarray]]:
+    left = set(wanted)
+    for frame in read_frames(source, fps=fps, on_problem=lambda problem: None):
+        if frame.index in left:
+            left.remove(frame.index)
+            yield frame.index, frame.image
+        if not left:
+            return
+    raise IndexError(f"{source} has no frame of index {min(left)}")
