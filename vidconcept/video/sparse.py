@@ -7,7 +7,7 @@ the asked indices before any of its pictures is used.
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,10 +29,13 @@ from vidconcept.video.source import image_paths, open_video
 
 # Containers with an index of key frames. Elsewhere a seek lands anywhere, and decord hangs on transport streams.
 SEEKABLE = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
+DECORD_LACKS = frozenset({"libdav1d", "libaom-av1", "av1"})
 # For one picture, the import of decord and the opening of the file included.
 DEADLINE_S = 20.0
 # Mean difference in grey levels that two colour conversions of one picture may have.
-SAME_PICTURE_LEVELS = 2.0
+SAME_PICTURE_LEVELS = 3.0
+# Neighbours in a scene that stands still differ by noise alone, and then cannot be told apart, nor need to be.
+NOISE_LEVELS = 0.05
 # From one picture in so many on, decoding everything in between costs less than jumping.
 DENSE_STEP = 8
 SEEK_EARLY_S = (1, 4, 16)
@@ -42,13 +45,17 @@ def grab_frames(
     source: str | Path,
     frame_indices: Sequence[int],
     *,
+    pts: Mapping[int, int] | None = None,
     fps: float | None = None,
     deadline_s: float = DEADLINE_S,
     on_problem: Callable[[Problem], None],
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Pairs of frame index and picture `(h, w, 3)` uint8 RGB, by rising index, each index once.
 
-    The indices are those of `read_frames`. A way that turns out slower than planned is reported to `on_problem`.
+    The indices are those of `read_frames`. pts: the timestamps that it gave them; only with them can it be proven,
+    without decoding everything, that the n-th packet is the n-th picture, so without them everything is decoded.
+    A way that turns out slower than planned is reported to `on_problem`.
+
     Raises InputError for what cannot be read, IndexError for an index that the source does not have.
     """
     source = Path(source)
@@ -58,26 +65,33 @@ def grab_frames(
     if image_paths(source) is not None:
         yield from _by_reading(source, wanted, fps)
         return
-    scan = scan_packets(source)
-    if scan.is_sound() and wanted[-1] >= len(scan.pts):
-        raise IndexError(f"{source} has {len(scan.pts)} frames, asked for index {wanted[-1]}")
     is_dense = wanted[-1] + 1 <= DENSE_STEP * len(wanted)
-    if is_dense or scan.has_open_gops() or not scan.is_sound() or probe(source).container not in SEEKABLE:
+    info = probe(source)
+    if is_dense or pts is None or info.container not in SEEKABLE:
+        yield from _by_reading(source, wanted, None)
+        return
+    scan = scan_packets(source)
+    if not scan.is_sound() or scan.has_open_gops() or not _are_in_place(wanted, pts, scan):
         yield from _by_reading(source, wanted, None)
         return
     done = -1
-    for index, image in _by_decord(source, wanted, scan, deadline_s, on_problem):
-        done = index
-        yield index, image
+    if find_spec("decord") is not None and info.codec not in DECORD_LACKS:
+        for index, image in _by_decord(source, wanted, scan, deadline_s, on_problem):
+            done = index
+            yield index, image
     yield from _by_seeking(source, [index for index in wanted if index > done], scan)
+
+
+def _are_in_place(wanted: list[int], pts: Mapping[int, int], scan: PacketScan) -> bool:
+    """Whether no picture was lost before any wanted one: each has the timestamp of its rank."""
+    stamps = np.sort(scan.pts)
+    return all(index < len(stamps) and pts.get(index) == stamps[index] for index in wanted)
 
 
 def _by_decord(
     source: Path, wanted: list[int], scan: PacketScan, deadline_s: float, on_problem: Callable[[Problem], None]
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Pictures by decord up to the first fault, none at all if it fails the comparison with PyAV."""
-    if find_spec("decord") is None:
-        return
     checks = sorted({wanted[0], wanted[len(wanted) // 2], wanted[-1]})
     child = subprocess.Popen(
         [sys.executable, "-m", "vidconcept.video.decord_child", str(source), *map(str, checks + wanted)],
@@ -89,9 +103,10 @@ def _by_decord(
         count = np.frombuffer(_read(child, child.stdout, 4, deadline_s), np.int32)[0]
         if count != len(scan.pts):
             raise _DecordFault(f"decord counts {count} frames, not {len(scan.pts)}")
-        for index, expected in _by_seeking(source, checks, scan):
+        around = dict(_by_seeking(source, _with_neighbours(checks, int(count)), scan))
+        for index in checks:
             image = _read_image(child, child.stdout, deadline_s)
-            if not _same_picture(image, expected):
+            if not _is_picture(index, image, around):
                 raise _DecordFault(f"decord gives another picture for frame {index}")
         for index in wanted:
             yield index, _read_image(child, child.stdout, deadline_s)
@@ -125,10 +140,20 @@ def _read_image(child: subprocess.Popen[bytes], pipe: IO[bytes], deadline_s: flo
     return np.frombuffer(_read(child, pipe, height * width * 3, deadline_s), np.uint8).reshape(height, width, 3)
 
 
-def _same_picture(image: np.ndarray, expected: np.ndarray) -> bool:
-    if image.shape != expected.shape:
+def _with_neighbours(indices: list[int], count: int) -> list[int]:
+    return sorted({i for index in indices for i in (index - 1, index, index + 1) if 0 <= i < count})
+
+
+def _is_picture(index: int, image: np.ndarray, around: dict[int, np.ndarray]) -> bool:
+    """Whether `image` is the picture of `index`, and nearer to it than to the ones before and after."""
+    if image.shape != around[index].shape:
         return False
-    return float(np.abs(image.astype(np.int16) - expected).mean()) <= SAME_PICTURE_LEVELS
+    levels = {
+        i: float(np.abs(image.astype(np.int16) - around[i]).mean())
+        for i in (index - 1, index, index + 1)
+        if i in around
+    }
+    return levels[index] <= SAME_PICTURE_LEVELS and levels[index] <= min(levels.values()) + NOISE_LEVELS
 
 
 def _by_seeking(source: Path, wanted: list[int], scan: PacketScan) -> Iterator[tuple[int, np.ndarray]]:
