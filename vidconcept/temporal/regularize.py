@@ -30,20 +30,20 @@ class EnergySettings:
     # λ: spatial smoothness.
     smoothness: float = 0.02
     # Difference of neighbouring cells (8-bit grey levels) that halves the smoothness between them.
-    edge_grey: float = 8.0
+    edge_grey: float = 4.0
     # μ: pull towards the mean of the tokens.
-    ridge: float = 0.002
+    ridge: float = 0.0002
     # Weight of a latent step per step of distance.
     decay: float = 0.9
     # Noise of a token: floor, and part that grows with p (1 - p).
     noise_floor: float = 0.05
-    noise_slope: float = 0.5
+    noise_slope: float = 0.7
     # Residual over noise at which a token's weight halves.
-    outlier: float = 1.5
+    outlier: float = 2.5
     # Cells where the mean of the tokens is below this keep that mean.
-    active: float = 0.05
+    active: float = 0.03
     passes: int = 3
-    iterations: int = 12
+    iterations: int = 8
     # Pull of negative cells to zero, relative to the data weights.
     positivity: float = 0.5
 

@@ -17,7 +17,7 @@ class GuideSettings:
     # Radius as a share of a token's side: half a token, 8 px at 16; a whole token erases cracks.
     radius_tokens: float = 0.5
     # Variance of the guide (grey levels in [0, 1]) below which the filter averages.
-    epsilon: float = 2e-4
+    epsilon: float = 1e-4
 
 
 def upsample(tokens: np.ndarray, h: int, w: int, *, nearest: bool = False) -> np.ndarray:
