@@ -1,8 +1,7 @@
-"""What a source is and whether its timestamps can be trusted, from its packets; pictures are decoded on request."""
+"""Plain sentences about a video source, from its packets, headers and first picture."""
 
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Literal
 
 import av
@@ -11,14 +10,9 @@ import av.video.stream
 import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc
 
-from vidconcept.errors import InputError
 from vidconcept.types import VideoInfo
 from vidconcept.video.colour import yuv_matrix
-from vidconcept.video.decode import decode_packets
-from vidconcept.video.packets import PacketScan, scan_packets
-from vidconcept.video.probe import nothing_decodes, probe, video_info
-from vidconcept.video.problems import Problem, ProblemLog
-from vidconcept.video.source import image_paths, open_video
+from vidconcept.video.packets import PacketScan
 
 # Steps between frames that differ by more than this are a variable frame rate, beyond a container's rounding.
 VFR_FRAC = 0.05
@@ -36,67 +30,7 @@ class Finding:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Examination:
-    """The result of `examine`.
-
-    frames: pictures counted, by packet or, where all were decoded, by picture. first_s, last_s: earliest and latest
-    timestamp in the file's own time; None for an image sequence without any. timestamps_trusted: every picture has a
-    timestamp of its own and they rise; a variable rate or a hole is no reason for distrust.
-    """
-
-    info: VideoInfo
-    frames: int
-    first_s: float | None
-    last_s: float | None
-    measured_fps: float | None
-    timestamps_trusted: bool
-    findings: tuple[Finding, ...]
-
-
-def examine(source: str | Path, fps: float | None = None, *, decode: bool = False) -> Examination:
-    """Look through a source. Without `decode` a pass over its packets (seconds for an hour of video).
-
-    decode: also decode every picture, which is how damage inside packets is found. Raises InputError and UsageError
-    as `probe` does.
-    """
-    source = Path(source)
-    paths = image_paths(source)
-    if paths is not None:
-        info = probe(source, fps)
-        note = Finding("note", "time", f"{len(paths)} images; time is their order divided by --fps {fps:g}")
-        last_s = float((len(paths) - 1) * info.time_base)
-        return Examination(info, len(paths), 0.0, last_s, info.declared_fps, True, (note,))
-    with open_video(source) as (container, stream):
-        first = next(decode_packets(container, stream, ProblemLog(lambda problem: None)), None)
-        if first is None:
-            raise InputError(nothing_decodes(source))
-        info = video_info(source, container, stream, first)
-        picture = _picture_findings(info, first)
-        sound = _sound_findings(container, stream)
-    packets = scan_packets(source)
-    time_base = info.time_base
-    stamps = np.sort(packets.pts)
-    first_s = float(stamps[0] * time_base) if len(stamps) else None
-    last_s = float(stamps[-1] * time_base) if len(stamps) else None
-    faults = _fault_findings(packets)
-    timing, measured_fps = _timing_findings(info, stamps)
-    frames = len(packets.pts) + packets.missing
-    damage: list[Finding] = []
-    if decode:
-        frames, damage = _decode_all(source)
-    return Examination(
-        info=info,
-        frames=frames,
-        first_s=first_s,
-        last_s=last_s,
-        measured_fps=measured_fps,
-        timestamps_trusted=not any(finding.about == "timestamps" for finding in faults),
-        findings=(*faults, *damage, *timing, *_order_findings(packets), *picture, *sound),
-    )
-
-
-def _fault_findings(packets: PacketScan) -> list[Finding]:
+def fault_findings(packets: PacketScan) -> list[Finding]:
     findings = []
     total = packets.total
     repeated = len(packets.pts) - len(np.unique(packets.pts))
@@ -125,7 +59,7 @@ def _fault_findings(packets: PacketScan) -> list[Finding]:
     return findings
 
 
-def _timing_findings(info: VideoInfo, stamps: np.ndarray) -> tuple[list[Finding], float | None]:
+def timing_findings(info: VideoInfo, stamps: np.ndarray) -> tuple[list[Finding], float | None]:
     findings = []
     if len(stamps) and stamps[0] > 0:
         text = f"the first picture is at {float(stamps[0] * info.time_base):.3f} s; times are given relative to it"
@@ -157,7 +91,7 @@ def _timing_findings(info: VideoInfo, stamps: np.ndarray) -> tuple[list[Finding]
     return findings, measured_fps
 
 
-def _order_findings(packets: PacketScan) -> list[Finding]:
+def order_findings(packets: PacketScan) -> list[Finding]:
     """B-frames, and key frames that pictures before them depend on (open GOP), from the order of timestamps."""
     if not np.any(np.diff(packets.pts) < 0):
         return []
@@ -168,7 +102,7 @@ def _order_findings(packets: PacketScan) -> list[Finding]:
     return [Finding("note", "order", text)]
 
 
-def _picture_findings(info: VideoInfo, frame: av.VideoFrame) -> list[Finding]:
+def picture_findings(info: VideoInfo, frame: av.VideoFrame) -> list[Finding]:
     findings = []
     if info.rotation_deg:
         text = f"stored turned; shown after {info.rotation_deg} degrees clockwise, which is applied"
@@ -194,7 +128,7 @@ def _picture_findings(info: VideoInfo, frame: av.VideoFrame) -> list[Finding]:
     return findings
 
 
-def _sound_findings(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> list[Finding]:
+def sound_findings(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> list[Finding]:
     if not container.streams.audio:
         return []
     sound = container.streams.audio[0]
@@ -204,15 +138,6 @@ def _sound_findings(container: av.container.InputContainer, stream: av.video.str
         if abs(offset) > Fraction(1, 25):
             text += f"; it starts {abs(float(offset)):.3f} s {'after' if offset > 0 else 'before'} the pictures"
     return [Finding("note", "sound", text)]
-
-
-def _decode_all(source: Path) -> tuple[int, list[Finding]]:
-    problems: list[Problem] = []
-    log = ProblemLog(problems.append)
-    with open_video(source) as (container, stream):
-        frames = sum(1 for _ in decode_packets(container, stream, log))
-    log.flush()
-    return frames, [Finding("warning", "damage", problem.describe()) for problem in problems]
 
 
 def _count(number: int, thing: str) -> str:
