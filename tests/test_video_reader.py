@@ -1,0 +1,330 @@
+"""The reader delivers every decodable frame, once, upright, under its own number and time."""
+
+import hashlib
+from itertools import pairwise
+
+import av
+import numpy as np
+import pytest
+from clips import BAD, FRAMES, GOOD, GOP, SIZE_PX, paint, read_barcode, write_clip
+
+from vidconcept.errors import InputError, UsageError, VidconceptError
+from vidconcept.video.packets import scan_packets
+from vidconcept.video.probe import probe
+from vidconcept.video.reader import read_frames
+
+
+def read(source, problems=None, **options):
+    return list(read_frames(source, on_problem=(problems if problems is not None else []).append, **options))
+
+
+def numbers(frames):
+    """The painted number of each frame, None where it cannot be read."""
+    found = []
+    for frame in frames:
+        try:
+            found.append(read_barcode(frame.image))
+        except ValueError:
+            found.append(None)
+    return found
+
+
+def digest(frames):
+    return [(f.index, f.pts, f.time_s, hashlib.sha256(f.image.tobytes()).hexdigest()) for f in frames]
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_every_format_gives_each_frame_its_number_time_and_size(name, tmp_path):
+    truth = GOOD[name](tmp_path)
+    problems = []
+    frames = read(truth.path, problems, fps=truth.fps)
+    painted = numbers(frames)
+    assert [f.index for f in frames] == list(range(len(frames)))
+    for frame, number in zip(frames, painted, strict=True):
+        assert frame.image.shape == (truth.size_px[1], truth.size_px[0], 3)
+        if number is not None:
+            assert frame.time_s == pytest.approx(truth.times_s[number], abs=truth.tolerance_s)
+    if truth.damaged:
+        assert set(truth.intact) <= set(painted)
+        assert len(frames) < truth.frame_count
+        assert problems
+    else:
+        assert painted == list(range(truth.frame_count))
+        assert problems == []
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_probe_agrees_with_what_was_written(name, tmp_path):
+    truth = GOOD[name](tmp_path)
+    info = probe(truth.path, truth.fps)
+    assert (info.width_px, info.height_px) == truth.size_px
+    assert info.rotation_deg == truth.rotation_deg
+    assert info.has_audio == truth.has_audio
+    frames = read(truth.path, fps=truth.fps)
+    for frame in frames:
+        assert frame.time_s == pytest.approx(float((frame.pts - frames[0].pts) * info.time_base), abs=1e-9)
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_two_passes_give_the_same_frames(name, tmp_path):
+    truth = GOOD[name](tmp_path)
+    assert digest(read(truth.path, fps=truth.fps)) == digest(read(truth.path, fps=truth.fps))
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_refused_in_one_or_two_clear_lines(name, tmp_path):
+    bad = BAD[name](tmp_path)
+    for refuse in (lambda: probe(bad.path, bad.fps), lambda: read(bad.path, fps=bad.fps)):
+        with pytest.raises(VidconceptError) as caught:
+            refuse()
+        message = str(caught.value)
+        assert caught.value.exit_code == bad.exit_code
+        assert bad.words in message.lower()
+        assert str(bad.path) in message
+        assert message.count("\n") <= 1
+
+
+class TestRange:
+    """`start_s <= time < end_s`, then every `stride`-th; the index stays that of the whole file."""
+
+    @pytest.mark.parametrize("name", ["h264_open_gop", "mpeg_ts", "vfr_mkv", "ntsc", "image_folder"])
+    def test_a_range_is_cut_out_of_the_whole(self, name, tmp_path):
+        truth = GOOD[name](tmp_path)
+        whole = read(truth.path, fps=truth.fps)
+        start_s, end_s = whole[5].time_s, whole[19].time_s
+        part = read(truth.path, fps=truth.fps, start_s=start_s, end_s=end_s, stride=3)
+        assert digest(part) == digest(whole[5:19:3])
+        assert numbers(part) == [5, 8, 11, 14, 17]
+
+    def test_decimal_options_hit_the_frame_they_name(self, tmp_path):
+        truth = GOOD["ntsc"](tmp_path)
+        part = read(truth.path, start_s=round(truth.times_s[4], 6), end_s=round(truth.times_s[6], 6))
+        assert numbers(part) == [4, 5]
+
+    @pytest.mark.parametrize("name", ["flipped_bytes", "cut_off"])
+    def test_a_range_in_a_damaged_file_keeps_the_indices(self, name, tmp_path):
+        truth = GOOD[name](tmp_path)
+        whole = read(truth.path)
+        part = read(truth.path, start_s=whole[-3].time_s)
+        assert digest(part) == digest(whole[-3:])
+
+    @pytest.mark.parametrize(
+        ("options", "words"),
+        [
+            ({"start_s": 60.0}, "--start 60"),
+            ({"start_s": 0.5, "end_s": 0.5}, "--end 0.5"),
+            ({"end_s": 0.0}, "--end 0"),
+            ({"stride": 0}, "--stride 0"),
+        ],
+    )
+    def test_an_empty_range_is_a_usage_error(self, options, words, tmp_path):
+        truth = GOOD["five_frames"](tmp_path)
+        with pytest.raises(UsageError, match=words):
+            read(truth.path, **options)
+
+    def test_a_reader_left_early_lets_go_of_the_file(self, tmp_path):
+        truth = GOOD["h264"](tmp_path)
+        frames = read_frames(truth.path, on_problem=lambda problem: None)
+        assert next(frames).index == 0
+        frames.close()
+        truth.path.unlink()
+
+
+class TestTime:
+    """Timestamps always rise; the repair is reported and leaves sound ones alone."""
+
+    def test_a_timestamp_used_twice_moves_one_frame(self, tmp_path):
+        path = rewrite_pts(write_clip(tmp_path / "a.mkv", options={"bf": "0"}).path, {7: 6 * 40})
+        problems = []
+        frames = read(path, problems)
+        assert numbers(frames) == list(range(FRAMES))
+        times = [frame.time_s for frame in frames]
+        assert times[7] == pytest.approx(0.26)
+        assert times[:7] + times[8:] == pytest.approx([n / 25 for n in range(FRAMES) if n != 7])
+        assert [(p.kind, p.first_frame, p.count) for p in problems] == [("non-monotonic-pts", 7, 1)]
+
+    def test_recordings_glued_together_go_on_in_time(self, tmp_path):
+        truth = write_clip(tmp_path / "a.ts", count=40, options={"bf": "0"})
+        truth.path.write_bytes(truth.path.read_bytes() * 2)
+        problems = []
+        frames = read(truth.path, problems)
+        assert numbers(frames) == [*range(40), *range(40)]
+        assert np.diff([frame.time_s for frame in frames]) == pytest.approx(1 / 25)
+        assert {p.kind for p in problems} == {"time-jump"}
+
+    def test_a_single_wild_timestamp_is_put_back_in_order(self, tmp_path):
+        path = rewrite_pts(write_clip(tmp_path / "a.mkv", options={"bf": "0"}).path, {9: 2_000_000})
+        problems = []
+        frames = read(path, problems)
+        assert [frame.time_s for frame in frames] == pytest.approx([n / 25 for n in range(FRAMES)])
+        assert [(p.kind, p.first_frame) for p in problems] == [("time-jump", 9)]
+
+    def test_frames_that_an_edit_list_hides_do_not_count(self, tmp_path):
+        """Remuxing from a later point gives an MP4 whose edit list starts between key frames."""
+        source = write_clip(tmp_path / "a.mp4", options={"bf": "0", "g": "8"}).path
+        path = tmp_path / "trimmed.mp4"
+        with av.open(str(source)) as whole, av.open(str(path), "w") as out:
+            stream = out.add_stream_from_template(whole.streams.video[0])
+            for packet in whole.demux(video=0):
+                if packet.dts is not None:
+                    step = packet.duration
+                    packet.pts -= 3 * step
+                    packet.dts -= 3 * step
+                    packet.stream = stream
+                    out.mux(packet)
+        assert scan_packets(path).hidden == 3
+        problems = []
+        frames = read(path, problems)
+        assert numbers(frames) == list(range(3, FRAMES))
+        assert frames[0].time_s == 0.0
+        assert problems == []
+
+
+class TestDamage:
+    """What cannot be decoded is skipped and reported, and reading goes on to the end."""
+
+    def test_the_report_says_what_is_gone_and_where(self, tmp_path):
+        truth = GOOD["flipped_bytes"](tmp_path)
+        problems = []
+        frames = read(truth.path, problems)
+        kinds = {problem.kind: problem for problem in problems}
+        assert kinds["undecodable"].first_time_s == pytest.approx(truth.times_s[2 * GOP + 3])
+        assert kinds["corrupt-frame"].first_frame == GOP // 2
+        assert len(frames) == truth.frame_count - 1
+
+    def test_a_cut_off_file_says_how_much_is_missing(self, tmp_path):
+        truth = GOOD["cut_off"](tmp_path)
+        problems = []
+        read(truth.path, problems)
+        assert any(p.kind == "cut-off" and str(truth.frame_count) in p.message for p in problems)
+
+    @pytest.mark.parametrize(("codec", "suffix"), [("libx264", ".mp4"), ("libx264", ".ts"), ("mjpeg", ".avi")])
+    def test_random_bit_flips_never_stop_or_unsettle_the_reader(self, codec, suffix, tmp_path):
+        pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        truth = write_clip(tmp_path / f"a{suffix}", codec=codec, pix_fmt=pix_fmt)
+        sound = truth.path.read_bytes()
+        for seed in range(8):
+            rng = np.random.default_rng(seed)
+            data = bytearray(sound)
+            for at in rng.integers(len(data) // 4, len(data) * 3 // 4, 12):
+                data[at] ^= 1 << int(rng.integers(8))
+            truth.path.write_bytes(data)
+            frames = read(truth.path)
+            assert len(frames) > FRAMES // 2
+            assert all(b.pts > a.pts for a, b in pairwise(frames))
+            assert digest(frames) == digest(read(truth.path))
+
+    def test_no_hevc_picture_is_built_on_a_damaged_one(self, tmp_path):
+        params = {"preset": "ultrafast", "x265-params": "log-level=error:keyint=8:min-keyint=8:bframes=0:scenecut=0"}
+        truth = write_clip(tmp_path / "a.mp4", codec="libx265", options=params)
+        with av.open(str(truth.path)) as container:
+            place = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size][10]
+        data = bytearray(truth.path.read_bytes())
+        data[place[0] : place[0] + 4] = b"\xff\xff\xff\xff"
+        truth.path.write_bytes(data)
+        problems = []
+        assert numbers(read(truth.path, problems)) == [*range(10), *range(16, FRAMES)]
+        assert [(p.kind, p.first_frame, p.count) for p in problems] == [("undecodable", 10, 6)]
+
+    def test_an_image_that_cannot_be_read_leaves_a_gap_in_time(self, tmp_path):
+        truth = GOOD["image_folder"](tmp_path)
+        (truth.path / "part6.png").write_bytes(b"no image")
+        problems = []
+        frames = read(truth.path, problems, fps=20)
+        assert numbers(frames) == [n for n in range(FRAMES) if n != 6]
+        assert [f.index for f in frames] == list(range(FRAMES - 1))
+        assert frames[6].time_s == pytest.approx(7 / 20)
+        assert [(p.kind, p.first_frame) for p in problems] == [("unreadable-image", 6)]
+
+    def test_a_change_of_size_is_resized_to_the_first_and_reported(self, tmp_path):
+        small = write_clip(tmp_path / "a.ts", count=10, options={"bf": "0"})
+        large = write_clip(tmp_path / "b.ts", count=10, options={"bf": "0"}, size_px=(320, 240))
+        path = tmp_path / "both.ts"
+        path.write_bytes(small.path.read_bytes() + large.path.read_bytes())
+        problems = []
+        frames = read(path, problems)
+        assert {frame.image.shape for frame in frames} == {(SIZE_PX[1], SIZE_PX[0], 3)}
+        assert numbers(frames) == [*range(10), *range(10)]
+        assert "size-change" in {problem.kind for problem in problems}
+
+    def test_names_with_percent_and_colon_are_ordinary(self, tmp_path):
+        for name in ("50% done.mp4", "line:3.mp4"):
+            assert len(read(write_clip(tmp_path / name, count=3).path)) == 3
+
+
+class TestColour:
+    """Four flat patches come back as they were painted, whatever the matrix, range and depth of the stream."""
+
+    PATCHES = np.array([[220, 30, 40], [30, 200, 60], [40, 60, 210], [200, 130, 60]], np.uint8)
+
+    @pytest.mark.parametrize(
+        ("pix_fmt", "matrix", "full", "tagged", "size_px"),
+        [
+            ("yuv420p", "itu601", False, True, (192, 128)),
+            ("yuv420p", "itu709", False, True, (192, 128)),
+            ("yuv420p", "itu709", True, True, (192, 128)),
+            ("yuv444p", "itu601", True, True, (192, 128)),
+            ("yuv420p10le", "itu709", False, True, (192, 128)),
+            ("yuv420p", "itu601", False, False, (192, 128)),
+            ("yuv420p", "itu709", False, False, (1280, 720)),
+        ],
+    )
+    def test_patches(self, pix_fmt, matrix, full, tagged, size_px, tmp_path):
+        path = tmp_path / "colour.mp4"
+        image = np.repeat(np.repeat(self.PATCHES.reshape(2, 2, 3), size_px[1] // 2, 0), size_px[0] // 2, 1)
+        levels = "JPEG" if full else "MPEG"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("libx264", rate=25, options={"crf": "4"})
+            stream.width, stream.height, stream.pix_fmt = *size_px, pix_fmt
+            if tagged:
+                stream.codec_context.colorspace = {"itu709": 1, "itu601": 6}[matrix]
+                stream.codec_context.color_range = 2 if full else 1
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(
+                format=pix_fmt, dst_colorspace=matrix, src_color_range="JPEG", dst_color_range=levels
+            )
+            container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+        read_back = read(path)[0].image
+        height, width = read_back.shape[:2]
+        rows, columns = [height // 4, height // 4, 3 * height // 4, 3 * height // 4], [width // 4, 3 * width // 4] * 2
+        error = np.abs(read_back[rows, columns].astype(int) - self.PATCHES)
+        assert error.max() <= 4, error
+
+    def test_a_grey_stream_is_full_range(self, tmp_path):
+        path = tmp_path / "grey.mkv"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("ffv1", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 64, 64, "gray"
+            frame = av.VideoFrame.from_ndarray(np.full((64, 64), 200, np.uint8), format="gray")
+            container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+        assert np.abs(read(path)[0].image.astype(int) - 200).max() <= 1
+
+
+def test_a_bar_code_survives_resizing_and_a_blank_picture_has_none():
+    import cv2
+
+    for number in (0, 1, 511, 1023):
+        assert read_barcode(cv2.resize(paint(number), (333, 97))) == number
+    with pytest.raises(ValueError, match="no bar code"):
+        read_barcode(np.full((128, 192, 3), 90, np.uint8))
+
+
+def test_a_folder_that_may_not_be_read_is_named(tmp_path):
+    with pytest.raises(InputError, match="does not exist"):
+        read(tmp_path / "no_such_folder" / "img_%04d.png", fps=25)
+
+
+def rewrite_pts(path, changes):
+    """The same packets of a Matroska file, with some timestamps (ms) replaced by others."""
+    out_path = path.with_stem("rewritten")
+    options = {"avoid_negative_ts": "disabled"}
+    with av.open(str(path)) as source, av.open(str(out_path), "w", options=options) as out:
+        stream = out.add_stream_from_template(source.streams.video[0])
+        for number, packet in enumerate(p for p in source.demux(video=0) if p.size):
+            packet.pts = changes.get(number, packet.pts)
+            # Not stored, but the muxer wants one that rises and is not above the other.
+            packet.dts = number - 10_000
+            packet.stream = stream
+            out.mux(packet)
+    return out_path
