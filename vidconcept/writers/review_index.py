@@ -6,14 +6,14 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
-from vidconcept.errors import InputError
+from vidconcept.errors import InputError, UsageError
 from vidconcept.types import Event
 from vidconcept.writers.atomic import replacing
 from vidconcept.writers.manifest import RunInfo, read_run
 from vidconcept.writers.review import asset, filled, policy, write_review
 from vidconcept.writers.tables import read_events
 from vidconcept.writers.thumbs import thumb_name
-from vidconcept.writers.verdicts import counted
+from vidconcept.writers.verdicts import apply_verdicts, counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +26,19 @@ class _Entry:
     verdicts: str
 
 
-def is_run(folder: Path) -> bool:
-    """Whether the folder is a run, and not a folder of runs."""
-    return (folder / "run.json").is_file()
+def review(path: Path, apply: Path | None = None) -> tuple[Path, str]:
+    """What `vidconcept review` does: the page to open, and one line to print.
+
+    path: a run, or a folder of runs. apply: verdicts as the page downloads them, written into the run's `events.csv`.
+    Raises UsageError where verdicts are given for a folder of runs or do not fit the run, InputError where there is no
+    run.
+    """
+    if (path / "run.json").is_file():
+        told = apply_verdicts(path, apply) if apply else counted(read_events(path / "events.csv"))
+        return write_review(path), told
+    if apply:
+        raise UsageError(f"{path} is not a run: verdicts belong to one run, give its folder")
+    return write_index(path), f"{sum(1 for _ in path.rglob('run.json'))} runs"
 
 
 def write_index(folder: Path) -> Path:

@@ -5,7 +5,7 @@ Layout: https://youtube-vos.org/dataset/vis (videos, categories, annotations wit
 
 import json
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -22,18 +22,19 @@ def write_youtube_vis(
     frame_size: tuple[int, int],
     frames: Iterable[FrameRow],
     tracks: Iterable[TrackMask],
+    verdicts: Mapping[int, str] | None = None,
 ) -> None:
     """Writes `path` track by track. frame_size: (width, height) in pixels.
 
     Entry i of a track's lists belongs to the i-th frame of the table; `file_names` carries the frame's index in the
-    video. A category's id is its class id + 1, as COCO's ids start at 1.
+    video. A category's id is its class id + 1, as COCO's ids start at 1. verdicts: by tracker id, told where given.
     """
     indices = array("q")
     for row in frames:
         if not indices or indices[-1] != row.frame_index:
             indices.append(row.frame_index)
     with by_track(tracks, path.parent) as store, replacing(path) as file:
-        _write(file, video, concepts, frame_size, indices, store)
+        _write(file, video, concepts, frame_size, indices, store, verdicts or {})
 
 
 def _write(
@@ -43,18 +44,21 @@ def _write(
     frame_size: tuple[int, int],
     indices: "array[int]",
     store: TrackStore,
+    verdicts: Mapping[int, str],
 ) -> None:
     stem = Path(video).stem
-    head = {"id": 1, "width": frame_size[0], "height": frame_size[1], "length": len(indices)}
+    about = {"id": 1, "width": frame_size[0], "height": frame_size[1], "length": len(indices)}
     categories = [{"id": class_id + 1, "name": name} for class_id, name in enumerate(concepts)]
     file.write('{"info": {"description": ' + json.dumps(f"vidconcept mask tracks of {video}") + "},\n")
-    file.write('"videos": [' + json.dumps(head)[:-1] + ', "file_names": [')
+    file.write('"videos": [' + json.dumps(about)[:-1] + ', "file_names": [')
     _write_list(file, (json.dumps(f"{stem}/{index:06d}.jpg") for index in indices))
     file.write("]}],\n" + f'"categories": {json.dumps(categories)},\n"annotations": [')
     for number, (tracker_id, _, class_id) in enumerate(store.ids()):
         file.write(",\n" if number else "\n")
-        head = {"id": tracker_id, "video_id": 1, "category_id": class_id + 1, "iscrowd": 0}
+        head: dict[str, Any] = {"id": tracker_id, "video_id": 1, "category_id": class_id + 1, "iscrowd": 0}
         head |= {"width": frame_size[0], "height": frame_size[1], "length": len(indices)}
+        if tracker_id in verdicts:
+            head["attributes"] = {"verdict": verdicts[tracker_id]}
         file.write(json.dumps(head)[:-1])
         lists: tuple[tuple[str, Callable[[TrackMask], Any]], ...] = (
             ("segmentations", lambda row: coco_object(row.rle, frame_size)),

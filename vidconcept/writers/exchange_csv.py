@@ -1,0 +1,50 @@
+"""CSV exports: the mask tracks again, and the layout of the supervision library."""
+
+import json
+from pathlib import Path
+
+from vidconcept.tracks.polygons import polygons
+from vidconcept.types import TrackMask
+from vidconcept.writers.atomic import replacing
+from vidconcept.writers.cells import text_cell, write_rows
+from vidconcept.writers.exchange_source import Selection
+from vidconcept.writers.tables import TRACK_COLUMNS, track_cells
+
+# The order of supervision's own CSVSink: the seven names, then what the caller adds.
+SUPERVISION_COLUMNS = (
+    *("x_min", "y_min", "x_max", "y_max", "class_id", "confidence", "tracker_id"),
+    *("class_name", "frame_index", "time_s", "verdict", "mask_rle", "frame_width", "frame_height"),
+)
+
+
+def write_csv(selection: Selection, path: Path, masks: str) -> None:
+    """`tracks.csv` of the selection with the verdict at the end; `mask_polygon` takes the mask's place on request.
+
+    A polygon cell is a JSON list of outlines, each x, y, x, y, ... along the edges of the pixels.
+    """
+    as_polygons = masks == "polygon"
+    columns = [*TRACK_COLUMNS[:-1], "mask_polygon" if as_polygons else "mask_rle", "verdict"]
+    with replacing(path, newline="") as file:
+        write_rows(file, [columns])
+        for row in selection.tracks():
+            cells = track_cells(selection.run.video, row)
+            if as_polygons:
+                cells[-1] = json.dumps(outlines(selection, row), separators=(",", ":"))
+            write_rows(file, [[*cells, selection.verdicts[row.tracker_id]]])
+
+
+def write_supervision(selection: Selection, path: Path) -> None:
+    """One row a frame and track, in the columns of supervision's CSVSink."""
+    width_px, height_px = selection.run.frame_size
+    with replacing(path, newline="") as file:
+        write_rows(file, [SUPERVISION_COLUMNS])
+        for row in selection.tracks():
+            head = [*row.box_px, row.class_id, f"{row.confidence:.4f}", row.tracker_id, text_cell(row.concept)]
+            tail = [row.frame_index, f"{row.time_s:.6f}", selection.verdicts[row.tracker_id], row.rle.decode("ascii")]
+            write_rows(file, [[*head, *tail, width_px, height_px]])
+
+
+def outlines(selection: Selection, row: TrackMask) -> list[list[int]]:
+    """The row's mask as COCO writes polygons: flat lists x, y, x, y, ..., the largest outline first."""
+    x_min, y_min, _, _ = row.box_px
+    return [corners.ravel().tolist() for corners in polygons(selection.crop(row) > 0, x_min, y_min)]

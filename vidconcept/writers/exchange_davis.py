@@ -1,0 +1,62 @@
+"""DAVIS: an indexed PNG a frame, the colour index is the track.
+
+Layout: https://davischallenge.org/davis2017/code.html, `Annotations/<sequence>/00000.png`.
+"""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from vidconcept.errors import UsageError
+from vidconcept.writers.atomic import replacing, replacing_bytes
+from vidconcept.writers.cells import text_cell, write_rows
+from vidconcept.writers.exchange_source import Selection, painted
+
+_MAX_OBJECTS = 255
+
+
+def write_davis(selection: Selection, folder: Path) -> None:
+    """`Annotations/<video>/<frame index>.png` for every frame, and `objects.csv`: index, tracker id, concept, verdict.
+
+    A pixel has one owner: where masks overlap, the more confident one has it. Raises UsageError where there are more
+    than 255 tracks.
+    """
+    if len(selection.verdicts) > _MAX_OBJECTS:
+        raise UsageError(
+            f"a DAVIS image has 255 objects, this selection has {len(selection.verdicts)} tracks; "
+            "export a part with --start and --end, or by --verdict"
+        )
+    index_of = {tracker_id: index for index, tracker_id in enumerate(sorted(selection.verdicts), start=1)}
+    concept_of: dict[int, str] = {}
+    palette = _palette()
+    width_px, height_px = selection.run.frame_size
+    for frame, rows in selection.by_frame():
+        concept_of |= {row.tracker_id: row.concept for row in rows}
+        indices = np.array([0, *(index_of[row.tracker_id] for row in rows)], np.uint8)
+        pixels = indices[painted(selection, rows)] if rows else np.zeros((height_px, width_px), np.uint8)
+        image = Image.fromarray(pixels)
+        image.putpalette(palette)
+        png = io.BytesIO()
+        image.save(png, "PNG")
+        with replacing_bytes(folder / "Annotations" / selection.stem / f"{frame.frame_index:05d}.png") as file:
+            file.write(png.getvalue())
+    with replacing(folder / "objects.csv", newline="") as file:
+        write_rows(file, [["index", "tracker_id", "concept", "verdict"]])
+        for tracker_id, concept in sorted(concept_of.items()):
+            cells = [index_of[tracker_id], tracker_id, text_cell(concept), selection.verdicts[tracker_id]]
+            write_rows(file, [cells])
+
+
+def _palette() -> list[int]:
+    """PASCAL VOC's colour map, which DAVIS uses: the bits of the index spread over the high bits of R, G and B."""
+    colours = []
+    for index in range(256):
+        colour, rest = [0, 0, 0], index
+        for bit in range(7, -1, -1):
+            for channel in range(3):
+                colour[channel] |= ((rest >> channel) & 1) << bit
+            rest >>= 3
+        colours += colour
+    return colours

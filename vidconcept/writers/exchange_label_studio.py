@@ -1,0 +1,92 @@
+"""Label Studio: one task with the tracks as `VideoRectangle` predictions, and the labelling setup to import them with.
+
+Layout: https://labelstud.io/tags/videorectangle. Label Studio counts frames from 1 and knows no timestamps: a frame is
+time * declared rate, in a variable-frame-rate video too. A key frame with `enabled: false` ends a span of life.
+"""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import quoteattr
+
+from vidconcept.types import TrackMask
+from vidconcept.writers.atomic import replacing
+from vidconcept.writers.by_track import by_track
+from vidconcept.writers.exchange_source import Selection
+from vidconcept.writers.palette import hex_of
+
+_RATE_WHERE_NONE_IS_DECLARED = 25.0
+
+
+def write_label_studio(selection: Selection, path: Path) -> None:
+    """`path` (JSON to import) and beside it `<stem>.config.xml` (the project's labelling setup)."""
+    run = selection.run
+    rate_fps = run.declared_fps or _RATE_WHERE_NONE_IS_DECLARED
+    last_s = 0.0
+    for frame in selection.frames():
+        last_s = frame.time_s
+    frames = _frame_number(last_s, rate_fps)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with by_track(selection.tracks(), path.parent) as store, replacing(path) as file:
+        data = {"video": run.video, "run_id": run.run_id}
+        file.write(f'[{{"data": {json.dumps(data)}, "predictions": [{{"model_version": "vidconcept", "result": [')
+        for number, (tracker_id, concept, _) in enumerate(store.ids()):
+            result = {
+                "id": f"track-{tracker_id}",
+                "type": "videorectangle",
+                "from_name": "box",
+                "to_name": "video",
+                "origin": "prediction",
+                "meta": {"tracker_id": tracker_id, "verdict": selection.verdicts[tracker_id]},
+                "value": {
+                    "framesCount": frames,
+                    "duration": round(frames / rate_fps, 6),
+                    "sequence": _sequence(store.rows(tracker_id), run.frame_size, rate_fps),
+                    "labels": [concept],
+                },
+            }
+            file.write(("," if number else "") + "\n" + json.dumps(result, ensure_ascii=False))
+        file.write("]}]}]\n")
+    with replacing(path.with_name(f"{path.stem}.config.xml")) as file:
+        labels = "".join(
+            f"    <Label value={quoteattr(name)} background={quoteattr(hex_of(class_id))}/>\n"
+            for class_id, name in enumerate(run.concepts)
+        )
+        file.write(
+            f'<View>\n  <Labels name="labels" toName="video">\n{labels}  </Labels>\n'
+            f'  <Video name="video" value="$video" framerate="{rate_fps:g}"/>\n'
+            '  <VideoRectangle name="box" toName="video"/>\n</View>\n'
+        )
+
+
+def _sequence(rows: Iterable[TrackMask], frame_size: tuple[int, int], rate_fps: float) -> list[dict[str, Any]]:
+    """Key frames of one track, in percent of the frame; the last of each span of life is not enabled."""
+    keys: dict[int, dict[str, Any]] = {}
+    ends: list[int] = []
+    latest: TrackMask | None = None
+    for row in rows:
+        number = _frame_number(row.time_s, rate_fps)
+        if latest is not None and row.frame_index > latest.frame_index + 1:
+            ends.append(_frame_number(latest.time_s, rate_fps))
+        x_min, y_min, x_max, y_max = row.box_px
+        keys[number] = {
+            "frame": number,
+            "enabled": True,
+            "rotation": 0,
+            "x": 100 * x_min / frame_size[0],
+            "y": 100 * y_min / frame_size[1],
+            "width": 100 * (x_max - x_min) / frame_size[0],
+            "height": 100 * (y_max - y_min) / frame_size[1],
+            "time": round(number / rate_fps, 6),
+        }
+        latest = row
+    if latest is not None:
+        ends.append(_frame_number(latest.time_s, rate_fps))
+    for number in ends:
+        keys[number]["enabled"] = False
+    return list(keys.values())
+
+
+def _frame_number(time_s: float, rate_fps: float) -> int:
+    return round(time_s * rate_fps) + 1

@@ -1,0 +1,80 @@
+"""MOT and MOTS Challenge sequences. Frames start at 1: frame index i is frame i + 1.
+
+Layouts: https://motchallenge.net/instructions (MOT), https://www.vision.rwth-aachen.de/page/mots (MOTS).
+"""
+
+from pathlib import Path
+
+from vidconcept.errors import UsageError
+from vidconcept.tracks import rle
+from vidconcept.writers.atomic import replacing
+from vidconcept.writers.exchange_source import Selection, painted
+from vidconcept.writers.youtube_vis import xywh
+
+# MOTS packs class and instance into one number; class 10 means "ignore this region".
+_MOTS_INSTANCES = 1000
+_MOTS_IGNORED_CLASS = 10
+
+
+def write_mot(selection: Selection, folder: Path) -> None:
+    """A sequence folder: `gt/gt.txt` with `gt/labels.txt` and `seqinfo.ini` (what CVAT and datumaro import).
+
+    `results.txt` holds the same boxes as a tracker's result, with the confidence. Class ids start at 1.
+    """
+    run = selection.run
+    with replacing(folder / "gt" / "gt.txt") as truth, replacing(folder / "results.txt") as results:
+        for row in selection.tracks():
+            box = ",".join(str(value) for value in xywh(row.box_px))
+            truth.write(f"{row.frame_index + 1},{row.tracker_id},{box},1,{row.class_id + 1},1\n")
+            results.write(f"{row.frame_index + 1},{row.tracker_id},{box},{row.confidence:.4f},-1,-1,-1\n")
+    with replacing(folder / "gt" / "labels.txt") as labels:
+        labels.writelines(f"{_one_line(name)}\n" for name in run.concepts)
+    with replacing(folder / "seqinfo.ini") as info:
+        info.write(
+            f"[Sequence]\nname={selection.stem}\nimDir=img1\nframeRate={run.declared_fps or 25:g}\n"
+            f"seqLength={selection.last_frame_index() + 1}\nimWidth={run.frame_size[0]}\nimHeight={run.frame_size[1]}\n"
+            "imExt=.jpg\n"
+        )
+
+
+def write_mots(selection: Selection, folder: Path) -> None:
+    """`<video>.txt` with rows `frame id class height width rle`, id = class * 1000 + instance, and `labels.txt`.
+
+    A pixel has one owner: where masks overlap, the more confident one has it; a mask that loses all is left out.
+    Raises UsageError where a concept has more than 999 tracks.
+    """
+    width_px, height_px = selection.run.frame_size
+    instances: dict[int, int] = {}
+    counts = [0] * len(selection.run.concepts)
+    with replacing(folder / f"{selection.stem}.txt") as file:
+        for frame, rows in selection.by_frame():
+            owner = painted(selection, rows) if len(rows) > 1 else None
+            for at, row in enumerate(rows):
+                if row.tracker_id not in instances:
+                    counts[row.class_id] += 1
+                    instances[row.tracker_id] = counts[row.class_id]
+                    if counts[row.class_id] >= _MOTS_INSTANCES:
+                        raise UsageError(
+                            f"MOTS numbers 999 tracks a concept, {row.concept!r} has more; "
+                            "export a part with --start and --end, or by --verdict"
+                        )
+                x_min, y_min, x_max, y_max = row.box_px
+                mask = None if owner is None else owner[y_min:y_max, x_min:x_max] == at + 1
+                if mask is not None and not mask.any():
+                    continue
+                text = row.rle if mask is None else rle.encode(mask, x_min, y_min, selection.run.frame_size)
+                number = mots_class(row.class_id)
+                head = f"{frame.frame_index + 1} {number * _MOTS_INSTANCES + instances[row.tracker_id]} {number}"
+                file.write(f"{head} {height_px} {width_px} {text.decode('ascii')}\n")
+    with replacing(folder / "labels.txt") as labels:
+        labels.writelines(f"{mots_class(at)} {_one_line(name)}\n" for at, name in enumerate(selection.run.concepts))
+
+
+def mots_class(class_id: int) -> int:
+    """The concept's class number: from 1, without the number that means "ignore"."""
+    number = class_id + 1
+    return number if number < _MOTS_IGNORED_CLASS else number + 1
+
+
+def _one_line(name: str) -> str:
+    return " ".join(name.split())

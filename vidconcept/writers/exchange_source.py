@@ -1,0 +1,111 @@
+"""What of a run is exported: its mask tracks, filtered by verdict, concept and time."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vidconcept.errors import UsageError
+from vidconcept.tracks import rle
+from vidconcept.types import FrameRow, TrackMask
+from vidconcept.writers.manifest import RunInfo, read_run
+from vidconcept.writers.tables import VERDICTS, read_events, read_frames, read_tracks
+
+# What `--verdict` calls events without one.
+OPEN = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The rows of a run that are exported; reading them streams. verdicts: by tracker id, of the selected tracks."""
+
+    run_dir: Path
+    run: RunInfo
+    verdicts: Mapping[int, str]
+    start_s: float
+    end_s: float
+
+    @property
+    def stem(self) -> str:
+        """The video's name without its suffix: what sequences are called."""
+        return Path(self.run.video).stem
+
+    def tracks(self) -> Iterator[TrackMask]:
+        """Mask tracks in the order of frames."""
+        for row in read_tracks(self.run_dir / "tracks.csv"):
+            if row.tracker_id in self.verdicts and self.start_s <= row.time_s <= self.end_s:
+                yield row
+
+    def frames(self) -> Iterator[FrameRow]:
+        """One row a frame, in order, those without a track too."""
+        latest = None
+        for row in read_frames(self.run_dir / "frames.csv"):
+            if row.frame_index != latest and self.start_s <= row.time_s <= self.end_s:
+                latest = row.frame_index
+                yield row
+
+    def by_frame(self) -> Iterator[tuple[FrameRow, list[TrackMask]]]:
+        """Every frame with its tracks."""
+        tracks = self.tracks()
+        held = next(tracks, None)
+        for frame in self.frames():
+            own = []
+            while held is not None and held.frame_index <= frame.frame_index:
+                own.append(held)
+                held = next(tracks, None)
+            yield frame, own
+
+    def last_frame_index(self) -> int:
+        """Index of the last frame, -1 where there is none."""
+        latest = -1
+        for frame in self.frames():
+            latest = frame.frame_index
+        return latest
+
+    def crop(self, row: TrackMask) -> np.ndarray:
+        """`(h, w)` uint8 0/1 mask of the row's box."""
+        return rle.decode_box(row.rle, self.run.frame_size, row.box_px)
+
+
+def select(
+    run_dir: Path,
+    verdict: Sequence[str] | None,
+    concepts: Sequence[str] | None,
+    start_s: float | None,
+    end_s: float | None,
+) -> Selection:
+    """None selects all. Raises UsageError on a word that is no verdict or no concept of the run, or an empty span."""
+    run = read_run(run_dir)
+    for word in verdict or ():
+        if word not in (*VERDICTS, OPEN):
+            raise UsageError(f"no verdict {word!r}; the verdicts are {', '.join((*VERDICTS, OPEN))}")
+    for name in concepts or ():
+        if name not in run.concepts:
+            raise UsageError(f"{run_dir} has no concept {name!r}; it has {', '.join(run.concepts)}")
+    first_s = float("-inf") if start_s is None else start_s
+    last_s = float("inf") if end_s is None else end_s
+    if first_s > last_s:
+        raise UsageError(f"the span from {start_s} s to {end_s} s is empty")
+    chosen = {
+        event.tracker_id: event.verdict
+        for event in read_events(run_dir / "events.csv")
+        if (not verdict or (event.verdict or OPEN) in verdict)
+        and (not concepts or event.concept in concepts)
+        and event.start_s <= last_s
+        and event.end_s >= first_s
+    }
+    return Selection(run_dir, run, chosen, first_s, last_s)
+
+
+def painted(selection: Selection, rows: Sequence[TrackMask]) -> np.ndarray:
+    """`(height, width)` int32 of one frame: position in `rows` + 1, 0 elsewhere.
+
+    For formats where a pixel has one owner: where masks overlap, the one with the higher confidence has it.
+    """
+    width_px, height_px = selection.run.frame_size
+    owner = np.zeros((height_px, width_px), np.int32)
+    for at in sorted(range(len(rows)), key=lambda at: (rows[at].confidence, -rows[at].tracker_id)):
+        x_min, y_min, x_max, y_max = rows[at].box_px
+        owner[y_min:y_max, x_min:x_max][selection.crop(rows[at]) > 0] = at + 1
+    return owner
