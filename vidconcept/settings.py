@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -61,6 +61,13 @@ class TrackSettings(BaseModel):
     # From maps to findings.
     smooth: Literal["none", "ema", "gaussian", "flow", "energy"] = Field(default="energy", description="over time")
     threshold: float = Field(default=0.5, gt=0, lt=1, description="score that a finding must reach at its peak")
+    # What calibration adds: numbers of a concept's own, and of places in the picture.
+    thresholds: dict[str, Annotated[float, Field(gt=0, lt=1)]] = Field(
+        default={}, description="threshold of single concepts, concept=score,…"
+    )
+    place_lifts: dict[str, tuple[tuple[float, ...], ...]] = Field(
+        default={}, description="score to subtract at each place of the picture, rows of columns for each concept"
+    )
     ratio: float = Field(default=0.55, gt=0, lt=1, description="edge of a mask, relative to the peak nearby")
     floor: float = Field(default=0.15, ge=0, lt=1, description="local peak below which the edge is absolute")
     min_area_px: int = Field(default=12, ge=0, description="smallest mask, pixels of the source")
@@ -81,8 +88,8 @@ class TrackSettings(BaseModel):
     # Keys that change the maps; all others can change on maps that are already there.
     @classmethod
     def map_keys(cls) -> frozenset[str]:
-        after = {"smooth", "threshold", "ratio", "floor", "min_area_px", "min_duration_s", "view", "codec"}
-        return frozenset(cls.model_fields) - after - {"device"}
+        decision = {"threshold", "thresholds", "place_lifts", "ratio", "floor", "min_area_px", "min_duration_s"}
+        return frozenset(cls.model_fields) - decision - {"smooth", "view", "codec", "device"}
 
 
 @dataclass(frozen=True)
@@ -110,7 +117,9 @@ def resolve(layers: Iterable[Layer]) -> tuple[TrackSettings, dict[str, str]]:
         for key, value in layer.values.items():
             if key not in TrackSettings.model_fields:
                 raise UsageError(f"{layer.name}: unknown key {key!r}{nearest(key, TrackSettings.model_fields)}")
-            if key not in values:
+            # A threshold asked for in a stronger layer is not undone by a calibration's own for single concepts.
+            overruled = key == "thresholds" and "threshold" in values and sources["threshold"] != layer.name
+            if key not in values and not overruled:
                 values[key], sources[key] = value, layer.name
     try:
         return TrackSettings(**values), sources
@@ -138,7 +147,12 @@ def environment_layer(environ: Mapping[str, str] | None = None) -> Layer:
 
 
 def parse_text(key: str, text: str) -> Any:
-    """The value that a text stands for: lists are split at commas, `tile` also at "x"; pydantic does the rest."""
+    """The value that a text stands for: lists are split at commas, `tile` also at "x"; pydantic does the rest.
+
+    `thresholds` are pairs like scratch=0.4,dent=0.5; `place_lifts` is a table and comes from a file only.
+    """
+    if key == "thresholds":
+        return {name.strip(): score for name, _, score in (part.partition("=") for part in text.split(",") if part)}
     if key == "tile":
         return tuple(text.lower().replace("x", ",").split(","))
     if "tuple" in str(TrackSettings.model_fields[key].annotation):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,9 +17,10 @@ from vidconcept.runs import RunFolder
 from vidconcept.settings import TrackSettings
 from vidconcept.temporal.smooth import between, smooth
 from vidconcept.temporal.stitch import stitch
+from vidconcept.tracks.calibrated import decide_by_concept
 from vidconcept.tracks.link import Linker, LinkSettings
-from vidconcept.tracks.masks import DecisionSettings, decide
-from vidconcept.types import Event, Frame, FrameScores
+from vidconcept.tracks.masks import DecisionSettings
+from vidconcept.types import ConceptMaps, Event, Frame, FrameScores, TrackMask
 from vidconcept.video.reader import read_frames
 from vidconcept.writers.journal import TrackJournal
 from vidconcept.writers.overlay import needs_scores
@@ -65,42 +66,55 @@ def find(plan: Plan, run: RunFolder, journal: TrackJournal, heat: HeatJournal, m
 
     heat: takes the scores of each frame where the view of the annotated video draws them.
     """
+    linker = make_linker(plan)
+    cuts: list[int] = []
+    count = 0
+    total = expected_frames(plan)
+    for scored, tracks in linked_frames(plan, run.stored_maps(), linker, monitor):
+        place = (scored.latent_index, scored.window_index, scored.interpolated)
+        journal.append(scored.ref, tracks, scored.scores, *place)
+        if needs_scores(plan.settings.view):
+            heat.append(scored.scores)
+        if scored.reset:
+            cuts.append(scored.ref.index)
+        count += 1
+        monitor.check("finding tracks", count, None if total is None else total * plan.settings.stride)
+    events, tracker_ids = linker.finish()
+    return Findings(events, tracker_ids, cuts, count)
+
+
+def make_linker(plan: Plan) -> Linker:
     settings = plan.settings
-    linker = Linker(
+    return Linker(
         settings.concepts,
         plan.region,
         (plan.info.width_px, plan.info.height_px),
         LinkSettings(min_area_px=settings.min_area_px, min_duration_s=settings.min_duration_s),
     )
+
+
+def linked_frames(
+    plan: Plan, maps: Iterable[ConceptMaps], linker: Linker, monitor: Monitor
+) -> Iterator[tuple[ScoredFrame, list[TrackMask]]]:
+    """Every frame in the asked range with its scores and its tracks under their provisional ids."""
+    settings = plan.settings
     decision = decision_settings(settings)
-    cuts: list[int] = []
-    count = 0
-    total = expected_frames(plan)
-    for scored in score_frames(plan, run, monitor):
-        masks = decide(scored.scores, settings=decision)
+    for scored in score_frames(plan, maps, monitor):
+        masks = decide_by_concept(scored.scores, settings.concepts, decision, settings.thresholds, settings.place_lifts)
         place = (scored.latent_index, scored.window_index, scored.interpolated)
-        tracks = linker.step(scored.ref, masks, scored.scores, scored.flow, *place, reset=scored.reset)
-        journal.append(scored.ref, tracks, scored.scores, *place)
-        if needs_scores(settings.view):
-            heat.append(scored.scores)
-        if scored.reset:
-            cuts.append(scored.ref.index)
-        count += 1
-        monitor.check("finding tracks", count, None if total is None else total * settings.stride)
-    events, tracker_ids = linker.finish()
-    return Findings(events, tracker_ids, cuts, count)
+        yield scored, linker.step(scored.ref, masks, scored.scores, scored.flow, *place, reset=scored.reset)
 
 
 def decision_settings(settings: TrackSettings) -> DecisionSettings:
     return DecisionSettings(threshold=settings.threshold, ratio=settings.ratio, floor=settings.floor)
 
 
-def score_frames(plan: Plan, run: RunFolder, monitor: Monitor) -> Iterator[ScoredFrame]:
+def score_frames(plan: Plan, maps: Iterable[ConceptMaps], monitor: Monitor) -> Iterator[ScoredFrame]:
     """Every frame in the asked range with its scores; frames between two that the model saw are interpolated."""
     settings = plan.settings
     refs: deque[FrameRef] = deque()
     pictures = _working_pictures(plan, refs, monitor)
-    seen = smooth(stitch(run.stored_maps()), pictures, method=settings.smooth)
+    seen = smooth(stitch(maps), pictures, method=settings.smooth)
     before: FrameScores | None = None
     for now in seen:
         if before is not None:

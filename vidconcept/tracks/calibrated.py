@@ -1,0 +1,39 @@
+"""The decision with numbers of its own for each concept and place, as calibration writes them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from vidconcept.tracks.masks import DecisionSettings, decide
+
+
+def place_map(lifts: Sequence[Sequence[float]], height: int, width: int) -> np.ndarray:
+    """Rows of columns that cover the picture, as `(height, width)` float32, bilinear between the places' centres."""
+    table = np.asarray(lifts, np.float32)
+    if table.ndim != 2 or not table.size:
+        raise ValueError(f"place lifts are rows of equally many columns, got {table.shape = }")
+    return cv2.resize(table, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def decide_by_concept(
+    scores: np.ndarray,
+    concepts: Sequence[str],
+    settings: DecisionSettings,
+    thresholds: Mapping[str, float],
+    lifts: Mapping[str, Sequence[Sequence[float]]],
+) -> np.ndarray:
+    """Masks `(concept, h, w)` bool of scores `(concept, h, w)` by the one decision of `masks.decide`.
+
+    thresholds: a concept's own high level instead of `settings.threshold`. lifts: by how much a concept's scores are
+    lowered at each place of the picture before they are judged, because good footage scores high there.
+    """
+    masks = np.zeros(scores.shape, bool)
+    for index, name in enumerate(concepts):
+        own = replace(settings, threshold=thresholds[name]) if name in thresholds else settings
+        judged = scores[index]
+        if name in lifts:
+            judged = np.maximum(judged - place_map(lifts[name], *judged.shape), 0.0)
+        masks[index] = decide(judged, settings=own)
+    return masks
