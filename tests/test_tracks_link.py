@@ -1,0 +1,250 @@
+"""Identity: one defect keeps one id, whatever the masks do for a moment."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from vidconcept.errors import UsageError
+from vidconcept.tracks.components import components
+from vidconcept.tracks.link import Linker, LinkSettings
+from vidconcept.tracks.rle import decode
+from vidconcept.types import Event, Region, TrackMask
+
+GRID = (100, 160)  # h, w
+FRAME_S = 0.04
+
+
+@dataclass(frozen=True)
+class Ref:
+    index: int
+    pts: int
+    time_s: float
+
+
+class Scene:
+    """Boxes on a grid of 160 × 100, one step a frame."""
+
+    def __init__(self, concepts: int = 1, **settings: float) -> None:
+        names = [f"c{i}" for i in range(concepts)]
+        region = Region(0, 0, GRID[1], GRID[0])
+        self.linker = Linker(names, region, (GRID[1], GRID[0]), LinkSettings(**settings))  # pyright: ignore
+        self.frames = 0
+
+    def step(
+        self, *boxes: tuple[int, int, int, int], flow_x: float | None = None, concept: int = 0, reset: bool = False
+    ) -> list[TrackMask]:
+        masks = np.zeros((len(self.linker._live), *GRID), bool)
+        for x, y, w, h in boxes:
+            masks[concept, max(0, y) : max(0, y + h), max(0, x) : max(0, x + w)] = True
+        flow = None if flow_x is None else np.full((10, 16, 2), (flow_x, 0.0), np.float32)
+        ref = Ref(self.frames, self.frames * 512, self.frames * FRAME_S)
+        self.frames += 1
+        return self.linker.step(ref, masks, masks * np.float32(0.8), flow, 0, 0, reset=reset)
+
+    def events(self) -> list[Event]:
+        return self.linker.finish()[0]
+
+
+def ids(rows: list[TrackMask]) -> list[int]:
+    return [row.tracker_id for row in rows]
+
+
+class TestIdentity:
+    def test_a_small_fast_defect_keeps_its_id_by_flow(self) -> None:
+        # 3 px wide, 9 px a frame: consecutive masks never overlap.
+        scene = Scene(reach_frac=0.0, min_area_px=1)
+        seen = [ids(scene.step((140 - 9 * i, 40, 3, 3), flow_x=-9.0)) for i in range(15)]
+        assert seen == [[1]] * 15
+
+    def test_motion_alone_links_where_flow_is_blind(self) -> None:
+        scene = Scene()
+        seen = [ids(scene.step((10 + 6 * i, 40, 12, 12), flow_x=0.0)) for i in range(15)]
+        assert seen == [[1]] * 15
+
+    def test_two_defects_that_move_side_by_side_do_not_swap(self) -> None:
+        scene = Scene(merge_frac=0.0)
+        rows = [scene.step((130 - 8 * i, 30, 10, 8), (130 - 8 * i, 44, 10, 8), flow_x=-8.0) for i in range(15)]
+        upper = {row.tracker_id for frame in rows for row in frame if row.box_px[1] == 30}
+        lower = {row.tracker_id for frame in rows for row in frame if row.box_px[1] == 44}
+        assert (len(upper), len(lower)) == (1, 1)
+        assert upper != lower
+
+    def test_neighbours_in_a_row_keep_their_ids(self) -> None:
+        # Each one's next place is where the other one stands now: overlap without motion would hand the ids on.
+        scene = Scene(merge_frac=0.0)
+        first = {row.tracker_id: row.box_px[0] for row in scene.step((120, 40, 6, 6), (130, 40, 6, 6))}
+        for i in range(1, 10):
+            rows = scene.step((120 - 10 * i, 40, 6, 6), (130 - 10 * i, 40, 6, 6), flow_x=-10.0)
+            assert {row.tracker_id: row.box_px[0] + 10 * i for row in rows} == first
+
+    def test_concepts_have_identities_of_their_own(self) -> None:
+        scene = Scene(concepts=2)
+        first = scene.step((20, 20, 20, 20), concept=0)
+        second = scene.step((20, 20, 20, 20), concept=1)
+        assert first[0].tracker_id != second[0].tracker_id
+        assert (first[0].class_id, second[0].class_id) == (0, 1)
+
+
+class TestGaps:
+    def test_a_short_occlusion_is_bridged(self) -> None:
+        scene = Scene(max_gap_s=0.4)
+        for i in range(8):
+            scene.step((20 + 4 * i, 40, 12, 12), flow_x=4.0)
+        for _ in range(8):
+            scene.step(flow_x=0.0)  # the occluder stands still
+        assert ids(scene.step((20 + 4 * 16, 40, 12, 12), flow_x=4.0)) == [1]
+
+    def test_a_long_one_is_not(self) -> None:
+        scene = Scene(max_gap_s=0.2)
+        for _ in range(5):
+            scene.step((60, 40, 12, 12), flow_x=0.0)
+        for _ in range(8):
+            scene.step(flow_x=0.0)
+        assert ids(scene.step((60, 40, 12, 12), flow_x=0.0)) == [2]
+
+    def test_nothing_outlives_a_scene_cut(self) -> None:
+        scene = Scene()
+        scene.step((60, 40, 12, 12))
+        assert ids(scene.step((60, 40, 12, 12), reset=True)) == [2]
+
+    def test_what_left_the_picture_does_not_come_back_as_what_enters(self) -> None:
+        scene = Scene()
+        for i in range(6):
+            scene.step((20 - 8 * i, 40, 20, 12), flow_x=-8.0)
+        assert ids(scene.step((140, 40, 20, 12), flow_x=-8.0)) == [2]
+
+    def test_unless_one_part_is_one_defect(self) -> None:
+        scene = Scene(reentry_s=0.5)
+        for i in range(6):
+            scene.step((20 - 8 * i, 40, 20, 12), flow_x=-8.0)
+        assert ids(scene.step((140, 40, 20, 12), flow_x=-8.0)) == [1]
+
+
+class TestMergeAndSplit:
+    def test_near_fragments_are_one_defect(self) -> None:
+        rows = Scene().step((20, 40, 10, 4), (33, 40, 10, 4))
+        assert len(rows) == 1
+        assert rows[0].box_px == (20, 40, 43, 44)
+        assert rows[0].area_px == 80
+
+    def test_far_ones_are_two(self) -> None:
+        assert len(Scene().step((20, 40, 10, 4), (60, 40, 10, 4))) == 2
+
+    def test_a_piece_that_breaks_off_stays_while_it_is_near(self) -> None:
+        scene = Scene()
+        scene.step((20, 40, 60, 6), flow_x=0.0)
+        # The gap of 11 px is more than fragments may have, and less than twice that.
+        rows = scene.step((20, 40, 30, 6), (61, 40, 19, 6), flow_x=0.0)
+        assert ids(rows) == [1]
+        assert rows[0].area_px == 30 * 6 + 19 * 6
+
+    def test_a_piece_that_breaks_off_far_away_is_a_new_defect(self) -> None:
+        scene = Scene()
+        scene.step((20, 40, 100, 6), flow_x=0.0)
+        rows = scene.step((20, 40, 40, 6), (90, 40, 30, 6), flow_x=0.0)
+        assert ids(rows) == [1, 2]
+
+    def test_two_that_touch_for_a_moment_part_with_the_ids_they_had(self) -> None:
+        scene = Scene(merge_frac=0.0)
+        for i in range(6):
+            before = scene.step((20 + 4 * i, 40, 14, 14), (90 - 4 * i, 40, 14, 14))
+        for i in range(6, 10):
+            scene.step((20 + 4 * i, 40, 14, 14), (90 - 4 * i, 40, 14, 14))
+        for i in range(10, 16):
+            after = scene.step((20 + 4 * i, 40, 14, 14), (90 - 4 * i, 40, 14, 14))
+        assert len(before) == len(after) == 2
+        assert set(ids(before)) == set(ids(after))
+
+
+class TestWhatCounts:
+    def test_small_masks_and_short_tracks_are_noise(self) -> None:
+        scene = Scene(min_area_px=30, min_duration_s=0.12)
+        scene.step((10, 10, 5, 5), (60, 60, 8, 8))  # 25 px; 64 px for one frame
+        for _ in range(5):
+            scene.step((100, 20, 8, 8), flow_x=0.0)
+        events = scene.events()
+        assert [(e.event_id, e.tracker_id, e.start_frame, e.end_frame) for e in events] == [(1, 1, 1, 5)]
+
+    def test_exactly_the_least_duration_is_enough(self) -> None:
+        scene = Scene(min_duration_s=0.12)
+        for i in range(9):
+            scene.step(*([(60, 40, 8, 8)] if 3 <= i < 6 else []))
+        assert len(scene.events()) == 1
+
+    def test_a_video_of_one_frame_has_events(self) -> None:
+        scene = Scene(min_duration_s=0.5)
+        scene.step((60, 40, 8, 8))
+        assert len(scene.events()) == 1
+
+    def test_final_ids_follow_the_start(self) -> None:
+        scene = Scene(min_duration_s=0.08)
+        scene.step((5, 5, 6, 6))  # dropped: one frame
+        for i in range(6):
+            scene.step((60, 40, 8, 8), *([(120, 80, 8, 8)] if i > 2 else []))
+        events, final = scene.linker.finish()
+        assert [e.start_frame for e in events] == sorted(e.start_frame for e in events)
+        assert sorted(final.values()) == [1, 2]
+
+    def test_a_frame_without_masks_has_no_rows(self) -> None:
+        assert Scene().step() == []
+
+    def test_wrong_settings_are_named(self) -> None:
+        with pytest.raises(UsageError, match="max_gap_s must be 0 or more, got -1"):
+            LinkSettings(max_gap_s=-1)
+
+
+class TestSourcePixels:
+    def test_the_grid_covers_its_region(self) -> None:
+        linker = Linker(["x"], Region(40, 20, 320, 200), (400, 240))
+        mask = np.zeros((1, *GRID), bool)
+        mask[0, 30:50, 80:100] = True
+        row = linker.step(Ref(0, 0, 0.0), mask, mask * np.float32(0.9), None, 3, 2)[0]
+        assert row.box_px == (40 + 160, 20 + 60, 40 + 200, 20 + 100)
+        decoded = decode(row.rle, (400, 240))
+        assert decoded.sum() == row.area_px
+        assert abs(row.area_px - 40 * 40) <= 4  # rounded corners
+        assert decoded[20 + 80, 40 + 180]
+        assert (row.latent_index, row.window_index) == (3, 2)
+
+    def test_a_mask_at_the_border_reaches_the_border(self) -> None:
+        linker = Linker(["x"], Region(0, 0, 320, 200), (320, 200))
+        mask = np.zeros((1, *GRID), bool)
+        mask[0, :10, -8:] = True
+        row = linker.step(Ref(0, 0, 0.0), mask, mask * np.float32(0.9), None, 0, 0)[0]
+        assert row.box_px == (304, 0, 320, 20)
+
+    def test_confidence_is_calm_and_a_share(self) -> None:
+        scene = Scene()
+        masks = np.zeros((1, *GRID), bool)
+        masks[0, 40:60, 40:60] = True
+        told = []
+        for i in range(20):
+            scores = masks * np.float32(0.9 if i % 2 else 0.5)
+            told += [r.confidence for r in scene.linker.step(Ref(i, i, i * FRAME_S), masks, scores, None, 0, 0)]
+        assert all(0 <= value <= 1 for value in told)
+        assert np.abs(np.diff(told[5:])).max() < 0.1  # the score itself jumps by 0.4
+
+    def test_masks_of_one_concept_share_no_pixel(self) -> None:
+        linker = Linker(["x"], Region(0, 0, 397, 251), (397, 251), LinkSettings(min_area_px=1, merge_frac=0.0))
+        mask = np.random.default_rng(0).random((1, *GRID)) > 0.8
+        rows = linker.step(Ref(0, 0, 0.0), mask, mask * np.float32(0.9), None, 0, 0)
+        total = sum(decode(row.rle, (397, 251)).astype(int) for row in rows)
+        assert len(rows) > 50
+        assert np.max(total) == 1
+
+
+def test_memory_is_bounded_by_living_tracks() -> None:
+    scene = Scene()
+    for i in range(300):
+        scene.step(((i * 37) % 150, 40, 8, 8), reset=True)
+    assert sum(len(live) for live in scene.linker._live) == 1
+
+
+def test_components_are_merged_by_the_gap_between_their_pixels() -> None:
+    mask = np.zeros((20, 60), bool)
+    mask[5:10, 5:15] = True
+    mask[5:10, 20:30] = True  # five empty columns between
+    assert len(components(mask, 5)) == 1
+    assert len(components(mask, 4)) == 2
+    assert len(components(mask, 0)) == 2
