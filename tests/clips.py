@@ -160,6 +160,21 @@ def _tone(stream: "av.AudioStream", length_s: float) -> list[av.Packet]:
     return packets + stream.encode(None)
 
 
+def rewrite_pts(path: Path, changes: dict[int, int]) -> Path:
+    """The same packets of a Matroska file, with some timestamps (ms) replaced by others."""
+    out_path = path.with_stem("rewritten")
+    options = {"avoid_negative_ts": "disabled"}
+    with av.open(str(path)) as source, av.open(str(out_path), "w", options=options) as out:
+        stream = out.add_stream_from_template(source.streams.video[0])
+        for number, packet in enumerate(p for p in source.demux(video=0) if p.size):
+            packet.pts = changes.get(number, packet.pts)
+            # Not stored, but the muxer wants one that rises and is not above the other.
+            packet.dts = number - 10_000
+            packet.stream = stream
+            out.mux(packet)
+    return out_path
+
+
 # Lets a clip be damaged at a known place: pictures depend only on those before them, back to a key frame every 8.
 _PLAIN_GOPS = {"bf": "0", "g": "8", "sc_threshold": "0", "refs": "1", "crf": "18", "slices": "1"}
 GOP = 8

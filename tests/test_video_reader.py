@@ -6,7 +6,7 @@ from itertools import pairwise
 import av
 import numpy as np
 import pytest
-from clips import BAD, FRAMES, GOOD, GOP, SIZE_PX, paint, read_barcode, write_clip
+from clips import BAD, FRAMES, GOOD, GOP, SIZE_PX, paint, read_barcode, rewrite_pts, write_clip
 
 from vidconcept.errors import InputError, UsageError, VidconceptError
 from vidconcept.video.packets import scan_packets
@@ -313,18 +313,3 @@ def test_a_bar_code_survives_resizing_and_a_blank_picture_has_none():
 def test_a_folder_that_may_not_be_read_is_named(tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         read(tmp_path / "no_such_folder" / "img_%04d.png", fps=25)
-
-
-def rewrite_pts(path, changes):
-    """The same packets of a Matroska file, with some timestamps (ms) replaced by others."""
-    out_path = path.with_stem("rewritten")
-    options = {"avoid_negative_ts": "disabled"}
-    with av.open(str(path)) as source, av.open(str(out_path), "w", options=options) as out:
-        stream = out.add_stream_from_template(source.streams.video[0])
-        for number, packet in enumerate(p for p in source.demux(video=0) if p.size):
-            packet.pts = changes.get(number, packet.pts)
-            # Not stored, but the muxer wants one that rises and is not above the other.
-            packet.dts = number - 10_000
-            packet.stream = stream
-            out.mux(packet)
-    return out_path

@@ -67,7 +67,7 @@ def _write(
         video_in = pictures.streams.video[0]
         video_out = out.add_stream_from_template(video_in)
         video_out.time_base = video_in.time_base
-        tracks = [_video_packets(pictures, video_out)]
+        tracks = [_video_packets(pictures, video_out, end_s - start_s)]
         if audio_from is not None:
             try:
                 sound = av.open(f"file:{audio_from}", metadata_errors="replace")
@@ -80,12 +80,26 @@ def _write(
             out.mux(packet)
 
 
-def _video_packets(container: av.container.InputContainer, out: av.video.stream.VideoStream) -> Iterator[Timed]:
+def _video_packets(
+    container: av.container.InputContainer, out: av.video.stream.VideoStream, length_s: Fraction
+) -> Iterator[Timed]:
+    """The pictures, each lasting until the next and the last until `length_s`; fragments do not tell its duration."""
+    held: av.packet.Packet | None = None
     for packet in container.demux(video=0):
-        if packet.dts is not None:
-            time_s = packet.dts * packet.time_base
-            packet.stream = out
-            yield time_s, 0, packet
+        if packet.dts is None:
+            continue
+        if held is not None:
+            yield _lasting(held, packet.dts)
+        held = packet
+        packet.stream = out
+    if held is not None:
+        yield _lasting(held, round(length_s / held.time_base))
+
+
+def _lasting(packet: av.packet.Packet, until: int) -> Timed:
+    dts = packet.dts or 0
+    packet.duration = until - dts
+    return dts * packet.time_base, 0, packet
 
 
 def _audio_packets(

@@ -39,6 +39,7 @@ NOISE_LEVELS = 0.05
 # From one picture in so many on, decoding everything in between costs less than jumping.
 DENSE_STEP = 8
 SEEK_EARLY_S = (1, 4, 16)
+CHILD = (sys.executable, "-m", "vidconcept.video.decord_child")
 
 
 def grab_frames(
@@ -94,7 +95,7 @@ def _by_decord(
     """Pictures by decord up to the first fault, none at all if it fails the comparison with PyAV."""
     checks = sorted({wanted[0], wanted[len(wanted) // 2], wanted[-1]})
     child = subprocess.Popen(
-        [sys.executable, "-m", "vidconcept.video.decord_child", str(source), *map(str, checks + wanted)],
+        [*CHILD, str(source), *map(str, checks + wanted)],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     )

@@ -1,0 +1,320 @@
+"""The writer keeps the source's frames, times and sound, and never leaves a half-written file under its final name."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from clips import GOOD, paint, read_barcode, write_clip
+
+from vidconcept.errors import OutputError
+from vidconcept.types import VideoInfo
+from vidconcept.video.probe import probe
+from vidconcept.video.reader import read_frames
+from vidconcept.video.writer import open_writer
+
+
+def copy(source, out, *, fps=None, problems=None, codec="h264", start_s=None, end_s=None):
+    """Read and write again, as the pipeline does; the frames that were read."""
+    info = probe(source, fps)
+    audio = source if info.has_audio else None
+    on_problem = (problems if problems is not None else []).append
+    frames = []
+    with open_writer(out, info, codec=codec, audio_from=audio, on_problem=on_problem) as writer:
+        for frame in read_frames(source, fps=fps, start_s=start_s, end_s=end_s, on_problem=lambda problem: None):
+            writer.write(frame.image, frame.pts)
+            frames.append(frame)
+    return frames
+
+
+def read(path):
+    return list(read_frames(path, on_problem=lambda problem: None))
+
+
+def info_of(size_px=(192, 128), time_base=Fraction(1, 25)):
+    return VideoInfo(Path("x.mp4"), *size_px, "h264", "yuv420p", time_base, 25.0, None, None)
+
+
+def loudness(path):
+    """Time (s, of the pictures' clock) of every decoded piece of sound, and its level."""
+    with av.open(str(path)) as container:
+        return [(frame.time, float(np.abs(frame.to_ndarray()).mean())) for frame in container.decode(audio=0)]
+
+
+# The container does the timing, so the second codec needs fewer trials.
+VP9_TRIALS = ("vfr_mp4", "ntsc", "odd_size", "with_audio", "one_frame")
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [*((name, "h264") for name in GOOD), *((name, "libvpx-vp9") for name in VP9_TRIALS)]
+)
+def test_every_format_keeps_its_frames_and_times(name, codec, tmp_path):
+    truth = GOOD[name](tmp_path)
+    out = tmp_path / "annotated.mp4"
+    frames = copy(truth.path, out, fps=truth.fps, codec=codec)
+    written = read(out)
+    assert [f.time_s for f in written] == pytest.approx([f.time_s for f in frames], abs=1e-9)
+    if not truth.damaged:
+        assert [read_barcode(f.image) for f in written] == list(range(truth.frame_count))
+    width, height = truth.size_px
+    assert written[0].image.shape == (height + height % 2, width + width % 2, 3)
+    assert [p.name for p in tmp_path.glob("annotated*")] == ["annotated.mp4"]
+
+
+def test_the_file_is_what_a_browser_plays(tmp_path):
+    """H.264 4:2:0 8 bit, BT.709 tagged, no B-frames, the index before the data."""
+    out = tmp_path / "annotated.mp4"
+    copy(GOOD["h264_10bit"](tmp_path).path, out)
+    with av.open(str(out)) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+        packets = [packet for packet in container.demux(stream) if packet.size]
+        assert all(packet.pts == packet.dts for packet in packets)
+    with av.open(str(out)) as container:
+        frame = next(container.decode(video=0))
+        assert (frame.colorspace, frame.color_range, frame.color_trc, frame.color_primaries) == (1, 1, 1, 1)
+    data = out.read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")
+
+
+def test_each_frame_is_shown_as_long_as_in_the_source(tmp_path):
+    out = tmp_path / "annotated.mp4"
+    truth = GOOD["vfr_mp4"](tmp_path)
+    copy(truth.path, out)
+    with av.open(str(out)) as container:
+        durations = [float(p.duration * p.time_base) for p in container.demux(video=0) if p.size]
+    # How long the last one is shown, the source does not say: as long as the one before.
+    steps = np.diff(truth.times_s).tolist()
+    assert durations == pytest.approx([*steps, steps[-1]])
+
+
+def test_colours_come_back(tmp_path):
+    patches = np.array([[220, 30, 40], [30, 200, 60], [40, 60, 210], [200, 130, 60]], np.uint8)
+    image = np.repeat(np.repeat(patches.reshape(2, 2, 3), 64, 0), 96, 1)
+    out = tmp_path / "colour.mp4"
+    with open_writer(out, info_of()) as writer:
+        writer.write(image, 0)
+    back = read(out)[0].image
+    assert np.abs(back[[32, 32, 96, 96], [48, 144, 48, 144]].astype(int) - patches).max() <= 5
+
+
+def test_pictures_of_another_size_than_the_source(tmp_path):
+    out = tmp_path / "wide.mp4"
+    with open_writer(out, info_of(), size=(321, 99)) as writer:
+        writer.write(paint(5, (321, 99)), 0)
+        with pytest.raises(ValueError, match="this writer takes"):
+            writer.write(paint(6), 1)
+    assert [read_barcode(frame.image) for frame in read(out)] == [5]
+
+
+def test_a_time_base_too_fine_for_mp4_keeps_time_to_the_microsecond(tmp_path):
+    out = tmp_path / "fine.mp4"
+    stamps = [0, 40_000_123, 5_000_000_000, 5_040_000_000]
+    with open_writer(out, info_of(time_base=Fraction(1, 10**9))) as writer:
+        for number, pts in enumerate(stamps):
+            writer.write(paint(number), pts)
+    assert [frame.time_s for frame in read(out)] == pytest.approx([s / 1e9 for s in stamps], abs=1.2e-5)
+
+
+class TestSound:
+    """Kept in step with the pictures, as it is where MP4 can hold it."""
+
+    @pytest.mark.parametrize(
+        ("suffix", "coded", "expected"),
+        [
+            (".mp4", "aac", "aac"),
+            (".ts", "aac", "aac"),
+            (".mkv", "libopus", "opus"),
+            (".mkv", "flac", "flac"),
+            (".mkv", "pcm_s16le", "aac"),
+            (".mkv", "mp2", "aac"),
+        ],
+    )
+    def test_codecs(self, suffix, coded, expected, tmp_path):
+        source = write_clip(tmp_path / f"a{suffix}", audio=coded, count=50).path
+        out, problems = tmp_path / "annotated.mp4", []
+        copy(source, out, problems=problems)
+        assert problems == []
+        with av.open(str(out)) as container:
+            assert container.streams.audio[0].codec_context.name == expected
+        heard = loudness(out)
+        assert heard[0][0] == pytest.approx(0, abs=0.05)
+        assert heard[-1][0] == pytest.approx(2.0, abs=0.1)
+        assert min(level for _, level in heard[3:-3]) > 0
+
+    @pytest.mark.parametrize("coded", ["aac", "pcm_s16le"])
+    def test_a_range_takes_its_own_part_of_the_sound(self, coded, tmp_path):
+        """A source that is silent for a second and loud after it, cut at half a second."""
+        source = tmp_path / "quiet_then_loud.mkv"
+        write_quiet_then_loud(source, coded)
+        out = tmp_path / "annotated.mp4"
+        frames = copy(source, out, start_s=0.52, end_s=1.52)
+        assert [f.time_s for f in read(out)] == pytest.approx([f.time_s - 0.52 for f in frames], abs=1e-9)
+        heard = loudness(out)
+        onset = next(time for time, level in heard if level > 0.05)
+        assert onset == pytest.approx(0.48, abs=0.05)
+        assert heard[-1][0] < 1.05
+
+    def test_sound_that_cannot_be_read_is_reported_and_costs_no_picture(self, tmp_path):
+        out, problems = tmp_path / "annotated.mp4", []
+        broken = tmp_path / "broken.mp4"
+        broken.write_bytes(b"not a film")
+        with open_writer(out, info_of(), audio_from=broken, on_problem=problems.append) as writer:
+            writer.write(paint(0), 0)
+        assert len(read(out)) == 1
+        assert [problem.kind for problem in problems] == ["audio-dropped"]
+
+
+class TestNothingHalfWritten:
+    """The final name holds a whole file or what it held before."""
+
+    def test_an_exception_keeps_the_old_file_and_what_was_encoded(self, tmp_path):
+        out = tmp_path / "annotated.mp4"
+        out.write_bytes(b"old")
+        with pytest.raises(KeyboardInterrupt):
+            write_and_interrupt(out)
+        assert out.read_bytes() == b"old"
+        assert [read_barcode(f.image) for f in read(tmp_path / "annotated.partial.mp4")] == list(range(60))
+
+    def test_a_killed_run_leaves_a_playable_part(self, tmp_path):
+        script = """
+            import os, sys
+            sys.path.insert(0, sys.argv[2])
+            from test_video_writer import info_of, open_writer, paint
+            with open_writer(sys.argv[1], info_of()) as writer:
+                for number in range(150):
+                    writer.write(paint(number), number)
+                os.kill(os.getpid(), 9)
+        """
+        out = tmp_path / "annotated.mp4"
+        run_child(script, out)
+        assert not out.exists()
+        numbers = [read_barcode(f.image) for f in read(tmp_path / "annotated.partial.mp4")]
+        assert numbers == list(range(len(numbers)))
+        assert len(numbers) >= 50
+
+    def test_no_frame_at_all_is_an_error(self, tmp_path):
+        with pytest.raises(OutputError, match="no frame"), open_writer(tmp_path / "a.mp4", info_of()):
+            pass
+        assert list(tmp_path.iterdir()) == []
+
+    def test_timestamps_that_do_not_rise_are_refused(self, tmp_path):
+        with open_writer(tmp_path / "a.mp4", info_of()) as writer:
+            writer.write(paint(0), 5)
+            with pytest.raises(ValueError, match="must rise"):
+                writer.write(paint(1), 5)
+
+    def test_a_folder_that_does_not_exist_or_stands_in_the_way(self, tmp_path):
+        (tmp_path / "taken.mp4").mkdir()
+        for path, words in [(tmp_path / "no" / "a.mp4", "does not exist"), (tmp_path / "taken.mp4", "folder has that")]:
+            with pytest.raises(OutputError, match=words), open_writer(path, info_of()):
+                pass
+
+    @pytest.mark.skipif(not hasattr(os, "setuid"), reason="needs user ids")
+    def test_a_folder_without_write_permission(self, tmp_path):
+        for folder in (tmp_path, *tmp_path.parents[:2]):
+            folder.chmod(0o755)
+        closed = tmp_path / "closed"
+        closed.mkdir(mode=0o555)
+        result = run_child(WRITE_AS_NOBODY, closed / "annotated.mp4")
+        assert "no permission to write there; choose another place with --out" in result.stdout
+        assert list(closed.iterdir()) == []
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="uses RLIMIT_FSIZE")
+    @pytest.mark.parametrize("limit_frac", [0.3, 0.9, 0.995])
+    def test_a_file_size_limit(self, limit_frac, tmp_path):
+        """Stands for a full disk; near the end it is the final remux that fails."""
+        whole = tmp_path / "whole.mp4"
+        write_noise(whole, 40)
+        out = tmp_path / "small" / "annotated.mp4"
+        out.parent.mkdir()
+        result = run_child(WRITE_WITH_LIMIT, out, int(whole.stat().st_size * limit_frac))
+        assert "OutputError: cannot write" in result.stdout, result.stdout + result.stderr
+        assert not out.exists()
+        assert not (out.parent / "annotated.remux.mp4").exists()
+
+    @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="mounts a small disk")
+    @pytest.mark.parametrize("room_frac", [0.4, 1.5])
+    def test_a_full_disk(self, room_frac, tmp_path):
+        whole = tmp_path / "whole.mp4"
+        write_noise(whole, 40)
+        disk = tmp_path / "disk"
+        disk.mkdir()
+        room = int(whole.stat().st_size * room_frac)
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={room}", "none", str(disk)], check=False).returncode:
+            pytest.skip("no right to mount")
+        try:
+            with pytest.raises(OutputError, match="the disk is full; free some space"):
+                write_noise(disk / "annotated.mp4", 40)
+            assert [p.name for p in disk.iterdir()] == ["annotated.partial.mp4"]
+        finally:
+            subprocess.run(["umount", str(disk)], check=True)
+
+
+def write_and_interrupt(path):
+    with open_writer(path, info_of()) as writer:
+        for number in range(60):
+            writer.write(paint(number), number)
+        raise KeyboardInterrupt
+
+
+def write_noise(path, count):
+    """Pictures that do not compress."""
+    rng = np.random.default_rng(0)
+    with open_writer(path, info_of()) as writer:
+        for number in range(count):
+            writer.write(rng.integers(0, 256, (128, 192, 3), np.uint8), number)
+
+
+WRITE_AS_NOBODY = """
+    import os, sys
+    sys.path.insert(0, sys.argv[2])
+    from test_video_writer import OutputError, info_of, open_writer, paint
+    if os.geteuid() == 0:
+        os.setgid(65534), os.setuid(65534)
+    try:
+        with open_writer(sys.argv[1], info_of()) as writer:
+            writer.write(paint(0), 0)
+    except OutputError as error:
+        print("OutputError:", error)
+"""
+
+WRITE_WITH_LIMIT = """
+    import resource, sys
+    sys.path.insert(0, sys.argv[2])
+    from test_video_writer import OutputError, write_noise
+    from pathlib import Path
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))
+    try:
+        write_noise(Path(sys.argv[1]), 40)
+    except OutputError as error:
+        print("OutputError:", error)
+"""
+
+
+def run_child(script, out, *arguments):
+    command = [sys.executable, "-B", "-c", textwrap.dedent(script), str(out), str(Path(__file__).parent)]
+    return subprocess.run(
+        [*command, *map(str, arguments)], capture_output=True, text=True, check=False, cwd=out.parent.parent
+    )
+
+
+def write_quiet_then_loud(path, coded):
+    with av.open(str(path), "w") as container:
+        pictures = container.add_stream("libx264", rate=25)
+        pictures.width, pictures.height, pictures.pix_fmt = 192, 128, "yuv420p"
+        sound = container.add_stream(coded, rate=48_000, layout="mono")
+        wave = np.sin(np.arange(96_000) * 2 * np.pi * 440 / 48_000) * 16_000 * (np.arange(96_000) >= 48_000)
+        for first in range(0, 96_000, 1024):
+            piece = av.AudioFrame.from_ndarray(wave[None, first : first + 1024].astype(np.int16), "s16", "mono")
+            piece.sample_rate, piece.pts, piece.time_base = 48_000, first, Fraction(1, 48_000)
+            container.mux(sound.encode(piece))
+        container.mux(sound.encode(None))
+        for number in range(50):
+            container.mux(pictures.encode(av.VideoFrame.from_ndarray(paint(number), format="rgb24")))
+        container.mux(pictures.encode(None))
