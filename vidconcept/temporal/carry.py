@@ -6,15 +6,16 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from vidconcept.temporal.flow import Motion, grid_points, lookup
+from vidconcept.temporal.flow import Motion
+from vidconcept.temporal.sampling import chained, grid_points, lookup, transformed
 
 
 @dataclass(frozen=True, slots=True)
 class Carry:
     """Map of the points of a frame to a key frame, in normalised coordinates.
 
-    matrix: `(2, 3)`, or None when a dense motion lies on the way; then `shift` `(rows, cols, 2)` holds displacements on a
-    grid over the frame. valid: `(rows, cols)` share in [0, 1] of how far the way can be trusted; None: everywhere.
+    matrix: `(2, 3)`, or None when a dense motion lies on the way; then `shift` `(rows, cols, 2)` holds displacements on
+    a grid over the frame. valid: `(rows, cols)` share in [0, 1] of how far the way can be trusted; None: everywhere.
     """
 
     matrix: np.ndarray | None
@@ -22,11 +23,20 @@ class Carry:
     valid: np.ndarray | None = field(default=None, repr=False)
 
     def points(self, points: np.ndarray) -> np.ndarray:
-        """Points `(..., 2)` of the frame, in the key frame; float32, same shape."""
+        """Points `(rows, cols, 2)` of the frame, in the key frame; float32, same shape."""
         if self.matrix is not None:
-            return points @ self.matrix[:, :2].T.astype(np.float32) + self.matrix[:, 2].astype(np.float32)
+            return transformed(self.matrix, points)
         assert self.shift is not None
         return points + lookup(self.shift, points)
+
+    def sources(self, points: np.ndarray) -> np.ndarray:
+        """Points `(rows, cols, 2)` of the key frame, in the frame: the inverse of `points`."""
+        if self.matrix is not None:
+            return transformed(cv2.invertAffineTransform(self.matrix), points)
+        there = points
+        for _ in range(4):  # fixed point of there + shift(there) = points
+            there = points - (self.points(there) - there)
+        return there
 
     @property
     def translation(self) -> np.ndarray | None:
@@ -52,8 +62,7 @@ def carries(motions: Mapping[int, Motion], key: int, first: int, last: int, grid
 def _extended(carry: Carry, motion: Motion, *, forward: bool, grid: tuple[int, int]) -> Carry:
     """The way of a frame that is one `motion` farther from the key frame than the frame of `carry`."""
     if carry.matrix is not None and motion.matrix is not None:
-        step = motion.matrix if forward else cv2.invertAffineTransform(motion.matrix)
-        return Carry((np.vstack([carry.matrix, [0, 0, 1]]) @ np.vstack([step, [0, 0, 1]]))[:2])
+        return Carry(chained(carry.matrix, motion.matrix if forward else cv2.invertAffineTransform(motion.matrix)))
     here = grid_points(*grid)
     there = motion.sources(here) if forward else motion.targets(here)
     valid = np.ones(grid, np.float32) if motion.valid is None else lookup(motion.valid, here if forward else there)

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
+from vidconcept.temporal.sampling import chained, lookup, sample, transformed
+
 # The proxy has at most this many pixels: half resolution of 256×384 has 24,576, a quarter of 720p 57,600.
 PROXY_AREA_PX = 57_600
 # Lucas-Kanade steps below this are measurement error (proxy px).
@@ -38,8 +40,8 @@ CUT_VALID_SHARE = 0.4
 class Proxy:
     """A frame reduced for motion.
 
-    grey: `(h, w)` float32. band: its high-pass at one contrast, in grey levels. core: the band with NaN near the border,
-    where the high-pass depends on what the frame does not show.
+    grey: `(h, w)` float32. band: its high-pass, in grey levels. core: the band with NaN near the border, where the
+    high-pass depends on what the frame does not show.
     """
 
     grey: np.ndarray = field(repr=False)
@@ -52,9 +54,8 @@ class Motion:
     """Motion between a frame and its predecessor; see the module for coordinates.
 
     kind: still, translation, affine or dense. matrix: `(2, 3)` later → earlier, None for dense.
-    back, ahead: `(h, w, 2)` dense displacements in normalised coordinates on the proxy grid (pixel centres), None unless
-    dense. valid: share of the frame in [0, 1], `(h, w)` float32 on the proxy grid, where `back` can be trusted; None:
-    everywhere. residual: mean absolute band difference, grey levels. cut: nothing of the predecessor is left.
+    back, ahead: `(h, w, 2)` dense displacements in normalised coordinates on the proxy grid (pixel centres), None
+    unless dense. valid: `(h, w)` float32 in [0, 1] on the proxy grid, where `back` can be trusted; None: everywhere. residual: mean absolute band difference, grey levels. cut: nothing of the predecessor is left.
     """
 
     kind: str
@@ -66,36 +67,21 @@ class Motion:
     cut: bool = False
 
     def sources(self, points: np.ndarray) -> np.ndarray:
-        """Where `points` `(..., 2)` of the later frame were in the earlier one, normalised, `(..., 2)` float32."""
+        """Where `points` `(rows, cols, 2)` of the later frame were in the earlier one; same shape, float32."""
         if self.matrix is not None:
-            return points @ self.matrix[:, :2].T.astype(np.float32) + self.matrix[:, 2].astype(np.float32)
+            return transformed(self.matrix, points)
         assert self.back is not None
         return points + lookup(self.back, points)
 
     def targets(self, points: np.ndarray) -> np.ndarray:
-        """Where `points` `(..., 2)` of the earlier frame are in the later one, normalised, `(..., 2)` float32."""
+        """Where `points` `(rows, cols, 2)` of the earlier frame are in the later one; same shape, float32."""
         if self.matrix is not None:
-            inverse = cv2.invertAffineTransform(self.matrix).astype(np.float32)
-            return points @ inverse[:, :2].T + inverse[:, 2]
+            return transformed(cv2.invertAffineTransform(self.matrix), points)
         assert self.ahead is not None
         return points + lookup(self.ahead, points)
 
 
 STILL = Motion("still", matrix=np.eye(2, 3))
-
-
-def lookup(values: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Bilinear samples of `values` `(h, w[, c])`, which span the frame, at normalised `points` `(rows, cols, 2)`."""
-    h, w = values.shape[:2]
-    at = points * np.float32([w, h]) - np.float32(0.5)
-    return cv2.remap(values, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-
-
-def grid_points(h: int, w: int, margin: int = 0) -> np.ndarray:
-    """Centres of an `h`×`w` grid over the frame, extended by `margin` cells: `(h + 2m, w + 2m, 2)` normalised float32."""
-    x = (np.arange(-margin, w + margin, dtype=np.float32) + 0.5) / w
-    y = (np.arange(-margin, h + margin, dtype=np.float32) + 0.5) / h
-    return np.stack(np.meshgrid(x, y), axis=-1)
 
 
 def proxy(image: np.ndarray) -> Proxy:
@@ -153,13 +139,13 @@ class _Fit:
 
 def _to_normalised(matrix: np.ndarray, h: int, w: int) -> np.ndarray:
     """Affine map of proxy pixels (centres at integers) → of normalised coordinates, `(2, 3)` float64."""
-    to_px = np.array([[w, 0, -0.5], [0, h, -0.5], [0, 0, 1.0]])
-    return (np.linalg.inv(to_px) @ np.vstack([matrix, [0, 0, 1]]) @ to_px)[:2]
+    to_px = np.array([[w, 0, -0.5], [0, h, -0.5]])
+    return chained(cv2.invertAffineTransform(to_px), chained(matrix, to_px))
 
 
 def _to_pixels(matrix: np.ndarray, h: int, w: int) -> np.ndarray:
-    to_px = np.array([[w, 0, -0.5], [0, h, -0.5], [0, 0, 1.0]])
-    return (to_px @ np.vstack([matrix, [0, 0, 1]]) @ np.linalg.inv(to_px))[:2]
+    to_px = np.array([[w, 0, -0.5], [0, h, -0.5]])
+    return chained(to_px, chained(matrix, cv2.invertAffineTransform(to_px)))
 
 
 def _warp(earlier: np.ndarray, matrix: np.ndarray) -> np.ndarray:
@@ -231,7 +217,7 @@ def _refined(earlier: np.ndarray, later: np.ndarray, start: np.ndarray, *, affin
             increment = np.hstack([np.eye(2) + local, (step[:2] - local @ [w / 2, h / 2])[:, None]])
         else:
             increment = np.hstack([np.eye(2), step[:2, None]])
-        matrix = (np.vstack([matrix, [0, 0, 1]]) @ np.vstack([increment, [0, 0, 1]]))[:2]
+        matrix = chained(matrix, increment)
         if np.abs(step).max() < 0.005:
             break
     matrix, fit = best
@@ -241,8 +227,8 @@ def _refined(earlier: np.ndarray, later: np.ndarray, start: np.ndarray, *, affin
 def _explained(warped: np.ndarray, later: np.ndarray) -> float:
     """Share of the textured blocks that the warp explains.
 
-    In each block a local gain and offset (light) and a local Lucas-Kanade step are fitted to the difference. The block is
-    not explained when the step is worth taking, or when even with its own light the warp has little to do with it.
+    In each block a local gain and offset (light) and a local Lucas-Kanade step are fitted to the difference. The block
+    is not explained when the step is worth taking, or when even with its own light the warp has little to do with it.
     """
     h, w = later.shape
     rows, cols = max(2, min(8, h // 8)), max(2, min(12, w // 8))
@@ -252,10 +238,11 @@ def _explained(warped: np.ndarray, later: np.ndarray) -> float:
         return 0.0
     channels = np.stack([warped, np.ones_like(warped), gx, gy, later], axis=-1)
     channels[~seen] = 0.0
-    products = np.stack([channels[..., i] * channels[..., j] for i in range(5) for j in range(i, 5)], axis=-1)
+    pairs = [(i, j) for i in range(5) for j in range(i, 5)]
+    products = np.stack([channels[..., i] * channels[..., j] for i, j in pairs], axis=-1)
     means = _block_means(products, rows, cols)  # (block, 15)
     gram = np.zeros((rows * cols, 5, 5))
-    for k, (i, j) in enumerate((i, j) for i in range(5) for j in range(i, 5)):
+    for k, (i, j) in enumerate(pairs):
         gram[:, i, j] = gram[:, j, i] = means[:, k]
     share = gram[:, 1, 1]
     usable = share > 0.6
@@ -291,22 +278,21 @@ def _dense(earlier: Proxy, later: Proxy, seed: np.ndarray) -> Motion:
     y, x = np.mgrid[:h, :w].astype(np.float32)
     points = np.stack([x, y], axis=-1)
     one, two = (np.clip(p.band * 2.0 + 128.0, 0, 255).astype(np.uint8) for p in (earlier, later))
-    inverse = cv2.invertAffineTransform(seed)
-    start_back = (points @ seed[:, :2].T + seed[:, 2] - points).astype(np.float32)
-    start_ahead = (points @ inverse[:, :2].T + inverse[:, 2] - points).astype(np.float32)
+    start_back = (transformed(seed, points) - points).astype(np.float32)
+    start_ahead = (transformed(cv2.invertAffineTransform(seed), points) - points).astype(np.float32)
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     back = dis.calc(two, one, start_back)
     ahead = dis.calc(one, two, start_ahead)
 
     at = points + back
-    returned = back + cv2.remap(ahead, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    returned = back + sample(ahead, at)
     lengths = (back**2).sum(-1) + (ahead**2).sum(-1)
     consistent = (returned**2).sum(-1) <= 0.01 * lengths + 0.5  # Sundaram et al. 2010
-    warped = cv2.remap(earlier.band, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    warped = sample(earlier.band, at)
     inside = (at[..., 0] >= -0.5) & (at[..., 0] <= w - 0.5) & (at[..., 1] >= -0.5) & (at[..., 1] <= h - 0.5)
     difference = np.abs(warped - later.band)
     photometric = cv2.blur(difference, (5, 5)) <= max(6.0, 3.0 * float(np.median(difference)))
     valid = (consistent & photometric & inside).astype(np.float32)
     residual = float(difference[inside].mean()) if inside.any() else float("inf")
-    size = np.float32([w, h])
+    size = np.array([w, h], np.float32)
     return Motion("dense", back=back / size, ahead=ahead / size, valid=valid, residual=residual)

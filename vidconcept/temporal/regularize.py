@@ -14,13 +14,14 @@ solving; elsewhere u = u₀.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from scipy import sparse
 
-from vidconcept.temporal.carry import Carry
+from vidconcept.temporal.pooling import Canvas, Observation, footprints
+from vidconcept.temporal.sampling import sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,44 +43,13 @@ class EnergySettings:
     outlier: float = 2.5
     # Cells where the mean of the tokens is below this keep that mean.
     active: float = 0.03
+    # Re-weightings, and steps of conjugate gradients in each.
     passes: int = 3
     iterations: int = 8
-    # Pull of negative cells to zero, relative to the data weights.
+    # Pull of negative cells to zero.
     positivity: float = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """What one latent step says: its tokens of one concept `(row, col)`, the ways of its frames to the key frame, and a
-    weight in [0, 1] (distance in time, share of frames on this side of a scene cut)."""
-
-    tokens: np.ndarray = field(repr=False)
-    ways: Sequence[Carry] = field(repr=False)
-    weight: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Canvas:
-    """The grid of u: `rows`×`cols` cells over the key frame and a margin around it, `per_token` cells per token side."""
-
-    rows: int
-    cols: int
-    margin: int
-    per_token: int
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.rows + 2 * self.margin, self.cols + 2 * self.margin
-
-    def cells(self, points: np.ndarray) -> np.ndarray:
-        """Normalised points `(..., 2)` as fractional canvas indices (x, y)."""
-        return points * np.float32([self.cols, self.rows]) + np.float32(self.margin - 0.5)
-
-    def points(self) -> np.ndarray:
-        """Normalised centres of all cells, `(rows + 2m, cols + 2m, 2)` float32."""
-        x = (np.arange(-self.margin, self.cols + self.margin, dtype=np.float32) + 0.5) / self.cols
-        y = (np.arange(-self.margin, self.rows + self.margin, dtype=np.float32) + 0.5) / self.rows
-        return np.stack(np.meshgrid(x, y), axis=-1)
+    # Point spread of the model in tokens (standard deviation), from calibration; 0: tokens are plain area means.
+    spread_tokens: float = 0.0
 
 
 def robust_mean(observations: Sequence[Observation], canvas: Canvas, settings: EnergySettings) -> np.ndarray:
@@ -87,12 +57,15 @@ def robust_mean(observations: Sequence[Observation], canvas: Canvas, settings: E
 
     Every latent step is carried by its middle frame. A step that contradicts the others counts less.
     """
+    points = canvas.points()
     values, weights = [], []
     for o in observations:
-        at, seen = _inverse_samples(o, canvas)
-        values.append(cv2.remap(o.tokens, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
-        weights.append(seen * o.weight + 1e-4)
-    stack, base = np.stack(values), np.stack(weights)  # (step, row, col)
+        rows, cols = o.tokens.shape
+        there = o.ways[len(o.ways) // 2].sources(points)
+        values.append(sample(o.tokens, there * np.array([cols, rows], np.float32) - np.float32(0.5)))
+        # Beyond the frame the border token stands in, where no other step sees the place.
+        weights.append(((there > 0) & (there < 1)).all(-1) * o.weight + 1e-4)
+    stack, base = np.stack(values), np.stack(weights).astype(np.float32)  # (step, row, col)
     mean = (stack * base).sum(0) / base.sum(0)
     for _ in range(2):
         noise = settings.noise_floor + settings.noise_slope * mean * (1.0 - mean)
@@ -101,105 +74,10 @@ def robust_mean(observations: Sequence[Observation], canvas: Canvas, settings: E
     return mean.astype(np.float32)
 
 
-def _inverse_samples(observation: Observation, canvas: Canvas) -> tuple[np.ndarray, np.ndarray]:
-    """Token coordinates of every canvas cell, `(h, w, 2)`, and whether the cell is in that frame, `(h, w)`."""
-    way = observation.ways[len(observation.ways) // 2]
-    rows, cols = observation.tokens.shape
-    points = canvas.points()
-    if way.matrix is not None:
-        inverse = cv2.invertAffineTransform(way.matrix).astype(np.float32)
-        there = points @ inverse[:, :2].T + inverse[:, 2]
-    else:
-        there = points
-        for _ in range(4):  # fixed point of there + shift(there) = points
-            there = points - (way.points(there) - there)
-    inside = ((there > 0) & (there < 1)).all(-1)
-    at = there * np.float32([cols, rows]) - np.float32(0.5)
-    return at.astype(np.float32), inside.astype(np.float32)
-
-
 def active_cells(mean: np.ndarray, canvas: Canvas, settings: EnergySettings) -> np.ndarray:
     """Cells worth solving: within a token of a mean above the active level; bool, canvas shape."""
     size = 2 * canvas.per_token + 1
     return cv2.dilate((mean > settings.active).astype(np.uint8), np.ones((size, size), np.uint8)).astype(bool)
-
-
-def _footprints(
-    observation: Observation, canvas: Canvas, active: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Tokens of one latent step that touch active cells, as rows of A.
-
-    Returns token indices `(n,)`, canvas indices `(n, m)`, coefficients `(n, m)` that sum to 1 a row, trust `(n,)`.
-    """
-    rows, cols = observation.tokens.shape
-    s, (height, width) = canvas.per_token, canvas.shape
-    middle = observation.ways[len(observation.ways) // 2]
-    centres = np.stack(
-        np.meshgrid((np.arange(cols, dtype=np.float32) + 0.5) / cols, (np.arange(rows, dtype=np.float32) + 0.5) / rows),
-        axis=-1,
-    )  # (row, col, xy)
-    at = canvas.cells(middle.points(centres))
-    near = cv2.remap(active.astype(np.float32), at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-    token = np.flatnonzero(near.ravel() > 0)
-    if not len(token):
-        return token, np.zeros((0, 1), np.int64), np.zeros((0, 1), np.float32), np.zeros(0, np.float32)
-    row, col = np.divmod(token, cols)
-
-    translations = [way.translation for way in observation.ways]
-    if all(t is not None for t in translations):
-        # One footprint serves all tokens: it only moves.
-        kernel_x = [_tent_sum(s, float(t[0]) * canvas.cols) for t in translations if t is not None]
-        kernel_y = [_tent_sum(s, float(t[1]) * canvas.rows) for t in translations if t is not None]
-        x0, y0 = min(k[0] for k in kernel_x), min(k[0] for k in kernel_y)
-        x1, y1 = max(k[0] + len(k[1]) for k in kernel_x), max(k[0] + len(k[1]) for k in kernel_y)
-        kernel = np.zeros((y1 - y0, x1 - x0), np.float32)
-        for (xs, kx), (ys, ky) in zip(kernel_x, kernel_y, strict=True):
-            kernel[ys - y0 : ys - y0 + len(ky), xs - x0 : xs - x0 + len(kx)] += np.outer(ky, kx)
-        kernel /= len(kernel_x)
-        left, top = col * s + canvas.margin + x0, row * s + canvas.margin + y0
-        inside = (left >= 0) & (top >= 0) & (left + kernel.shape[1] <= width) & (top + kernel.shape[0] <= height)
-        token, left, top = token[inside], left[inside], top[inside]
-        offsets = (np.arange(kernel.shape[0])[:, None] * width + np.arange(kernel.shape[1])).ravel()
-        used = kernel.ravel() > 0
-        index = (top * width + left)[:, None] + offsets[used]
-        return token, index, np.broadcast_to(kernel.ravel()[used], index.shape), np.ones(len(token), np.float32)
-
-    # General motion: bilinear samples of u at the cell centres of the token, in every frame.
-    inner = np.arange(s)
-    y = (row[:, None, None] * s + inner[None, :, None] + 0.5) / (rows * s)
-    x = (col[:, None, None] * s + inner[None, None, :] + 0.5) / (cols * s)
-    points = np.stack(np.broadcast_arrays(x, y), axis=-1).astype(np.float32).reshape(len(token), s * s, 2)
-    indices, coefficients, trust = [], [], np.zeros(len(token), np.float32)
-    inside = np.ones(len(token), bool)
-    for way in observation.ways:
-        at = canvas.cells(way.points(points))  # (n, cell, xy)
-        corner = np.floor(at).astype(np.int64)
-        fx, fy = np.moveaxis(at - corner, -1, 0)
-        cx, cy = corner[..., 0], corner[..., 1]
-        inside &= ((cx >= 0) & (cy >= 0) & (cx < width - 1) & (cy < height - 1)).all(1)
-        base = cy * width + cx
-        indices += [base, base + 1, base + width, base + width + 1]
-        coefficients += [(1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy]
-        trust += 1.0 if way.valid is None else _mean_valid(way.valid, points)
-    scale = 1.0 / (len(observation.ways) * s * s)
-    index, coefficient = np.concatenate(indices, axis=1), np.concatenate(coefficients, axis=1) * scale
-    return token[inside], index[inside], coefficient[inside], trust[inside] / len(observation.ways)
-
-
-def _mean_valid(valid: np.ndarray, points: np.ndarray) -> np.ndarray:
-    h, w = valid.shape
-    at = (points * np.float32([w, h]) - np.float32(0.5)).astype(np.float32)
-    return cv2.remap(valid, at, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE).mean(1)
-
-
-def _tent_sum(count: int, shift: float) -> tuple[int, np.ndarray]:
-    """Coefficients of the mean of `count` bilinear samples at 0, 1, … shifted by `shift`: first index, weights."""
-    first = int(np.floor(shift))
-    fraction = shift - first
-    weights = np.zeros(count + 1, np.float32)
-    weights[:count] += 1.0 - fraction
-    weights[1:] += fraction
-    return first, weights / count
 
 
 def solve(
@@ -216,37 +94,34 @@ def solve(
     active = active_cells(mean, canvas, settings).ravel()
     if not active.any():
         return mean
-    tokens, trusts, indices, coefficients = [], [], [], []
-    for o in observations:
-        token, index, coefficient, trust = _footprints(o, canvas, active.reshape(canvas.shape))
-        tokens.append(o.tokens.ravel()[token])
-        trusts.append(trust * o.weight)
-        indices.append(index)
-        coefficients.append(coefficient)
+    seen = [footprints(o, canvas, active.reshape(canvas.shape)) for o in observations]
     pairs, edges = _neighbours(grey, active, settings)
-    indices.append(pairs)
-    coefficients.append(np.broadcast_to(np.float32([1.0, -1.0]), pairs.shape))
-    rows = _matrix(indices, coefficients, active.size)
-    # Token rows and smoothness rows are one least-squares problem: rows · u = target.
-    target = np.concatenate([*tokens, np.zeros(len(edges), np.float32)])
-    trust = np.concatenate(trusts)
+    rows = _matrix(
+        [*(f.cells for f in seen), pairs],
+        [*(f.coefficients for f in seen), np.broadcast_to(np.array([1.0, -1.0], np.float32), pairs.shape)],
+        active.size,
+    )
+    tokens = np.concatenate([o.tokens.ravel()[f.tokens] for o, f in zip(observations, seen, strict=True)])
+    trust = np.concatenate([f.trust * o.weight for o, f in zip(observations, seen, strict=True)])
     count = len(trust)
 
+    # Token rows and smoothness rows are one least-squares problem, a · u = target, after the still cells are taken out.
     fixed = mean.ravel()
     inner = np.flatnonzero(active)
-    target -= rows @ np.where(active, 0.0, fixed).astype(np.float32)
+    offset = rows @ np.where(active, np.float32(0.0), fixed)
+    target = np.concatenate([tokens, np.zeros(len(edges), np.float32)]) - offset
     a = rows[:, inner]
     a_t = a.T.tocsr()
     squares = sparse.csr_matrix((a_t.data**2, a_t.indices, a_t.indptr), a_t.shape)
-    offset = np.concatenate([np.concatenate(tokens), np.zeros(len(edges), np.float32)]) - target
 
     u0 = fixed[inner]
     u = u0
     weight = np.concatenate([trust, settings.smoothness * edges])
     for _ in range(settings.passes):
-        p = np.clip((a @ u + offset)[:count], 0.0, 1.0)
+        predicted = (a @ u)[:count]
+        p = np.clip(predicted + offset[:count], 0.0, 1.0)
         noise = settings.noise_floor + settings.noise_slope * p * (1.0 - p)
-        residual = (target[:count] - (a @ u)[:count]) / noise
+        residual = (target[:count] - predicted) / noise
         weight[:count] = trust * (settings.noise_floor / noise) ** 2 / (1.0 + (residual / settings.outlier) ** 2)
         pull = settings.ridge + np.where(u < 0, settings.positivity, 0.0).astype(np.float32)
         right = a_t @ (weight * target) + settings.ridge * u0

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 from vidconcept.temporal.carry import Carry
-from vidconcept.temporal.flow import grid_points
-from vidconcept.temporal.regularize import Canvas
+from vidconcept.temporal.pooling import Canvas
+from vidconcept.temporal.sampling import chained, grid_points, sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +30,13 @@ def carried(field: np.ndarray, canvas: Canvas, way: Carry, h: int, w: int) -> np
     if way.matrix is not None:
         # pixel → normalised → key frame → canvas index, as one matrix
         to_cells = np.array([[canvas.cols, 0, canvas.margin - 0.5], [0, canvas.rows, canvas.margin - 0.5]])
-        to_unit = np.array([[1 / w, 0, 0.5 / w], [0, 1 / h, 0.5 / h], [0, 0, 1]])
-        matrix = to_cells @ np.vstack([way.matrix, [0, 0, 1]]) @ to_unit
+        to_unit = np.array([[1 / w, 0, 0.5 / w], [0, 1 / h, 0.5 / h]])
+        matrix = chained(to_cells, chained(way.matrix, to_unit))
         flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
         fine = cv2.warpAffine(field, matrix, (w, h), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     else:
         at = canvas.cells(way.points(grid_points(canvas.rows, canvas.cols)))
-        coarse = cv2.remap(field, at, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        coarse = sample(field, at, interpolation=cv2.INTER_CUBIC)
         fine = cv2.resize(coarse, (w, h), interpolation=cv2.INTER_CUBIC)
     return np.clip(fine, 0.0, 1.0, out=fine)
 

@@ -67,6 +67,7 @@ def decide(scores: np.ndarray, *, settings: DecisionSettings | None = None) -> n
     part = scores[y : y + height, x : x + width]
     candidate = part > settings.ratio * np.maximum(local_maximum(part, reach_px), settings.floor)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(candidate.astype(np.uint8), connectivity=8)
+    labels = np.asarray(labels, np.intp)
     peaks = np.zeros(count, np.float32)
     np.maximum.at(peaks, labels[candidate], part[candidate])
     keep = (peaks >= settings.threshold) & (stats[:, cv2.CC_STAT_AREA] >= settings.min_area_px)

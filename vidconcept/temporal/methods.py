@@ -1,0 +1,153 @@
+"""How the scores of a latent step's frames come about: the plain baselines, and the two that follow the motion."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from vidconcept.temporal.carry import Carry, carries
+from vidconcept.temporal.flow import Motion
+from vidconcept.temporal.pooling import Canvas, Observation
+from vidconcept.temporal.regularize import EnergySettings, active_cells, robust_mean, solve
+from vidconcept.temporal.stream import Step, reach
+from vidconcept.temporal.unpool import Guide, GuideSettings, carried, upsample
+
+
+@dataclass(frozen=True, slots=True)
+class SmoothSettings:
+    """Reach and weights of the temporal stage."""
+
+    # Latent steps that are looked at before and after the present one; the stage lags by the second.
+    past_steps: int = 5
+    ahead_steps: int = 3
+    # Weight of a new latent step in `ema`; standard deviation of `gaussian` in latent steps.
+    ema_weight: float = 0.5
+    gaussian_steps: float = 1.0
+    energy: EnergySettings = field(default_factory=EnergySettings)
+    guide: GuideSettings = field(default_factory=GuideSettings)
+
+
+def in_place(
+    near: Sequence[Step], index: int, stretch: Sequence[int], method: str, settings: SmoothSettings
+) -> Iterator[np.ndarray]:
+    """The plain baselines, which mix latent steps at the same place of the picture; `(concept, h, w)` a frame."""
+    h, w = near[index].size
+    distance = np.arange(len(near)) - index
+    centres = np.array([(s.maps.first + s.maps.last) / 2 for s in near])
+    for position in stretch:
+        if method == "linear":
+            weight = _linear_weights(centres, position)
+        elif method == "ema":
+            weight = np.where(distance <= 0, settings.ema_weight * (1.0 - settings.ema_weight) ** np.abs(distance), 0.0)
+        elif method == "gaussian":
+            weight = np.exp(-0.5 * (distance / settings.gaussian_steps) ** 2)
+        else:
+            weight = (distance == 0).astype(float)
+        weight = (weight / weight.sum()).astype(np.float32)
+        mixed = np.tensordot(weight, np.stack([s.maps.scores for s in near]), axes=1)  # (concept, row, col)
+        fine = np.zeros((len(mixed), h, w), np.float32)
+        for concept, tokens in enumerate(mixed):
+            fine[concept] = upsample(tokens, h, w, nearest=method == "nearest")
+        yield np.clip(fine, 0.0, 1.0)
+
+
+def _linear_weights(centres: np.ndarray, position: int) -> np.ndarray:
+    """Weights of the two latent steps whose centres enclose a position; beyond the last, of the last."""
+    weight = np.zeros(len(centres))
+    right = min(int(np.searchsorted(centres, position)), len(centres) - 1)
+    left = max(0, right - 1)
+    gap = centres[right] - centres[left]
+    share = float(np.clip((position - centres[left]) / gap, 0.0, 1.0)) if gap else 0.0
+    weight[left] += 1.0 - share
+    weight[right] += share
+    return weight
+
+
+def along_motion(
+    near: Sequence[Step],
+    index: int,
+    stretch: Sequence[int],
+    motions: Mapping[int, Motion],
+    method: str,
+    settings: SmoothSettings,
+) -> Iterator[np.ndarray]:
+    """`flow` and `energy`: a field per concept in the coordinates of the stretch's middle frame, seen in each frame."""
+    here = near[index]
+    _, rows, cols = here.maps.scores.shape
+    per_token = 4 if here.size[0] / rows >= 12 else 2
+    canvas = Canvas(rows * per_token, cols * per_token, per_token, settings.energy.spread_tokens)
+    key = stretch[len(stretch) // 2]
+    low, high = reach(motions, stretch)
+    ways = carries(motions, key, low, high, grid=(canvas.rows, canvas.cols))
+    grey = _grey_on(canvas, here.images[key])
+
+    fields: list[np.ndarray] = []
+    active: list[np.ndarray | None] = []
+    for concept in range(len(here.maps.scores)):
+        observations = []
+        for k, step in enumerate(near):
+            span = range(step.maps.first, step.maps.last + 1)
+            inside = [ways[p] for p in span if p in ways]
+            if inside:
+                weight = settings.energy.decay ** abs(k - index) * len(inside) / len(span)
+                tokens = np.ascontiguousarray(step.maps.scores[concept])
+                observations.append(Observation(tokens, inside, weight))
+        mean = robust_mean(observations, canvas, settings.energy)
+        worth = active_cells(mean, canvas, settings.energy)
+        # An empty concept costs no more than its mean.
+        if method == "energy" and worth.any():
+            fields.append(solve(observations, mean, canvas, grey, settings.energy))
+            active.append(worth.astype(np.float32))
+        else:
+            fields.append(mean)
+            active.append(None)
+    for position in stretch:
+        yield _sharpened(fields, active, canvas, ways[position], here.images[position], settings.guide)
+
+
+def _grey_on(canvas: Canvas, image: np.ndarray) -> np.ndarray:
+    """Grey levels of an image on the cells of the canvas, its border repeated into the margin; float32."""
+    small = cv2.resize(image, (canvas.cols, canvas.rows), interpolation=cv2.INTER_AREA)
+    m = canvas.margin
+    return cv2.copyMakeBorder(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), m, m, m, m, cv2.BORDER_REPLICATE).astype(
+        np.float32
+    )
+
+
+def _sharpened(
+    fields: Sequence[np.ndarray],
+    active: Sequence[np.ndarray | None],
+    canvas: Canvas,
+    way: Carry,
+    image: np.ndarray,
+    settings: GuideSettings,
+) -> np.ndarray:
+    """Warp the fields to a frame and pull them to its edges near active cells."""
+    h, w = image.shape[:2]
+    out = np.zeros((len(fields), h, w), np.float32)
+    radius = max(1, round(settings.radius_tokens * canvas.per_token * (h / canvas.rows + w / canvas.cols) / 2))
+    grey: np.ndarray | None = None
+    for concept, (field_, worth) in enumerate(zip(fields, active, strict=True)):
+        out[concept] = carried(field_, canvas, way, h, w)
+        if worth is None:
+            continue
+        box = _box(carried(worth, canvas, way, canvas.rows, canvas.cols) > 0.5, canvas, (h, w), 2 * radius)
+        if box is None:
+            continue
+        if grey is None:
+            grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255.0
+        y, x = box
+        out[concept, y, x] = Guide(grey[y, x], radius, settings.epsilon).filter(out[concept, y, x])
+    return out
+
+
+def _box(cells: np.ndarray, canvas: Canvas, size: tuple[int, int], margin_px: int) -> tuple[slice, slice] | None:
+    """Pixels around the true cells, as slices; None when there is no true cell."""
+    h, w = size
+    x, y, width, height = cv2.boundingRect(cells.astype(np.uint8))
+    if not width:
+        return None
+    top, bottom = y * h / canvas.rows - margin_px, (y + height) * h / canvas.rows + margin_px
+    left, right = x * w / canvas.cols - margin_px, (x + width) * w / canvas.cols + margin_px
+    return slice(max(0, int(top)), min(h, int(bottom) + 1)), slice(max(0, int(left)), min(w, int(right) + 1))

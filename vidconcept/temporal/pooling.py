@@ -1,0 +1,164 @@
+"""The pooling operator: what a token says of a field on a finer grid, through the motion of the frames it covers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from vidconcept.temporal.carry import Carry
+from vidconcept.temporal.sampling import grid_points, sample
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What one latent step says of one concept.
+
+    tokens: `(row, col)` scores. ways: the ways of its frames to the key frame. weight: in [0, 1], for its distance in
+    time and the share of its frames on this side of a scene cut.
+    """
+
+    tokens: np.ndarray = field(repr=False)
+    ways: Sequence[Carry] = field(repr=False)
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Canvas:
+    """The grid of the field: `rows`×`cols` cells over the key frame and a margin of cells around it.
+
+    per_token: cells per side of a token. spread_tokens: standard deviation of the model's point spread, in tokens: 0
+    when a token is the plain mean over its area.
+    """
+
+    rows: int
+    cols: int
+    per_token: int
+    spread_tokens: float = 0.0
+
+    @property
+    def reach(self) -> int:
+        """How many tokens the point spread reaches to each side."""
+        return int(np.ceil(2.5 * self.spread_tokens))
+
+    @property
+    def margin(self) -> int:
+        """Cells around the frame, for parts that enter and leave."""
+        return (2 + self.reach) * self.per_token
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns, margin included."""
+        return self.rows + 2 * self.margin, self.cols + 2 * self.margin
+
+    def cells(self, points: np.ndarray) -> np.ndarray:
+        """Normalised points `(..., 2)` as fractional canvas indices, x first."""
+        return points * np.array([self.cols, self.rows], np.float32) + np.float32(self.margin - 0.5)
+
+    def points(self) -> np.ndarray:
+        """Normalised centres of all cells, `(rows + 2m, cols + 2m, 2)` float32."""
+        return grid_points(self.rows, self.cols, self.margin)
+
+    def profile(self) -> np.ndarray:
+        """Weights of the cells along one axis that make a token, from `reach` tokens before it; sums to 1."""
+        offsets = np.arange(-self.reach, self.reach + 1)
+        taps = np.exp(-0.5 * (offsets / max(self.spread_tokens, 1e-6)) ** 2)
+        return np.repeat(taps / taps.sum() / self.per_token, self.per_token).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Footprints:
+    """Rows of the pooling operator: `tokens[i]` is predicted as `coefficients[i] · field[cells[i]]`.
+
+    tokens: `(n,)` flat token indices. cells, coefficients: `(n, m)`; coefficients sum to 1. trust: `(n,)` in [0, 1].
+    """
+
+    tokens: np.ndarray
+    cells: np.ndarray
+    coefficients: np.ndarray
+    trust: np.ndarray
+
+
+def footprints(observation: Observation, canvas: Canvas, active: np.ndarray) -> Footprints:
+    """Footprints of the tokens of one latent step that touch `active` cells `(rows + 2m, cols + 2m)` bool."""
+    rows, cols = observation.tokens.shape
+    middle = observation.ways[len(observation.ways) // 2]
+    at = canvas.cells(middle.points(grid_points(rows, cols)))
+    near = sample(active.astype(np.float32), at, border=cv2.BORDER_CONSTANT)
+    token = np.flatnonzero(near.ravel() > 0)
+    if not len(token):
+        return Footprints(token, np.zeros((0, 1), np.int64), np.zeros((0, 1), np.float32), np.zeros(0, np.float32))
+    shifts = [way.translation for way in observation.ways]
+    if all(shift is not None for shift in shifts):
+        return _translated(token, cols, canvas, [s for s in shifts if s is not None])
+    return _sampled(token, observation, canvas)
+
+
+def _translated(token: np.ndarray, cols: int, canvas: Canvas, shifts: Sequence[np.ndarray]) -> Footprints:
+    """One footprint serves all tokens: it only moves."""
+    height, width = canvas.shape
+    profile = canvas.profile()
+    x = [_shifted(profile, float(shift[0]) * canvas.cols) for shift in shifts]
+    y = [_shifted(profile, float(shift[1]) * canvas.rows) for shift in shifts]
+    left, top = min(first for first, _ in x), min(first for first, _ in y)
+    right, bottom = max(first for first, _ in x), max(first for first, _ in y)
+    kernel = np.zeros((bottom - top + len(profile) + 1, right - left + len(profile) + 1), np.float32)
+    for (x_first, x_weights), (y_first, y_weights) in zip(x, y, strict=True):
+        rows_, cols_ = y_first - top, x_first - left
+        part = kernel[rows_ : rows_ + len(y_weights), cols_ : cols_ + len(x_weights)]
+        part += np.outer(y_weights, x_weights) / len(shifts)
+    row, col = np.divmod(token, cols)
+    start = canvas.margin - canvas.reach * canvas.per_token
+    x0, y0 = col * canvas.per_token + start + left, row * canvas.per_token + start + top
+    inside = (x0 >= 0) & (y0 >= 0) & (x0 + kernel.shape[1] <= width) & (y0 + kernel.shape[0] <= height)
+    offsets = (np.arange(kernel.shape[0])[:, None] * width + np.arange(kernel.shape[1])).ravel()
+    used = kernel.ravel() > 0
+    cells = (y0 * width + x0)[inside, None] + offsets[used]  # (n, m)
+    coefficients = np.broadcast_to(kernel.ravel()[used], cells.shape)
+    return Footprints(token[inside], cells, coefficients, np.ones(len(cells), np.float32))
+
+
+def _shifted(profile: np.ndarray, shift: float) -> tuple[int, np.ndarray]:
+    """Weights of bilinear samples at 0, 1, … moved by `shift` cells: first cell, and one weight more than samples."""
+    first = int(np.floor(shift))
+    weights = np.zeros(len(profile) + 1, np.float32)
+    weights[:-1] = profile * (1.0 - (shift - first))
+    weights[1:] += profile * (shift - first)
+    return first, weights
+
+
+def _sampled(token: np.ndarray, observation: Observation, canvas: Canvas) -> Footprints:
+    """Any motion: bilinear samples of the field at the cell centres of the token, in every frame it covers."""
+    rows, cols = observation.tokens.shape
+    height, width = canvas.shape
+    s, profile = canvas.per_token, canvas.profile()
+    row, col = np.divmod(token, cols)
+    inner = np.arange(len(profile)) - canvas.reach * s
+    y = (row[:, None, None] * s + inner[None, :, None] + 0.5) / (rows * s)
+    x = (col[:, None, None] * s + inner[None, None, :] + 0.5) / (cols * s)
+    points = np.stack(np.broadcast_arrays(x, y), axis=-1).astype(np.float32).reshape(len(token), -1, 2)  # (n, cell, 2)
+    share = np.outer(profile, profile).ravel() / len(observation.ways)
+    cells, coefficients = [], []
+    trust, inside = np.zeros(len(token), np.float32), np.ones(len(token), bool)
+    for way in observation.ways:
+        at = canvas.cells(way.points(points))
+        corner = np.floor(at).astype(np.int64)
+        fx, fy = np.moveaxis(at - corner, -1, 0)
+        cx, cy = corner[..., 0], corner[..., 1]
+        inside &= ((cx >= 0) & (cy >= 0) & (cx < width - 1) & (cy < height - 1)).all(1)
+        base = cy * width + cx
+        cells += [base, base + 1, base + width, base + width + 1]
+        coefficients += [w * share for w in ((1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy)]
+        trust += 1.0 if way.valid is None else _mean_valid(way.valid, points)
+    return Footprints(
+        token[inside],
+        np.concatenate(cells, axis=1)[inside],
+        np.concatenate(coefficients, axis=1)[inside],
+        trust[inside] / len(observation.ways),
+    )
+
+
+def _mean_valid(valid: np.ndarray, points: np.ndarray) -> np.ndarray:
+    h, w = valid.shape
+    at = points * np.array([w, h], np.float32) - np.float32(0.5)
+    return sample(valid, at, interpolation=cv2.INTER_NEAREST).mean(1)
