@@ -5,10 +5,10 @@ and feed-forward; one attention processor keeps them out of everyone else's sigh
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from diffusers import CogVideoXTransformer3DModel
 from diffusers.models.embeddings import apply_rotary_emb, get_1d_rotary_pos_embed
 from torch import Tensor
 
@@ -37,7 +37,7 @@ class ConceptProcessor:
         query, key = attn.norm_q(query), attn.norm_k(key)
         video_query, video_key = query[:, :, text:], key[:, :, text:]
         if image_rotary_emb is not None:
-            video_query, video_key = (apply_rotary_emb(x, image_rotary_emb) for x in (video_query, video_key))
+            video_query, video_key = (_rotated(x, image_rotary_emb) for x in (video_query, video_key))
         prompt = text - self.concepts
         everyone = torch.cat([query[:, :, :prompt], video_query], 2), torch.cat([key[:, :, :prompt], video_key], 2)
         shown = torch.cat([value[:, :, :prompt], value[:, :, text:]], 2)
@@ -61,7 +61,12 @@ class ConceptProcessor:
         return output.transpose(1, 2).flatten(2)
 
 
-def attach(transformer: CogVideoXTransformer3DModel, concepts: int, dtype: torch.dtype) -> list[ConceptProcessor]:
+def _rotated(x: Tensor, rope: Any) -> Tensor:
+    rotated: Any = apply_rotary_emb(x, rope)
+    return rotated
+
+
+def attach(transformer: Any, concepts: int, dtype: torch.dtype) -> list[ConceptProcessor]:
     """Give every block its processor; the transformer now expects `concepts` tokens at the end of its text."""
     processors = [ConceptProcessor(concepts, dtype) for _ in transformer.transformer_blocks]
     for block, processor in zip(transformer.transformer_blocks, processors, strict=True):
@@ -77,7 +82,7 @@ def rotary(head_dim: int, rows: Tensor, columns: Tensor, steps: int) -> tuple[Te
         dim = head_dim // 4 if axis == 0 else head_dim // 8 * 3
         shape = [1, 1, 1]
         shape[axis] = sizes[axis]
-        pair = get_1d_rotary_pos_embed(dim, positions, use_real=True)
+        pair: Any = get_1d_rotary_pos_embed(dim, positions, use_real=True)  # type: ignore[arg-type]
         tables.append([t.view(*shape, dim).expand(*sizes, dim) for t in pair])
     cos, sin = (torch.cat([table[k] for table in tables], -1).flatten(0, 2) for k in (0, 1))
     return cos, sin
@@ -94,7 +99,8 @@ def alignment_loss(
 ) -> Tensor:
     """Cross-entropy of the maps against the truth at token scale.
 
-    logits `(b, word, token)`; truth `(b, token)`, index of the word or `IGNORE`; defects `(word,)` bool; sample_weight `(b,)`.
+    logits `(b, word, token)`; truth `(b, token)`, index of the word or `IGNORE`; defects `(word,)` bool, which words
+    are defects; sample_weight `(b,)`.
     """
     each = F.cross_entropy(logits, truth, reduction="none", ignore_index=IGNORE)
     known = truth != IGNORE

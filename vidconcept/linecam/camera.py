@@ -14,7 +14,8 @@ from vidconcept.linecam.vocabulary import CLASS_ID, DEFECT_IDS
 class Motion:
     """What moves. speed_px: per frame along the line. The rest is off at 0.
 
-    stop_share: share of time at standstill; vibration_px: deviation; rotation_deg, zoom_frac: per frame; tilt_deg: fixed.
+    stop_share: share of time at standstill; vibration_px: deviation; rotation_deg, zoom_frac: per frame; tilt_deg:
+    fixed.
     """
 
     speed_px: float
@@ -51,7 +52,7 @@ def poses(rng: Rng, motion: Motion, size: tuple[int, int], frames: int, start: t
 
 
 def flow_affine(maps: np.ndarray) -> np.ndarray:
-    """`(t, 2, 3)`: row t maps a pixel of frame t-1 to where the same surface point lies in frame t; row 0 is identity."""
+    """`(t, 2, 3)`: row t maps a pixel of frame t-1 to where its surface point lies in frame t; row 0 is identity."""
     full = np.concatenate([maps, np.tile([[[0.0, 0.0, 1.0]]], (len(maps), 1, 1))], 1)
     out = np.tile(np.eye(3), (len(maps), 1, 1))
     out[1:] = np.linalg.inv(full[1:]) @ full[:-1]
@@ -137,13 +138,13 @@ def _expose(rng: Rng, image: np.ndarray, sensor: Sensor) -> np.ndarray:
     image = np.power(np.clip(image * sensor.exposure, 0, 1.2), sensor.gamma) * np.float32(255)
     noise = np.empty(image.shape[:2], np.float32)
     cv2.setRNGSeed(int(rng.integers(2**31)))
-    cv2.randn(noise, 0, sensor.noise)
+    cv2.randn(noise, 0, sensor.noise)  # type: ignore[call-overload]
     noise *= np.sqrt(0.25 + (image if image.ndim == 2 else image[..., 1]) / 160)
     image = np.clip(image + (noise if image.ndim == 2 else noise[..., None]), 0, 255).astype(np.uint8)
     if sensor.jpeg:
         flag = cv2.IMREAD_GRAYSCALE if image.ndim == 2 else cv2.IMREAD_COLOR
         coded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, sensor.jpeg])[1]
-        image = cv2.imdecode(coded, flag)
+        image = np.asarray(cv2.imdecode(coded, flag))
     return image
 
 

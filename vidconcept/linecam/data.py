@@ -29,7 +29,7 @@ def group_shares(shares: np.ndarray, group: int = 4) -> np.ndarray:
 
 
 def cell_truth(shares: np.ndarray) -> np.ndarray:
-    """The class of each cell, `IGNORE` where a defect touches it too little to count: `(..., class)` -> `(...)` uint8."""
+    """The class of each cell, `IGNORE` where a defect touches it but little: `(..., class)` -> `(...)` uint8."""
     first = DEFECT_IDS[0]
     defects = shares[..., first:]
     strongest = defects.max(-1)
@@ -66,7 +66,7 @@ class ShardStream:
             return frames[scene], classes[scene], captions[scene]
 
     def crop(self, frames: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray, str]:
-        """One clip: frames `(t, h, w, 3)` uint8, classes `(t, h, w)` uint8, caption. `frames` 1 takes any single frame."""
+        """One clip: frames `(t, h, w, 3)` uint8, classes `(t, h, w)` uint8, caption. `frames` 1: any single frame."""
         rng = self.rng
         video, classes, words = self._open()
         first = int(rng.integers(len(video))) if frames == 1 else 0

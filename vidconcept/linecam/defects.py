@@ -16,7 +16,7 @@ _SHIFT = 4
 class Patch:
     """A painted defect. Luminance becomes `value * gain + add`.
 
-    gain, add: `(h, w)` float32. mask: `(h, w)` bool. tint: RGB multipliers where alpha is 1, alpha `(h, w)`; None for grey.
+    gain, add: `(h, w)` float32. mask: `(h, w)` bool. tint: RGB multipliers where alpha, `(h, w)`, is 1; None for grey.
     """
 
     gain: np.ndarray
@@ -203,7 +203,7 @@ def dent(rng: Rng, ground: Ground) -> Patch:
 
 
 def stain(rng: Rng, ground: Ground) -> Patch:
-    """A patch of other brightness or colour whose texture shows through: smudge, drop with a rim, or broad unevenness."""
+    """A patch of other brightness or colour with the texture showing through: smudge, drop with a rim, unevenness."""
     s = ground.scale
     height, width = (int(_log_uniform(rng, 14, 170) * s) for _ in range(2))
     height, width = max(height, width // 4), max(width, height // 4)
@@ -260,10 +260,10 @@ def _broken_face(rng: Rng, height: int, width: int, ground: Ground, alpha: np.nd
 def chip(rng: Rng, ground: Ground) -> Patch:
     """A piece broken out of an edge: a sharp outline round a broken face, or nothing but the bed behind it."""
     s = ground.scale
-    height, width = int(_log_uniform(rng, 8, 80) * s), int(_log_uniform(rng, 6, 46) * s)
+    height, width = int(_log_uniform(rng, 12, 100) * s), int(_log_uniform(rng, 12, 56) * s)
     field = blob(rng, height, width, rng.uniform(0.06, 0.2))
     alpha = np.clip(field * min(height, width) / 3 + 0.5, 0, 1)
-    if rng.random() < 0.4:
+    if rng.random() < 0.3:
         bed = ground.bed * (1 + 0.1 * smooth_noise(rng, height, width, 3 * s, 3 * s))
         return Patch(1 - alpha, (alpha * bed).astype(np.float32), alpha > 0.5)
     gain, add = _broken_face(rng, height, width, ground, alpha)

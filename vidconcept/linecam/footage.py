@@ -113,9 +113,10 @@ def clip(
 
 
 def write_shards(folder: Path, keep: int, seed: int, scenes: int = 16) -> None:
-    """Render shards without end into `folder`, newest `keep` of them; each is `N.npz`-like pairs of .npy files.
+    """Render shards without end into `folder`, the newest `keep` of them.
 
-    `N_frames.npy` is `(scenes, 9, 256, 448, 3)` uint8, `N_classes.npy` `(scenes, 9, 256, 448)` uint8, `N.txt` the captions.
+    `N_frames.npy` is `(scenes, 9, 256, 448, 3)` uint8, `N_classes.npy` `(scenes, 9, 256, 448)` uint8, `N.txt` the
+    captions.
     """
     folder.mkdir(parents=True, exist_ok=True)
     existing = sorted(folder.glob("*_frames.npy"))

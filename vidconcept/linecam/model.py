@@ -4,10 +4,12 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import sentencepiece
 import torch
-from diffusers import CogVideoXDDIMScheduler, CogVideoXTransformer3DModel
+from diffusers.models.transformers.cogvideox_transformer_3d import CogVideoXTransformer3DModel
+from diffusers.schedulers.scheduling_ddim_cogvideox import CogVideoXDDIMScheduler
 from torch import Tensor, nn
 from transformers import T5Config, T5EncoderModel, T5Tokenizer
 
@@ -26,11 +28,12 @@ SAMPLE_HEIGHT, SAMPLE_WIDTH = 64, 112
 class Parts:
     """A whole model in memory."""
 
-    codec: PatchCodec
-    transformer: CogVideoXTransformer3DModel
-    text_encoder: T5EncoderModel
-    tokenizer: T5Tokenizer
-    scheduler: CogVideoXDDIMScheduler
+    # diffusers and transformers give their models as types that no checker follows.
+    codec: Any
+    transformer: Any
+    text_encoder: Any
+    tokenizer: Any
+    scheduler: Any
 
     def trained(self) -> nn.ModuleDict:
         """What `train` changes; the codec is fitted before and stays."""
@@ -87,7 +90,8 @@ def new_parts(codec: PatchCodec, tokenizer_folder: Path, *, layers: int, heads: 
         text_embed_dim=TEXT_DIM, num_layers=layers, sample_width=SAMPLE_WIDTH, sample_height=SAMPLE_HEIGHT,
         sample_frames=9, max_text_seq_length=TEXT_LENGTH, use_rotary_positional_embeddings=True,
     )  # fmt: skip
-    for block in transformer.transformer_blocks:
+    blocks: Any = transformer.transformer_blocks
+    for block in blocks:
         # Blocks start as the identity: their modulation, gates included, is zero at first but for the gates' bias.
         for norm in (block.norm1, block.norm2):
             nn.init.zeros_(norm.linear.weight)
@@ -154,7 +158,7 @@ def save_parts(parts: Parts, folder: Path, state: dict[str, Tensor], progress: d
 
 def new_like(parts: Parts) -> Parts:
     """A copy of the weights, so that saving in half precision leaves the training's own untouched."""
-    codec = PatchCodec.from_config(parts.codec.config)
+    codec: Any = PatchCodec.from_config(parts.codec.config)
     codec.load_state_dict(parts.codec.state_dict())
     transformer = CogVideoXTransformer3DModel.from_config(parts.transformer.config)
     return Parts(codec, transformer, T5EncoderModel(parts.text_encoder.config), parts.tokenizer, parts.scheduler)

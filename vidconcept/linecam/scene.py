@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
+from vidconcept.linecam import heldout
 from vidconcept.linecam.defects import EDGE_DEFECTS, PAINTERS, Ground, Painter, Patch
 from vidconcept.linecam.textures import Rng, belt, octaves, smooth_noise, surface
 from vidconcept.linecam.vocabulary import CLASS_ID, DEFECTS
@@ -122,14 +123,29 @@ def coil_layout(rng: Rng, height: int, width: int, scale: float) -> Layout:
     return Layout(coverage, part, edges, 1)
 
 
-LAYOUTS = {"row": row_layout, "objects": objects_layout, "coil": coil_layout}
+def cogs_layout(rng: Rng, height: int, width: int, scale: float) -> Layout:
+    """Separate toothed or lobed parts: the shape of the held-out styles."""
+    canvas, part = np.zeros((height, width), np.uint8), np.zeros((height, width), np.int32)
+    size = rng.uniform(130, 260) * scale
+    edges, number = [], 0
+    for cx in np.arange(rng.uniform(0, size), width + size, size * rng.uniform(1.05, 1.4)):
+        for cy in np.arange(size * 0.4, height + size * 0.3, size * 1.15):
+            number += 1
+            polygon = heldout.cog_outline(rng, size) + np.float32([cx, cy])
+            _fill(canvas, part, polygon, number)
+            edges.append(_polygon_edges(polygon[::4], 12 * scale))
+    return Layout(canvas / np.float32(255), part, np.concatenate(edges), number)
+
+
+LAYOUTS = {"row": row_layout, "objects": objects_layout, "coil": coil_layout, "cogs": cogs_layout}
 
 
 def _shape_parts(rng: Rng, layout: Layout, scale: float) -> np.ndarray:
-    """Gain `(h, w)` from the parts' form: curvature, chamfers, bright or dark edge lines, and part-to-part differences."""
+    """Gain `(h, w)` from the parts' form: curvature, chamfers, bright or dark edge lines, differing parts."""
     height, width = layout.part.shape
     inside = (layout.part > 0).astype(np.uint8)
-    depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)
+    # Without a bed the distance is unbounded.
+    depth = np.minimum(cv2.distanceTransform(inside, cv2.DIST_L2, 3), 1e4)
     gain = np.ones((height, width), np.float32)
     for _ in range(int(rng.integers(0, 3))):
         band, edge = rng.uniform(1.5, 14) * scale, rng.uniform(0, 10) * scale
@@ -325,15 +341,16 @@ def build_strip(
 ) -> Strip:
     """Paint a strip of a random line. scale: pixels a feature that is one pixel wide at a 256 px frame height takes.
 
-    defects: how many on average for each 256×256 px (in those units). style: a key of `SURFACES`. layout_name: a key of
-    `LAYOUTS`, None draws one. kinds: which defects, None draws a few.
+    defects: how many on average for each 256×256 px (in those units). style: a key of `textures.SURFACES` or
+    `heldout.SURFACES`. layout_name: a key of `LAYOUTS`, None draws one. kinds: which defects, None draws a few.
     """
-    layout_name = layout_name or str(rng.choice(["row", "objects", "coil"], p=[0.5, 0.2, 0.3]))
+    held_out = style in heldout.SURFACES
+    names, shares = (["cogs", "coil"], [0.6, 0.4]) if held_out else (["row", "objects", "coil"], [0.5, 0.2, 0.3])
+    layout_name = layout_name or str(rng.choice(names, p=shares))
     layout = LAYOUTS[layout_name](rng, height, width, scale)
     base, bed = np.exp(rng.uniform(np.log(0.12), np.log(0.75))), np.exp(rng.uniform(np.log(0.02), np.log(0.5)))
-    face = base * np.exp(
-        np.clip(surface(rng, height, width, scale, style), -4, 4) * np.exp(rng.uniform(np.log(0.015), np.log(0.26)))
-    )
+    skin = heldout.SURFACES[style](rng, height, width, scale) if held_out else surface(rng, height, width, scale, style)
+    face = base * np.exp(np.clip(skin, -4, 4) * np.exp(rng.uniform(np.log(0.015), np.log(0.26))))
     face = face * _shape_parts(rng, layout, scale) * _relief(rng, layout, scale)
     under = bed * np.exp(np.clip(belt(rng, height, width, scale), -3, 3) * rng.uniform(0.01, 0.2))
     if rng.random() < 0.6:
@@ -354,7 +371,16 @@ def build_strip(
     strip = Strip(luminance.astype(np.float32), chroma, classes.astype(np.uint8), np.zeros((height, width), np.uint16))
     _furnish(rng, strip, layout, scale)
     area = height * width / (scale * scale) / 65536
-    add_defects(rng, strip, layout, int(rng.poisson(defects * area)), scale, float(bed), kinds)
+    add_defects(
+        rng,
+        strip,
+        layout,
+        int(rng.poisson(defects * area)),
+        scale,
+        float(bed),
+        kinds,
+        heldout.PAINTERS if held_out else PAINTERS,
+    )
     return strip
 
 

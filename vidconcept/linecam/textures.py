@@ -1,4 +1,4 @@
-"""Surface textures: reflectance fields of worked metal, paint, plastic and belts, made of stretched and summed noise."""
+"""Surface textures: reflectance of worked metal, paint, plastic and belts, made of stretched and summed noise."""
 
 import cv2
 import numpy as np

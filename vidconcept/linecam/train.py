@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
+import torch.multiprocessing as multiprocessing
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
@@ -273,7 +274,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     elif options.processes == 1:
         run_model(0, 1, options, config)
     else:
-        torch.multiprocessing.spawn(run_model, (options.processes, options, config), nprocs=options.processes)
+        multiprocessing.spawn(run_model, (options.processes, options, config), nprocs=options.processes)
 
 
 if __name__ == "__main__":

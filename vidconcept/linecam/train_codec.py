@@ -29,7 +29,7 @@ def fit_picture(codec: PatchCodec, stream: ShardStream, clips: int = 64) -> None
         data = np.concatenate(rows).astype(np.float64)
         mean = data.mean(0)
         values, vectors = np.linalg.eigh(np.cov((data - mean).T))
-        keep = codec.config.picture_channels
+        keep = len(codec.first_basis)
         basis, std = vectors[:, ::-1][:, :keep].T, np.sqrt(np.maximum(values[::-1][:keep], 1e-8))
         getattr(codec, f"{name}_mean").copy_(torch.from_numpy(mean))
         getattr(codec, f"{name}_basis").copy_(torch.from_numpy(basis.copy()))
@@ -56,7 +56,7 @@ def _overlap(logits: Tensor, truth: Tensor) -> np.ndarray:
 def train_features(
     shards: Path, out: Path, seconds: float, *, size: int = 192, batch: int = 16, rate: float = 2e-3, seed: int = 5
 ) -> PatchCodec:
-    """Train `FeatureNet` with a linear head for `seconds`, resuming from `out/codec.pt`; save the averaged weights there.
+    """Train `FeatureNet` with a linear head for `seconds`, resuming from `out/codec.pt`; save its running average.
 
     The rate rises over 200 steps and falls to zero at the end.
     """
@@ -72,7 +72,7 @@ def train_features(
         step = saved["step"]
     else:
         fit_picture(codec, ShardStream(shards, seed, 0.3))
-    net = nn.ModuleDict({"features": codec.feature_net, "head": head}).to(memory_format=torch.channels_last)
+    net = nn.ModuleDict({"features": codec.feature_net, "head": head}).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = torch.optim.swa_utils.AveragedModel(
         net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True
     )

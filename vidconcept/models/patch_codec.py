@@ -11,6 +11,7 @@ of 4×4 pixels; frames are grouped 1, 4, 4, ….
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -112,6 +113,8 @@ class Decoded(BaseOutput):
 
 class PatchCodec(ModelMixin, ConfigMixin):
     """See the module's text. Frames `(b, 3, t, h, w)` in [-1, 1]; t = 4k+1, h and w multiples of 8."""
+
+    config: Any
 
     @register_to_config
     def __init__(

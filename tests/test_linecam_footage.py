@@ -1,0 +1,93 @@
+"""Generated footage: the same seed gives the same clip, and its truth is true."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from vidconcept.linecam import defects, footage, heldout
+from vidconcept.linecam.camera import Motion
+from vidconcept.linecam.defects import Ground
+from vidconcept.linecam.vocabulary import CLASS_ID, CONCEPTS, DEFECT_IDS, DEFECTS
+
+SIZE = (128, 192)
+
+
+def test_the_same_arguments_give_the_same_clip():
+    one, two = (footage.clip(3, SIZE, 5) for _ in range(2))
+    assert np.array_equal(one.frames, two.frames)
+    assert np.array_equal(one.instances, two.instances)
+
+
+@pytest.mark.parametrize("size", [(128, 192), (192, 128), (128, 128)])
+def test_shapes_and_class_numbers(size):
+    made = footage.clip(11, size, 5)
+    assert made.frames.shape == (5, *size, 3)
+    assert made.frames.dtype == np.uint8
+    assert made.classes.max() < len(CONCEPTS)
+    assert made.flow.shape == (5, 2, 3)
+
+
+@pytest.mark.parametrize(
+    "motion",
+    [Motion(4.0), Motion(-3.0, vibration_px=1.0), Motion(2.0, rotation_deg=2.0), Motion(1.0, zoom_frac=0.02)],
+    ids=["straight", "shaking", "turning", "zooming"],
+)
+@pytest.mark.parametrize("size", [(128, 192), (192, 128)], ids=["wide", "tall"])
+def test_flow_carries_each_defect_onto_itself(motion, size):
+    made = footage.clip(21, size, 4, motion=motion, defects=12.0, layout="coil", kinds=["stain"])
+    before, after = (made.instances[t] > 0 for t in (2, 3))
+    carried = cv2.warpAffine(before.astype(np.float32), made.flow[3], size[::-1]) > 0.5
+    inner = (slice(12, -12), slice(12, -12))
+    union = (carried | after)[inner].sum()
+    assert union > 200, "the clip must show a defect for the test to mean anything"
+    assert (carried & after)[inner].sum() / union > 0.9
+
+
+def test_every_instance_is_a_known_defect_and_covers_defect_pixels_only():
+    made = footage.clip(21, SIZE, 3, defects=12.0)
+    seen = set(np.unique(made.instances)) - {0}
+    assert seen
+    assert seen == set(made.concepts)
+    assert set(made.concepts.values()) <= set(DEFECTS)
+    assert np.isin(made.classes[made.instances > 0], DEFECT_IDS).all()
+
+
+def test_good_footage_holds_no_defect():
+    made = footage.clip(5, SIZE, 3, defects=0.0)
+    assert made.concepts == {}
+    assert not np.isin(made.classes, DEFECT_IDS).any()
+    assert made.caption.endswith("with no defect")
+
+
+@pytest.mark.parametrize("painters", [defects.PAINTERS, heldout.PAINTERS], ids=["trained", "held out"])
+def test_every_painter_changes_what_its_mask_covers(painters):
+    assert set(painters) == set(DEFECTS)
+    for seed in range(6):
+        for name, paint in painters.items():
+            patch = paint(np.random.default_rng(seed), Ground(0.5, 0.02, 1.0, 0.1))
+            assert patch.gain.shape == patch.add.shape == patch.mask.shape, name
+            change = np.abs(0.5 * patch.gain + patch.add - 0.5)
+            assert np.isfinite(change).all()
+            assert patch.mask.any(), name
+            assert change[patch.mask].mean() > 3 * change[~patch.mask].mean(), name
+
+
+@pytest.mark.parametrize("style", list(heldout.SURFACES))
+def test_held_out_styles_render(style):
+    made = footage.clip(1, SIZE, 3, style=style, defects=6.0)
+    assert made.frames.std() > 1
+
+
+def test_written_folder_has_the_layout_of_recorded_clips(tmp_path):
+    footage.write_folder(tmp_path, clips=1, frames=5, seed=9)
+    (row,) = json.loads((tmp_path / "clips.json").read_text())
+    assert {"clip", "frames", "speed_px_per_frame", "fps", "width", "height", "concept", "truth"} <= set(row)
+    assert (tmp_path / "videos" / f"{row['clip']}.mp4").stat().st_size > 1000
+    assert len(list((tmp_path / "annotations" / row["clip"]).glob("*.png"))) == 5
+
+
+def test_gap_and_conveyor_are_told_apart_by_width():
+    made = footage.clip(2, SIZE, 3, layout="row", defects=0.0)
+    assert (made.classes == CLASS_ID["part"]).mean() > 0.3

@@ -1,0 +1,190 @@
+"""The embedded model's parts: codec, alignment, vocabulary, training that goes on, and the shipped folder."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers.models.embeddings import get_3d_rotary_pos_embed
+from safetensors.torch import load_file
+
+from vidconcept.attention import concept_attention
+from vidconcept.linecam import footage
+from vidconcept.linecam.alignment import attach, rotary, word_logits
+from vidconcept.linecam.data import ShardStream, cell_shares, cell_truth, group_shares
+from vidconcept.linecam.evaluate import average_precision
+from vidconcept.linecam.model import load_parts, new_parts, save_parts
+from vidconcept.linecam.train import main as train
+from vidconcept.linecam.train_codec import fit_picture
+from vidconcept.linecam.vocabulary import CLASS_ID, CONCEPTS, IGNORE, main_word, synonyms
+from vidconcept.models.folder import find_folder
+from vidconcept.models.patch_codec import PatchCodec
+from vidconcept.models.presets import presets
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory) -> Path:
+    """One shard of two scenes, as the renderer writes it."""
+    folder = tmp_path_factory.mktemp("shards")
+    clips = [footage.clip(seed, (192, 208), 9, defects=8.0) for seed in (1, 2)]
+    np.save(folder / "000000_frames.npy", np.stack([c.frames for c in clips]))
+    np.save(folder / "000000_classes.npy", np.stack([c.classes for c in clips]))
+    (folder / "000000.txt").write_text("\n".join(c.caption for c in clips))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory):
+    return new_parts(PatchCodec(), tmp_path_factory.mktemp("tokenizer"), layers=3, heads=2, seed=0)
+
+
+class TestCodec:
+    def test_pictures_survive_encoding(self, shards):
+        codec = PatchCodec().eval()
+        fit_picture(codec, ShardStream(shards, 0), clips=12)
+        video = torch.from_numpy(footage.clip(7, (128, 192), 9).frames.copy()).permute(3, 0, 1, 2)[None] / 127.5 - 1
+        with torch.inference_mode():
+            latents = codec.encode(video).latent_dist.mode()
+            decoded = codec.decode(latents).sample
+        assert latents.shape == (1, 16, 3, 32, 48)
+        error = ((decoded - video) / 2).square().mean((0, 1, 3, 4))
+        assert -10 * error[0].log10() > 28
+        assert -10 * error[1:].mean().log10() > 22
+
+    def test_features_do_not_reach_the_picture(self):
+        codec = PatchCodec().eval()
+        latents = torch.randn(1, 16, 2, 8, 8)
+        other = latents.clone()
+        other[:, 8:] += 1
+        assert torch.equal(codec.decode(latents).sample, codec.decode(other).sample)
+
+    @pytest.mark.parametrize("shape", [(1, 3, 8, 32, 32), (1, 3, 5, 36, 32)], ids=["frames", "pixels"])
+    def test_sizes_that_do_not_fit_are_refused(self, shape):
+        with pytest.raises(ValueError, match="4k\\+1"):
+            PatchCodec().encode(torch.zeros(shape))
+
+    @pytest.mark.parametrize("size", [(40, 56), (64, 48), (24, 8)])
+    def test_any_multiple_of_a_cell_fits(self, size):
+        codec = PatchCodec().eval()
+        with torch.inference_mode():
+            latents = codec.encode(torch.zeros(1, 3, 5, *size)).latent_dist.mode()
+        assert latents.shape == (1, 16, 2, size[0] // 4, size[1] // 4)
+
+    def test_saved_and_loaded_it_encodes_the_same(self, tmp_path):
+        codec = PatchCodec().eval()
+        codec.save_pretrained(tmp_path)
+        video = torch.rand(1, 3, 5, 32, 32)
+        with torch.inference_mode():
+            one, two = (c.encode(video).latent_dist.mode() for c in (codec, PatchCodec.from_pretrained(tmp_path)))
+        assert torch.equal(one, two)
+
+
+class TestAlignment:
+    def test_training_maps_are_the_method_s_maps(self, parts):
+        torch.manual_seed(1)
+        transformer = parts.transformer.eval()
+        for p in transformer.parameters():
+            p.data.normal_(0, 0.06)
+        latents, text = torch.randn(2, 2, 16, 8, 12), torch.randn(2, 5, 64)
+        words, t = torch.randn(4, 64), torch.tensor([20, 20])
+        rope = rotary(64, torch.arange(4.0), torch.arange(6.0), 2)
+        with torch.no_grad():
+            plain = transformer(latents, text, t, image_rotary_emb=rope).sample
+            with concept_attention(transformer, words, layers=[0, 1, 2]) as recorder:
+                transformer(latents, text, t, image_rotary_emb=rope)
+            stock = dict(transformer.attn_processors)
+            processors = attach(transformer, len(words), torch.float32)
+            joined = torch.cat([text, words.expand(2, -1, -1)], 1)
+            trained = transformer(latents, joined, t, image_rotary_emb=rope).sample
+            transformer.set_attn_processor(stock)
+        for mine, theirs in zip(processors, recorder.logits["concept-attention"], strict=True):
+            torch.testing.assert_close(mine.logits, theirs, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(trained, plain, rtol=1e-4, atol=1e-4)
+
+    def test_rotary_tables_are_the_pipeline_s(self):
+        cos, sin = get_3d_rotary_pos_embed(64, ((0, 0), (32, 56)), (32, 56), 3)
+        mine = rotary(64, torch.arange(32.0), torch.arange(56.0), 3)
+        torch.testing.assert_close(mine[0], cos, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(mine[1], sin, rtol=1e-4, atol=1e-4)
+
+    def test_sub_words_of_a_word_are_averaged(self):
+        logits = torch.tensor([[[1.0], [3.0], [10.0]]])
+        assert word_logits([logits, logits], [2, 1])[0, :, 0].tolist() == [2.0, 10.0]
+
+
+class TestTruth:
+    def test_a_hair_thin_crack_counts_and_a_touch_does_not(self):
+        classes = np.zeros((1, 16, 16), np.uint8)
+        classes[0, :8, 3] = CLASS_ID["crack"]  # 8 of 64 pixels
+        classes[0, 8, 12] = CLASS_ID["crack"]  # 1 of 64
+        truth = cell_truth(group_shares(cell_shares(classes)))
+        assert truth[0].tolist() == [[CLASS_ID["crack"], 0], [0, IGNORE]]
+
+    def test_average_precision_of_a_known_ranking(self):
+        assert average_precision(np.array([0.9, 0.8, 0.7]), np.array([True, False, True])) == pytest.approx(
+            (1 + 2 / 3) / 2
+        )
+
+
+class TestVocabulary:
+    def test_the_preset_carries_the_same_words(self):
+        assert {k: tuple(v) for k, v in presets()["linecam"].vocabulary.items()} == synonyms()
+
+    @pytest.mark.parametrize(
+        ("word", "meaning"),
+        [("傷", "scratch"), ("打痕", "dent"), ("割れ", "crack"), ("Kratzer", "scratch"), ("Delle", "dent"),
+         ("Riss", "crack"), ("划痕", "scratch"), ("凹痕", "dent"), ("burr", "fray"), ("corrosion", "rust"),
+         ("screw", "bolt"), ("pit", "hole")],
+    )  # fmt: skip
+    def test_plant_words(self, word, meaning):
+        assert main_word()[word.lower()] == meaning
+
+    def test_no_word_means_two_things(self):
+        words = [w.lower() for row in synonyms().values() for w in row]
+        assert len(words) == len(set(words))
+        assert set(synonyms()) == set(CONCEPTS)
+
+    def test_the_tokenizer_knows_every_concept(self, parts):
+        for word in CONCEPTS:
+            assert parts.tokenizer.unk_token_id not in parts.tokenizer(word).input_ids
+
+
+class TestFolder:
+    def test_saved_weights_are_the_ones_given(self, parts, tmp_path):
+        state = {k: torch.full_like(v, 0.5) for k, v in parts.trained().state_dict().items()}
+        save_parts(parts, tmp_path / "model", state, {"clips": 3})
+        again = load_parts(tmp_path / "model")
+        assert all((v == 0.5).all() for v in again.transformer.state_dict().values())
+        assert json.loads((tmp_path / "model" / "training_state.json").read_text())["clips"] == 3
+        ids = [p.tokenizer("scratch 傷").input_ids for p in (parts, again)]
+        assert ids[0] == ids[1]
+
+    def test_the_shipped_model_is_small_and_half_precision(self):
+        folder = find_folder(presets()["linecam"]).path
+        files = [p for p in folder.rglob("*") if p.is_file()]
+        assert sum(p.stat().st_size for p in files) < 25e6
+        weights = load_file(folder / "transformer" / "diffusion_pytorch_model.safetensors")
+        assert {w.dtype for w in weights.values()} == {torch.float16}
+
+
+@pytest.mark.slow
+@pytest.mark.slice
+def test_training_runs_stops_and_goes_on(shards, tmp_path):
+    config = tmp_path / "tiny.toml"
+    text = (Path(footage.__file__).with_name("train.toml")).read_text()
+    text = text.replace("seconds = 1500", "seconds = 4").replace("size_px = 192", "size_px = 64")
+    text = text.replace("seconds = 6000", "seconds = 12").replace("layers = 5", "layers = 3")
+    text = text.replace("aligned_layers = [2, 3, 4]", "aligned_layers = [1, 2]")
+    text = text.replace("[[16, 16, 8, 0.7], [16, 24, 5, 0.15], [24, 24, 3, 0.15]]", "[[8, 8, 2, 1.0]]")
+    text = text.replace("[[16, 16, 8, 0.5], [24, 32, 2, 0.3], [32, 56, 1, 0.2]]", "[[8, 8, 2, 1.0]]")
+    config.write_text(text)
+    common = ["--shards", str(shards), "--out", str(tmp_path / "out"), "--config", str(config)]
+    train(["codec", *common])
+    train(["model", *common])
+    first = json.loads((tmp_path / "out" / "linecam" / "training_state.json").read_text())
+    assert first["clips"] > 0
+    config.write_text(text.replace("seconds = 12", "seconds = 18"))
+    train(["model", *common])
+    second = json.loads((tmp_path / "out" / "linecam" / "training_state.json").read_text())
+    assert second["clips"] > first["clips"]
