@@ -1,0 +1,94 @@
+"""What a data set is to the harness: clips, and the truth of their frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from vidconcept.errors import InputError
+
+Kind = Literal["mask", "box"]
+
+
+@dataclass(frozen=True)
+class FrameTruth:
+    """What is truly on a frame.
+
+    masks: `(object, h, w)` bool. concepts, ids: of each object, in the data set's words; an id is unique in its clip.
+    ignore: `(h, w)` bool of pixels that count for nothing, or None.
+    """
+
+    masks: np.ndarray = field(repr=False)
+    concepts: tuple[str, ...]
+    ids: tuple[int, ...]
+    ignore: np.ndarray | None = field(default=None, repr=False)
+
+    def of(self, concept: str) -> np.ndarray:
+        """`(h, w)` bool: all objects of one concept."""
+        chosen = [mask for mask, name in zip(self.masks, self.concepts, strict=True) if name == concept]
+        return np.any(chosen, axis=0) if chosen else np.zeros(self.masks.shape[1:], bool)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One video, image sequence or image with truth.
+
+    source: what the reader opens; fps: of an image sequence. concepts: what occurs in it, empty for good footage.
+    truth: of a frame index, None where a frame is not annotated. kind: whether truth is outlines or filled boxes.
+    identities: whether an object keeps its id over time.
+    """
+
+    name: str
+    source: Path
+    concepts: tuple[str, ...]
+    truth: Callable[[int], FrameTruth | None] = field(repr=False)
+    fps: float | None = None
+    kind: Kind = "mask"
+    identities: bool = True
+
+    def renamed(self, names: Mapping[str, str]) -> Clip:
+        """The same clip in other words for its concepts."""
+
+        def truth(index: int) -> FrameTruth | None:
+            found = self.truth(index)
+            return found and replace(found, concepts=tuple(names.get(c, c) for c in found.concepts))
+
+        return replace(self, concepts=tuple(dict.fromkeys(names.get(c, c) for c in self.concepts)), truth=truth)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """name: of its folder. format: how it was read."""
+
+    name: str
+    format: str
+    clips: tuple[Clip, ...] = field(repr=False)
+
+    @property
+    def concepts(self) -> tuple[str, ...]:
+        return tuple(sorted({concept for clip in self.clips for concept in clip.concepts}))
+
+
+def read_labels(path: Path) -> np.ndarray:
+    """Label numbers `(h, w)` of a picture: palette indices, grey values, or the first channel.
+
+    Raises InputError when it cannot be read.
+    """
+    try:
+        with Image.open(path) as image:
+            values = np.asarray(image)
+    except (OSError, UnidentifiedImageError) as error:
+        raise InputError(f"cannot read the annotation {path}: {error}") from error
+    return values[..., 0] if values.ndim == 3 else values
+
+
+def objects_of(labels: np.ndarray, concepts: Mapping[int, str], ignore: np.ndarray | None = None) -> FrameTruth:
+    """Truth of a frame from its label numbers; labels without a concept are background."""
+    present = [number for number in np.unique(labels).tolist() if number in concepts]
+    masks = np.stack([labels == n for n in present]) if present else np.zeros((0, *labels.shape), bool)
+    return FrameTruth(masks, tuple(concepts[n] for n in present), tuple(present), ignore)

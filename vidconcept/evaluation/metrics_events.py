@@ -1,0 +1,112 @@
+"""What a line cares about: defects found, events that are false, and how many of those a minute."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+
+import cv2
+import numpy as np
+
+from vidconcept.evaluation.dataset import FrameTruth
+from vidconcept.evaluation.statistics import poisson_interval, share_interval
+
+# A finding that ends this near to a defect is on it: a token is about this large.
+TOUCH_FRAC = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One track on one frame: mask `(h, w)` bool of the frame."""
+
+    tracker_id: int
+    concept: str
+    mask: np.ndarray = field(repr=False)
+
+
+@dataclass(frozen=True)
+class EventCounts:
+    """events, false_events: tracks, and those that are on no defect of their concept. objects: true defects that were
+    in view long enough to be found; found: by an event of their concept; found_as_any: by an event of any.
+    """
+
+    events: int = 0
+    false_events: int = 0
+    objects: int = 0
+    found: int = 0
+    found_as_any: int = 0
+    minutes: float = 0.0
+
+    def __add__(self, other: EventCounts) -> EventCounts:
+        own, more = asdict(self), asdict(other)
+        return EventCounts(**{key: own[key] + more[key] for key in own})
+
+    def figures(self) -> dict[str, object]:
+        """Precision, recall, false alarms per minute, each with its 95 % interval (Clopper-Pearson, Garwood)."""
+        true = self.events - self.false_events
+        result: dict[str, object] = asdict(self)
+        for name, hits, total in (
+            ("precision", true, self.events),
+            ("recall", self.found, self.objects),
+            ("recall_any_concept", self.found_as_any, self.objects),
+        ):
+            result[name] = hits / total if total else float("nan")
+            result[f"{name}_95"] = share_interval(hits, total)
+        if self.minutes:
+            result["false_alarms_per_minute"] = self.false_events / self.minutes
+            result["false_alarms_per_minute_95"] = poisson_interval(self.false_events, self.minutes)
+        return result
+
+
+@dataclass
+class EventLedger:
+    """Counts, over the annotated frames of one clip, which tracks and defects meet.
+
+    A track and a defect meet when they touch on at least half of the frames of the one that is seen for less long.
+    min_frames, min_area_px: what is smaller or shorter could not become an event, and is no defect to be found.
+    """
+
+    min_frames: int = 1
+    min_area_px: int = 1
+    _touches: Counter[tuple[int, int]] = field(default_factory=Counter, repr=False)
+    _seen: Counter[int] = field(default_factory=Counter, repr=False)
+    _tracked: Counter[int] = field(default_factory=Counter, repr=False)
+    _words: dict[int, str] = field(default_factory=dict, repr=False)
+    _labels: dict[int, str] = field(default_factory=dict, repr=False)
+
+    def add(self, found: Sequence[Found], truth: FrameTruth) -> None:
+        """Count one annotated frame."""
+        reach = max(1, round(TOUCH_FRAC * float(np.hypot(*truth.masks.shape[1:]))))
+        disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+        for track in found:
+            self._tracked[track.tracker_id] += 1
+            self._labels[track.tracker_id] = track.concept
+        for mask, word, number in zip(truth.masks, truth.concepts, truth.ids, strict=True):
+            if np.count_nonzero(mask) < self.min_area_px:
+                continue
+            self._seen[number] += 1
+            self._words[number] = word
+            near = cv2.dilate(mask.astype(np.uint8), disk) > 0
+            for track in found:
+                if (near & track.mask).any():
+                    self._touches[(track.tracker_id, number)] += 1
+
+    def counts(self, concepts: Sequence[str], minutes: float) -> EventCounts:
+        """Sums for the asked concepts; defects of other concepts count neither as found nor as missed."""
+        meets = {
+            pair
+            for pair, times in self._touches.items()
+            if times >= 0.5 * min(self._tracked[pair[0]], self._seen[pair[1]])
+        }
+        right = {(t, n) for t, n in meets if self._labels[t] == self._words[n]}
+        true_tracks = {t for t, _ in right}
+        objects = {n for n, times in self._seen.items() if times >= self.min_frames and self._words[n] in concepts}
+        return EventCounts(
+            events=len(self._tracked),
+            false_events=len(set(self._tracked) - true_tracks),
+            objects=len(objects),
+            found=len(objects & {n for _, n in right}),
+            found_as_any=len(objects & {n for _, n in meets}),
+            minutes=minutes,
+        )

@@ -1,0 +1,81 @@
+"""Which data set a path is, and reading it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from vidconcept.errors import InputError, UsageError
+from vidconcept.evaluation.dataset import Dataset
+from vidconcept.evaluation.readers_folders import load_json, read_clips, read_davis, read_mvtec, read_vspw
+from vidconcept.evaluation.readers_json import find_images, read_coco, read_youtube_vis
+
+FORMATS = ("davis2016", "davis2017", "youtube-vis", "vspw", "mvtec", "coco", "clips")
+
+
+def read_dataset(
+    path: Path, format: str | None = None, split: str = "val", rename: Mapping[str, str] | None = None
+) -> Dataset:
+    """Read a data set, its format guessed from its files where it is not given.
+
+    rename: data set's word -> the word to ask for. Raises InputError when it is not a data set, UsageError for an
+    unknown format or a word that the data set does not have.
+    """
+    if not path.exists():
+        raise InputError(f"{path} does not exist: check the path")
+    if format is not None and format not in FORMATS:
+        raise UsageError(f"--format {format!r} is not known: {', '.join(FORMATS)}")
+    dataset = _read(path, format or guess_format(path, split), split)
+    if not dataset.clips:
+        raise InputError(f"{path} holds no clip of the split {split!r}")
+    if not rename:
+        return dataset
+    unknown = [word for word in rename if word not in dataset.concepts]
+    if unknown:
+        raise UsageError(f"--rename {unknown[0]!r}: the data set has {', '.join(dataset.concepts)}")
+    return replace(dataset, clips=tuple(clip.renamed(rename) for clip in dataset.clips))
+
+
+def guess_format(path: Path, split: str) -> str:
+    """The format that the files at `path` look like. Raises InputError when none fits."""
+    if path.is_file():
+        return "youtube-vis" if "videos" in load_json(path) else "coco"
+    if (path / "clips.json").is_file():
+        return "clips"
+    if (path / "label_num_dic_final.json").is_file():
+        return "vspw"
+    if (path / "JPEGImages").is_dir() and (path / "Annotations").is_dir():
+        return "davis2016" if (path / "ImageSets" / "2016").is_dir() else "davis2017"
+    if (path / "test").is_dir() or any((child / "test").is_dir() for child in path.iterdir() if child.is_dir()):
+        return "mvtec"
+    found = _json_of(path, split)
+    if found is not None:
+        return "youtube-vis" if "videos" in load_json(found) else "coco"
+    raise InputError(f"{path} is no data set that is known here. Next: --format {'|'.join(FORMATS)}")
+
+
+def _read(path: Path, format: str, split: str) -> Dataset:
+    if format.startswith("davis"):
+        return read_davis(path, int(format.removeprefix("davis")), split)
+    if format == "vspw":
+        return read_vspw(path, split)
+    if format == "mvtec":
+        return read_mvtec(path)
+    if format == "clips":
+        return read_clips(path)
+    found = path if path.is_file() else _json_of(path, split)
+    if found is None:
+        raise InputError(f"{path} has no JSON file for the split {split!r}")
+    table = load_json(found)
+    entries = table.get("videos" if format == "youtube-vis" else "images")
+    if not entries:
+        raise InputError(f"{found} lists no {'videos' if format == 'youtube-vis' else 'images'}")
+    first = entries[0]["file_names"][0] if format == "youtube-vis" else entries[0]["file_name"]
+    return (read_youtube_vis if format == "youtube-vis" else read_coco)(found, find_images(found, first))
+
+
+def _json_of(path: Path, split: str) -> Path | None:
+    """The annotation file of a split, or the only one there is."""
+    found = sorted([*path.glob("*.json"), *path.glob("annotations/*.json")])
+    return next((p for p in found if split in p.stem), found[0] if len(found) == 1 else None)

@@ -1,0 +1,152 @@
+"""Data sets whose truth is pictures beside the footage: DAVIS, VSPW, MVTec-style folders, `clips.json` folders."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vidconcept.errors import InputError
+from vidconcept.evaluation.dataset import Clip, Dataset, FrameTruth, objects_of, read_labels
+from vidconcept.video.source import image_paths
+
+# Frame rates at which the data sets were published as pictures.
+DAVIS_FPS, VSPW_FPS = 24.0, 15.0
+
+
+def load_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON: {error}") from error
+
+
+def _lines(path: Path) -> list[str]:
+    return [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
+
+
+def _subfolder(parent: Path, names: tuple[str, ...]) -> Path:
+    for name in names:
+        if (parent / name).is_dir():
+            return parent / name
+    raise InputError(f"{parent} has none of the folders {', '.join(names)}")
+
+
+def read_davis(root: Path, year: int, split: str) -> Dataset:
+    """`JPEGImages/480p/SEQ`, `Annotations/480p/SEQ` (2016: 255 is the object; 2017: palette index = object).
+
+    Sequences come from `ImageSets/YEAR/SPLIT.txt`, or all. The words of a sequence's objects are those of
+    `davis_semantics.json` where it is there (sequence -> object -> word), else the sequence's name up to its first "-".
+    """
+    pictures = _subfolder(root / "JPEGImages", ("480p", "Full-Resolution", "1080p"))
+    labels = _subfolder(root / "Annotations", (pictures.name,))
+    listing = root / "ImageSets" / str(year) / f"{split}.txt"
+    names = _lines(listing) if listing.is_file() else sorted(p.name for p in labels.iterdir() if p.is_dir())
+    semantics = root / "davis_semantics.json"
+    words: dict[str, dict[str, str]] = load_json(semantics) if semantics.is_file() else {}
+
+    def clip(name: str) -> Clip:
+        paths = image_paths(labels / name) or []
+        stems = {path.stem: path for path in paths}
+        order = [stems.get(path.stem) for path in image_paths(pictures / name) or []]
+        first = read_labels(paths[0])
+        numbers = [1] if year == 2016 else [n for n in np.unique(first).tolist() if n not in (0, 255)]
+        own = words.get(name, {})
+        concepts = {n: own.get(str(n), name.partition("-")[0]) for n in numbers}
+
+        def truth(index: int) -> FrameTruth | None:
+            path = order[index] if index < len(order) else None
+            if path is None:
+                return None
+            values = read_labels(path)
+            if year == 2016:
+                return objects_of((values > 127).astype(np.uint8), concepts)
+            return objects_of(values, concepts, values == 255)
+
+        return Clip(name, pictures / name, tuple(dict.fromkeys(concepts.values())), truth, DAVIS_FPS)
+
+    return Dataset(root.name, f"davis{year}", tuple(map(clip, names)))
+
+
+def read_vspw(root: Path, split: str) -> Dataset:
+    """`data/VIDEO/origin`, `data/VIDEO/mask`; labels by `label_num_dic_final.json`, 0 and 255 count for nothing."""
+    numbers = load_json(root / "label_num_dic_final.json")
+    words = {int(number): word for word, number in numbers.items() if int(number) not in (0, 255)}
+    listing = root / f"{split}.txt"
+    names = _lines(listing) if listing.is_file() else sorted(p.name for p in (root / "data").iterdir() if p.is_dir())
+
+    def clip(name: str) -> Clip:
+        folder = root / "data" / name
+        masks = {path.stem: path for path in image_paths(folder / "mask") or []}
+        order = [masks.get(path.stem) for path in image_paths(folder / "origin") or []]
+        seen = {int(n) for path in masks.values() for n in np.unique(read_labels(path))}
+
+        def truth(index: int) -> FrameTruth | None:
+            path = order[index] if index < len(order) else None
+            if path is None:
+                return None
+            values = read_labels(path)
+            return objects_of(values, words, (values == 0) | (values == 255))
+
+        concepts = tuple(words[n] for n in sorted(seen) if n in words)
+        return Clip(name, folder / "origin", concepts, truth, VSPW_FPS, identities=False)
+
+    return Dataset(root.name, "vspw", tuple(map(clip, names)))
+
+
+def read_mvtec(root: Path) -> Dataset:
+    """`[CATEGORY/]test/DEFECT/IMAGE` with `ground_truth/DEFECT/IMAGE_mask.png`; the defect's folder is the concept."""
+    categories = [root] if (root / "test").is_dir() else sorted(p for p in root.iterdir() if (p / "test").is_dir())
+    clips = []
+    for category in categories:
+        for defect in sorted(p for p in (category / "test").iterdir() if p.is_dir()):
+            for path in image_paths(defect) or []:
+                name = f"{category.name}/{defect.name}/{path.stem}"
+                clips.append(_mvtec_clip(name, path, category / "ground_truth" / defect.name, defect.name))
+    return Dataset(root.name, "mvtec", tuple(clips))
+
+
+def _mvtec_clip(name: str, image: Path, masks: Path, defect: str) -> Clip:
+    if defect == "good":
+        shape = read_labels(image).shape
+        empty = FrameTruth(np.zeros((0, *shape), bool), (), ())
+        return Clip(name, image, (), lambda index: empty, identities=False)
+    mask = next((p for p in (masks / f"{image.stem}_mask.png", masks / f"{image.stem}.png") if p.is_file()), None)
+    if mask is None:
+        raise InputError(f"{image} has no mask {masks / image.stem}_mask.png")
+
+    def truth(index: int) -> FrameTruth:
+        return objects_of((read_labels(mask) > 0).astype(np.uint8), {1: defect})
+
+    return Clip(name, image, (defect,), truth, identities=False)
+
+
+def read_clips(root: Path) -> Dataset:
+    """`clips.json` with `videos/CLIP.mp4` and `annotations/CLIP/00000.png`; docs/evaluate.md says what it holds."""
+    rows = load_json(root / "clips.json")
+
+    def clip(row: dict[str, Any]) -> Clip:
+        name, folder = row["clip"], root / "annotations" / row["clip"]
+        instances = row["truth"] == "instances"
+        named = {int(n): word for n, word in row.get("objects", {}).items()}
+        concepts = named if instances else ({1: row["concept"]} if row["concept"] else {})
+
+        def truth(index: int) -> FrameTruth | None:
+            path = folder / f"{index:05d}.png"
+            if not path.is_file():
+                return None
+            values = read_labels(path)
+            return objects_of(values if instances else (values > 127).astype(np.uint8), concepts)
+
+        kind = "box" if row["truth"] == "box" else "mask"
+        words = tuple(dict.fromkeys(concepts.values()))
+        return Clip(name, root / "videos" / f"{name}.mp4", words, truth, kind=kind)
+
+    try:
+        return Dataset(root.name, "clips", tuple(map(clip, rows)))
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{root / 'clips.json'} is not what docs/evaluate.md describes: {error!r}") from error
