@@ -9,7 +9,7 @@ import pytest
 from vidconcept.linecam import defects, footage, heldout
 from vidconcept.linecam.camera import Motion
 from vidconcept.linecam.defects import Ground
-from vidconcept.linecam.vocabulary import CLASS_ID, CONCEPTS, DEFECT_IDS, DEFECTS
+from vidconcept.linecam.vocabulary import CLASS_ID, CONCEPTS, DEFECT_IDS, DEFECTS, IGNORE
 
 SIZE = (128, 192)
 
@@ -25,7 +25,7 @@ def test_shapes_and_class_numbers(size):
     made = footage.clip(11, size, 5)
     assert made.frames.shape == (5, *size, 3)
     assert made.frames.dtype == np.uint8
-    assert made.classes.max() < len(CONCEPTS)
+    assert set(np.unique(made.classes)) <= {*range(len(CONCEPTS)), IGNORE}
     assert made.flow.shape == (5, 2, 3)
 
 
@@ -51,7 +51,7 @@ def test_every_instance_is_a_known_defect_and_covers_defect_pixels_only():
     assert seen
     assert seen == set(made.concepts)
     assert set(made.concepts.values()) <= set(DEFECTS)
-    assert np.isin(made.classes[made.instances > 0], DEFECT_IDS).all()
+    assert np.isin(made.classes[made.instances > 0], (*DEFECT_IDS, IGNORE)).all()
 
 
 def test_good_footage_holds_no_defect():

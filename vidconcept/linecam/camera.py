@@ -7,7 +7,7 @@ import numpy as np
 
 from vidconcept.linecam.scene import Strip
 from vidconcept.linecam.textures import Rng, smooth_noise
-from vidconcept.linecam.vocabulary import CLASS_ID, DEFECT_IDS
+from vidconcept.linecam.vocabulary import CLASS_ID, DEFECT_IDS, IGNORE
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +117,17 @@ class Sensor:
 
 
 def make_sensor(rng: Rng, strip: Strip, scale: float, speed_px: float) -> Sensor:
-    """A camera set up for the strip: exposed on its bright side, more or less sharp, noisy and compressed."""
-    bright = float(np.percentile(strip.luminance[::4, ::4], 90))
-    target = np.exp(rng.uniform(np.log(0.2), np.log(0.8)))
+    """A camera set up for the parts on the strip, more or less sharp, noisy and compressed."""
+    luminance = strip.luminance[::4, ::4]
+    parts = luminance[strip.instances[::4, ::4] + (strip.classes[::4, ::4] == CLASS_ID["part"]) > 0]
+    bright = float(np.percentile(parts if parts.size else luminance, 85))
+    target = np.exp(rng.uniform(np.log(0.16), np.log(0.75)))
     return Sensor(
         exposure=target / max(bright, 0.02),
         gamma=rng.uniform(0.6, 1.1),
         defocus_px=rng.choice([0.0, 0.5, 0.8, 1.3]) * scale,
         shutter_px=abs(speed_px) * rng.choice([0.0, 0.15, 0.4]),
-        noise=np.exp(rng.uniform(np.log(0.4), np.log(7.0))),
+        noise=np.exp(rng.uniform(np.log(0.4), np.log(5.5))),
         jpeg=0 if rng.random() < 0.4 else int(rng.integers(35, 96)),
     )
 
@@ -153,7 +155,8 @@ def film(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Look at the strip through the camera.
 
-    Returns frames `(t, h, w, 3)` uint8 RGB, classes `(t, h, w)` uint8 and instances `(t, h, w)` uint16.
+    Returns frames `(t, h, w, 3)` uint8 RGB, classes `(t, h, w)` uint8, `IGNORE` where light hides a defect,
+    and instances `(t, h, w)` uint16.
     """
     height, width = size
     colour = strip.luminance if strip.chroma is None else strip.luminance[..., None] * strip.chroma
@@ -170,7 +173,10 @@ def film(
         image = _expose(rng, image, sensor)
         frames[i] = image if image.ndim == 3 else image[..., None]
         seen = cv2.warpAffine(strip.classes, matrix, (width, height), flags=nearest, borderMode=cv2.BORDER_REFLECT)
-        classes[i] = np.where(hidden & (seen < DEFECT_IDS[0]), light.classes, seen)
+        seen = np.where(hidden & (seen < DEFECT_IDS[0]), light.classes, seen)
+        # What lies in the dark or in burnt-out light cannot be seen and teaches nothing.
+        dark, burnt = cv2.blur(frames[i, ..., 1], (5, 5)) < 5, cv2.blur(frames[i, ..., 1], (21, 21)) > 250
+        classes[i] = np.where((dark | burnt) & (seen >= DEFECT_IDS[0]), IGNORE, seen)
         instances[i] = cv2.warpAffine(
             strip.instances, matrix, (width, height), flags=nearest, borderMode=cv2.BORDER_REFLECT
         )

@@ -15,7 +15,10 @@ CELL_PX = 8
 
 
 def cell_shares(classes: np.ndarray) -> np.ndarray:
-    """Share of each class in each 8×8 px cell: `(..., h, w)` uint8 -> `(..., h/8, w/8, class)` float32."""
+    """Share of each class in each 8×8 px cell: `(..., h, w)` uint8 -> `(..., h/8, w/8, class)` float32.
+
+    Shares fall short of 1 where pixels are `IGNORE`.
+    """
     *lead, height, width = classes.shape
     cells = classes.reshape(*lead, height // CELL_PX, CELL_PX, width // CELL_PX, CELL_PX)
     shares = [(cells == k).mean((-3, -1), dtype=np.float32) for k in range(len(CONCEPTS))]
@@ -34,7 +37,8 @@ def cell_truth(shares: np.ndarray) -> np.ndarray:
     defects = shares[..., first:]
     strongest = defects.max(-1)
     truth = np.where(strongest >= DEFECT_SHARE, first + defects.argmax(-1), shares[..., :first].argmax(-1))
-    return np.where((strongest > 0) & (strongest < DEFECT_SHARE), IGNORE, truth).astype(np.uint8)
+    unsure = (strongest < DEFECT_SHARE) & ((strongest > 0) | (shares.sum(-1) < 0.98))
+    return np.where(unsure, IGNORE, truth).astype(np.uint8)
 
 
 class ShardStream:

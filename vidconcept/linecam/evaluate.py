@@ -36,7 +36,7 @@ def average_precision(scores: np.ndarray, truth: np.ndarray) -> float:
 
 
 def figures(scores: np.ndarray, truth: np.ndarray) -> dict:
-    """AP and IoU of each defect, their means, and prevalence. scores `(cell, concept)`, truth `(cell,)` class numbers."""
+    """AP, IoU and prevalence of each defect, and means. scores `(cell, concept)`, truth `(cell,)` class numbers."""
     known = truth != IGNORE
     scores, truth = scores[known], truth[known]
     best = scores.argmax(1)

@@ -29,7 +29,8 @@ EXAMPLE_SEED = 18
 class Clip:
     """Generated footage and its truth.
 
-    frames `(t, h, w, 3)` uint8 RGB; classes `(t, h, w)` uint8 numbers of `vocabulary.CONCEPTS`; instances `(t, h, w)`
+    frames `(t, h, w, 3)` uint8 RGB; classes `(t, h, w)` uint8 numbers of `vocabulary.CONCEPTS`,
+    or `IGNORE` where light hides a defect; instances `(t, h, w)`
     uint16 identities, 0 where there is no defect; concepts: identity -> concept; flow `(t, 2, 3)`: row t maps a pixel
     (x, y) of frame t-1 to its place in frame t, row 0 is the identity; caption: one sentence.
     """
