@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -16,29 +17,55 @@ from vidconcept.types import ConceptMaps
 from vidconcept.video.reader import read_frames
 
 
-def compute_maps(plan: Plan, run: RunFolder, monitor: Monitor) -> None:
-    """Fill `maps/`. Windows that are there already are kept; the model loads when the first one is missing."""
+def load_model(plan: Plan, monitor: Monitor) -> CogVideoX:
+    monitor.progress("loading the model", 0, None)
+    with monitor.timed("load"):
+        return load(plan.folder, plan.settings, plan.words, monitor.fallback)
+
+
+@dataclass
+class ModelShelf:
+    """Keeps the model of the last plan: many clips, and many ways of reading them, share its weights."""
+
+    _key: tuple | None = None
+    _model: CogVideoX | None = field(default=None, repr=False)
+
+    def __call__(self, plan: Plan, monitor: Monitor) -> CogVideoX:
+        settings = plan.settings
+        key = (plan.folder.path, plan.words, settings.prompt, settings.dtype, settings.device, settings.vae_tiling)
+        if self._model is None or key != self._key:
+            self._key, self._model = key, load_model(plan, monitor)
+        return replace(self._model, settings=settings)
+
+
+def compute_maps(
+    plan: Plan, run: RunFolder, monitor: Monitor, get_model: Callable[[Plan, Monitor], CogVideoX] = load_model
+) -> None:
+    """Fill `maps/`. Windows that are there already are kept; `get_model` is asked when the first one is missing."""
     if run.manifest.get("maps_done") and all(run.load_maps(i) is not None for i in range(run.manifest["windows"])):
         return
     model: CogVideoX | None = None
     total = expected_frames(plan)
     windows = 0
-    for window in cut_windows(
-        _pictures(plan, monitor),
-        length=plan.settings.window_frames,
-        overlap=plan.settings.overlap_frames,
-        step=plan.layout.step,
-    ):
+    for window in windows_of(plan, monitor):
         if run.load_maps(window.index) is None:
             if model is None:
-                monitor.progress("loading the model", 0, None)
-                with monitor.timed("load"):
-                    model = load(plan.folder, plan.settings, plan.words, monitor.fallback)
+                model = get_model(plan, monitor)
             with monitor.timed("model"):
                 run.save_maps(window_maps(plan, model, window), window.start)
         windows = window.index + 1
         monitor.check("reading maps", window.start + window.real_frames, total)
     run.save(windows=windows, maps_done=True)
+
+
+def windows_of(plan: Plan, monitor: Monitor) -> Iterator[Window]:
+    """The windows that the model is to see, one at a time."""
+    return cut_windows(
+        _pictures(plan, monitor),
+        length=plan.settings.window_frames,
+        overlap=plan.settings.overlap_frames,
+        step=plan.layout.step,
+    )
 
 
 def window_maps(plan: Plan, model: CogVideoX, window: Window) -> ConceptMaps:
