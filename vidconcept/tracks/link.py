@@ -44,7 +44,8 @@ class LinkSettings:
     min_duration_s: float = 0.12
     # How long a track may be out of sight and still keep its id.
     max_gap_s: float = 0.4
-    # Fragments nearer than this are one defect: about two tokens of a CogVideoX window.
+    # Fragments nearer than this are one defect: about two tokens of a CogVideoX window. With 1, everything that a
+    # concept shows at one time is one defect: with `reentry_s`, one track a part.
     merge_frac: float = 0.04
     # A track and a mask that do not overlap may be this far apart after motion is taken out.
     reach_frac: float = 0.05

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
@@ -40,4 +40,6 @@ def _replacing(path: Path, mode: str, newline: str | None) -> Iterator[object]:
             f"cannot write {path}: {error.strerror or error}; free space or choose another folder"
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        # Where the folder itself is the trouble, there is nothing to clean up.
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
