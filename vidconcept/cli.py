@@ -250,6 +250,14 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="one JSON object
     print_rows("models", states)
 
 
+def _commands() -> None:
+    """Register the commands that live in modules of their own."""
+    from vidconcept import cli_review  # noqa: F401
+
+
+_commands()
+
+
 def main() -> None:
     """Run the command; errors become one or two lines on stderr and an exit code."""
     logging.basicConfig(level=logging.WARNING, format="warning: %(message)s", stream=sys.stderr)
@@ -277,7 +285,3 @@ def _say(error: BaseException, message: str) -> None:
         raise error
     if not isinstance(error, Interrupted):
         print(f"error: {message}", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    main()

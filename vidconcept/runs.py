@@ -158,21 +158,22 @@ def open_run(path: Path, facts: dict[str, Any], existing: Existing) -> tuple[Run
             if existing == "skip" and manifest.get("done"):
                 return RunFolder(path, manifest), True
             _check_same(path, manifest.get("maps_from", {}), facts["maps_from"])
-            kept = {key: manifest[key] for key in ("run_id", "created", "windows", "maps_done") if key in manifest}
+            kept = {key: manifest[key] for key in ("created", "windows", "maps_done") if key in manifest}
             return _prepared(RunFolder(path, facts | kept)), False
     elif path.is_dir() and existing == "error" and any(path.iterdir()):
         foreign = sorted(p.name for p in path.iterdir())[0]
         raise OutputError(
             f"{path} exists and is not a run (it holds {foreign!r}). Next: choose another folder with --out"
         )
-    return _prepared(RunFolder(path, facts | {"run_id": uuid.uuid4().hex})), False
+    return _prepared(RunFolder(path, facts)), False
 
 
 def _prepared(run: RunFolder) -> RunFolder:
     with output_errors(run.path):
         (run.path / "maps").mkdir(parents=True, exist_ok=True)
         run.work.mkdir(exist_ok=True)
-    run.save(done=False)
+    # Verdicts are kept by this id, so events that were decided anew get a new one.
+    run.save(run_id=uuid.uuid4().hex, done=False)
     return run
 
 

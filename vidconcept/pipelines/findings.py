@@ -15,8 +15,9 @@ from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
 from vidconcept.runs import RunFolder
 from vidconcept.settings import TrackSettings
-from vidconcept.temporal.smooth import between, smooth
+from vidconcept.temporal.smooth import smooth
 from vidconcept.temporal.stitch import stitch
+from vidconcept.temporal.stride import between
 from vidconcept.tracks.calibrated import decide_by_concept
 from vidconcept.tracks.link import Linker, LinkSettings
 from vidconcept.tracks.masks import DecisionSettings

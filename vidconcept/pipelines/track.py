@@ -18,10 +18,11 @@ from vidconcept.pipelines.heat import HeatJournal
 from vidconcept.pipelines.maps import compute_maps
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan, make_plan
-from vidconcept.runs import Existing, open_run, read_manifest
+from vidconcept.runs import Existing, open_run, output_errors, read_manifest
 from vidconcept.types import Event, FrameRow, TrackMask
 from vidconcept.writers import tables
 from vidconcept.writers.journal import TrackJournal
+from vidconcept.writers.review import write_review
 
 log = logging.getLogger(__name__)
 _LIBRARIES = ("vidconcept", "torch", "diffusers", "transformers", "av", "opencv-python-headless", "numpy", "scipy")
@@ -90,12 +91,13 @@ def run_plan(plan: Plan, out: Path, existing: Existing, monitor: Monitor) -> Run
     if finished:
         return Run(run.path, run.manifest)
     try:
-        compute_maps(plan, run, monitor)
-        with TrackJournal(run.work / "tracks.jsonl") as journal, HeatJournal(run.work / "heat.bin") as heat:
-            with monitor.timed("tracks"):
-                findings = find(plan, run, journal, heat, monitor)
-            with monitor.timed("video and tables"):
-                deliver(plan, run, journal, heat, findings, monitor)
+        with output_errors(run.path):
+            compute_maps(plan, run, monitor)
+            with TrackJournal(run.work / "tracks.jsonl") as journal, HeatJournal(run.work / "heat.bin") as heat:
+                with monitor.timed("tracks"):
+                    findings = find(plan, run, journal, heat, monitor)
+                with monitor.timed("video and tables"):
+                    deliver(plan, run, journal, heat, findings, monitor)
     except Interrupted:
         run.save(**_told(monitor), interrupted=datetime.now(UTC).isoformat(timespec="seconds"))
         raise
@@ -109,6 +111,7 @@ def run_plan(plan: Plan, out: Path, existing: Existing, monitor: Monitor) -> Run
         cuts=findings.cuts,
         **_told(monitor),
     )
+    write_review(run.path)
     return Run(run.path, run.manifest)
 
 

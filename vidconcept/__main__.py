@@ -1,0 +1,3 @@
+from vidconcept.cli import main
+
+main()

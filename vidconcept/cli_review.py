@@ -1,0 +1,53 @@
+"""The commands on a finished run: `review` and `export`."""
+
+from __future__ import annotations
+
+import json
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vidconcept.cli import app
+from vidconcept.errors import UsageError
+
+
+def _list(text: str | None) -> list[str] | None:
+    return [part.strip() for part in text.split(",") if part.strip()] if text else None
+
+
+@app.command()
+def review(
+    run: Annotated[Path, typer.Argument(help="A run folder, or a folder of run folders.")],
+    apply: Annotated[Path | None, typer.Option(help="verdicts.csv from the page, written into events.csv")] = None,
+    no_open: Annotated[bool, typer.Option("--no-open", help="write the page, do not open it")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False,
+) -> None:
+    """Open the review page of a run, or one index page over many runs."""
+    from vidconcept.writers.review_index import review as write_page
+
+    page, told = write_page(run, apply)
+    typer.echo(json.dumps({"page": str(page), "told": told}, ensure_ascii=False) if as_json else f"{told}\nopen {page}")
+    if not (no_open or as_json or apply):
+        webbrowser.open(page.resolve().as_uri())
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    to: Annotated[str, typer.Option(help="csv, coco, youtube-vis, mots, mot, cvat, label-studio, davis, supervision")],
+    out: Annotated[Path | None, typer.Option(help="file or folder [exports/ in the run]")] = None,
+    verdict: Annotated[str | None, typer.Option(help="accept,reject,unsure,open", metavar="A,B")] = None,
+    concepts: Annotated[str | None, typer.Option(help="only these", metavar="A,B")] = None,
+    start: Annotated[float | None, typer.Option(help="seconds", metavar="S")] = None,
+    end: Annotated[float | None, typer.Option(help="seconds", metavar="S")] = None,
+    masks: Annotated[str, typer.Option(help="rle or polygon")] = "rle",
+) -> None:
+    """Write a run's mask tracks in a format that other tools read."""
+    from vidconcept.writers.exchange import export as write_export
+
+    verdicts, names = _list(verdict), _list(concepts)
+    if start is not None and end is not None and end < start:
+        raise UsageError(f"--end {end:g} must not be before --start {start:g}")
+    typer.echo(write_export(run, to, out, verdict=verdicts, concepts=names, start_s=start, end_s=end, masks=masks))
