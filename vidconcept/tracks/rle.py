@@ -53,9 +53,13 @@ def compress(counts: list[int], frame_size: tuple[int, int]) -> bytes:
     return coco_mask.frPyObjects(uncompressed, height_px, width_px)["counts"]
 
 
-def coco_object(rle: bytes, frame_size: tuple[int, int]) -> dict[str, Any]:
-    """The dictionary that `pycocotools.mask` and JSON files want; frame_size is (width, height)."""
-    return {"size": [frame_size[1], frame_size[0]], "counts": rle.decode("ascii")}
+def coco_object(rle: bytes, frame_size: tuple[int, int], compressed: bool = True) -> dict[str, Any]:
+    """The dictionary that JSON files hold; frame_size is (width, height).
+
+    compressed: `counts` is COCO's string, as `pycocotools.mask.decode` wants it, else a list of run lengths.
+    """
+    counts = rle.decode("ascii") if compressed else decompress(rle).tolist()
+    return {"size": [frame_size[1], frame_size[0]], "counts": counts}
 
 
 def decode(rle: bytes, frame_size: tuple[int, int]) -> np.ndarray:

@@ -27,9 +27,8 @@ class _Format:
 def _write_youtube_vis(selection: Selection, path: Path, masks: str) -> None:
     run = selection.run
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_youtube_vis(
-        path, run.video, run.concepts, run.frame_size, selection.frames(), selection.tracks(), selection.verdicts
-    )
+    streams = selection.frames(), selection.tracks()
+    write_youtube_vis(path, run.video, run.concepts, run.frame_size, *streams, selection.verdicts, compressed=False)
 
 
 FORMATS: dict[str, _Format] = {

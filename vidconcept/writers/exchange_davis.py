@@ -14,18 +14,19 @@ from vidconcept.writers.atomic import replacing, replacing_bytes
 from vidconcept.writers.cells import text_cell, write_rows
 from vidconcept.writers.exchange_source import Selection, painted
 
-_MAX_OBJECTS = 255
+# 0 is the background and 255 means "void".
+_MAX_OBJECTS = 254
 
 
 def write_davis(selection: Selection, folder: Path) -> None:
     """`Annotations/<video>/<frame index>.png` for every frame, and `objects.csv`: index, tracker id, concept, verdict.
 
     A pixel has one owner: where masks overlap, the more confident one has it. Raises UsageError where there are more
-    than 255 tracks.
+    than 254 tracks.
     """
     if len(selection.verdicts) > _MAX_OBJECTS:
         raise UsageError(
-            f"a DAVIS image has 255 objects, this selection has {len(selection.verdicts)} tracks; "
+            f"a DAVIS image has 254 objects, this selection has {len(selection.verdicts)} tracks; "
             "export a part with --start and --end, or by --verdict"
         )
     index_of = {tracker_id: index for index, tracker_id in enumerate(sorted(selection.verdicts), start=1)}

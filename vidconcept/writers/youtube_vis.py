@@ -23,18 +23,21 @@ def write_youtube_vis(
     frames: Iterable[FrameRow],
     tracks: Iterable[TrackMask],
     verdicts: Mapping[int, str] | None = None,
+    compressed: bool = True,
 ) -> None:
     """Writes `path` track by track. frame_size: (width, height) in pixels.
 
     Entry i of a track's lists belongs to the i-th frame of the table; `file_names` carries the frame's index in the
     video. A category's id is its class id + 1, as COCO's ids start at 1. verdicts: by tracker id, told where given.
+    compressed: masks as COCO's strings, which `pycocotools.mask` decodes; else as lists of run lengths, which the
+    data set itself has and its evaluation tools read.
     """
     indices = array("q")
     for row in frames:
         if not indices or indices[-1] != row.frame_index:
             indices.append(row.frame_index)
     with by_track(tracks, path.parent) as store, replacing(path) as file:
-        _write(file, video, concepts, frame_size, indices, store, verdicts or {})
+        _write(file, video, concepts, frame_size, indices, store, verdicts or {}, compressed)
 
 
 def _write(
@@ -45,6 +48,7 @@ def _write(
     indices: "array[int]",
     store: TrackStore,
     verdicts: Mapping[int, str],
+    compressed: bool,
 ) -> None:
     stem = Path(video).stem
     about = {"id": 1, "width": frame_size[0], "height": frame_size[1], "length": len(indices)}
@@ -61,7 +65,7 @@ def _write(
             head["attributes"] = {"verdict": verdicts[tracker_id]}
         file.write(json.dumps(head)[:-1])
         lists: tuple[tuple[str, Callable[[TrackMask], Any]], ...] = (
-            ("segmentations", lambda row: coco_object(row.rle, frame_size)),
+            ("segmentations", lambda row: coco_object(row.rle, frame_size, compressed)),
             ("bboxes", lambda row: xywh(row.box_px)),
             ("areas", lambda row: row.area_px),
         )
