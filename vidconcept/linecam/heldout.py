@@ -99,7 +99,7 @@ def shatter(rng: Rng, ground: Ground) -> Patch:
     seeds = rng.uniform(-1.2, 1.2, (14, 2)) * reach
     distance = np.hypot(x[..., None] - seeds[:, 0].astype(np.float32), y[..., None] - seeds[:, 1].astype(np.float32))
     nearest = np.sort(distance, -1)
-    border = (nearest[..., 1] - nearest[..., 0]) / 2 + 0.8 * np.abs(spectral_noise(rng, *x.shape, 1.0)) * s * 0.4
+    border = (nearest[..., 1] - nearest[..., 0]) / 2 + 0.8 * np.abs(spectral_noise(rng, len(x), len(x), 1.0)) * s * 0.4
     turn = rng.uniform(0, np.pi)
     across = np.abs(x * np.cos(turn) + y * np.sin(turn)) / reach
     alpha = (
@@ -177,7 +177,9 @@ def _spectral_blob(
 ) -> tuple[np.ndarray, np.ndarray]:
     reach_y, reach_x = (int(v * ground.scale) for v in rng.uniform(low_px, high_px, 2))
     x, y = _grid(reach_y, reach_x)
-    field = 0.7 - np.hypot(x / reach_x, y / reach_y) + 0.22 * spectral_noise(rng, *x.shape, slope)
+    field = (
+        0.7 - np.hypot(x / reach_x, y / reach_y) + 0.22 * spectral_noise(rng, 2 * reach_y + 1, 2 * reach_x + 1, slope)
+    )
     return field, 1 / (1 + np.exp(-field * rng.uniform(6, 40)))
 
 
@@ -193,7 +195,7 @@ def blotch(rng: Rng, ground: Ground) -> Patch:
 def bloom(rng: Rng, ground: Ground) -> Patch:
     """Rust: a brown mottled patch with satellites."""
     field, alpha = _spectral_blob(rng, ground, 8, 36, 0.9)
-    mottle = spectral_noise(rng, *field.shape, 0.7)
+    mottle = spectral_noise(rng, len(field), field.shape[1], 0.7)
     strength = min(_visible(rng, ground, 0.35, 0.8), 0.85)
     gain = 1 - alpha * strength * np.clip(0.8 + 0.3 * mottle, 0.1, 1.1)
     return Patch(gain.astype(np.float32), np.zeros_like(field), alpha > 0.4, (1.3, 0.7, 0.4), alpha.astype(np.float32))

@@ -34,6 +34,7 @@ class Parts:
     text_encoder: Any
     tokenizer: Any
     scheduler: Any
+    tokenizer_folder: Path
 
     def trained(self) -> nn.ModuleDict:
         """What `train` changes; the codec is fitted before and stays."""
@@ -81,9 +82,10 @@ def write_tokenizer(folder: Path) -> None:
 
 
 def new_parts(codec: PatchCodec, tokenizer_folder: Path, *, layers: int, heads: int, seed: int) -> Parts:
-    """A model with random weights around a fitted codec."""
+    """A model with random weights around a fitted codec. A tokenizer that is there is kept: weights depend on it."""
     torch.manual_seed(seed)
-    write_tokenizer(tokenizer_folder)
+    if not (tokenizer_folder / "spiece.model").exists():
+        write_tokenizer(tokenizer_folder)
     tokenizer = T5Tokenizer.from_pretrained(tokenizer_folder)
     transformer = CogVideoXTransformer3DModel(
         num_attention_heads=heads, attention_head_dim=64, in_channels=16, out_channels=16, time_embed_dim=256,
@@ -110,7 +112,7 @@ def new_parts(codec: PatchCodec, tokenizer_folder: Path, *, layers: int, heads: 
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", prediction_type="v_prediction",
         rescale_betas_zero_snr=True, snr_shift_scale=1.0, timestep_spacing="trailing", set_alpha_to_one=True,
     )  # fmt: skip
-    return Parts(codec, transformer, text_encoder, tokenizer, scheduler)
+    return Parts(codec, transformer, text_encoder, tokenizer, scheduler, tokenizer_folder)
 
 
 def load_parts(folder: Path) -> Parts:
@@ -121,6 +123,7 @@ def load_parts(folder: Path) -> Parts:
         T5EncoderModel.from_pretrained(folder / "text_encoder", dtype=torch.float32),
         T5Tokenizer.from_pretrained(folder / "tokenizer"),
         CogVideoXDDIMScheduler.from_pretrained(folder / "scheduler"),
+        folder / "tokenizer",
     )
 
 
@@ -137,7 +140,7 @@ def save_parts(parts: Parts, folder: Path, state: dict[str, Tensor], progress: d
     saved.text_encoder.half().save_pretrained(draft / "text_encoder")
     parts.scheduler.save_pretrained(draft / "scheduler")
     saved.codec.half().save_pretrained(draft / "vae")
-    write_tokenizer(draft / "tokenizer")
+    shutil.copytree(parts.tokenizer_folder, draft / "tokenizer")
     index = {
         "_class_name": "CogVideoXPipeline",
         "_diffusers_version": "0.35.0",
@@ -161,4 +164,11 @@ def new_like(parts: Parts) -> Parts:
     codec: Any = PatchCodec.from_config(parts.codec.config)
     codec.load_state_dict(parts.codec.state_dict())
     transformer = CogVideoXTransformer3DModel.from_config(parts.transformer.config)
-    return Parts(codec, transformer, T5EncoderModel(parts.text_encoder.config), parts.tokenizer, parts.scheduler)
+    return Parts(
+        codec,
+        transformer,
+        T5EncoderModel(parts.text_encoder.config),
+        parts.tokenizer,
+        parts.scheduler,
+        parts.tokenizer_folder,
+    )

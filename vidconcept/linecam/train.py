@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as multiprocessing
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
+from torch.multiprocessing.spawn import spawn
 
 from vidconcept.linecam.alignment import ConceptProcessor, alignment_loss, attach, rotary, word_logits
 from vidconcept.linecam.data import ShardStream
@@ -212,7 +212,8 @@ def run_model(rank: int, world: int, options: argparse.Namespace, config: dict) 
         r, c, b, _ = shapes[int(shape_rng.choice(len(shapes), p=[x[3] for x in shapes]))]
         feed = feeds.setdefault((r, c), stream.batches(b, s["frames"], r * 8, c * 8))
         warm = min(1.0, (trainer.step + 1) / 100)
-        rows.append(trainer.update(*next(feed), rng, warm * min(1.0, 3 * (1 - progress))))
+        video, truth, captions = next(feed)
+        rows.append(trainer.update(video, truth, captions, rng, warm * min(1.0, 3 * (1 - progress))))
         if rank == 0 and time.monotonic() - last > 60:
             _log(options.out, trainer, rows)
             last, rows = time.monotonic(), []
@@ -274,7 +275,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     elif options.processes == 1:
         run_model(0, 1, options, config)
     else:
-        multiprocessing.spawn(run_model, (options.processes, options, config), nprocs=options.processes)
+        spawn(run_model, (options.processes, options, config), nprocs=options.processes)
 
 
 if __name__ == "__main__":
