@@ -1,5 +1,7 @@
 """Decoded pictures to upright 8-bit RGB, with the matrix and range that the stream asks for."""
 
+from dataclasses import dataclass
+
 import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
@@ -26,16 +28,47 @@ def yuv_matrix(tag: int, width_px: int, height_px: int) -> Colorspace:
     return _MATRIX.get(int(tag), Colorspace.ITU709 if is_hd else Colorspace.ITU601)
 
 
-class RgbConverter:
-    """Turns decoded frames into `(h, w, 3)` uint8 RGB, rotated for display; keeps its scaler between frames."""
+@dataclass(frozen=True, slots=True)
+class Orientation:
+    """How stored pictures are shown: mirrored left-right or not, then turned counter-clockwise in quarters."""
 
-    def __init__(self) -> None:
+    turns: int
+    mirrored: bool
+
+    def displayed_size(self, frame: av.VideoFrame) -> tuple[int, int]:
+        """Width and height in pixels as shown."""
+        return (frame.height, frame.width) if self.turns % 2 else (frame.width, frame.height)
+
+
+def orientation(frame: av.VideoFrame) -> Orientation:
+    """Of the stream that `frame` begins. Angles between quarter turns are rounded to the nearest.
+
+    Once a stream, not once a frame: PyAV ties a frame whose side data was asked for into a reference cycle, and the
+    pictures of hundreds of frames pile up between two garbage collections.
+
+    Source: the display matrix of ISO/IEC 14496-12, 8.3.2.
+    """
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return Orientation(0, False)
+    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].astype(np.int64)
+    mirrored = bool(a * d - b * c < 0)
+    # Mirroring first turns (a, b) into (-a, -b); the angle is that of the picture's x axis.
+    x, y = (-a, -b) if mirrored else (a, b)
+    return Orientation(round(np.degrees(np.arctan2(-float(y), float(x))) / 90) % 4, mirrored)
+
+
+class RgbConverter:
+    """Turns decoded frames into `(h, w, 3)` uint8 RGB, upright; keeps its scaler between frames."""
+
+    def __init__(self, orientation: Orientation) -> None:
+        self._orientation = orientation
         self._reformatter = VideoReformatter()
 
     def __call__(self, frame: av.VideoFrame, size_px: tuple[int, int] | None = None) -> np.ndarray:
         """`size_px` (width, height) as displayed; None keeps the frame's own."""
-        turns, mirrored = display_turns(frame)
-        width, height = size_px or displayed_size(frame)
+        turns = self._orientation.turns
+        width, height = size_px or self._orientation.displayed_size(frame)
         stored = (height, width) if turns % 2 else (width, height)
         full = frame.color_range == ColorRange.JPEG or frame.format.name.startswith(_FULL_RANGE_FORMATS)
         image = self._reformatter.reformat(
@@ -50,27 +83,6 @@ class RgbConverter:
             interpolation=Interpolation.BILINEAR,
             threads=1,
         ).to_ndarray()
-        if mirrored:
+        if self._orientation.mirrored:
             image = image[:, ::-1]
         return np.ascontiguousarray(np.rot90(image, turns))
-
-
-def displayed_size(frame: av.VideoFrame) -> tuple[int, int]:
-    """Width and height in pixels after rotation."""
-    turns, _ = display_turns(frame)
-    return (frame.height, frame.width) if turns % 2 else (frame.width, frame.height)
-
-
-def display_turns(frame: av.VideoFrame) -> tuple[int, bool]:
-    """Counter-clockwise quarter turns for display, and whether the picture is mirrored left-right before them.
-
-    Source: the display matrix of ISO/IEC 14496-12, 8.3.2; angles between quarter turns are rounded to the nearest.
-    """
-    matrix = frame.side_data.get("DISPLAYMATRIX")
-    if matrix is None:
-        return 0, False
-    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].astype(np.int64)
-    mirrored = bool(a * d - b * c < 0)
-    # Mirroring first turns (a, b) into (-a, -b); the angle is that of the picture's x axis.
-    x, y = (-a, -b) if mirrored else (a, b)
-    return round(np.degrees(np.arctan2(-float(y), float(x))) / 90) % 4, mirrored

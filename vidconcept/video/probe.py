@@ -11,7 +11,7 @@ import numpy as np
 
 from vidconcept.errors import InputError
 from vidconcept.types import VideoInfo
-from vidconcept.video.colour import display_turns, displayed_size
+from vidconcept.video.colour import orientation
 from vidconcept.video.decode import decode_packets
 from vidconcept.video.findings import (
     Finding,
@@ -137,7 +137,8 @@ def _video_info(
     stream: av.video.stream.VideoStream,
     first_frame: av.VideoFrame,
 ) -> VideoInfo:
-    width_px, height_px = displayed_size(first_frame)
+    view = orientation(first_frame)
+    width_px, height_px = view.displayed_size(first_frame)
     rate = stream.average_rate or stream.guessed_rate
     time_base = stream.time_base or Fraction(1, 90_000)
     if stream.duration is not None:
@@ -154,7 +155,7 @@ def _video_info(
         declared_fps=float(rate) if rate else None,
         declared_frames=stream.frames or None,
         duration_s=duration_s,
-        rotation_deg=-90 * display_turns(first_frame)[0] % 360,
+        rotation_deg=-90 * view.turns % 360,
         has_audio=bool(container.streams.audio),
         container=container.format.name,
     )

@@ -17,7 +17,7 @@ import numpy as np
 from vidconcept.errors import InputError, UsageError
 from vidconcept.types import Frame
 from vidconcept.video.clock import Clock
-from vidconcept.video.colour import RgbConverter, displayed_size
+from vidconcept.video.colour import RgbConverter, orientation
 from vidconcept.video.decode import decode_packets, raw_pts
 from vidconcept.video.problems import Problem, ProblemLog
 from vidconcept.video.source import image_paths, open_video, require_fps
@@ -80,17 +80,17 @@ def _decode_video(source: Path, log: ProblemLog) -> Generator[Picture, None, Non
     with open_video(source) as (container, stream):
         time_base = stream.time_base or Fraction(1, 90_000)
         clock = Clock(time_base, stream.average_rate or stream.guessed_rate)
-        convert = RgbConverter()
-        index, first_pts, size_px = 0, 0, (0, 0)
+        index, first_pts = 0, 0
         for frame, following in _with_next(decode_packets(container, stream, log)):
             pts, fault = clock.stamp(raw_pts(frame), None if following is None else raw_pts(following))
             if index == 0:
-                first_pts, size_px = pts, displayed_size(frame)
+                first_pts, view = pts, orientation(frame)
+                size_px, convert = view.displayed_size(frame), RgbConverter(view)
             time_s = float((pts - first_pts) * time_base)
             if fault is not None:
                 log.add(fault.kind, fault.message, index, time_s)
-            if displayed_size(frame) != size_px:
-                log.add("size-change", _size_change(displayed_size(frame), size_px), index, time_s)
+            if view.displayed_size(frame) != size_px:
+                log.add("size-change", _size_change(view.displayed_size(frame), size_px), index, time_s)
             yield index, pts, time_s, partial(convert, frame, size_px)
             index += 1
     if index == 0:

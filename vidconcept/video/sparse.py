@@ -20,7 +20,7 @@ import av.error
 import av.video.stream
 import numpy as np
 
-from vidconcept.video.colour import RgbConverter
+from vidconcept.video.colour import RgbConverter, orientation
 from vidconcept.video.packets import PacketScan, scan_packets
 from vidconcept.video.probe import probe
 from vidconcept.video.problems import Problem
@@ -160,13 +160,14 @@ def _is_picture(index: int, image: np.ndarray, around: dict[int, np.ndarray]) ->
 def _by_seeking(source: Path, wanted: list[int], scan: PacketScan) -> Iterator[tuple[int, np.ndarray]]:
     """By PyAV. Exact because the n-th smallest timestamp is the n-th picture, and no GOP needs the one before."""
     stamps = np.sort(scan.pts)
-    convert = RgbConverter()
+    convert = None
     with open_video(source) as (container, stream):
         for index in wanted:
             frame = _seek(container, stream, int(stamps[index]), int(stamps[0]))
             if frame is None:
                 yield from _by_reading(source, [i for i in wanted if i >= index], None)
                 return
+            convert = convert or RgbConverter(orientation(frame))
             yield index, convert(frame)
 
 
