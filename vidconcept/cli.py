@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vidconcept import __version__
+from vidconcept import __version__, cli_trust
 from vidconcept.errors import ExitCode, Interrupted, UsageError, VidconceptError
 from vidconcept.settings import TrackSettings, parse_text
 
@@ -256,6 +256,9 @@ def _commands() -> None:
 
 
 _commands()
+
+
+cli_trust.register(app)
 
 
 def main() -> None:

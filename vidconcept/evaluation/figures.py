@@ -1,0 +1,177 @@
+"""Everything that is counted while clips pass by, and the figures that come out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from vidconcept.evaluation.dataset import FrameTruth
+from vidconcept.evaluation.metrics_events import EventCounts, EventLedger, Found
+from vidconcept.evaluation.metrics_identity import Pairing, hota, idf1
+from vidconcept.evaluation.metrics_masks import Confusion, boundary_f, boundary_iou, jaccard
+from vidconcept.evaluation.metrics_scores import Curves, PaperProtocol
+from vidconcept.evaluation.metrics_temporal import VideoConsistency, WarpingError
+
+VC_LENGTHS = (8, 16)
+
+
+@dataclass
+class Figures:
+    """Counts over one clip or, after `merge`, over many.
+
+    regions: concept -> `(J, F, boundary IoU)` a clip in which the concept occurs, means over the frames on which it is
+    there or was found: frames that are rightly empty would make rare defects look well outlined.
+    good: events of clips without any defect. boxed: concepts whose truth is boxes in some clip, against which measures
+    of outlines say little.
+    """
+
+    concepts: tuple[str, ...]
+    curves: dict[str, Curves] = field(repr=False)
+    confusion: Confusion = field(repr=False)
+    paper: PaperProtocol = field(default_factory=PaperProtocol, repr=False)
+    regions: dict[str, list[tuple[float, float, float]]] = field(default_factory=dict, repr=False)
+    consistency: list[VideoConsistency] = field(
+        default_factory=lambda: [VideoConsistency(n) for n in VC_LENGTHS], repr=False
+    )
+    warping: WarpingError = field(default_factory=WarpingError)
+    pairings: list[Pairing] = field(default_factory=list, repr=False)
+    events: EventCounts = field(default_factory=EventCounts)
+    good: EventCounts = field(default_factory=EventCounts)
+    boxed: set[str] = field(default_factory=set)
+
+    @classmethod
+    def empty(cls, concepts: Sequence[str]) -> Figures:
+        return cls(tuple(concepts), {name: Curves() for name in concepts}, Confusion.of(len(concepts) + 1))
+
+    def add_scores(self, scores: np.ndarray, truth: FrameTruth) -> None:
+        """Scores `(concept, h, w)` of one annotated frame on the grid of its truth."""
+        for index, name in enumerate(self.concepts):
+            real = truth.of(name)
+            self.curves[name].add(scores[index], real, truth.ignore)
+            if real.any():
+                self.paper.add(scores[index], real)
+
+    def merge(self, other: Figures) -> None:
+        for name, curves in other.curves.items():
+            self.curves[name].merge(curves)
+        self.confusion.table += other.confusion.table
+        self.paper.correct += other.paper.correct
+        self.paper.labelled += other.paper.labelled
+        self.paper.hits = self.paper.hits + other.paper.hits
+        self.paper.unions = self.paper.unions + other.paper.unions
+        self.paper.precisions += other.paper.precisions
+        for name, values in other.regions.items():
+            self.regions.setdefault(name, []).extend(values)
+        for own, more in zip(self.consistency, other.consistency, strict=True):
+            own.as_published += more.as_published
+            own.correct += more.correct
+        self.warping.squared += other.warping.squared
+        self.warping.pixels += other.warping.pixels
+        self.pairings += other.pairings
+        self.events += other.events
+        self.good += other.good
+        self.boxed |= other.boxed
+
+    def summary(self) -> dict[str, Any]:
+        """Figures by name; what has nothing to measure is left out."""
+        shown = [name for name in self.concepts if self.curves[name].positive.any()]
+        result: dict[str, Any] = {"events": self.events.figures()}
+        if self.good.minutes:
+            result["good_footage"] = self.good.figures()
+        result["segmentation"] = {
+            "pixel_accuracy": self.confusion.pixel_accuracy,
+            "mean_iou": self.confusion.mean_iou,
+        }
+        result["paper_protocol"] = self.paper.figures()
+        result["scores"] = {
+            name: {
+                "average_precision": self.curves[name].average_precision,
+                "auroc": self.curves[name].auroc,
+                "au_pro_0.3": self.curves[name].au_pro(0.3),
+                "au_pro_0.05": self.curves[name].au_pro(0.05),
+                "prevalence": float(
+                    self.curves[name].positive.sum()
+                    / (self.curves[name].positive.sum() + self.curves[name].negative.sum())
+                ),
+            }
+            for name in shown
+        }
+        result["masks"] = {name: _region_means(self.regions[name]) for name in shown if name in self.regions}
+        for part in ("scores", "masks"):
+            if result[part]:
+                result[part]["mean"] = _mean_of(list(result[part].values()))
+        result["identities"] = hota(self.pairings) | ({"idf1": idf1(self.pairings)} if self.pairings else {})
+        result["temporal"] = {"warping_error": self.warping.mean}
+        for vc in self.consistency:
+            result["temporal"] |= vc.figures()
+        return {part: values for part, values in result.items() if values}
+
+
+def _region_means(values: list[tuple[float, float, float]]) -> dict[str, float]:
+    j, f, band = (float(v) for v in np.mean(values, axis=0))
+    return {"j": j, "f": f, "j_and_f": (j + f) / 2, "boundary_iou": band}
+
+
+def _mean_of(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {key: float(np.nanmean([row[key] for row in rows])) for key in rows[0]}
+
+
+@dataclass
+class MaskPass:
+    """Second walk over a clip's annotated frames, when its final tracks are known."""
+
+    figures: Figures
+    clip_name: str
+    with_identities: bool
+    ledger: EventLedger
+    _regions: dict[str, list[tuple[float, float, float]]] = field(default_factory=dict, repr=False)
+    _true: set[str] = field(default_factory=set, repr=False)
+
+    def add(self, found: Sequence[Found], truth: FrameTruth) -> None:
+        """Tracks and truth of one frame, masks on one grid."""
+        own = self.figures
+        shape = truth.masks.shape[1:]
+        predicted, real = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+        for number, name in enumerate(own.concepts, start=1):
+            true_mask = truth.of(name)
+            mine = [track.mask for track in found if track.concept == name]
+            mask = np.any(mine, axis=0) if mine else np.zeros(shape, bool)
+            predicted[mask], real[true_mask] = number, number
+            if true_mask.any():
+                self._true.add(name)
+            if true_mask.any() or mask.any():
+                self._regions.setdefault(name, []).append(
+                    (jaccard(mask, true_mask), boundary_f(mask, true_mask), boundary_iou(mask, true_mask))
+                )
+        known = None if truth.ignore is None else (~truth.ignore).astype(float)
+        own.confusion.add(predicted, real, known)
+        for vc in own.consistency:
+            vc.add(predicted, real)
+        if self.with_identities:
+            self._pair(found, truth)
+        self.ledger.add(found, truth)
+
+    def _pair(self, found: Sequence[Found], truth: FrameTruth) -> None:
+        asked = [i for i, word in enumerate(truth.concepts) if word in self.figures.concepts]
+        similarity = np.array(
+            [[jaccard(t.mask, truth.masks[i]) if t.concept == truth.concepts[i] else 0.0 for t in found] for i in asked]
+        ).reshape(len(asked), len(found))
+        true_ids = [f"{self.clip_name}:{truth.ids[i]}" for i in asked]
+        self.figures.pairings.append(Pairing(true_ids, [f"{self.clip_name}:{t.tracker_id}" for t in found], similarity))
+
+    def finish(self, minutes: float, good: bool) -> None:
+        """Sum up the clip. minutes: of its footage; good: nothing is wrong in it."""
+        occurring = [name for name in self._regions if name in self._true]
+        for name in occurring:
+            values = self._regions[name]
+            means = np.mean(values, axis=0)
+            self.figures.regions.setdefault(name, []).append((float(means[0]), float(means[1]), float(means[2])))
+        for vc in self.figures.consistency:
+            vc.end_clip()
+        counts = self.ledger.counts(self.figures.concepts, minutes)
+        self.figures.events += counts
+        if good:
+            self.figures.good += counts

@@ -1,0 +1,140 @@
+"""The report of an evaluation: Markdown with plots, and a JSON file beside it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vidconcept.evaluation.figures import Figures
+from vidconcept.evaluation.metrics_scores import Curves
+from vidconcept.evaluation.svg import bars, lines
+from vidconcept.writers.atomic import replacing
+
+_EVENT_ROWS = {
+    "recall": "defects found",
+    "recall_any_concept": "defects found, under any name",
+    "precision": "events that are on a defect",
+    "false_alarms_per_minute": "false alarms per minute",
+}
+
+
+def number(value: Any) -> str:
+    """Three digits; "–" for what has no value."""
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return "–"
+    return f"{value:.0f}" if isinstance(value, int) else f"{value:.3g}" if abs(value) < 1e-3 else f"{value:.3f}"
+
+
+def clean(value: Any) -> Any:
+    """The same for JSON, which knows no NaN: null."""
+    if isinstance(value, Mapping):
+        return {key: clean(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [clean(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    with replacing(path) as file:
+        file.write(json.dumps(clean(content), indent=1, ensure_ascii=False) + "\n")
+
+
+def event_rows(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What a line cares about, as rows of name and value with its 95 % interval."""
+    rows = []
+    for part, label in (("events", ""), ("good_footage", " on good footage")):
+        values = figures.get(part, {})
+        for key, name in _EVENT_ROWS.items():
+            if key not in values or (part == "good_footage" and key != "false_alarms_per_minute"):
+                continue
+            low, high = values[f"{key}_95"]
+            rows.append((name + label, f"{number(values[key])}  ({number(low)} to {number(high)})"))
+    return rows
+
+
+def figure_rows(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Everything else, one row a measure: means over concepts where there are several."""
+    rows: list[tuple[str, str]] = []
+    for part in ("segmentation", "paper_protocol", "identities", "temporal"):
+        rows += [(f"{part}: {key}", number(value)) for key, value in figures.get(part, {}).items()]
+    for part in ("scores", "masks"):
+        rows += [(f"{part}, mean: {key}", number(v)) for key, v in figures.get(part, {}).get("mean", {}).items()]
+    return rows
+
+
+def write_report(out: Path, content: Mapping[str, Any], total: Figures, command: str) -> Path:
+    """Write `report.md`, `evaluation.json` and the plots into `out`; returns the report's path."""
+    figures = content["figures"]
+    write_json(out / "evaluation.json", {"command": command, **content})
+    plots = _write_plots(out, figures, total)
+    data, model = content["dataset"], content["model"]
+    text = [
+        f"# {data['name']} with {model['name']}",
+        "",
+        f"Data: {data['clips']} clips ({data['format']}), concepts {', '.join(data['concepts']) or 'none'}. "
+        f"Asked: {', '.join(content['concepts'])}. In the softmax: {', '.join(content['words'])}.",
+        "",
+        f"Command: `{command}`",
+        "",
+        f"Model: {model['name']} ({model['source']}), weights {model['weights'][:12]}. "
+        f"Versions: {', '.join(f'{name} {v}' for name, v in content['versions'].items())}.",
+        "",
+        "## Events",
+        "",
+        *_table(("", "value (95 % interval)"), event_rows(figures)),
+        "",
+        "## Measures",
+        "",
+        *_table(("measure", "value"), figure_rows(figures)),
+        "",
+    ]
+    for part, title in (("scores", "Scores by concept"), ("masks", "Masks by concept")):
+        values = figures.get(part, {})
+        if values:
+            columns = list(next(iter(values.values())))
+            rows = [(name, *(number(row[c]) for c in columns)) for name, row in values.items()]
+            text += [f"## {title}", "", *_table(("concept", *columns), rows), ""]
+    if total.boxed:
+        text += [
+            f"Truth of {', '.join(sorted(total.boxed))} is boxes, not outlines: for these J, F, boundary IoU, AU-PRO "
+            "and the pixel measures say how far the masks fill their boxes. Events are unaffected.",
+            "",
+        ]
+    text += [f"![{name}]({name})" for name in plots]
+    with replacing(out / "report.md") as file:
+        file.write("\n".join(text) + "\n")
+    return out / "report.md"
+
+
+def _table(head: tuple[str, ...], rows: list[Any]) -> list[str]:
+    lines_ = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
+    return [*lines_, *(f"| {' | '.join(row)} |" for row in rows)]
+
+
+def _write_plots(out: Path, figures: Mapping[str, Any], total: Figures) -> list[str]:
+    shown = [name for name in figures.get("scores", {}) if name != "mean"]
+    plots = {}
+    if shown:
+        curves = {name: precision_recall(total.curves[name]) for name in shown}
+        plots["precision_recall.svg"] = lines("Precision and recall of pixels", curves, "recall", "precision")
+    masks = {name: row["j_and_f"] for name, row in figures.get("masks", {}).items()}
+    if masks:
+        plots["j_and_f.svg"] = bars("J&F by concept", masks)
+    for name, content in plots.items():
+        with replacing(out / name) as file:
+            file.write(content)
+    return list(plots)
+
+
+def precision_recall(curves: Curves, points: int = 60) -> list[tuple[float, float]]:
+    """Points (recall, precision), at most `points`, evenly spread over recall."""
+    hits = np.cumsum(curves.positive[::-1])
+    alarms = np.cumsum(curves.negative[::-1])
+    at = np.unique(np.searchsorted(hits, np.linspace(hits[-1] / points, hits[-1], points)))
+    at = at[at < len(hits)]
+    return [(float(hits[i] / hits[-1]), float(hits[i] / (hits[i] + alarms[i]))) for i in at]

@@ -1,0 +1,216 @@
+"""A data set with truth: each clip through the pipeline as `track` runs it, then measured."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from vidconcept.errors import UsageError
+from vidconcept.evaluation.dataset import Clip, Dataset, FrameTruth
+from vidconcept.evaluation.figures import Figures, MaskPass
+from vidconcept.evaluation.metrics_events import EventLedger, Found
+from vidconcept.geometry import crop
+from vidconcept.models.folder import preset_for
+from vidconcept.pipelines.findings import linked_frames, make_linker
+from vidconcept.pipelines.maps import ModelShelf, compute_maps
+from vidconcept.pipelines.monitor import Monitor
+from vidconcept.pipelines.plan import Plan, make_plan
+from vidconcept.runs import RunFolder, open_run
+from vidconcept.tracks.rle import decode
+from vidconcept.types import TrackMask
+
+LIBRARIES = ("vidconcept", "torch", "diffusers", "numpy", "scipy", "opencv-python-headless", "pycocotools")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """total: over all clips. clips: figures of each. facts: data, settings, versions: what a report states."""
+
+    total: Figures = field(repr=False)
+    clips: Mapping[str, Figures] = field(repr=False)
+    facts: Mapping[str, Any] = field(repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        clips = {name: figures.summary() for name, figures in self.clips.items()}
+        return {**self.facts, "figures": self.total.summary(), "clips": clips}
+
+
+def evaluate(
+    dataset: Dataset,
+    settings: Mapping[str, Any],
+    out: Path,
+    monitor: Monitor,
+    *,
+    config: Path | None = None,
+    shelf: ModelShelf | None = None,
+) -> Evaluation:
+    """Measure what `track` finds in every clip against its truth. Maps stay in `out`, so a second call goes on there.
+
+    settings: as for `track`; the concepts asked for are those that are measured. Raises UsageError when the data set
+    has none of them.
+    """
+    shelf = shelf or ModelShelf()
+    results: dict[str, Figures] = {}
+    plan: Plan | None = None
+    asked: Dataset | None = None
+    for number, clip in enumerate(dataset.clips):
+        plan = clip_plan(clip, settings, config)
+        asked = asked or in_asked_words(dataset, plan.settings.concepts, plan.settings.model)
+        clip = asked.clips[number]
+        run = clip_run(plan, clip, out)
+        compute_maps(plan, run, monitor, shelf)
+        results[clip.name] = measure_clip(plan, run, clip, monitor)
+        monitor.check("clips measured", number + 1, len(dataset.clips))
+    assert plan is not None
+    assert asked is not None
+    total = Figures.empty(plan.settings.concepts)
+    for figures in results.values():
+        total.merge(figures)
+    return Evaluation(total, results, facts_of(asked, plan))
+
+
+def thinned(dataset: Dataset, limit: int | None) -> Dataset:
+    """At most `limit` clips, evenly spread over the data set, so that no kind of clip is left out wholesale."""
+    if limit is None or limit >= len(dataset.clips):
+        return dataset
+    chosen = np.linspace(0, len(dataset.clips) - 1, limit).round().astype(int)
+    return replace(dataset, clips=tuple(dataset.clips[i] for i in chosen))
+
+
+def clip_plan(clip: Clip, settings: Mapping[str, Any], config: Path | None) -> Plan:
+    return make_plan(clip.source, {**settings, **({"fps": clip.fps} if clip.source.is_dir() else {})}, config)
+
+
+def clip_run(plan: Plan, clip: Clip, out: Path) -> RunFolder:
+    """The folder of a clip's maps; one for each way of reading them."""
+    facts = plan.facts()
+    name = clip.name.replace("/", "_")
+    digest = hashlib.sha256(json.dumps(facts["maps_from"], sort_keys=True).encode()).hexdigest()[:8]
+    run, _ = open_run(out / "maps" / f"{name}-{digest}", facts, "resume")
+    return run
+
+
+def in_asked_words(dataset: Dataset, concepts: Sequence[str], model: str) -> Dataset:
+    """The data set with its words replaced by the asked ones that mean the same to the model."""
+    preset = preset_for(model)
+
+    def meaning(word: str) -> str:
+        try:
+            return preset.canonical(word).casefold()
+        except UsageError:
+            return word.casefold()
+
+    asked = {meaning(word): word for word in concepts}
+    names = {word: asked[meaning(word)] for word in dataset.concepts if meaning(word) in asked}
+    if dataset.concepts and not names:
+        raise UsageError(
+            f"{dataset.name} has none of {', '.join(concepts)}; it has {', '.join(dataset.concepts[:20])}. "
+            "Next: ask for those, or give --rename THEIRS=YOURS"
+        )
+    return replace(dataset, clips=tuple(clip.renamed(names) for clip in dataset.clips))
+
+
+def measure_clip(plan: Plan, run: RunFolder, clip: Clip, monitor: Monitor) -> Figures:
+    """Figures of one clip from its stored maps."""
+    figures = Figures.empty(plan.settings.concepts)
+    if clip.kind == "box":
+        figures.boxed = set(clip.concepts)
+    linker = make_linker(plan)
+    rows: dict[int, list[TrackMask]] = {}
+    times: list[float] = []
+    before: np.ndarray | None = None
+    for scored, tracks in linked_frames(plan, run.stored_maps(), linker, monitor):
+        index = scored.ref.index
+        rows[index] = tracks
+        times.append(scored.ref.time_s)
+        if before is not None and scored.flow is not None:
+            for earlier, now in zip(before, scored.scores, strict=True):
+                figures.warping.add(earlier, now, scored.flow)
+        before = scored.scores
+        # Frames of one latent step share their scores, so one of them is enough to rank pixels.
+        truth = clip.truth(index) if index % plan.layout.step == 0 else None
+        if truth is not None:
+            figures.add_scores(scored.scores, on_grid(truth, plan))
+    _, tracker_ids = linker.finish()
+    frame_s = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    measure_masks(plan, clip, figures, rows, tracker_ids, frame_s, frame_s * len(times) / 60)
+    return figures
+
+
+def measure_masks(
+    plan: Plan,
+    clip: Clip,
+    figures: Figures,
+    rows: Mapping[int, Sequence[TrackMask]],
+    tracker_ids: Mapping[int, int],
+    frame_s: float,
+    minutes: float,
+) -> None:
+    """Add what depends on the final tracks. rows: the tracks of each frame index, under their provisional ids."""
+    settings = plan.settings
+    scale = (plan.work_size_px[0] * plan.work_size_px[1]) / (plan.region.width * plan.region.height)
+    min_frames = max(1, round(settings.min_duration_s / frame_s)) if frame_s else 1
+    ledger = EventLedger(min_frames, max(1, round(settings.min_area_px * scale)))
+    second = MaskPass(figures, clip.name, clip.identities, ledger)
+    for index, tracks in rows.items():
+        truth = clip.truth(index)
+        if truth is not None:
+            kept = [track for track in tracks if track.tracker_id in tracker_ids]
+            second.add([_found(track, plan) for track in kept], on_grid(truth, plan))
+    second.finish(minutes, good=not clip.concepts)
+
+
+def on_grid(truth: FrameTruth, plan: Plan) -> FrameTruth:
+    """Truth of a frame on the working grid of its region."""
+    masks = [_to_grid(mask, plan) for mask in truth.masks]
+    empty = np.zeros((0, *plan.work_size_px), bool)
+    ignore = None if truth.ignore is None else _to_grid(truth.ignore, plan)
+    return replace(truth, masks=np.stack(masks) if masks else empty, ignore=ignore)
+
+
+def _to_grid(mask: np.ndarray, plan: Plan) -> np.ndarray:
+    height, width = plan.work_size_px
+    if mask.shape != (plan.info.height_px, plan.info.width_px):
+        size = (plan.info.width_px, plan.info.height_px)
+        mask = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+    inside = crop(mask, plan.region)
+    if inside.shape == (height, width):
+        return inside
+    return cv2.resize(inside.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
+
+
+def _found(track: TrackMask, plan: Plan) -> Found:
+    mask = decode(track.rle, (plan.info.width_px, plan.info.height_px))
+    return Found(track.tracker_id, track.concept, _to_grid(mask, plan))
+
+
+def facts_of(dataset: Dataset, plan: Plan) -> dict[str, Any]:
+    """What a reader needs to repeat a measurement."""
+    skip = {"place_lifts"}
+    settings = plan.settings.model_dump(mode="json", exclude=skip)
+    return {
+        "dataset": {
+            "name": dataset.name,
+            "format": dataset.format,
+            "clips": len(dataset.clips),
+            "concepts": list(dataset.concepts),
+        },
+        "model": {
+            "name": plan.folder.preset.name,
+            "source": plan.folder.preset.source,
+            "weights": plan.layout.fingerprint,
+        },
+        "concepts": list(plan.settings.concepts),
+        "words": list(plan.words),
+        "settings": settings,
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
+    }
