@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vidconcept.errors import InputError, UsageError
+from vidconcept.errors import UsageError
 from vidconcept.types import Event
 from vidconcept.writers.cells import cell_text, read_rows
 from vidconcept.writers.manifest import read_run
@@ -26,7 +26,7 @@ def apply_verdicts(run_dir: Path, verdicts_csv: Path) -> str:
     """Writes the verdicts into the run's `events.csv`, and returns what was done in one line.
 
     Raises UsageError where the verdicts belong to another run or to events that this run no longer has (it was tracked
-    again), or say a word that is no verdict; then nothing is written.
+    again), InputError where they cannot be read or say a word that is no verdict; then nothing is written.
     """
     run = read_run(run_dir)
     events = {event.event_id: event for event in read_events(run_dir / "events.csv")}
@@ -57,7 +57,7 @@ def counted(events: list[Event]) -> str:
 def _judgement(cells: dict[str, str]) -> _Judgement:
     verdict = cell_text(cells["verdict"])
     if verdict not in ("", *VERDICTS):
-        raise InputError(f"no verdict {verdict!r}; the verdicts are {', '.join(VERDICTS)}")
+        raise ValueError(f"no verdict {verdict!r}; the verdicts are {', '.join(VERDICTS)}")
     return _Judgement(
         run_id=cell_text(cells["run_id"]),
         event_id=int(cells["event_id"]),
