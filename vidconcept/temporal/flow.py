@@ -19,8 +19,8 @@ import numpy as np
 
 from vidconcept.temporal.sampling import chained, lookup, sample, transformed
 
-# The proxy has at most this many pixels: half resolution of 256×384 has 24,576, a quarter of 720p 57,600.
-PROXY_AREA_PX = 57_600
+# The proxy has at most this many pixels: half resolution of 256×384 has 24,576 of them.
+PROXY_AREA_PX = 40_000
 # Lucas-Kanade steps below this are measurement error (proxy px).
 STEP_TOLERANCE_PX = 0.35
 # Blocks with less variance (8-bit grey levels, frame contrast brought to 16) say nothing about motion.
@@ -55,7 +55,8 @@ class Motion:
 
     kind: still, translation, affine or dense. matrix: `(2, 3)` later → earlier, None for dense.
     back, ahead: `(h, w, 2)` dense displacements in normalised coordinates on the proxy grid (pixel centres), None
-    unless dense. valid: `(h, w)` float32 in [0, 1] on the proxy grid, where `back` can be trusted; None: everywhere. residual: mean absolute band difference, grey levels. cut: nothing of the predecessor is left.
+    unless dense. valid: `(h, w)` float32 in [0, 1] on the proxy grid, where `back` can be trusted; None: everywhere.
+    residual: mean absolute band difference, grey levels. cut: nothing of the predecessor is left.
     """
 
     kind: str
@@ -189,13 +190,19 @@ def _refined(earlier: np.ndarray, later: np.ndarray, start: np.ndarray, *, affin
     """Gauss-Newton on the robust photometric error of a translation or an affine map, and how well it fits."""
     h, w = later.shape
     matrix = start.astype(np.float64)
-    y, x = np.mgrid[:h, :w].astype(np.float32)
-    x, y = (x - w / 2) / w, (y - h / 2) / w  # scaled alike, so that the system is well conditioned
     best = (start, _Fit(float("inf"), 0.0))
+    gx, gy = _gradient(later)
+    known = np.isfinite(gx) & np.isfinite(gy)
+    gx, gy = np.where(known, gx, np.float32(0.0)), np.where(known, gy, np.float32(0.0))
+    basis = [gx, gy]
+    if affine:
+        y, x = np.mgrid[:h, :w].astype(np.float32)
+        x, y = (x - w / 2) / w, (y - h / 2) / w  # scaled alike, so that the system is well conditioned
+        basis += [gx * x, gx * y, gy * x, gy * y]
+    columns = np.stack([b.ravel() for b in basis])  # (unknown, pixel)
     for _ in range(6 if affine else 3):
         warped = _warp(earlier, matrix)
-        gx, gy = cv2.Scharr(warped, cv2.CV_32F, 1, 0, scale=1 / 32), cv2.Scharr(warped, cv2.CV_32F, 0, 1, scale=1 / 32)
-        seen = np.isfinite(gx) & np.isfinite(gy) & np.isfinite(later)
+        seen = known & np.isfinite(warped)
         if seen.mean() < 0.1:
             break
         gain = np.float32(_gain(warped[seen], later[seen]))
@@ -204,11 +211,8 @@ def _refined(earlier: np.ndarray, later: np.ndarray, start: np.ndarray, *, affin
         if residual < best[1].residual:
             best = (matrix.copy(), _Fit(residual, 0.0))
         # Geman-McClure: shadows and glare that stand still in the frame must not hold the motion back.
-        weight = seen / (1.0 + (difference / (2.0 * residual + 1e-3)) ** 2) ** 2
-        gx, gy = np.where(seen, gain * gx, np.float32(0.0)), np.where(seen, gain * gy, np.float32(0.0))
-        basis = [gx, gy] if not affine else [gx, gy, gx * x, gx * y, gy * x, gy * y]
-        columns = np.stack([b.ravel() for b in basis])  # (unknown, pixel)
-        weighted = columns * weight.ravel()
+        weight = seen / np.square(1.0 + np.square(difference / (2.0 * residual + 1e-3)))
+        weighted = columns * weight.ravel().astype(np.float32)
         normal = weighted @ columns.T + 1e-3 * np.eye(len(basis)) * h * w
         step = np.linalg.solve(normal, weighted @ difference.ravel())
         if affine:
@@ -218,7 +222,7 @@ def _refined(earlier: np.ndarray, later: np.ndarray, start: np.ndarray, *, affin
         else:
             increment = np.hstack([np.eye(2), step[:2, None]])
         matrix = chained(matrix, increment)
-        if np.abs(step).max() < 0.005:
+        if np.abs(step).max() < 0.01:
             break
     matrix, fit = best
     return matrix, _Fit(fit.residual, _explained(_warp(earlier, matrix), later))
@@ -232,18 +236,16 @@ def _explained(warped: np.ndarray, later: np.ndarray) -> float:
     """
     h, w = later.shape
     rows, cols = max(2, min(8, h // 8)), max(2, min(12, w // 8))
-    gx, gy = cv2.Scharr(warped, cv2.CV_32F, 1, 0, scale=1 / 32), cv2.Scharr(warped, cv2.CV_32F, 0, 1, scale=1 / 32)
+    gx, gy = _gradient(warped)
     seen = np.isfinite(gx) & np.isfinite(gy) & np.isfinite(later)
     if not seen.any():
         return 0.0
     channels = np.stack([warped, np.ones_like(warped), gx, gy, later], axis=-1)
     channels[~seen] = 0.0
-    pairs = [(i, j) for i in range(5) for j in range(i, 5)]
-    products = np.stack([channels[..., i] * channels[..., j] for i, j in pairs], axis=-1)
-    means = _block_means(products, rows, cols)  # (block, 15)
-    gram = np.zeros((rows * cols, 5, 5))
-    for k, (i, j) in enumerate(pairs):
-        gram[:, i, j] = gram[:, j, i] = means[:, k]
+    high, wide = h // rows, w // cols
+    blocks = channels[: high * rows, : wide * cols].reshape(rows, high, cols, wide, 5).swapaxes(1, 2)
+    blocks = blocks.reshape(rows * cols, high * wide, 5)
+    gram = (blocks.swapaxes(1, 2) @ blocks).astype(np.float64) / (high * wide)  # (block, 5, 5)
     share = gram[:, 1, 1]
     usable = share > 0.6
     ridge = np.diag([0.05, 1e-6, 0.05, 0.05])
@@ -266,10 +268,9 @@ def _explained(warped: np.ndarray, later: np.ndarray) -> float:
     return 1.0 - float(bad.sum()) / max(1.0, float(textured.sum()))
 
 
-def _block_means(values: np.ndarray, rows: int, cols: int) -> np.ndarray:
-    """Means `(rows * cols, c)` of `(h, w, c)` over a grid of blocks; a remainder at the end of an axis is left out."""
-    h, w = values.shape[0] // rows * rows, values.shape[1] // cols * cols
-    return values[:h, :w].reshape(rows, h // rows, cols, w // cols, -1).mean((1, 3)).reshape(rows * cols, -1)
+def _gradient(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Slopes in x and y per pixel."""
+    return cv2.Scharr(image, cv2.CV_32F, 1, 0, scale=1 / 32), cv2.Scharr(image, cv2.CV_32F, 0, 1, scale=1 / 32)
 
 
 def _dense(earlier: Proxy, later: Proxy, seed: np.ndarray) -> Motion:

@@ -8,10 +8,11 @@ import numpy as np
 
 from vidconcept.temporal.carry import Carry, carries
 from vidconcept.temporal.flow import Motion
-from vidconcept.temporal.pooling import Canvas, Observation
-from vidconcept.temporal.regularize import EnergySettings, active_cells, robust_mean, solve
+from vidconcept.temporal.pooling import Canvas, Observation, middle_of
+from vidconcept.temporal.regularize import EnergySettings, active_cells, active_level, robust_mean, solve
+from vidconcept.temporal.sampling import grid_points, sample
 from vidconcept.temporal.stream import Step, reach
-from vidconcept.temporal.unpool import Guide, GuideSettings, carried, upsample
+from vidconcept.temporal.unpool import Guide, GuideSettings, boxes_around, carried, upsample
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,28 +83,22 @@ def along_motion(
     ways = carries(motions, key, low, high, grid=(canvas.rows, canvas.cols))
     grey = _grey_on(canvas, here.images[key])
 
-    fields: list[np.ndarray] = []
-    active: list[np.ndarray | None] = []
+    seen = []  # (step, ways of its frames, their middle, weight)
+    for k, step in enumerate(near):
+        span = range(step.maps.first, step.maps.last + 1)
+        inside = [ways[p] for p in span if p in ways]
+        if inside:
+            weight = settings.energy.decay ** abs(k - index) * len(inside) / len(span)
+            seen.append((step, inside, middle_of(inside, canvas), weight))
+    fields, solved = [], []
     for concept in range(len(here.maps.scores)):
-        observations = []
-        for k, step in enumerate(near):
-            span = range(step.maps.first, step.maps.last + 1)
-            inside = [ways[p] for p in span if p in ways]
-            if inside:
-                weight = settings.energy.decay ** abs(k - index) * len(inside) / len(span)
-                tokens = np.ascontiguousarray(step.maps.scores[concept])
-                observations.append(Observation(tokens, inside, weight))
+        observations = [Observation(np.ascontiguousarray(s.maps.scores[concept]), *rest) for s, *rest in seen]
         mean = robust_mean(observations, canvas, settings.energy)
-        worth = active_cells(mean, canvas, settings.energy)
         # An empty concept costs no more than its mean.
-        if method == "energy" and worth.any():
-            fields.append(solve(observations, mean, canvas, grey, settings.energy))
-            active.append(worth.astype(np.float32))
-        else:
-            fields.append(mean)
-            active.append(None)
+        solved.append(method == "energy" and bool(active_cells(mean, canvas, settings.energy).any()))
+        fields.append(solve(observations, mean, canvas, grey, settings.energy) if solved[-1] else mean)
     for position in stretch:
-        yield _sharpened(fields, active, canvas, ways[position], here.images[position], settings.guide)
+        yield _sharpened(fields, solved, canvas, ways[position], here.images[position], settings)
 
 
 def _grey_on(canvas: Canvas, image: np.ndarray) -> np.ndarray:
@@ -117,37 +112,27 @@ def _grey_on(canvas: Canvas, image: np.ndarray) -> np.ndarray:
 
 def _sharpened(
     fields: Sequence[np.ndarray],
-    active: Sequence[np.ndarray | None],
+    solved: Sequence[bool],
     canvas: Canvas,
     way: Carry,
     image: np.ndarray,
-    settings: GuideSettings,
+    settings: SmoothSettings,
 ) -> np.ndarray:
-    """Warp the fields to a frame and pull them to its edges near active cells."""
+    """The fields in a frame, `(concept, h, w)`: bilinear, and pulled to the image's edges where there is something."""
     h, w = image.shape[:2]
+    at = canvas.cells(way.points(grid_points(canvas.rows, canvas.cols)))
+    coarse = [sample(values, at) for values in fields]
     out = np.zeros((len(fields), h, w), np.float32)
-    radius = max(1, round(settings.radius_tokens * canvas.per_token * (h / canvas.rows + w / canvas.cols) / 2))
-    grey: np.ndarray | None = None
-    for concept, (field_, worth) in enumerate(zip(fields, active, strict=True)):
-        out[concept] = carried(field_, canvas, way, h, w)
-        if worth is None:
-            continue
-        box = _box(carried(worth, canvas, way, canvas.rows, canvas.cols) > 0.5, canvas, (h, w), 2 * radius)
-        if box is None:
-            continue
-        if grey is None:
-            grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255.0
-        y, x = box
-        out[concept, y, x] = Guide(grey[y, x], radius, settings.epsilon).filter(out[concept, y, x])
+    for concept, values in enumerate(coarse):
+        cv2.resize(values, (w, h), dst=out[concept], interpolation=cv2.INTER_LINEAR)
+    strong = {k: v > 2 * active_level(v, settings.energy) for k, v in enumerate(coarse) if solved[k]}
+    strong = {k: cells for k, cells in strong.items() if cells.any()}
+    if not strong:
+        return out
+    radius = max(1, round(settings.guide.radius_tokens * canvas.per_token * (h / canvas.rows + w / canvas.cols) / 2))
+    for box in boxes_around(np.logical_or.reduce(list(strong.values())), h, w, 2 * radius):
+        grey = cv2.cvtColor(np.ascontiguousarray(image[box]), cv2.COLOR_RGB2GRAY).astype(np.float32) / 255.0
+        guide = Guide(grey, radius, settings.guide.epsilon)
+        for concept in strong:
+            out[concept][box] = guide.filter(carried(fields[concept], canvas, way, h, w, guide.thinned(box)))
     return out
-
-
-def _box(cells: np.ndarray, canvas: Canvas, size: tuple[int, int], margin_px: int) -> tuple[slice, slice] | None:
-    """Pixels around the true cells, as slices; None when there is no true cell."""
-    h, w = size
-    x, y, width, height = cv2.boundingRect(cells.astype(np.uint8))
-    if not width:
-        return None
-    top, bottom = y * h / canvas.rows - margin_px, (y + height) * h / canvas.rows + margin_px
-    left, right = x * w / canvas.cols - margin_px, (x + width) * w / canvas.cols + margin_px
-    return slice(max(0, int(top)), min(h, int(bottom) + 1)), slice(max(0, int(left)), min(w, int(right) + 1))

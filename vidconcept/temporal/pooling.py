@@ -15,11 +15,13 @@ class Observation:
     """What one latent step says of one concept.
 
     tokens: `(row, col)` scores. ways: the ways of its frames to the key frame. weight: in [0, 1], for its distance in
-    time and the share of its frames on this side of a scene cut.
+    time and the share of its frames on this side of a scene cut. middle: where the `points` of the canvas lie in
+    its middle frame, normalised, and which of them are inside it, bool.
     """
 
     tokens: np.ndarray = field(repr=False)
     ways: Sequence[Carry] = field(repr=False)
+    middle: tuple[np.ndarray, np.ndarray] = field(repr=False)
     weight: float = 1.0
 
 
@@ -56,14 +58,20 @@ class Canvas:
         return points * np.array([self.cols, self.rows], np.float32) + np.float32(self.margin - 0.5)
 
     def points(self) -> np.ndarray:
-        """Normalised centres of all cells, `(rows + 2m, cols + 2m, 2)` float32."""
-        return grid_points(self.rows, self.cols, self.margin)
+        """Normalised centres of 2×2 blocks of cells, `((rows + 2m) / 2, (cols + 2m) / 2, 2)` float32."""
+        return grid_points(self.rows // 2, self.cols // 2, self.margin // 2)
 
     def profile(self) -> np.ndarray:
         """Weights of the cells along one axis that make a token, from `reach` tokens before it; sums to 1."""
         offsets = np.arange(-self.reach, self.reach + 1)
         taps = np.exp(-0.5 * (offsets / max(self.spread_tokens, 1e-6)) ** 2)
         return np.repeat(taps / taps.sum() / self.per_token, self.per_token).astype(np.float32)
+
+
+def middle_of(ways: Sequence[Carry], canvas: Canvas) -> tuple[np.ndarray, np.ndarray]:
+    """`Observation.middle` of a latent step."""
+    there = ways[len(ways) // 2].sources(canvas.points())
+    return there, ((there > 0) & (there < 1)).all(-1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ class EnergySettings:
     """Weights of the energy; scores are in [0, 1], cells are about 4 px of the model's frame."""
 
     # λ: spatial smoothness.
-    smoothness: float = 0.02
+    smoothness: float = 0.01
     # Difference of neighbouring cells (8-bit grey levels) that halves the smoothness between them.
     edge_grey: float = 4.0
     # μ: pull towards the mean of the tokens.
@@ -41,7 +41,8 @@ class EnergySettings:
     noise_slope: float = 0.7
     # Residual over noise at which a token's weight halves.
     outlier: float = 2.5
-    # Cells where the mean of the tokens is below this keep that mean.
+    # Cells where the mean of the tokens is low keep that mean: always below `quiet`, on a noisy ground up to `active`.
+    quiet: float = 0.01
     active: float = 0.03
     # Re-weightings, and steps of conjugate gradients in each.
     passes: int = 3
@@ -57,27 +58,35 @@ def robust_mean(observations: Sequence[Observation], canvas: Canvas, settings: E
 
     Every latent step is carried by its middle frame. A step that contradicts the others counts less.
     """
-    points = canvas.points()
     values, weights = [], []
     for o in observations:
         rows, cols = o.tokens.shape
-        there = o.ways[len(o.ways) // 2].sources(points)
+        there, inside = o.middle
         values.append(sample(o.tokens, there * np.array([cols, rows], np.float32) - np.float32(0.5)))
         # Beyond the frame the border token stands in, where no other step sees the place.
-        weights.append(((there > 0) & (there < 1)).all(-1) * o.weight + 1e-4)
-    stack, base = np.stack(values), np.stack(weights).astype(np.float32)  # (step, row, col)
+        weights.append(inside * np.float32(o.weight) + np.float32(1e-4))
+    stack, base = np.stack(values), np.stack(weights)  # (step, row, col), on every other cell
     mean = (stack * base).sum(0) / base.sum(0)
-    for _ in range(2):
-        noise = settings.noise_floor + settings.noise_slope * mean * (1.0 - mean)
-        weight = base / (1.0 + ((stack - mean) / (settings.outlier * noise)) ** 2)
-        mean = (stack * weight).sum(0) / weight.sum(0)
-    return mean.astype(np.float32)
+    if float(stack.max()) > settings.quiet:
+        for _ in range(2):
+            noise = settings.outlier * (settings.noise_floor + settings.noise_slope * mean * (1.0 - mean))
+            weight = base / (1.0 + np.square((stack - mean) / noise))
+            mean = (stack * weight).sum(0) / weight.sum(0)
+    height, width = canvas.shape
+    return cv2.resize(mean, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def active_level(mean: np.ndarray, settings: EnergySettings) -> float:
+    """Score above which a cell is worth solving: above what most of the frame has, and between two limits."""
+    background = float(np.quantile(mean, 0.25))
+    return float(np.clip(1.5 * background + settings.quiet / 2, settings.quiet, settings.active))
 
 
 def active_cells(mean: np.ndarray, canvas: Canvas, settings: EnergySettings) -> np.ndarray:
     """Cells worth solving: within a token of a mean above the active level; bool, canvas shape."""
     size = 2 * canvas.per_token + 1
-    return cv2.dilate((mean > settings.active).astype(np.uint8), np.ones((size, size), np.uint8)).astype(bool)
+    high = mean > active_level(mean, settings)
+    return cv2.dilate(high.astype(np.uint8), np.ones((size, size), np.uint8)).astype(bool)
 
 
 def solve(

@@ -7,7 +7,10 @@ import numpy as np
 
 from vidconcept.temporal.carry import Carry
 from vidconcept.temporal.pooling import Canvas
-from vidconcept.temporal.sampling import chained, grid_points, sample
+from vidconcept.temporal.sampling import chained, sample
+
+# Rows and columns of an image, as slices with start and stop.
+Box = tuple[slice, slice]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,51 +28,111 @@ def upsample(tokens: np.ndarray, h: int, w: int, *, nearest: bool = False) -> np
     return cv2.resize(tokens, (w, h), interpolation=cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR)
 
 
-def carried(field: np.ndarray, canvas: Canvas, way: Carry, h: int, w: int) -> np.ndarray:
-    """The field of a key frame, seen in another frame at `(h, w)` pixels: one cubic warp; in [0, 1]."""
+def carried(field: np.ndarray, canvas: Canvas, way: Carry, h: int, w: int, box: Box) -> np.ndarray:
+    """The field of a key frame seen in a box of another frame of `(h, w)` pixels: one cubic warp; in [0, 1].
+
+    The slices of the box may have a step.
+    """
+    rows, cols = box
+    y, x = np.arange(h)[rows], np.arange(w)[cols]
     if way.matrix is not None:
         # pixel → normalised → key frame → canvas index, as one matrix
         to_cells = np.array([[canvas.cols, 0, canvas.margin - 0.5], [0, canvas.rows, canvas.margin - 0.5]])
-        to_unit = np.array([[1 / w, 0, 0.5 / w], [0, 1 / h, 0.5 / h]])
+        to_unit = np.array([[(cols.step or 1) / w, 0, (x[0] + 0.5) / w], [0, (rows.step or 1) / h, (y[0] + 0.5) / h]])
         matrix = chained(to_cells, chained(way.matrix, to_unit))
         flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-        fine = cv2.warpAffine(field, matrix, (w, h), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        fine = cv2.warpAffine(field, matrix, (len(x), len(y)), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     else:
-        at = canvas.cells(way.points(grid_points(canvas.rows, canvas.cols)))
-        coarse = sample(field, at, interpolation=cv2.INTER_CUBIC)
-        fine = cv2.resize(coarse, (w, h), interpolation=cv2.INTER_CUBIC)
+        points = np.stack(np.meshgrid((x + 0.5) / w, (y + 0.5) / h), axis=-1).astype(np.float32)
+        fine = sample(field, canvas.cells(way.points(points)), interpolation=cv2.INTER_CUBIC)
     return np.clip(fine, 0.0, 1.0, out=fine)
+
+
+def boxes_around(cells: np.ndarray, h: int, w: int, margin_px: int) -> list[Box]:
+    """Boxes of pixels that hold the true cells of a grid over `(h, w)` pixels, with a margin; they do not overlap.
+
+    A box for each group of cells when that is less work than one box around all.
+    """
+    rows, cols = cells.shape
+    reach_y, reach_x = -(-margin_px * rows // h), -(-margin_px * cols // w)
+    grown = cv2.dilate(cells.astype(np.uint8), np.ones((2 * reach_y + 1, 2 * reach_x + 1), np.uint8))
+    count, _, stats, _ = cv2.connectedComponentsWithStats(grown, connectivity=8)
+    if count == 1:
+        return []
+    found = [tuple(int(v) for v in stats[k, :4]) for k in range(1, count)]
+    whole = cv2.boundingRect(grown)
+    area = sum(width * height for _, _, width, height in found)
+    if _overlap(found) or area > 0.7 * whole[2] * whole[3]:
+        found = [tuple(int(v) for v in whole)]
+    edges_y, edges_x = np.linspace(0, h, rows + 1).astype(int), np.linspace(0, w, cols + 1).astype(int)
+    return [
+        (
+            slice(int(edges_y[y]), int(edges_y[y + height])),
+            slice(int(edges_x[x]), int(edges_x[x + width])),
+        )
+        for x, y, width, height in found
+    ]
+
+
+def _overlap(boxes: list[tuple[int, ...]]) -> bool:
+    """Whether any two boxes (x, y, width, height) share cells."""
+    return any(
+        a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]
+        for k, a in enumerate(boxes)
+        for b in boxes[:k]
+    )
 
 
 class Guide:
     """Statistics of one image for the guided filter, shared by all concepts.
 
     The guide has two channels: the intensity, and how far it is from its surroundings, since a crack is dark or bright
-    but above all different.
+    but above all different. Statistics are taken on every n-th pixel where the radius allows it (He and Sun 2015); the
+    guide itself stays at full resolution.
     """
 
     def __init__(self, grey: np.ndarray, radius_px: int, epsilon: float) -> None:
         """grey: `(h, w)` float32 in [0, 1]."""
-        size = 2 * radius_px + 1
-        self._kernel = (size, size)
-        self._i = grey
-        self._d = np.abs(grey - self._mean(grey))
+        self.step = max(1, min(radius_px // 4, *grey.shape))
+        side = 2 * max(1, round(radius_px / self.step)) + 1
+        self._kernel = (side, side)
+        self._size = (grey.shape[1], grey.shape[0])
+        self._grey = grey
+        start = self.step // 2
+        thin = (slice(start, None, self.step), slice(start, None, self.step))
+        self._i = np.ascontiguousarray(grey[thin])
+        self._distance = cv2.absdiff(grey, self._full(self._mean(self._i)))
+        self._d = np.ascontiguousarray(self._distance[thin])
         self._mean_i, self._mean_d = self._mean(self._i), self._mean(self._d)
         self._ii = self._mean(self._i * self._i) - self._mean_i**2 + epsilon
         self._id = self._mean(self._i * self._d) - self._mean_i * self._mean_d
         self._dd = self._mean(self._d * self._d) - self._mean_d**2 + epsilon
         self._determinant = self._ii * self._dd - self._id**2
 
+    def thinned(self, box: Box) -> Box:
+        """The pixels of the guide's box that `filter` wants scores for."""
+        rows, cols = box
+        start = self.step // 2
+        return slice(rows.start + start, rows.stop, self.step), slice(cols.start + start, cols.stop, self.step)
+
+    def _full(self, values: np.ndarray) -> np.ndarray:
+        return values if self.step == 1 else cv2.resize(values, self._size, interpolation=cv2.INTER_LINEAR)
+
     def _mean(self, values: np.ndarray) -> np.ndarray:
-        return cv2.blur(values, self._kernel, borderType=cv2.BORDER_REFLECT_101)
+        return cv2.blur(values, self._kernel, borderType=cv2.BORDER_REFLECT)
 
     def filter(self, scores: np.ndarray) -> np.ndarray:
-        """Scores `(h, w)` float32 as the locally linear function of the guide that is nearest to them; in [0, 1]."""
+        """Scores as the locally linear function of the guide that is nearest to them.
+
+        scores: float32 on the `thinned` pixels. Returns `(h, w)` float32 at full resolution, in [0, 1].
+        """
         mean = self._mean(scores)
         with_i = self._mean(self._i * scores) - self._mean_i * mean
         with_d = self._mean(self._d * scores) - self._mean_d * mean
         a_i = (self._dd * with_i - self._id * with_d) / self._determinant
         a_d = (self._ii * with_d - self._id * with_i) / self._determinant
         b = mean - a_i * self._mean_i - a_d * self._mean_d
-        filtered = self._mean(a_i) * self._i + self._mean(a_d) * self._d + self._mean(b)
+        filtered = self._full(self._mean(b))
+        cv2.accumulateProduct(self._full(self._mean(a_i)), self._grey, filtered)
+        cv2.accumulateProduct(self._full(self._mean(a_d)), self._distance, filtered)
         return np.clip(filtered, 0.0, 1.0, out=filtered)
