@@ -2,6 +2,10 @@
 
 import gc
 import hashlib
+import os
+import subprocess
+import sys
+import textwrap
 from itertools import pairwise
 
 import av
@@ -325,6 +329,35 @@ def test_a_bar_code_survives_resizing_and_a_blank_picture_has_none():
         read_barcode(np.full((128, 192, 3), 90, np.uint8))
 
 
-def test_a_folder_that_may_not_be_read_is_named(tmp_path):
-    with pytest.raises(InputError, match="does not exist"):
+def test_a_pattern_in_a_folder_that_does_not_exist(tmp_path):
+    with pytest.raises(InputError, match=r"folder .* does not exist"):
         read(tmp_path / "no_such_folder" / "img_%04d.png", fps=25)
+
+
+@pytest.mark.skipif(not hasattr(os, "setuid"), reason="needs user ids")
+def test_what_may_not_be_read_is_refused_by_name(tmp_path):
+    """In a child without root's rights, for root may read everything."""
+    film, folder = GOOD["two_frames"](tmp_path).path, GOOD["image_folder"](tmp_path).path
+    for parent in (tmp_path, *tmp_path.parents[:2]):
+        parent.chmod(0o755)
+    film.chmod(0)
+    folder.chmod(0)
+    script = """
+        import os, sys
+        from vidconcept.errors import InputError
+        from vidconcept.video.probe import probe
+        if os.geteuid() == 0:
+            os.setgid(65534), os.setuid(65534)
+        for path in sys.argv[1:]:
+            try:
+                probe(path, fps=25)
+            except InputError as error:
+                print(error)
+    """
+    command = [sys.executable, "-B", "-c", textwrap.dedent(script), str(film), str(folder)]
+    try:
+        lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    finally:
+        folder.chmod(0o755)
+    assert f"no permission to read {film}" in lines[0]
+    assert f"no permission to read the folder {folder}" in lines[1]

@@ -9,7 +9,6 @@ import av.container
 import av.video.stream
 import numpy as np
 
-from vidconcept.errors import InputError
 from vidconcept.types import VideoInfo
 from vidconcept.video.colour import orientation
 from vidconcept.video.decode import decode_packets
@@ -24,7 +23,7 @@ from vidconcept.video.findings import (
 from vidconcept.video.packets import scan_packets
 from vidconcept.video.problems import Problem, ProblemLog
 from vidconcept.video.reader import load_image
-from vidconcept.video.source import image_paths, open_video, require_fps
+from vidconcept.video.source import image_paths, nothing_decodes, open_video, require_fps
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,7 @@ def probe(source: str | Path, fps: float | None = None) -> VideoInfo:
     with open_video(source) as (container, stream):
         frame = next(decode_packets(container, stream, ProblemLog(lambda problem: None)), None)
         if frame is None:
-            raise InputError(_nothing_decodes(source))
+            raise nothing_decodes(source)
         return _video_info(source, container, stream, frame)
 
 
@@ -96,7 +95,7 @@ def examine(source: str | Path, fps: float | None = None, *, decode: bool = Fals
     with open_video(source) as (container, stream):
         first = next(decode_packets(container, stream, ProblemLog(lambda problem: None)), None)
         if first is None:
-            raise InputError(_nothing_decodes(source))
+            raise nothing_decodes(source)
         info = _video_info(source, container, stream, first)
         picture = picture_findings(info, first)
         sound = sound_findings(container, stream)
@@ -161,10 +160,6 @@ def _video_info(
     )
 
 
-def _nothing_decodes(source: Path) -> str:
-    return f"{source}: not one picture could be decoded; the file is damaged: copy or record it again"
-
-
 def _probe_images(source: Path, paths: list[Path], fps: float) -> VideoInfo:
     for path in paths:
         image = load_image(path)
@@ -181,4 +176,4 @@ def _probe_images(source: Path, paths: list[Path], fps: float) -> VideoInfo:
                 duration_s=len(paths) / fps,
                 container="images",
             )
-    raise InputError(f"{source}: none of its {len(paths)} images can be read: they are damaged or not images")
+    raise nothing_decodes(source, paths)

@@ -14,13 +14,13 @@ import av
 import cv2
 import numpy as np
 
-from vidconcept.errors import InputError, UsageError
+from vidconcept.errors import UsageError
 from vidconcept.types import Frame
 from vidconcept.video.clock import Clock
 from vidconcept.video.colour import RgbConverter, orientation
 from vidconcept.video.decode import decode_packets, raw_pts
 from vidconcept.video.problems import Problem, ProblemLog
-from vidconcept.video.source import image_paths, open_video, require_fps
+from vidconcept.video.source import image_paths, nothing_decodes, open_video, require_fps
 
 # Index, pts, time_s, and the conversion to RGB, which costs more than decoding and is not wanted for every frame.
 Picture = tuple[int, int, float, Callable[[], np.ndarray]]
@@ -94,7 +94,7 @@ def _decode_video(source: Path, log: ProblemLog) -> Generator[Picture, None, Non
             yield index, pts, time_s, partial(convert, frame, size_px)
             index += 1
     if index == 0:
-        raise InputError(f"{source}: not one picture could be decoded; the file is damaged: copy or record it again")
+        raise nothing_decodes(source)
 
 
 def _decode_images(source: Path, paths: list[Path], fps: float, log: ProblemLog) -> Generator[Picture, None, None]:
@@ -115,7 +115,7 @@ def _decode_images(source: Path, paths: list[Path], fps: float, log: ProblemLog)
         yield index, pts, time_s, partial(np.ascontiguousarray, image)
         index += 1
     if index == 0:
-        raise InputError(f"{source}: none of its {len(paths)} images can be read: they are damaged or not images")
+        raise nothing_decodes(source, paths)
 
 
 def load_image(path: Path) -> np.ndarray | None:

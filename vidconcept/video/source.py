@@ -87,6 +87,13 @@ def open_video(source: Path) -> Iterator[tuple[av.container.InputContainer, av.v
         yield container, streams[0]
 
 
+def nothing_decodes(source: Path, paths: list[Path] | None = None) -> InputError:
+    """The error for a video without one picture that decodes, or for the images `paths` of which none can be read."""
+    if paths is not None:
+        return InputError(f"{source}: none of its {len(paths)} images can be read: they are damaged or not images")
+    return InputError(f"{source}: not one picture could be decoded; the file is damaged: copy or record it again")
+
+
 def _list(folder: Path) -> list[str]:
     try:
         return os.listdir(folder)
