@@ -75,6 +75,53 @@ def evaluate(
     print_rows("files", [("report", str(report))])
 
 
+def calibrate(
+    footage: Annotated[list[Path], typer.Argument(help="Good footage: videos in which nothing is wrong.")],
+    concepts: Concepts = None,
+    false_alarms: Annotated[str, typer.Option(metavar="N/hour", help="wished rate: 1/hour, 2/day, 0.1/min")] = "1/hour",
+    setting: Setting = None,
+    config: Config = None,
+    out: Annotated[Path | None, typer.Option(help="TOML for track --config [<footage>.calibration.toml]")] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Set thresholds for a wished rate of false alarms, and say what the footage can promise."""
+    from vidconcept.evaluation.alarms import sentences
+    from vidconcept.evaluation.report import clean
+    from vidconcept.pipelines.calibrate import calibrate_good, write_toml
+    from vidconcept.terminal import monitored, print_rows
+
+    target = per_hour(false_alarms)
+    path = out or footage[0].absolute().parent / f"{footage[0].stem}.calibration.toml"
+    with monitored() as monitor:
+        result = calibrate_good(
+            footage, given_settings(concepts, setting), target, path.with_suffix(".maps"), monitor, config=config
+        )
+    told = sentences(result.choice)
+    provenance = {**result.provenance, "command": _command()}
+    write_toml(path, result.keys, result.choice.thresholds, result.lifts, provenance, told)
+    if as_json:
+        content = {"config": str(path), "thresholds": result.choice.thresholds, "says": told, **provenance}
+        typer.echo(json.dumps(clean(content), ensure_ascii=False))
+        return
+    print_rows("thresholds", [(name, f"{value:g}") for name, value in result.choice.thresholds.items()])
+    print_rows("what this promises", [("-", line) for line in told])
+    print_rows("use it", [("config", str(path)), ("then", f"vidconcept track VIDEO --config {path}")])
+
+
+def per_hour(text: str) -> float:
+    """A rate like 1/hour, 20/h, 2/day or 0.1/min as a number an hour. Raises UsageError for anything else."""
+    units = {"hour": 1.0, "h": 1.0, "day": 1 / 24, "d": 1 / 24, "min": 60.0, "minute": 60.0, "shift": 1 / 8}
+    count, _, unit = text.partition("/")
+    try:
+        rate = float(count) * units[unit.strip().lower() or "hour"]
+    except (ValueError, KeyError):
+        rate = 0.0
+    if not 0 < rate < float("inf"):
+        raise UsageError(f"--false-alarms {text!r} is no rate above 0, e.g. 1/hour, 2/day, 0.1/min")
+    return rate
+
+
 def _pairs(text: str | None) -> dict[str, str]:
     pairs = [part.partition("=") for part in (text or "").split(",") if part.strip()]
     if any(not separator for _, separator, _ in pairs):
@@ -84,5 +131,5 @@ def _pairs(text: str | None) -> dict[str, str]:
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to the application."""
-    for command in (evaluate,):
+    for command in (evaluate, calibrate):
         app.command()(command)

@@ -17,6 +17,17 @@ def place_map(lifts: Sequence[Sequence[float]], height: int, width: int) -> np.n
     return cv2.resize(table, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
+def lifted(scores: np.ndarray, concepts: Sequence[str], lifts: Mapping[str, Sequence[Sequence[float]]]) -> np.ndarray:
+    """Scores `(concept, h, w)` less what good footage scores at each place, not below 0."""
+    if not any(name in lifts for name in concepts):
+        return scores
+    maps = [
+        np.maximum(own - place_map(lifts[name], *own.shape), 0.0) if name in lifts else own
+        for name, own in zip(concepts, scores, strict=True)
+    ]
+    return np.stack(maps)
+
+
 def decide_by_concept(
     scores: np.ndarray,
     concepts: Sequence[str],
@@ -30,10 +41,7 @@ def decide_by_concept(
     lowered at each place of the picture before they are judged, because good footage scores high there.
     """
     masks = np.zeros(scores.shape, bool)
-    for index, name in enumerate(concepts):
+    for index, (name, judged) in enumerate(zip(concepts, lifted(scores, concepts, lifts), strict=True)):
         own = replace(settings, threshold=thresholds[name]) if name in thresholds else settings
-        judged = scores[index]
-        if name in lifts:
-            judged = np.maximum(judged - place_map(lifts[name], *judged.shape), 0.0)
         masks[index] = decide(judged, settings=own)
     return masks

@@ -1,0 +1,84 @@
+"""Generated footage for the trust measurements: one line, filmed for long while nothing is wrong, and with defects.
+
+    python benchmarks/trust_footage.py good DIR --minutes 60 --fps 1
+    python benchmarks/trust_footage.py defects DIR --clips 12 --frames 33
+
+`good` writes videos of five minutes; `defects` a `clips.json` folder with an identity for each defect. All seeds lie in
+the range that training never uses.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from vidconcept.linecam.camera import Motion
+from vidconcept.linecam.files import write_video
+from vidconcept.linecam.footage import HELD_OUT_SEED, clip
+from vidconcept.linecam.vocabulary import DEFECTS
+
+GOOD_SEED, DEFECT_SEED = HELD_OUT_SEED + 500_000, HELD_OUT_SEED + 600_000
+# One line: the same surface, the same speed.
+STYLE, SPEED_PX, PART_S = "brushed", 6.0, 300
+
+
+def write_good(folder: Path, minutes: float, fps: int, size: tuple[int, int]) -> None:
+    """Videos of the line with nothing wrong, five minutes each."""
+    for k in range(round(minutes * 60 / PART_S)):
+        path = folder / f"good_{k:02d}.mp4"
+        if not path.exists():
+            made = clip(GOOD_SEED + k, size, PART_S * fps, style=STYLE, motion=Motion(SPEED_PX), defects=0.0,
+                        colour=False, layout="row")  # fmt: skip
+            write_video(path, made.frames, fps=fps)
+
+
+def write_defects(folder: Path, clips: int, frames: int, fps: int, size: tuple[int, int], style: str | None) -> None:
+    """Clips with defects of all kinds, as `clips.json` with truth "instances"."""
+    rows = []
+    for k in range(clips):
+        kinds = [DEFECTS[(2 * k) % len(DEFECTS)], DEFECTS[(2 * k + 1) % len(DEFECTS)]]
+        name = f"{kinds[0]}_{kinds[1]}_{k}"
+        speed = SPEED_PX if style else float(np.random.default_rng(DEFECT_SEED + k).integers(3, 13))
+        made = clip(DEFECT_SEED + k, size, frames, style=style, motion=Motion(speed), defects=1.5, colour=False,
+                    layout="row", kinds=kinds)  # fmt: skip
+        write_video(folder / "videos" / f"{name}.mp4", made.frames, fps=fps)
+        annotations = folder / "annotations" / name
+        annotations.mkdir(parents=True, exist_ok=True)
+        numbers = {identity: n for n, identity in enumerate(sorted(made.concepts), start=1)}
+        lookup = np.zeros(int(made.instances.max()) + 1, np.uint16)
+        for identity, n in numbers.items():
+            lookup[identity] = n
+        for index, instances in enumerate(made.instances):
+            cv2.imwrite(str(annotations / f"{index:05d}.png"), lookup[instances])
+        objects = {str(n): made.concepts[identity] for identity, n in numbers.items()}
+        rows.append({"clip": name, "concept": None, "truth": "instances", "objects": objects})
+    (folder / "clips.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name in ("good", "defects"):
+        command = commands.add_parser(name)
+        command.add_argument("folder", type=Path)
+        command.add_argument("--fps", type=int, default=1 if name == "good" else 25)
+        command.add_argument("--height", type=int, default=128)
+        command.add_argument("--width", type=int, default=192)
+        if name == "good":
+            command.add_argument("--minutes", type=float, default=60)
+        else:
+            command.add_argument("--clips", type=int, default=12)
+            command.add_argument("--frames", type=int, default=33)
+            command.add_argument("--style", help="the surface of all clips; default: a random one each")
+    options = parser.parse_args()
+    size = (options.height, options.width)
+    if options.command == "good":
+        write_good(options.folder, options.minutes, options.fps, size)
+    else:
+        write_defects(options.folder, options.clips, options.frames, options.fps, size, options.style)
+
+
+if __name__ == "__main__":
+    main()

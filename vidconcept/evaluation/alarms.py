@@ -1,0 +1,221 @@
+"""From what good footage looks like to thresholds, and to what they promise: pure statistics of candidates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vidconcept.evaluation.statistics import CONFIDENCE, exposure_for_bound, poisson_interval
+
+# Rows and columns of places in the picture, a few tokens each.
+PLACES = (6, 8)
+# Latent steps of good footage after which a place's own statistics count as much as none at all.
+PLACE_PRIOR_STEPS = 60
+# Lifts below this change nothing that can be seen in a score.
+SMALLEST_LIFT = 0.02
+# The tail beyond the highest candidates is fitted to at most this many, and not to fewer than this.
+TAIL, SMALLEST_TAIL = 40, 8
+LOWEST, HIGHEST = 0.05, 0.99
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A track that good footage would give: the highest threshold at which it is an event, and when, in seconds."""
+
+    concept: str
+    strength: float
+    time_s: float
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Thresholds and what they promise.
+
+    alarms: events on the calibration footage at these thresholds. per_hour_95: interval of the rate of false alarms.
+    dispersion: how much more the count of alarms varies from stretch to stretch than single ones would. extrapolated:
+    the thresholds lie above everything that was seen.
+    """
+
+    thresholds: dict[str, float]
+    hours: float
+    target_per_hour: float
+    alarms: int
+    per_hour_95: tuple[float, float]
+    dispersion: float
+    extrapolated: bool
+    clamped: bool
+
+    @property
+    def hours_for_bound(self) -> float:
+        """Good footage without a single alarm that promises, at 95 %, no more than the wished rate."""
+        return exposure_for_bound(self.target_per_hour) * self.dispersion
+
+    @property
+    def hours_for_half(self) -> float:
+        """Good footage at the wished rate that tells it to within about a half: 16 alarms."""
+        return 16 * self.dispersion / self.target_per_hour
+
+
+def strength(
+    times_s: Sequence[float], scores: Sequence[float], min_duration_s: float, max_gap_s: float, frame_s: float
+) -> float:
+    """Highest threshold at which a track, given by its rows, still lasts `min_duration_s`; 0 when at none.
+
+    Rows below the threshold drop out; what is left is one track as long as no gap exceeds `max_gap_s`.
+    """
+    times, levels = np.asarray(times_s), np.asarray(scores)
+    needed = min_duration_s - 1.5 * frame_s
+    for level in np.unique(levels)[::-1]:
+        left = times[levels >= level]
+        runs = np.split(left, np.flatnonzero(np.diff(left) > max_gap_s + frame_s / 2) + 1)
+        if any(run[-1] - run[0] >= needed for run in runs):
+            return float(level)
+    return 0.0
+
+
+def place_lifts(peaks: np.ndarray, quantile: float = 0.99) -> np.ndarray:
+    """By how much each place of good footage scores above the usual place: `(step, row, col)` -> `(row, col)`.
+
+    peaks: highest score in each place at each latent step. Shrunk towards none where there is little footage.
+    """
+    high = np.quantile(peaks, quantile, axis=0)
+    excess = np.maximum(high - np.median(high), 0.0) * (len(peaks) / (len(peaks) + PLACE_PRIOR_STEPS))
+    return np.where(excess < SMALLEST_LIFT, 0.0, excess).round(3)
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Where the frame peaks of a concept lie on good footage: middle and width in log-odds."""
+
+    middle: float
+    width: float
+
+    @classmethod
+    def of(cls, peaks: np.ndarray) -> Scale:
+        """peaks: highest judged score of each frame."""
+        odds = _log_odds(peaks)
+        middle, high = np.quantile(odds, [0.5, 0.95])
+        return cls(float(middle), float(max(high - middle, 0.25)))
+
+    def standard(self, score: float) -> float:
+        return float((_log_odds(np.float64(score)) - self.middle) / self.width)
+
+    def score(self, standard: float) -> float:
+        return float(1 / (1 + math.exp(-(self.middle + self.width * standard))))
+
+
+def _log_odds(scores: np.ndarray | np.float64) -> np.ndarray:
+    clipped = np.clip(scores, 1e-6, 1 - 1e-6)
+    return np.log(clipped / (1 - clipped))
+
+
+def choose(
+    candidates: Sequence[Candidate], scales: Mapping[str, Scale], hours: float, target_per_hour: float
+) -> Choice:
+    """Thresholds at which all concepts together give the wished rate of false alarms.
+
+    Each concept's scores are put on the scale of its own frame peaks; on it one level serves all. The level leaves as
+    many candidates above it as the wish allows; where that is less than one, an exponential tail is carried on.
+    """
+    ranked = sorted((scales[c.concept].standard(c.strength) for c in candidates), reverse=True)
+    allowed = target_per_hour * hours
+    count = math.floor(allowed)
+    extrapolated = allowed < 1
+    lowest = max(scale.standard(LOWEST) for scale in scales.values())
+    if len(ranked) <= count:
+        level = min(scale.standard(LOWEST) for scale in scales.values())
+    elif extrapolated:
+        level = _carried_on(ranked, allowed)
+    else:
+        level = (ranked[count - 1] + ranked[count]) / 2
+    wished = {name: scale.score(level) for name, scale in scales.items()}
+    thresholds = {name: round(min(max(t, LOWEST), HIGHEST), 4) for name, t in wished.items()}
+    alarms = [c for c in candidates if c.strength >= thresholds[c.concept]]
+    dispersion = clustering([c.time_s for c in _strongest(candidates, scales, max(len(alarms), 30))], hours * 3600)
+    low, high = poisson_interval(len(alarms) / dispersion, hours / dispersion)
+    return Choice(
+        thresholds,
+        hours,
+        target_per_hour,
+        len(alarms),
+        (low, high),
+        dispersion,
+        extrapolated,
+        clamped=len(ranked) <= count or level < lowest,
+    )
+
+
+def _carried_on(ranked: Sequence[float], allowed: float) -> float:
+    """The level that `allowed` < 1 candidates are expected to exceed, by an exponential tail over the highest ones."""
+    top = min(TAIL, len(ranked) // 2)
+    if top < SMALLEST_TAIL:
+        # Too few to fit a tail to: one width above the highest.
+        return ranked[0] + 1.0
+    start = ranked[top]
+    mean_excess = float(np.mean(ranked[:top])) - start
+    return max(start + mean_excess * math.log(top / allowed), ranked[0] + 1e-3)
+
+
+def _strongest(candidates: Sequence[Candidate], scales: Mapping[str, Scale], count: int) -> list[Candidate]:
+    return sorted(candidates, key=lambda c: -scales[c.concept].standard(c.strength))[:count]
+
+
+def clustering(times_s: Sequence[float], total_s: float, stretches: int = 10) -> float:
+    """Variance over mean of the counts in equal stretches of time, at least 1; 1 with too few events to tell."""
+    if len(times_s) < 2 * stretches or total_s <= 0:
+        return 1.0
+    counts = np.histogram(times_s, bins=stretches, range=(0.0, total_s))[0]
+    return max(1.0, float(counts.var(ddof=1) / counts.mean()))
+
+
+def sentences(choice: Choice) -> list[str]:
+    """What the calibration promises and what it does not, in plain words."""
+    low, high = choice.per_hour_95
+    footage = f"{choice.hours * 60:.1f} minutes" if choice.hours >= 1 / 60 else f"{choice.hours * 3600:.0f} seconds"
+    lines = [
+        f"{footage} of good footage gave {choice.alarms} alarms at these thresholds: the rate lies between "
+        f"{low:.3g} and {high:.3g} an hour ({CONFIDENCE:.0%}); wished {choice.target_per_hour:g}."
+    ]
+    if choice.extrapolated:
+        lines.append(
+            "The wish allows less than one alarm on this footage: the thresholds are carried on beyond everything "
+            "seen, which no footage of this length can confirm."
+        )
+    if high > 2 * choice.target_per_hour:
+        lines.append(
+            f"This is too little to promise {choice.target_per_hour:g} an hour: no more than that is sure "
+            f"({CONFIDENCE:.0%}) after {_duration(choice.hours_for_bound)} without an alarm; to know the rate to about "
+            f"a half takes {_duration(choice.hours_for_half)}."
+        )
+    if choice.clamped:
+        lines.append(f"Good footage scores so low that the lowest threshold offered ({LOWEST:g}) gives fewer alarms.")
+    if choice.dispersion > 1.5:
+        lines.append(f"Alarms come in clusters ({choice.dispersion:.1f} at a time); the interval allows for that.")
+    return lines
+
+
+def _duration(hours: float) -> str:
+    return f"{hours:.3g} hours" if hours >= 1 else f"{60 * hours:.3g} minutes"
+
+
+@dataclass
+class Background:
+    """Statistics of good footage while it passes by: place peaks of each concept at each latent step."""
+
+    concepts: tuple[str, ...]
+    peaks: list[np.ndarray] = field(default_factory=list, repr=False)
+
+    def add(self, scores: np.ndarray) -> None:
+        """Maps of one latent step, `(concept, row, col)`."""
+        rows = np.array_split(np.arange(scores.shape[1]), min(PLACES[0], scores.shape[1]))
+        cols = np.array_split(np.arange(scores.shape[2]), min(PLACES[1], scores.shape[2]))
+        self.peaks.append(np.array([[scores[:, r][:, :, c].max((1, 2)) for c in cols] for r in rows]))
+
+    def lifts(self) -> dict[str, list[list[float]]]:
+        """Lifts of the concepts that have any."""
+        peaks = np.stack(self.peaks)  # (step, row, col, concept)
+        tables = {name: place_lifts(peaks[..., i]) for i, name in enumerate(self.concepts)}
+        return {name: table.tolist() for name, table in tables.items() if table.any()}

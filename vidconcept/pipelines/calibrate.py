@@ -1,0 +1,177 @@
+"""Calibration on good footage: maps -> background by place -> candidates -> thresholds for a rate of false alarms."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vidconcept.evaluation.alarms import LOWEST, Background, Candidate, Choice, Scale, choose, strength
+from vidconcept.pipelines.findings import decision_settings, score_frames
+from vidconcept.pipelines.maps import ModelShelf, compute_maps
+from vidconcept.pipelines.monitor import Monitor
+from vidconcept.pipelines.plan import Plan, make_plan
+from vidconcept.runs import RunFolder, file_hash, open_run
+from vidconcept.temporal.stitch import stitch
+from vidconcept.tracks.calibrated import decide_by_concept, lifted
+from vidconcept.tracks.link import Linker, LinkSettings
+from vidconcept.tracks.masks import DecisionSettings
+from vidconcept.writers.atomic import replacing
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """choice: thresholds and their promise. lifts: by place. keys: the settings that the numbers hold for."""
+
+    choice: Choice
+    lifts: Mapping[str, list[list[float]]] = field(repr=False)
+    keys: Mapping[str, Any] = field(repr=False)
+    provenance: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Footage:
+    """A good video with its maps."""
+
+    plan: Plan
+    run: RunFolder
+
+
+def calibrate_good(
+    videos: Sequence[Path],
+    settings: Mapping[str, Any],
+    target_per_hour: float,
+    work: Path,
+    monitor: Monitor,
+    *,
+    config: Path | None = None,
+    shelf: ModelShelf | None = None,
+) -> Calibration:
+    """Learn thresholds from footage in which nothing is wrong. Maps stay in `work`, so a second call goes on there."""
+    shelf = shelf or ModelShelf()
+    footage = [read_footage(video, settings, work, monitor, config, shelf) for video in videos]
+    lifts = learn_lifts(footage)
+    candidates, scales, hours = find_candidates(footage, lifts, monitor)
+    choice = choose(candidates, scales, hours, target_per_hour)
+    first = footage[0].plan
+    return Calibration(choice, lifts, kept_settings(first), provenance_of(footage, choice))
+
+
+def read_footage(
+    video: Path, settings: Mapping[str, Any], work: Path, monitor: Monitor, config: Path | None, shelf: ModelShelf
+) -> Footage:
+    """Compute the maps of one video, or find them in `work`."""
+    plan = make_plan(video, settings, config)
+    facts = plan.facts()
+    digest = hashlib.sha256(json.dumps(facts["maps_from"], sort_keys=True).encode()).hexdigest()[:8]
+    run, _ = open_run(work / f"{video.stem}-{digest}", facts, "resume")
+    compute_maps(plan, run, monitor, shelf)
+    return Footage(plan, run)
+
+
+def learn_lifts(footage: Sequence[Footage]) -> dict[str, list[list[float]]]:
+    """Background statistics of each place in the picture, as lifts."""
+    background = Background(footage[0].plan.settings.concepts)
+    for part in footage:
+        for step in stitch(part.run.stored_maps()):
+            background.add(step.scores)
+    return background.lifts()
+
+
+def find_candidates(
+    footage: Sequence[Footage], lifts: Mapping[str, Sequence[Sequence[float]]], monitor: Monitor
+) -> tuple[list[Candidate], dict[str, Scale], float]:
+    """Tracks at the lowest threshold, the scales of the concepts' frame peaks, and the hours of footage."""
+    concepts = footage[0].plan.settings.concepts
+    candidates: list[Candidate] = []
+    peaks: list[np.ndarray] = []
+    seconds = 0.0
+    for part in footage:
+        found, part_peaks, length_s = _candidates_of(part, lifts, seconds, monitor)
+        candidates += found
+        peaks.append(part_peaks)
+        seconds += length_s
+    stacked = np.concatenate(peaks)  # (frame, concept)
+    return candidates, {name: Scale.of(stacked[:, i]) for i, name in enumerate(concepts)}, seconds / 3600
+
+
+def _candidates_of(
+    part: Footage, lifts: Mapping[str, Sequence[Sequence[float]]], start_s: float, monitor: Monitor
+) -> tuple[list[Candidate], np.ndarray, float]:
+    plan, settings = part.plan, part.plan.settings
+    base = decision_settings(settings)
+    low = DecisionSettings(threshold=LOWEST, ratio=base.ratio, floor=base.floor)
+    link = LinkSettings(min_area_px=settings.min_area_px, min_duration_s=0.0)
+    linker = Linker(settings.concepts, plan.region, (plan.info.width_px, plan.info.height_px), link)
+    rows: dict[int, list[tuple[float, float, str]]] = {}
+    times, peaks = [], []
+    for scored in score_frames(plan, part.run.stored_maps(), monitor):
+        judged = lifted(scored.scores, settings.concepts, lifts)
+        masks = decide_by_concept(judged, settings.concepts, low, {}, {})
+        place = (scored.latent_index, scored.window_index, scored.interpolated)
+        for row in linker.step(scored.ref, masks, judged, scored.flow, *place, reset=scored.reset):
+            rows.setdefault(row.tracker_id, []).append((row.time_s, row.score_max, row.concept))
+        times.append(scored.ref.time_s)
+        peaks.append(judged.max((1, 2)))
+        monitor.check("looking for false alarms", len(times), None)
+    frame_s = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    candidates = []
+    for track in rows.values():
+        at, scores, names = zip(*track, strict=True)
+        level = strength(at, scores, settings.min_duration_s, link.max_gap_s, frame_s)
+        if level >= LOWEST:
+            candidates.append(Candidate(names[0], level, start_s + at[0]))
+    return candidates, np.stack(peaks), frame_s * len(times)
+
+
+def kept_settings(plan: Plan) -> dict[str, Any]:
+    """The concepts, and every setting that was given: what `track` must share for the numbers to hold."""
+    skip = {"thresholds", "place_lifts", "start_s", "end_s", "fps", "view", "codec", "device"}
+    values = plan.settings.model_dump(mode="json", exclude_none=True)
+    given = {key for key, source in plan.sources.items() if source != "default" and not source.startswith("preset")}
+    return {key: values[key] for key in ("concepts", "model", *sorted(given - skip - {"concepts", "model"}))}
+
+
+def provenance_of(footage: Sequence[Footage], choice: Choice) -> dict[str, Any]:
+    """Where the numbers come from; a table that `track` does not read."""
+    plan = footage[0].plan
+    facts = {key: value for key, value in asdict(choice).items() if key != "thresholds"}
+    return {
+        "kind": "good footage",
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "vidconcept": version("vidconcept"),
+        "weights": plan.layout.fingerprint,
+        "footage": [part.plan.source.name for part in footage],
+        "footage_sha256": [file_hash(part.plan.source) for part in footage],
+        **facts,
+    }
+
+
+def write_toml(
+    path: Path,
+    keys: Mapping[str, Any],
+    thresholds: Mapping[str, float],
+    lifts: Mapping[str, Sequence[Sequence[float]]],
+    provenance: Mapping[str, Any],
+    notes: Sequence[str],
+) -> None:
+    """Write a calibration as a file that `track --config` takes."""
+    lines = [f"# {note}" for note in notes]
+    lines += [f"{key} = {_toml(value)}" for key, value in keys.items()]
+    for title, table in (("thresholds", thresholds), ("place_lifts", lifts), ("provenance", provenance)):
+        if table:
+            lines += ["", f"[{title}]", *(f"{_toml(key)} = {_toml(value)}" for key, value in table.items())]
+    with replacing(path) as file:
+        file.write("\n".join(lines) + "\n")
+
+
+def _toml(value: Any) -> str:
+    """A TOML value; strings, numbers, booleans and lists are written as in JSON."""
+    return json.dumps(value, ensure_ascii=False)
