@@ -181,8 +181,9 @@ GOP = 8
 
 
 def _cut_off(path: Path) -> ClipTruth:
-    """The first 60 % of the bytes of an MP4 that has its index in front."""
-    truth = write_clip(path, options=_PLAIN_GOPS, container_options={"movflags": "faststart"})
+    """The first 60 % of the bytes of an MP4 that has its index in front, or of a Matroska file."""
+    options = {"movflags": "faststart"} if path.suffix == ".mp4" else {}
+    truth = write_clip(path, options=_PLAIN_GOPS, container_options=options)
     cut = path.stat().st_size * 6 // 10
     intact = [n for n, (first, size) in enumerate(_packet_places(path)) if first + size <= cut]
     path.write_bytes(path.read_bytes()[:cut])
@@ -279,6 +280,7 @@ GOOD: dict[str, Callable[[Path], ClipTruth]] = {
     "with_audio": lambda d: write_clip(d / "sound.mp4", audio="aac"),
     "with_pcm_audio": lambda d: write_clip(d / "sound.mkv", audio="pcm_s16le"),
     "cut_off": lambda d: _cut_off(d / "cut.mp4"),
+    "cut_off_mkv": lambda d: _cut_off(d / "cut.mkv"),
     "cut_off_ts": lambda d: _cut_off_ts(d / "cut.ts"),
     "flipped_bytes": lambda d: _flipped_bytes(d / "flipped.mp4"),
 }

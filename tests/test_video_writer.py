@@ -14,6 +14,7 @@ from clips import GOOD, paint, read_barcode, write_clip
 
 from vidconcept.errors import OutputError
 from vidconcept.types import VideoInfo
+from vidconcept.video import remux
 from vidconcept.video.probe import probe
 from vidconcept.video.reader import read_frames
 from vidconcept.video.writer import open_writer
@@ -159,6 +160,14 @@ class TestSound:
         onset = next(time for time, level in heard if level > 0.05)
         assert onset == pytest.approx(0.48, abs=0.05)
         assert heard[-1][0] < 1.05
+
+    def test_sound_that_mp4_refuses_is_reported_and_costs_no_picture(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(remux, "COPIED_AUDIO", frozenset({"pcm_mulaw"}))
+        source = write_clip(tmp_path / "a.avi", audio="pcm_mulaw", options={"bf": "0"}).path
+        out, problems = tmp_path / "annotated.mp4", []
+        copy(source, out, problems=problems)
+        assert len(read(out)) == 24
+        assert [problem.kind for problem in problems] == ["audio-dropped"]
 
     def test_sound_that_cannot_be_read_is_reported_and_costs_no_picture(self, tmp_path):
         out, problems = tmp_path / "annotated.mp4", []

@@ -4,6 +4,7 @@ H.264 and most other decoders conceal damage; such pictures are delivered, and r
 whatever was in memory, so there pictures are left out from a damaged one to the next key frame.
 """
 
+import re
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -21,6 +22,8 @@ STRICT_CODECS = frozenset({"hevc", "mjpeg"})
 MAX_DEMUX_ERRORS = 20
 # Packets without a picture are waited for until the end; more of them than this have simply no picture of their own.
 MAX_PENDING = 4096
+# A tag of the duration may be this much too long by rounding and by what its writer took for the last picture's.
+MISSING_S = 0.2
 # Plain, with a timecode in front (M2TS), and with error correction.
 TS_PACKET_BYTES = (188, 192, 204)
 
@@ -50,6 +53,16 @@ def decode_packets(
     if ledger.packets < promised:
         text = f"the index promises {promised} pictures, but the file holds the data of only {ledger.packets}"
         log.add("cut-off", f"{text}: it was cut off", ledger.index)
+    missing_s = _tagged_duration_s(stream) - ledger.end_s
+    if missing_s > MISSING_S:
+        text = f"the header promises {missing_s:.3f} s more of pictures than the file holds: it was cut off"
+        log.add("cut-off", text, ledger.index)
+
+
+def _tagged_duration_s(stream: av.video.stream.VideoStream) -> float:
+    """What Matroska's tag says of this stream, as 00:01:02.040000000; 0 without one."""
+    match = re.fullmatch(r"(\d+):(\d\d):(\d\d\.\d+)", stream.metadata.get("DURATION", ""))
+    return int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3]) if match else 0.0
 
 
 def raw_pts(coded: av.VideoFrame | av.packet.Packet) -> int | None:
@@ -94,6 +107,8 @@ class _Ledger:
     def __init__(self, stream: av.video.stream.VideoStream, log: ProblemLog) -> None:
         self.index = 0
         self.packets = 0
+        # When the last packet's picture ends, in the file's own time.
+        self.end_s = 0.0
         self._time_base = stream.time_base or Fraction(1, 90_000)
         self._conceals = stream.codec_context.name != "hevc"
         self._log = log
@@ -108,7 +123,10 @@ class _Ledger:
         """Count a packet as it goes to the decoder."""
         self.packets += bool(packet.size)
         pts = raw_pts(packet)
-        if pts is None or not packet.size or packet.is_discard:
+        if pts is None or not packet.size:
+            return
+        self.end_s = max(self.end_s, float((pts + (packet.duration or 0)) * self._time_base))
+        if packet.is_discard:
             return
         if len(self._pending) < MAX_PENDING:
             self._pending.add(pts)

@@ -1,5 +1,6 @@
 """The finished video: the partial file's pictures, the source's sound, the index in front, moved into place at once."""
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -20,6 +21,8 @@ from vidconcept.video.problems import Problem
 COPIED_AUDIO = frozenset({"aac", "mp3", "opus", "flac", "ac3", "eac3", "alac"})
 AAC_RATE_HZ = 48_000
 AAC_BITS_PER_S = 160_000
+
+REFUSED_BY_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 # Decoding time in seconds, order of the streams at equal times, and the packet.
 Timed = tuple[Fraction, int, av.packet.Packet]
@@ -43,7 +46,14 @@ def remux(
     """
     scratch = final.with_name(f"{final.stem}.remux{final.suffix}")
     try:
-        _write(partial, scratch, audio_from, start_s, end_s, on_problem)
+        try:
+            _write(partial, scratch, audio_from, start_s, end_s, on_problem)
+        except (av.error.FFmpegError, ValueError) as error:
+            # MP4 may refuse a sound track only once it sees it; the pictures must not be lost for it.
+            if audio_from is None or getattr(error, "errno", None) in REFUSED_BY_DISK:
+                raise
+            on_problem(Problem("audio-dropped", f"the sound of {audio_from} cannot be put into MP4 ({error})"))
+            _write(partial, scratch, None, start_s, end_s, on_problem)
         read_back = _count_video_packets(scratch)
         if read_back != frames:
             raise OSError(f"{frames} pictures were encoded, but {read_back} could be read back")
@@ -74,7 +84,9 @@ def _write(
             except (av.error.FFmpegError, OSError) as error:
                 on_problem(Problem("audio-dropped", f"the sound of {audio_from} cannot be read ({error})"))
             else:
-                if sound.streams.audio:
+                if sound.streams.audio and sound.streams.audio[0].codec_context is None:
+                    on_problem(Problem("audio-dropped", f"no decoder here for the sound of {audio_from}"))
+                elif sound.streams.audio:
                     tracks.append(_audio_packets(sound, out, start_s, end_s, on_problem))
         for _, _, packet in merge(*tracks, key=lambda timed: timed[:2]):
             out.mux(packet)
@@ -114,7 +126,7 @@ def _audio_packets(
     The output stream is added at once, before the first packet is asked for: the header comes first.
     """
     stream = container.streams.audio[0]
-    if stream.codec_context is not None and stream.codec_context.name.removesuffix("float") in COPIED_AUDIO:
+    if stream.codec_context.name.removesuffix("float") in COPIED_AUDIO:
         packets = _copied(container, stream, out.add_stream_from_template(stream), start_s, end_s)
     else:
         packets = _encoded(container, stream, _add_aac(out, stream), start_s, end_s)
