@@ -64,7 +64,7 @@ def read_clips(folder: Path) -> Iterator[Clip]:
         with av.open(str(folder / "videos" / f"{row['clip']}.mp4")) as container:
             frames = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
         files = [folder / "annotations" / row["clip"] / f"{k:05d}.png" for k in range(len(frames))]
-        masks = np.stack([cv2.imread(str(f), cv2.IMREAD_GRAYSCALE) > 127 for f in files])
+        masks = np.stack([np.asarray(cv2.imread(str(f), cv2.IMREAD_GRAYSCALE)) > 127 for f in files])
         flow = np.tile(np.eye(2, 3), (len(frames), 1, 1))
         flow[1:, 0, 2] = -row["speed_px_per_frame"]
         yield Clip(row["clip"], row["concept"], frames, masks, flow)

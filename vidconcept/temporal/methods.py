@@ -12,7 +12,7 @@ from vidconcept.temporal.pooling import Canvas, Observation, middle_of
 from vidconcept.temporal.regularize import EnergySettings, active_cells, active_level, robust_mean, solve
 from vidconcept.temporal.sampling import grid_points, sample
 from vidconcept.temporal.stream import Step, reach
-from vidconcept.temporal.unpool import Guide, GuideSettings, boxes_around, carried, upsample
+from vidconcept.temporal.unpool import Guide, GuideSettings, boxes_around, carried, standing_out, upsample
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +125,12 @@ def _sharpened(
     out = np.zeros((len(fields), h, w), np.float32)
     for concept, values in enumerate(coarse):
         cv2.resize(values, (w, h), dst=out[concept], interpolation=cv2.INTER_LINEAR)
-    strong = {k: v > 2 * active_level(v, settings.energy) for k, v in enumerate(coarse) if solved[k]}
+    strong = {k: standing_out(v, active_level(v, settings.energy)) for k, v in enumerate(coarse) if solved[k]}
     strong = {k: cells for k, cells in strong.items() if cells.any()}
     if not strong:
         return out
     radius = max(1, round(settings.guide.radius_tokens * canvas.per_token * (h / canvas.rows + w / canvas.cols) / 2))
-    for box in boxes_around(np.logical_or.reduce(list(strong.values())), h, w, 2 * radius):
+    for box in boxes_around(np.logical_or.reduce(list(strong.values())), h, w, radius):
         grey = cv2.cvtColor(np.ascontiguousarray(image[box]), cv2.COLOR_RGB2GRAY).astype(np.float32) / 255.0
         guide = Guide(grey, radius, settings.guide.epsilon)
         for concept in strong:

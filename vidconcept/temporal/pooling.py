@@ -71,7 +71,7 @@ class Canvas:
 def middle_of(ways: Sequence[Carry], canvas: Canvas) -> tuple[np.ndarray, np.ndarray]:
     """`Observation.middle` of a latent step."""
     there = ways[len(ways) // 2].sources(canvas.points())
-    return there, ((there > 0) & (there < 1)).all(-1)
+    return there, np.logical_and.reduce((there > 0) & (there < 1), axis=-1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ from vidconcept.temporal.carry import Carry
 from vidconcept.temporal.pooling import Canvas
 from vidconcept.temporal.sampling import chained, sample
 
+# How far a group of cells must stand out to be worth full resolution.
+PEAK = 3.0
 # Rows and columns of an image, as slices with start and stop.
 Box = tuple[slice, slice]
 
@@ -48,39 +50,35 @@ def carried(field: np.ndarray, canvas: Canvas, way: Carry, h: int, w: int, box: 
     return np.clip(fine, 0.0, 1.0, out=fine)
 
 
-def boxes_around(cells: np.ndarray, h: int, w: int, margin_px: int) -> list[Box]:
-    """Boxes of pixels that hold the true cells of a grid over `(h, w)` pixels, with a margin; they do not overlap.
+def standing_out(values: np.ndarray, level: float) -> np.ndarray:
+    """Cells of `(row, col)` above a level that hang together with one that is `PEAK` times as high; bool."""
+    above = values > level
+    count, found = cv2.connectedComponents(above.astype(np.uint8), connectivity=8)
+    labels = np.asarray(found, np.intp)
+    peaks = np.zeros(count, np.float32)
+    np.maximum.at(peaks, labels[above], values[above])
+    return (peaks > PEAK * level)[labels]
 
-    A box for each group of cells when that is less work than one box around all.
-    """
+
+def boxes_around(cells: np.ndarray, h: int, w: int, margin_px: int) -> list[Box]:
+    """Boxes of pixels that hold the true cells of a grid over `(h, w)` pixels, with a margin; they do not overlap."""
     rows, cols = cells.shape
     reach_y, reach_x = -(-margin_px * rows // h), -(-margin_px * cols // w)
     grown = cv2.dilate(cells.astype(np.uint8), np.ones((2 * reach_y + 1, 2 * reach_x + 1), np.uint8))
-    count, _, stats, _ = cv2.connectedComponentsWithStats(grown, connectivity=8)
-    if count == 1:
-        return []
-    found = [tuple(int(v) for v in stats[k, :4]) for k in range(1, count)]
-    whole = cv2.boundingRect(grown)
-    area = sum(width * height for _, _, width, height in found)
-    if _overlap(found) or area > 0.7 * whole[2] * whole[3]:
-        found = [tuple(int(v) for v in whole)]
-    edges_y, edges_x = np.linspace(0, h, rows + 1).astype(int), np.linspace(0, w, cols + 1).astype(int)
-    return [
-        (
-            slice(int(edges_y[y]), int(edges_y[y + height])),
-            slice(int(edges_x[x]), int(edges_x[x + width])),
-        )
-        for x, y, width, height in found
-    ]
-
-
-def _overlap(boxes: list[tuple[int, ...]]) -> bool:
-    """Whether any two boxes (x, y, width, height) share cells."""
-    return any(
-        a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]
-        for k, a in enumerate(boxes)
-        for b in boxes[:k]
+    while True:  # a box that holds two groups makes them one
+        count, _, stats, _ = cv2.connectedComponentsWithStats(grown, connectivity=8)
+        found = [tuple(int(v) for v in stats[k, :4]) for k in range(1, count)]
+        for x, y, width, height in found:
+            grown[y : y + height, x : x + width] = 1
+        if len(found) == cv2.connectedComponents(grown, connectivity=8)[0] - 1:
+            break
+    edges_y, edges_x = (
+        np.linspace(0, h, rows + 1).astype(int).tolist(),
+        np.linspace(0, w, cols + 1).astype(int).tolist(),
     )
+    return [
+        (slice(edges_y[y], edges_y[y + height]), slice(edges_x[x], edges_x[x + width])) for x, y, width, height in found
+    ]
 
 
 class Guide:
