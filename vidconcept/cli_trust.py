@@ -48,6 +48,12 @@ def evaluate(
     split: Annotated[str, typer.Option(help="split of DAVIS, YouTube-VIS, VSPW")] = "val",
     rename: Annotated[str | None, typer.Option(metavar="THEIRS=YOURS,…", help="their word = the word to ask")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="take this many clips, evenly spread")] = None,
+    sweep: Annotated[
+        str | None,
+        typer.Option(metavar="AXIS,…", help="compare readings: layers,timestep,method,reduce,noise-samples"),
+    ] = None,
+    windows: Annotated[int | None, typer.Option(min=1, help="of a sweep: read this many windows a clip")] = None,
+    timesteps: Annotated[str, typer.Option(metavar="N,…", help="of a sweep")] = "20,250,500,750",
     setting: Setting = None,
     config: Config = None,
     out: Annotated[Path | None, typer.Option(help="folder of report and maps [<data set>.evaluation]")] = None,
@@ -63,6 +69,10 @@ def evaluate(
 
     data = thinned(read_dataset(dataset, format, split, _pairs(rename)), limit)
     folder = out or dataset.absolute().parent / f"{dataset.stem}.evaluation"
+    if sweep is not None:
+        axes, times = _words(sweep), _timesteps(timesteps)
+        _run_sweep(data, given_settings(concepts, setting), axes, times, folder, windows, config, as_json)
+        return
     with monitored() as monitor:
         result = run_evaluation(data, given_settings(concepts, setting), folder, monitor, config=config)
     content = result.to_json()
@@ -73,6 +83,51 @@ def evaluate(
     print_rows("events, with 95 % intervals", event_rows(content["figures"]))
     print_rows("measures", figure_rows(content["figures"]))
     print_rows("files", [("report", str(report))])
+
+
+def _words(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _timesteps(text: str) -> list[int]:
+    try:
+        times = [int(part) for part in _words(text)]
+    except ValueError:
+        times = [-1]
+    if not times or any(not 0 <= t < 1000 for t in times):
+        raise UsageError(f"--timesteps {text!r}: whole numbers from 0 to 999, e.g. 20,250,500")
+    return times
+
+
+def _run_sweep(
+    data: Any,
+    settings: dict[str, Any],
+    axes: list[str],
+    timesteps: list[int],
+    out: Path,
+    windows: int | None,
+    config: Path | None,
+    as_json: bool,
+) -> None:
+    from vidconcept.evaluation.report import clean, number
+    from vidconcept.evaluation.sweep_report import write_sweep
+    from vidconcept.pipelines.sweep import sweep
+    from vidconcept.terminal import monitored, print_rows
+
+    with monitored() as monitor:
+        result = sweep(data, settings, axes, out, monitor, windows=windows, timesteps=timesteps, config=config)
+    content = write_sweep(out, result, _command())
+    if as_json:
+        typer.echo(json.dumps(clean({"report": str(out / "sweep.md"), **content}), ensure_ascii=False))
+        return
+    best = [
+        (f"{r['method']}, layers {r['layers_name']}, t {r['timestep']}, {r['reduce']}, {r['draws']} draw(s)", r)
+        for r in content["readings"][:10]
+    ]
+    rows = [(name, f"AP {number(r['mean_ap'])}, mIoU {number(r['mean_iou'])}") for name, r in best]
+    print_rows("best readings, means over concepts", rows)
+    print_rows("the paper's claims", [("-", line) for line in content["claims"]] or [("-", "no axis to tell")])
+    print_rows("files", [("report", str(out / "sweep.md"))])
 
 
 def calibrate(

@@ -125,10 +125,10 @@ def choose(
     count = math.floor(allowed)
     extrapolated = allowed < 1
     lowest = max(scale.standard(LOWEST) for scale in scales.values())
-    if len(ranked) <= count:
-        level = min(scale.standard(LOWEST) for scale in scales.values())
-    elif extrapolated:
+    if extrapolated:
         level = _carried_on(ranked, allowed)
+    elif len(ranked) <= count:
+        level = min(scale.standard(LOWEST) for scale in scales.values())
     else:
         level = (ranked[count - 1] + ranked[count]) / 2
     wished = {name: scale.score(level) for name, scale in scales.items()}
@@ -144,7 +144,7 @@ def choose(
         (low, high),
         dispersion,
         extrapolated,
-        clamped=len(ranked) <= count or level < lowest,
+        clamped=level < lowest,
     )
 
 
@@ -152,8 +152,8 @@ def _carried_on(ranked: Sequence[float], allowed: float) -> float:
     """The level that `allowed` < 1 candidates are expected to exceed, by an exponential tail over the highest ones."""
     top = min(TAIL, len(ranked) // 2)
     if top < SMALLEST_TAIL:
-        # Too few to fit a tail to: one width above the highest.
-        return ranked[0] + 1.0
+        # Too few to fit a tail to: one width above the highest, and well above ordinary frames.
+        return max([4.0, *(standard + 1.0 for standard in ranked[:1])])
     start = ranked[top]
     mean_excess = float(np.mean(ranked[:top])) - start
     return max(start + mean_excess * math.log(top / allowed), ranked[0] + 1e-3)

@@ -1,0 +1,170 @@
+"""What a sweep says: figures of each reading, differences with intervals, heat maps, and the paper's three claims."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vidconcept.evaluation.metrics_masks import Confusion
+from vidconcept.evaluation.metrics_scores import Curves
+from vidconcept.evaluation.report import number, write_json
+from vidconcept.evaluation.svg import heat_map
+from vidconcept.writers.atomic import replacing
+
+if TYPE_CHECKING:
+    from vidconcept.pipelines.sweep import Reading, Sweep, Tally
+
+RESAMPLES = 400
+
+
+def mean_ap(tallies: Iterable[Tally]) -> float:
+    """Mean over concepts of the average precision over all tokens of the clips; concepts that never occur left out."""
+    rows = list(tallies)
+    values = []
+    for parts in zip(*(tally.curves for tally in rows), strict=True):
+        whole = Curves()
+        for curves in parts:
+            whole.merge(curves)
+        if whole.positive.sum():
+            values.append(whole.average_precision)
+    return float(np.mean(values)) if values else float("nan")
+
+
+def mean_iou(tallies: Iterable[Tally]) -> float:
+    """mIoU of the winning words, background one of them."""
+    tables = [tally.confusion.table for tally in tallies]
+    return Confusion(np.sum(tables, axis=0)).mean_iou
+
+
+def difference(sweep: Sweep, one: Reading, other: Reading, seed: int = 0) -> tuple[float, float, float]:
+    """Mean AP of `one` less that of `other`, and its 95 % interval by resampling clips in pairs."""
+    clips = list(sweep.tallies[one])
+    rng = np.random.default_rng(seed)
+
+    def gap(names: Sequence[str]) -> float:
+        return mean_ap(sweep.tallies[one][n] for n in names) - mean_ap(sweep.tallies[other][n] for n in names)
+
+    drawn = [gap([clips[i] for i in rng.integers(len(clips), size=len(clips))]) for _ in range(RESAMPLES)]
+    low, high = np.nanquantile(drawn, [0.025, 0.975])
+    return gap(clips), float(low), float(high)
+
+
+def rows_of(sweep: Sweep) -> list[dict[str, Any]]:
+    """Every reading with its figures, the best first."""
+    rows = [
+        {**asdict(reading), "mean_ap": mean_ap(clips.values()), "mean_iou": mean_iou(clips.values())}
+        for reading, clips in sweep.tallies.items()
+    ]
+    return sorted(rows, key=lambda row: -row["mean_ap"])
+
+
+def claims(sweep: Sweep) -> list[str]:
+    """The paper's claims against this sweep, each as a sentence; those that its axes can answer."""
+    base, found = sweep.base, sweep.tallies
+    lines = []
+    cross = replace(base, method="cross-attention")
+    if cross in found:
+        lines.append(_verdict("Output space beats cross-attention", base, cross, sweep))
+    singles = sorted((r for r in found if r.layers_name.isdigit() and _otherwise_base(r, base)), key=lambda r: r.layers)
+    everything = replace(
+        base, layers_name="all", layers=max((r.layers for r in found if r.layers_name == "all"), default=())
+    )
+    if len(singles) > 1:
+        half = len(singles) // 2
+        deep = np.mean([mean_ap(found[r].values()) for r in singles[half:]])
+        early = np.mean([mean_ap(found[r].values()) for r in singles[:half]])
+        word = "holds" if deep > early else "does not hold"
+        lines.append(f"Deeper layers are better: {word} (mean AP of single layers {early:.3f} early, {deep:.3f} deep).")
+        best = max(singles, key=lambda r: mean_ap(found[r].values()))
+        if everything in found:
+            lines.append(_verdict(f"All layers combined beat the best one ({best.layers[0]})", everything, best, sweep))
+    times = sorted(r.timestep for r in found if replace(r, timestep=base.timestep) == base)
+    if len(times) > 1:
+        middle = min(times, key=lambda t: abs(t - 500))
+        quiet = replace(base, timestep=times[0])
+        name = f"A middle timestep ({middle}) beats almost none ({times[0]})"
+        lines.append(_verdict(name, replace(base, timestep=middle), quiet, sweep))
+    return lines
+
+
+def _otherwise_base(reading: Reading, base: Reading) -> bool:
+    """Whether a single layer is read as the base is; its order of reduction makes no difference."""
+    return (reading.method, reading.timestep, reading.draws) == (base.method, base.timestep, base.draws)
+
+
+def _verdict(claim: str, one: Reading, other: Reading, sweep: Sweep) -> str:
+    gap, low, high = difference(sweep, one, other)
+    word = "holds" if low > 0 else "does not hold" if high < 0 else "is open on this sample"
+    return f"{claim}: {word} (mean AP {gap:+.3f}, 95 % {low:+.3f} to {high:+.3f})."
+
+
+def write_sweep(out: Path, sweep: Sweep, command: str) -> dict[str, Any]:
+    """Write `sweep.md`, `sweep.json` and a heat map for each method into `out`; returns the JSON's content."""
+    rows = rows_of(sweep)
+    content = {**sweep.facts, "command": command, "base": asdict(sweep.base), "claims": claims(sweep), "readings": rows}
+    write_json(out / "sweep.json", content)
+    plots = _write_heat_maps(out, sweep)
+    base = next((row for row in rows if all(row[k] == v for k, v in asdict(sweep.base).items())), None)
+    head = ("method", "layers_name", "timestep", "reduce", "draws", "mean_ap", "mean_iou")
+    shown = rows[:15] + ([base] if base and base not in rows[:15] else [])
+    data, model = sweep.facts["dataset"], sweep.facts["model"]
+    text = [
+        f"# Sweep over {data['name']} with {model['name']}",
+        "",
+        f"{data['clips']} clips, concepts {', '.join(data['concepts'])}; asked {', '.join(sweep.concepts)}. "
+        f"Weights {model['weights'][:12]}. Command: `{command}`",
+        "",
+        *(f"* {line}" for line in content["claims"]),
+        "",
+        f"The best {len(rows[:15])} of {len(rows)} readings, and the preset's; AP and mIoU of tokens, means over "
+        "concepts.",
+        "",
+        f"| {' | '.join(head)} |",
+        f"|{' --- |' * len(head)}",
+        *(
+            f"| {' | '.join(number(row[k]) if isinstance(row[k], float) else str(row[k]) for k in head)} |"
+            for row in shown
+        ),
+        "",
+        *(f"![{name}]({name})" for name in plots),
+    ]
+    with replacing(out / "sweep.md") as file:
+        file.write("\n".join(text) + "\n")
+    return content
+
+
+def _write_heat_maps(out: Path, sweep: Sweep) -> list[str]:
+    """Layers against timesteps, one picture a method, at the base reading's other values."""
+    names = []
+    by_method: dict[str, list[Reading]] = {}
+    for r in sweep.tallies:
+        if r.draws == sweep.base.draws and (r.reduce == sweep.base.reduce or len(r.layers) == 1):
+            by_method.setdefault(r.method, []).append(r)
+    for method, found in by_method.items():
+        layers = list(dict.fromkeys(r.layers_name for r in found))
+        times = sorted({r.timestep for r in found})
+        values = _table(found, layers, times, sweep.tallies)
+        if values.size < 2:
+            continue
+        labels = [f"layer {name}" if name.isdigit() else name for name in layers]
+        name = f"sweep_{method}.svg"
+        with replacing(out / name) as file:
+            file.write(heat_map(f"Mean AP of {method}", labels, [f"t = {t}" for t in times], values))
+        names.append(name)
+    return names
+
+
+def _table(
+    found: Sequence[Reading],
+    layers: Sequence[str],
+    times: Sequence[int],
+    tallies: Mapping[Reading, Mapping[str, Tally]],
+) -> np.ndarray:
+    values = np.full((len(layers), len(times)), np.nan)
+    for r in found:
+        values[layers.index(r.layers_name), times.index(r.timestep)] = mean_ap(tallies[r].values())
+    return values

@@ -1,0 +1,265 @@
+"""Layers, timesteps, methods, reductions and noise draws compared on one set of forward passes.
+
+A forward pass is made once for each window, timestep and noise draw; all layers and methods are read from it together
+and stay on disk, so a sweep goes on where it stopped, and another choice of axes needs only the passes that are new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from vidconcept.attention.hooks import METHODS
+from vidconcept.attention.maps import pool_subwords, reduce_layers
+from vidconcept.errors import UsageError
+from vidconcept.evaluation.dataset import Clip, Dataset
+from vidconcept.evaluation.metrics_masks import Confusion
+from vidconcept.evaluation.metrics_scores import Curves
+from vidconcept.geometry import crop
+from vidconcept.pipelines.evaluate import clip_plan, clip_run, facts_of, in_asked_words
+from vidconcept.pipelines.maps import ModelShelf, windows_of
+from vidconcept.pipelines.monitor import Monitor
+from vidconcept.pipelines.plan import Plan
+from vidconcept.temporal.windows import Window
+from vidconcept.writers.atomic import replacing_bytes
+
+AXES = ("layers", "timestep", "method", "reduce", "noise-samples")
+# The quiet end, the middle and the loud end of the noise schedule.
+TIMESTEPS = (20, 250, 500, 750)
+NOISE_SAMPLES = (1, 2)
+Reduce = Literal["softmax-mean", "mean-softmax"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One way to read the maps. layers_name: "3" for a single layer, "all", "preset" or "deep half"."""
+
+    method: str
+    layers_name: str
+    layers: tuple[int, ...]
+    timestep: int
+    reduce: Reduce
+    draws: int
+
+
+@dataclass
+class Tally:
+    """Counts of one reading over one clip: a curve for each asked concept, and the labels that win."""
+
+    curves: list[Curves] = field(repr=False)
+    confusion: Confusion = field(repr=False)
+
+    @classmethod
+    def of(cls, concepts: int) -> Tally:
+        return cls([Curves() for _ in range(concepts)], Confusion.of(concepts + 1))
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """tallies: reading -> clip -> counts. facts: data, model, settings, versions."""
+
+    concepts: tuple[str, ...]
+    tallies: Mapping[Reading, Mapping[str, Tally]] = field(repr=False)
+    base: Reading
+    facts: Mapping[str, Any] = field(repr=False)
+
+
+def readings(axes: Sequence[str], plan: Plan, timesteps: Sequence[int] = TIMESTEPS) -> list[Reading]:
+    """Every combination of the asked axes; an axis that is not asked for keeps the plan's value.
+
+    Raises UsageError for an axis that is not known.
+    """
+    unknown = [axis for axis in axes if axis not in AXES]
+    if unknown:
+        raise UsageError(f"--sweep {unknown[0]!r} is not known: {', '.join(AXES)}")
+    settings, count = plan.settings, plan.layout.num_layers
+    layer_sets = {"preset": chosen_layers(plan)}
+    if "layers" in axes:
+        layer_sets |= {str(i): (i,) for i in range(count)}
+        layer_sets |= {"all": tuple(range(count)), "deep half": tuple(range(count // 2, count))}
+    reduces: tuple[Reduce, ...] = ("softmax-mean", "mean-softmax") if "reduce" in axes else (settings.reduce,)
+    found = [
+        Reading(method, name, layers, timestep, reduce, draws)
+        for method, (name, layers), timestep, reduce, draws in product(
+            METHODS if "method" in axes else METHODS[:1],
+            layer_sets.items(),
+            sorted({*timesteps, settings.timestep}) if "timestep" in axes else (settings.timestep,),
+            reduces,
+            sorted({*NOISE_SAMPLES, settings.noise_samples}) if "noise-samples" in axes else (settings.noise_samples,),
+        )
+    ]
+    # Of one layer, both orders of reduction are the same.
+    return [r for r in found if len(r.layers) > 1 or r.reduce == reduces[0]]
+
+
+def chosen_layers(plan: Plan) -> tuple[int, ...]:
+    """The layers that the plan's settings read, counted from 0."""
+    count = plan.layout.num_layers
+    layers = plan.settings.layers if plan.settings.layers is not None else range(count // 2, count)
+    return tuple(sorted(layer % count for layer in layers))
+
+
+def base_reading(plan: Plan) -> Reading:
+    """How `track` reads the maps with the plan's settings."""
+    settings = plan.settings
+    return Reading(
+        METHODS[0], "preset", chosen_layers(plan), settings.timestep, settings.reduce, settings.noise_samples
+    )
+
+
+def sweep(
+    dataset: Dataset,
+    settings: Mapping[str, Any],
+    axes: Sequence[str],
+    out: Path,
+    monitor: Monitor,
+    *,
+    windows: int | None = None,
+    timesteps: Sequence[int] = TIMESTEPS,
+    config: Path | None = None,
+    shelf: ModelShelf | None = None,
+) -> Sweep:
+    """Measure every reading on every clip, token by token against the share of each token that is truly defect.
+
+    windows: read at most this many of a clip, those with most defect in them; None reads all.
+    """
+    shelf = shelf or ModelShelf()
+    tallies: dict[Reading, dict[str, Tally]] = {}
+    first: Plan | None = None
+    for number, clip in enumerate(dataset.clips):
+        plan = clip_plan(clip, settings, config)
+        first = first or plan
+        asked = in_asked_words(dataset, plan.settings.concepts, plan.settings.model)
+        for reading, tally in tally_clip(
+            plan, asked.clips[number], readings(axes, plan, timesteps), out, monitor, windows, shelf
+        ).items():
+            tallies.setdefault(reading, {})[clip.name] = tally
+        monitor.check("clips swept", number + 1, len(dataset.clips))
+    assert first is not None
+    return Sweep(first.settings.concepts, tallies, base_reading(first), facts_of(dataset, first))
+
+
+def tally_clip(
+    plan: Plan,
+    clip: Clip,
+    wanted: Sequence[Reading],
+    out: Path,
+    monitor: Monitor,
+    windows: int | None,
+    shelf: ModelShelf,
+) -> dict[Reading, Tally]:
+    """Counts of all readings over one clip."""
+    whole = plan_for_sweep(plan)
+    folder = clip_run(whole, clip, out).path / "logits"
+    concepts = plan.settings.concepts
+    tallies = {reading: Tally.of(len(concepts)) for reading in wanted}
+    passes = sorted({(r.timestep, draw) for r in wanted for draw in range(r.draws)})
+    for window, shares in busiest_windows(whole, clip, monitor, windows):
+        logits = {
+            (timestep, draw): window_logits(whole, window, timestep, draw, folder, monitor, shelf)
+            for timestep, draw in passes
+        }
+        for reading in wanted:
+            add_window(tallies[reading], reading, logits, shares)
+        monitor.check("windows read", window.index + 1, None)
+    return tallies
+
+
+def plan_for_sweep(plan: Plan) -> Plan:
+    """The plan with every layer read; the sweep looks at whole pictures."""
+    if len(plan.tiles.origins_px) > 1:
+        raise UsageError("--sweep reads whole pictures. Next: leave --set tile out")
+    layers = tuple(range(plan.layout.num_layers))
+    return replace(plan, settings=plan.settings.model_copy(update={"layers": layers}))
+
+
+def busiest_windows(plan: Plan, clip: Clip, monitor: Monitor, limit: int | None) -> Iterator[tuple[Window, np.ndarray]]:
+    """Windows of a clip with the true share of each token, `(concept, t_lat, row, col)`; those with most defect.
+
+    Of good clips, or where nothing is limited, the first ones.
+    """
+    amounts = [float(shares.sum()) for _, shares in _with_shares(plan, clip, monitor)] if limit else []
+    ranked = sorted(range(len(amounts)), key=lambda i: -amounts[i])
+    chosen = set(ranked[:limit]) if limit else None
+    for window, shares in _with_shares(plan, clip, monitor):
+        if chosen is None or window.index in chosen:
+            yield window, shares
+
+
+def _with_shares(plan: Plan, clip: Clip, monitor: Monitor) -> Iterator[tuple[Window, np.ndarray]]:
+    for window in windows_of(plan, monitor):
+        yield window, token_shares(plan, clip, window)
+
+
+def token_shares(plan: Plan, clip: Clip, window: Window) -> np.ndarray:
+    """Share of each token's pixels that belong to each asked concept, `(concept, t_lat, row, col)` float32.
+
+    Tokens of frames that are padding or not annotated are NaN.
+    """
+    pitch = plan.tiles.pitch_px
+    grid = (plan.tiles.height // pitch, plan.tiles.width // pitch)
+    concepts = plan.settings.concepts
+    result = np.full((len(concepts), len(window.positions), *grid), np.nan, np.float32)
+    for step, (first, last) in enumerate(window.positions.tolist()):
+        frames = []
+        for position in range(first, min(last, window.start + window.real_frames - 1) + 1):
+            truth = clip.truth(position * plan.settings.stride)
+            if truth is not None:
+                frames.append([_shrunk(truth.of(name), plan, grid) for name in concepts])
+        if frames:
+            result[:, step] = np.mean(frames, axis=0)
+    return result
+
+
+def _shrunk(mask: np.ndarray, plan: Plan, grid: tuple[int, int]) -> np.ndarray:
+    inside = crop(mask, plan.region).astype(np.float32)
+    return cv2.resize(inside, (grid[1], grid[0]), interpolation=cv2.INTER_AREA)
+
+
+def window_logits(
+    plan: Plan, window: Window, timestep: int, draw: int, folder: Path, monitor: Monitor, shelf: ModelShelf
+) -> dict[str, np.ndarray]:
+    """Method -> `(layer, word, token)` float32 of one forward pass, from disk if it is there."""
+    path = folder / f"window_{window.index:06d}_t{timestep:03d}_draw{draw}.safetensors"
+    try:
+        if path.is_file():
+            return load_file(path)
+    except SafetensorError:
+        monitor.fallback(f"{path.name} was damaged and is computed anew")
+    settings = plan.settings.model_copy(update={"timestep": timestep})
+    model = shelf(replace(plan, settings=settings), monitor)
+    counts = [len(word) for word in model.texts.words]
+    with monitor.timed("model"):
+        raw = model.logits(np.ascontiguousarray(window.frames), draw, METHODS)
+    pooled = {method: pool_subwords(values, counts, settings.concept_tokens) for method, values in raw.items()}
+    with replacing_bytes(path) as file:
+        file.write(save({method: np.ascontiguousarray(values, np.float32) for method, values in pooled.items()}))
+    return pooled
+
+
+def add_window(
+    tally: Tally, reading: Reading, logits: Mapping[tuple[int, int], Mapping[str, np.ndarray]], shares: np.ndarray
+) -> None:
+    """Count one window. Tokens are weighted by the share of their pixels that is and is not the concept."""
+    draws = [
+        reduce_layers(logits[reading.timestep, draw][reading.method][list(reading.layers)], reading.reduce)
+        for draw in range(reading.draws)
+    ]
+    scores = np.mean(draws, axis=0)  # (word, token)
+    flat = shares.reshape(len(shares), -1)
+    known = np.isfinite(flat[0])
+    scores, flat = scores[:, known], flat[:, known]
+    for index, curves in enumerate(tally.curves):
+        curves.add_shares(scores[index], flat[index])
+    best = scores.argmax(0)
+    predicted = np.where(best < len(shares), best + 1, 0)
+    for label, weight in enumerate([np.clip(1 - flat.sum(0), 0, 1), *flat]):
+        tally.confusion.add(predicted, np.full(len(predicted), label), weight)
