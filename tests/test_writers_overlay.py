@@ -1,6 +1,7 @@
 """The annotated frame: what is drawn where, and that it stays calm."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -136,12 +137,25 @@ class TestLabels:
             xs.append(place(state, (120, 20), SIZE, [])[0][0])
         assert np.abs(np.diff(xs[5:])).max() <= 4
 
+    def test_a_label_goes_with_its_part(self) -> None:
+        state = None
+        for frame in range(40):
+            box = (20 + 12 * frame, 40 + 5 * frame, 60 + 12 * frame, 80 + 5 * frame)
+            state = held(state, "x", box, frame * 0.04)
+            label, _ = place(state, (120, 20), (2000, 2000), [box])
+            if frame > 12:
+                assert abs(label[0] - box[0]) <= 1
+                assert abs(label[3] - (box[1] - 6)) <= 1  # just above
+
     def test_the_side_stays_while_it_is_free(self) -> None:
         state = held(None, "x", (300, 14, 360, 52), 0.0)  # too near to the upper edge
         box, side = place(state, (120, 20), SIZE, [(300, 14, 360, 52)])
         assert box[1] >= 52
-        state = held(state.__class__(state.text, 0.0, state.anchor, side), "x", (300, 30, 360, 68), 0.04)
-        assert place(state, (120, 20), SIZE, [(300, 30, 360, 68)])[1] == side  # above would be free again
+        state = replace(state, side=side)
+        for step in range(1, 10):  # it comes down slowly; above would soon be free again
+            now = (300, 14 + 3 * step, 360, 52 + 3 * step)
+            state = held(state, "x", now, 0.04 * step)
+            assert place(state, (120, 20), SIZE, [now])[1] == side
 
     def test_the_number_can_be_read(self) -> None:
         state, texts = None, []

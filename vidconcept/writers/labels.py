@@ -8,18 +8,23 @@ Anchor = tuple[float, float, float, float]
 
 # A label shows the same score for this long, so that it can be read.
 _HOLD_S = 0.5
-# Share of the newest box in the anchor: follows a moving part within two frames, and damps a trembling outline.
+# An alpha-beta filter on the track's box: it damps a trembling outline, and does not lag behind a moving part.
 _FOLLOW = 0.5
+_FOLLOW_DRIFT = 0.2
 _GAP_PX = 6
 
 
 @dataclass(frozen=True, slots=True)
 class LabelState:
-    """What one track's label looked like on the last frame. anchor: the smoothed box of the track."""
+    """What one track's label looked like on the last frame.
+
+    anchor: the smoothed box of the track. drift: its motion in pixels a frame.
+    """
 
     text: str
     text_since_s: float
     anchor: Anchor
+    drift: Anchor = (0.0, 0.0, 0.0, 0.0)
     side: int = 0
 
 
@@ -27,8 +32,11 @@ def held(state: LabelState | None, text: str, box_px: Box, time_s: float) -> Lab
     """The label's state on this frame, its side as before."""
     if state is None or time_s < state.text_since_s:
         return LabelState(text, time_s, box_px)
-    anchor = tuple(old + _FOLLOW * (new - old) for old, new in zip(state.anchor, box_px, strict=True))
-    state = replace(state, anchor=anchor)
+    expected = tuple(edge + speed for edge, speed in zip(state.anchor, state.drift, strict=True))
+    off = tuple(new - edge for new, edge in zip(box_px, expected, strict=True))
+    anchor = tuple(edge + _FOLLOW * error for edge, error in zip(expected, off, strict=True))
+    drift = tuple(speed + _FOLLOW_DRIFT * error for speed, error in zip(state.drift, off, strict=True))
+    state = replace(state, anchor=anchor, drift=drift)
     return replace(state, text=text, text_since_s=time_s) if time_s - state.text_since_s >= _HOLD_S else state
 
 
