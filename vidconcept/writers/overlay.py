@@ -138,13 +138,13 @@ class Annotator:
         _plate(canvas, (0, canvas.shape[0] - height, width, canvas.shape[0]), text, self._text_px, None)
 
     def _heated(self, image: np.ndarray, score: np.ndarray) -> np.ndarray:
-        """The image under a heat map of `(h', w')` scores; outside of the region it stays as it is."""
-        r = self._region
-        level = (np.clip(score, 0, 1) * 255).astype(np.uint8)
-        level = cv2.resize(level, (r.width, r.height), interpolation=cv2.INTER_LINEAR)
-        level = cv2.merge([level, level, level])
+        """The image, of any scale, under a heat map of `(h', w')` scores; outside of the region it stays as it is."""
+        r, scale = self._region, image.shape[1] / self._frame_size[0]
         canvas = image.copy()
-        part = canvas[r.y : r.y + r.height, r.x : r.x + r.width]
+        top, left = round(r.y * scale), round(r.x * scale)
+        part = canvas[top : round((r.y + r.height) * scale), left : round((r.x + r.width) * scale)]
+        level = cv2.resize(score, part.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+        level = cv2.merge([(np.clip(level, 0, 1) * 255).astype(np.uint8)] * 3)
         cv2.multiply(part, cv2.LUT(level, _SHINE_THROUGH), dst=part, scale=1 / 255)
         cv2.add(part, cv2.LUT(level, _HEAT), dst=part)
         return canvas
@@ -158,12 +158,13 @@ class Annotator:
         scale = min(cell_w / width, cell_h / height)
         size = (max(1, int(width * scale)), max(1, int(height * scale)))
         canvas = np.full((height, width, 3), _DARK, np.uint8)
+        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         for class_id, score in enumerate(scores):
-            cell = self._heated(image, score)
+            cell = self._heated(small, score)
             self._contours(cell, [track for track in tracks if track.class_id == class_id], fill=0.0)
             x = (class_id % per_row) * cell_w + (cell_w - size[0]) // 2
             y = (class_id // per_row) * cell_h + (cell_h - size[1]) // 2
-            canvas[y : y + size[1], x : x + size[0]] = cv2.resize(cell, size, interpolation=cv2.INTER_AREA)
+            canvas[y : y + size[1], x : x + size[0]] = cell
             number = f" {float(score.max()):.2f}"
             room_px = cell_w - 2 * self._text_px - text_width_px(number, self._text_px)
             title = fitted(self._concepts[class_id], self._text_px, room_px) + number
@@ -174,7 +175,10 @@ class Annotator:
 
 
 def mask_on(image: np.ndarray, track: TrackMask, frame_size: tuple[int, int], line_px: int, fill: float) -> None:
-    """Draws a track's mask into `(h, w, 3)` uint8 in place: fill (its opacity) and contour with a dark rim."""
+    """Draws a track's mask into `(h, w, 3)` uint8 in place: fill (its opacity) and contour with a dark rim.
+
+    The contour follows where the image is a scaled frame; a fill needs the frame's own size.
+    """
     x_min, y_min, x_max, y_max = track.box_px
     mask = rle.decode_box(track.rle, frame_size, track.box_px)
     colour = colour_of(track.class_id)
@@ -183,6 +187,9 @@ def mask_on(image: np.ndarray, track: TrackMask, frame_size: tuple[int, int], li
         tinted = cv2.addWeighted(part, 1 - fill, np.full_like(part, colour), fill, 0)
         cv2.copyTo(tinted, mask, part)
     outlines, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE, offset=(x_min, y_min))
+    scale = image.shape[1] / frame_size[0]
+    if scale != 1:
+        outlines = [(outline * scale).astype(np.int32) for outline in outlines]
     cv2.drawContours(image, outlines, -1, _DARK, line_px + 2)
     cv2.drawContours(image, outlines, -1, colour, line_px, cv2.LINE_AA)
 
