@@ -164,6 +164,78 @@ def calibrate(
     print_rows("use it", [("config", str(path)), ("then", f"vidconcept track VIDEO --config {path}")])
 
 
+def stress(
+    source: Annotated[Path, typer.Argument(help="A video, or a data set with truth.")],
+    concepts: Concepts = None,
+    only: Annotated[str | None, typer.Option(metavar="NAME,…", help="these perturbations, e.g. 'sensor noise'")] = None,
+    severities: Annotated[str, typer.Option(metavar="N,…", help="of 1, 2, 3")] = "1,2,3",
+    limit: Annotated[int | None, typer.Option(min=1, help="take this many clips, evenly spread")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="of the perturbations")] = 0,
+    calibration: Annotated[Path | None, typer.Option(help="a calibration, for the checklist")] = None,
+    setting: Setting = None,
+    config: Config = None,
+    out: Annotated[Path | None, typer.Option(help="folder of the report [<source>.stress]")] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Perturb footage as a plant does, and report which findings are lost; ends in a release checklist."""
+    from vidconcept.evaluation.dataset import Clip, Dataset
+    from vidconcept.evaluation.perturb import PERTURBATIONS, SEVERITIES
+    from vidconcept.evaluation.readers import read_dataset
+    from vidconcept.evaluation.report import clean
+    from vidconcept.evaluation.stress_report import write_checklist, write_stress
+    from vidconcept.pipelines.evaluate import thinned
+    from vidconcept.pipelines.stress import stress as run_stress
+    from vidconcept.terminal import monitored, print_rows
+
+    names = _words(only) if only else None
+    unknown = [name for name in names or [] if name not in {p.name for p in PERTURBATIONS}]
+    if unknown:
+        raise UsageError(f"--only {unknown[0]!r} is not known: {', '.join(p.name for p in PERTURBATIONS)}")
+    if not set(_words(severities)) <= {str(s) for s in SEVERITIES} or not _words(severities):
+        raise UsageError(f"--severities {severities!r}: of 1, 2, 3")
+    is_video = source.is_file() and source.suffix.lower() != ".json"
+    alone = Dataset(source.stem, "video", (Clip(source.stem, source, (), lambda index: None),))
+    data = alone if is_video else thinned(read_dataset(source), limit)
+    folder = out or source.absolute().parent / f"{source.stem}.stress"
+    with monitored() as monitor:
+        test = run_stress(
+            data, given_settings(concepts, setting), folder, monitor, names=names,
+            severities=[int(s) for s in _words(severities)], seed=seed, has_truth=not is_video, config=config,
+        )  # fmt: skip
+    content = write_stress(folder, test, _command())
+    checklist = write_checklist(folder, test, calibration or config)
+    if as_json:
+        typer.echo(json.dumps(clean({"checklist": str(checklist), **content}), ensure_ascii=False))
+        return
+    print_rows(f"against {test.against}", [("-", line) for line in content["says"]])
+    print_rows("files", [("report", str(folder / "stress.md")), ("checklist", str(checklist))])
+
+
+def explain(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    event: Annotated[int, typer.Option(help="which event, by its number in events.csv")] = 1,
+    out: Annotated[Path | None, typer.Option(help="the picture [RUN/explain_<event>.png]")] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Why did an event fire: its maps per layer and word, its rivals and scores, as one picture."""
+    from vidconcept.pipelines.explain import explain as run_explain
+    from vidconcept.pipelines.explain import write_picture
+    from vidconcept.terminal import monitored, print_rows
+
+    with monitored() as monitor:
+        found = run_explain(run, event, monitor)
+    path = out or run / f"explain_{event}.png"
+    write_picture(path, found)
+    if as_json:
+        content = {"event": event, "picture": str(path), "says": found.sentence(), "scores": found.scores()}
+        typer.echo(json.dumps(content | {"by_layer": found.by_layer()}, ensure_ascii=False))
+        return
+    print_rows(f"event {event}", [("why", found.sentence()), ("picture", str(path))])
+    print_rows("scores at its peak", [(name, f"{value:.3f}") for name, value in found.scores().items()])
+
+
 def per_hour(text: str) -> float:
     """A rate like 1/hour, 20/h, 2/day or 0.1/min as a number an hour. Raises UsageError for anything else."""
     units = {"hour": 1.0, "h": 1.0, "day": 1 / 24, "d": 1 / 24, "min": 60.0, "minute": 60.0, "shift": 1 / 8}
@@ -186,5 +258,5 @@ def _pairs(text: str | None) -> dict[str, str]:
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to the application."""
-    for command in (evaluate, calibrate):
+    for command in (evaluate, calibrate, stress, explain):
         app.command()(command)

@@ -39,6 +39,7 @@ class Figures:
     warping: WarpingError = field(default_factory=WarpingError)
     pairings: list[Pairing] = field(default_factory=list, repr=False)
     events: EventCounts = field(default_factory=EventCounts)
+    by_concept: dict[str, EventCounts] = field(default_factory=dict, repr=False)
     good: EventCounts = field(default_factory=EventCounts)
     boxed: set[str] = field(default_factory=set)
 
@@ -72,6 +73,8 @@ class Figures:
         self.warping.pixels += other.warping.pixels
         self.pairings += other.pairings
         self.events += other.events
+        for name, counts in other.by_concept.items():
+            self.by_concept[name] = self.by_concept.get(name, EventCounts()) + counts
         self.good += other.good
         self.boxed |= other.boxed
 
@@ -79,6 +82,7 @@ class Figures:
         """Figures by name; what has nothing to measure is left out."""
         shown = [name for name in self.concepts if self.curves[name].positive.any()]
         result: dict[str, Any] = {"events": self.events.figures()}
+        result["events_by_concept"] = {name: counts.figures() for name, counts in self.by_concept.items()}
         if self.good.minutes:
             result["good_footage"] = self.good.figures()
         result["segmentation"] = {
@@ -173,5 +177,8 @@ class MaskPass:
             vc.end_clip()
         counts = self.ledger.counts(self.figures.concepts, minutes)
         self.figures.events += counts
+        for name in self.figures.concepts:
+            before = self.figures.by_concept.get(name, EventCounts())
+            self.figures.by_concept[name] = before + self.ledger.counts([name], minutes)
         if good:
             self.figures.good += counts

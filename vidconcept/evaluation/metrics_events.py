@@ -93,18 +93,18 @@ class EventLedger:
                     self._touches[(track.tracker_id, number)] += 1
 
     def counts(self, concepts: Sequence[str], minutes: float) -> EventCounts:
-        """Sums for the asked concepts; defects of other concepts count neither as found nor as missed."""
+        """Sums over the events and defects of some concepts; defects of others count neither as found nor as missed."""
         meets = {
             pair
             for pair, times in self._touches.items()
             if times >= 0.5 * min(self._tracked[pair[0]], self._seen[pair[1]])
         }
         right = {(t, n) for t, n in meets if self._labels[t] == self._words[n]}
-        true_tracks = {t for t, _ in right}
+        tracks = {t for t in self._tracked if self._labels[t] in concepts}
         objects = {n for n, times in self._seen.items() if times >= self.min_frames and self._words[n] in concepts}
         return EventCounts(
-            events=len(self._tracked),
-            false_events=len(set(self._tracked) - true_tracks),
+            events=len(tracks),
+            false_events=len(tracks - {t for t, _ in right}),
             objects=len(objects),
             found=len(objects & {n for _, n in right}),
             found_as_any=len(objects & {n for _, n in meets}),

@@ -93,6 +93,14 @@ def write_report(out: Path, content: Mapping[str, Any], total: Figures, command:
         *_table(("measure", "value"), figure_rows(figures)),
         "",
     ]
+    by_concept = figures.get("events_by_concept", {})
+    if by_concept:
+        counts = [
+            (name, *(str(c[k]) for k in ("objects", "found", "found_as_any", "events", "false_events")))
+            for name, c in by_concept.items()
+        ]
+        head = ("concept", "defects", "found", "found under any name", "events", "false events")
+        text += ["## Events by concept", "", *_table(head, counts), ""]
     for part, title in (("scores", "Scores by concept"), ("masks", "Masks by concept")):
         values = figures.get(part, {})
         if values:

@@ -1,0 +1,214 @@
+"""Footage perturbed as a plant does it, read again: how far do the findings move?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+
+from vidconcept.evaluation.dataset import Clip, Dataset, FrameTruth
+from vidconcept.evaluation.metrics_events import EventCounts
+from vidconcept.evaluation.perturb import PERTURBATIONS, SEVERITIES, Perturbation, perturbed
+from vidconcept.pipelines.evaluate import clip_plan, clip_run, in_asked_words, measure_clip
+from vidconcept.pipelines.findings import linked_frames, make_linker
+from vidconcept.pipelines.maps import ModelShelf, compute_maps
+from vidconcept.pipelines.monitor import Monitor
+from vidconcept.pipelines.plan import Plan
+from vidconcept.tracks.rle import decode
+from vidconcept.types import Frame
+from vidconcept.video.reader import read_frames
+
+# Near-lossless, so that nothing but the perturbation is added.
+CLEAN_CRF = 4
+
+
+@dataclass(frozen=True)
+class Stressed:
+    """counts: events of the perturbed footage against the reference. level: of the perturbation, 0 for none."""
+
+    name: str
+    unit: str
+    severity: int
+    level: float
+    counts: EventCounts
+    by_concept: Mapping[str, EventCounts] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class StressTest:
+    """results: the unperturbed footage first. against: "truth" or "the clean run's findings"."""
+
+    results: tuple[Stressed, ...]
+    against: str
+    megapixels: float
+    facts: Mapping[str, Any] = field(repr=False)
+
+
+def stress(
+    dataset: Dataset,
+    settings: Mapping[str, Any],
+    work: Path,
+    monitor: Monitor,
+    *,
+    names: Sequence[str] | None = None,
+    severities: Sequence[int] = SEVERITIES,
+    seed: int = 0,
+    has_truth: bool = True,
+    config: Path | None = None,
+    shelf: ModelShelf | None = None,
+) -> StressTest:
+    """Perturb every clip by every perturbation at every severity, and count events against truth.
+
+    has_truth: false takes the findings on the unperturbed footage for the truth. Perturbed footage is written to `work`
+    and removed again; its maps stay, so that a second call goes on where this one stopped.
+    """
+    shelf = shelf or ModelShelf()
+    first = clip_plan(dataset.clips[0], settings, config)
+    data = in_asked_words(dataset, first.settings.concepts, first.settings.model) if has_truth else dataset
+    if not has_truth:
+        clips = tuple(with_own_findings(clip, settings, config, work, monitor, shelf) for clip in data.clips)
+        data = replace(data, clips=clips)
+    cases: list[tuple[Perturbation | None, int]] = [(None, 0)]
+    chosen = [p for p in PERTURBATIONS if names is None or p.name in names]
+    cases += [(p, severity) for p in chosen for severity in severities]
+    results = []
+    for number, (what, severity) in enumerate(cases):
+        results.append(_case(data, what, severity, settings, config, work, monitor, shelf, seed))
+        monitor.check("conditions tried", number + 1, len(cases))
+    facts = {"model": first.folder.preset.name, "weights": first.layout.fingerprint, "clips": len(data.clips)}
+    facts |= {"concepts": list(first.settings.concepts), "seed": seed}
+    against = "truth" if has_truth else "the clean run's findings"
+    megapixels = first.info.width_px * first.info.height_px / 1e6
+    return StressTest(tuple(results), against, megapixels, facts)
+
+
+def _case(
+    data: Dataset,
+    what: Perturbation | None,
+    severity: int,
+    settings: Mapping[str, Any],
+    config: Path | None,
+    work: Path,
+    monitor: Monitor,
+    shelf: ModelShelf,
+    seed: int,
+) -> Stressed:
+    level = 0.0 if what is None else what.levels[severity - 1]
+    counts = EventCounts()
+    by_concept: dict[str, EventCounts] = {}
+    for clip in data.clips:
+        changed = clip if what is None else write_perturbed(clip, what, level, work, monitor, seed)
+        plan = clip_plan(changed, settings, config)
+        run = clip_run(plan, changed, work)
+        compute_maps(plan, run, monitor, shelf)
+        found = measure_clip(plan, run, changed, monitor)
+        counts += found.events
+        for name, own in found.by_concept.items():
+            by_concept[name] = by_concept.get(name, EventCounts()) + own
+        if what is not None:
+            changed.source.unlink()
+    name, unit = ("none", "") if what is None else (what.name, what.unit)
+    return Stressed(name, unit, severity, level, counts, by_concept)
+
+
+def write_perturbed(clip: Clip, what: Perturbation, level: float, work: Path, monitor: Monitor, seed: int) -> Clip:
+    """The clip perturbed, as a file in `work`, with its truth moved along."""
+    stem = f"{clip.name.replace('/', '_')}-{what.name.replace(' ', '-')}-{level:g}"
+    path = work / "footage" / f"{stem}.mkv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    order: np.ndarray | None = None
+    if what.keep is not None:
+        count = sum(1 for _ in read_frames(clip.source, fps=clip.fps, on_problem=monitor.problem))
+        order = what.keep(count, level, np.random.default_rng(seed))
+    scale = level if what.scale else 1.0
+    frames = (
+        (perturbed(_scaled(frame.image, scale), what, level, frame.index, time_s, seed), time_s)
+        for frame, time_s in _sequence(clip, order, monitor, dropped=what.name.startswith("dropped"))
+    )
+    _write(path, frames, round(level) if what.crf else CLEAN_CRF)
+    return replace(clip, name=stem, source=path, fps=None, truth=_moved_truth(clip, order))
+
+
+def _sequence(clip: Clip, order: np.ndarray | None, monitor: Monitor, dropped: bool) -> Iterator[tuple[Frame, float]]:
+    """Frames to show and when. A dropped frame leaves a gap in time; a repeated one is shown at its own time."""
+    frames = read_frames(clip.source, fps=clip.fps, on_problem=monitor.problem)
+    if order is None:
+        yield from ((frame, frame.time_s) for frame in frames)
+        return
+    shown: Frame | None = None
+    wanted = set(order.tolist())
+    for frame in frames:
+        if frame.index in wanted:
+            shown = frame
+        elif dropped:
+            continue
+        if shown is not None:
+            yield shown, frame.time_s
+
+
+def _moved_truth(clip: Clip, order: np.ndarray | None):
+    if order is None:
+        return clip.truth
+
+    def truth(index: int) -> FrameTruth | None:
+        return clip.truth(int(order[index])) if index < len(order) else None
+
+    return truth
+
+
+def _scaled(image: np.ndarray, scale: float) -> np.ndarray:
+    if scale == 1.0:
+        return image
+    size = (max(16, round(image.shape[1] * scale / 2) * 2), max(16, round(image.shape[0] * scale / 2) * 2))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def _write(path: Path, frames: Iterator[tuple[np.ndarray, float]], crf: int) -> None:
+    """H.264 with the frames' own times, in milliseconds."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": str(crf), "preset": "veryfast", "bf": "0"})
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for number, (image, time_s) in enumerate(frames):
+            height, width = image.shape[0] // 2 * 2, image.shape[1] // 2 * 2
+            if number == 0:
+                stream.height, stream.width = height, width
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image[:height, :width]), "rgb24")
+            frame.pts, frame.time_base = round(time_s * 1000), Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def with_own_findings(
+    clip: Clip, settings: Mapping[str, Any], config: Path | None, work: Path, monitor: Monitor, shelf: ModelShelf
+) -> Clip:
+    """The clip with what the tool finds in it, unperturbed, in place of a truth."""
+    plan = clip_plan(clip, settings, config)
+    run = clip_run(plan, clip, work)
+    compute_maps(plan, run, monitor, shelf)
+    rows, tracker_ids = found_tracks(plan, run.stored_maps(), monitor)
+    size = (plan.info.width_px, plan.info.height_px)
+    kept = {index: [t for t in tracks if t.tracker_id in tracker_ids] for index, tracks in rows.items()}
+
+    def truth(index: int) -> FrameTruth:
+        tracks = kept.get(index, [])
+        masks = [decode(t.rle, size) for t in tracks]
+        stacked = np.stack(masks) if masks else np.zeros((0, size[1], size[0]), bool)
+        return FrameTruth(stacked, tuple(t.concept for t in tracks), tuple(t.tracker_id for t in tracks))
+
+    words = tuple(dict.fromkeys(t.concept for tracks in kept.values() for t in tracks))
+    return replace(clip, concepts=words, truth=truth)
+
+
+def found_tracks(plan: Plan, maps: Any, monitor: Monitor) -> tuple[dict[int, list], dict[int, int]]:
+    """Tracks of each frame index under provisional ids, and the ids of those that are events."""
+    linker = make_linker(plan)
+    rows = {scored.ref.index: tracks for scored, tracks in linked_frames(plan, maps, linker, monitor)}
+    _, tracker_ids = linker.finish()
+    return rows, tracker_ids
