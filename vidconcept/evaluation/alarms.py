@@ -59,21 +59,26 @@ class Choice:
         return 16 * self.dispersion / self.target_per_hour
 
 
-def strength(
+def strengths(
     times_s: Sequence[float], scores: Sequence[float], min_duration_s: float, max_gap_s: float, frame_s: float
-) -> float:
-    """Highest threshold at which a track, given by its rows, still lasts `min_duration_s`; 0 when at none.
+) -> list[tuple[float, float]]:
+    """The events that a track, given by its rows, turns into at rising thresholds: `(strength, start in seconds)`.
 
-    Rows below the threshold drop out; what is left is one track as long as no gap exceeds `max_gap_s`.
+    Rows below the threshold drop out; a run of rows without a gap beyond `max_gap_s` that lasts `min_duration_s` is an
+    event. One long track at a low threshold may be several events at a higher one: as many strengths lie above a level
+    as there are events at the level above it that has most.
     """
-    times, levels = np.asarray(times_s), np.asarray(scores)
+    times, levels = np.asarray(times_s), np.floor(np.asarray(scores) * 1000) / 1000
     needed = min_duration_s - 1.5 * frame_s
+    found: list[tuple[float, float]] = []
     for level in np.unique(levels)[::-1]:
         left = times[levels >= level]
         runs = np.split(left, np.flatnonzero(np.diff(left) > max_gap_s + frame_s / 2) + 1)
-        if any(run[-1] - run[0] >= needed for run in runs):
-            return float(level)
-    return 0.0
+        lasting = [float(run[0]) for run in runs if run[-1] - run[0] >= needed]
+        started = {start for _, start in found}
+        fresh = [start for start in lasting if start not in started]
+        found += [(float(level), start) for start in fresh[: max(len(lasting) - len(found), 0)]]
+    return found
 
 
 def place_lifts(peaks: np.ndarray, quantile: float = 0.99) -> np.ndarray:

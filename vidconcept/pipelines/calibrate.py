@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from vidconcept.evaluation.alarms import LOWEST, Background, Candidate, Choice, Scale, choose, strength
-from vidconcept.pipelines.findings import decision_settings, score_frames
+from vidconcept.evaluation.alarms import LOWEST, Background, Candidate, Choice, Scale, choose, strengths
+from vidconcept.pipelines.findings import ScoredFrame, decision_settings, score_frames
 from vidconcept.pipelines.maps import ModelShelf, compute_maps
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan, make_plan
@@ -85,8 +85,15 @@ def learn_lifts(footage: Sequence[Footage]) -> dict[str, list[list[float]]]:
     return background.lifts()
 
 
+def scored_frames(part: Footage, monitor: Monitor) -> Iterable[ScoredFrame]:
+    return score_frames(part.plan, part.run.stored_maps(), monitor)
+
+
 def find_candidates(
-    footage: Sequence[Footage], lifts: Mapping[str, Sequence[Sequence[float]]], monitor: Monitor
+    footage: Sequence[Footage],
+    lifts: Mapping[str, Sequence[Sequence[float]]],
+    monitor: Monitor,
+    scored: Callable[[Footage, Monitor], Iterable[ScoredFrame]] = scored_frames,
 ) -> tuple[list[Candidate], dict[str, Scale], float]:
     """Tracks at the lowest threshold, the scales of the concepts' frame peaks, and the hours of footage."""
     concepts = footage[0].plan.settings.concepts
@@ -94,7 +101,7 @@ def find_candidates(
     peaks: list[np.ndarray] = []
     seconds = 0.0
     for part in footage:
-        found, part_peaks, length_s = _candidates_of(part, lifts, seconds, monitor)
+        found, part_peaks, length_s = _candidates_of(part, lifts, seconds, scored(part, monitor), monitor)
         candidates += found
         peaks.append(part_peaks)
         seconds += length_s
@@ -103,7 +110,11 @@ def find_candidates(
 
 
 def _candidates_of(
-    part: Footage, lifts: Mapping[str, Sequence[Sequence[float]]], start_s: float, monitor: Monitor
+    part: Footage,
+    lifts: Mapping[str, Sequence[Sequence[float]]],
+    start_s: float,
+    frames: Iterable[ScoredFrame],
+    monitor: Monitor,
 ) -> tuple[list[Candidate], np.ndarray, float]:
     plan, settings = part.plan, part.plan.settings
     base = decision_settings(settings)
@@ -112,7 +123,7 @@ def _candidates_of(
     linker = Linker(settings.concepts, plan.region, (plan.info.width_px, plan.info.height_px), link)
     rows: dict[int, list[tuple[float, float, str]]] = {}
     times, peaks = [], []
-    for scored in score_frames(plan, part.run.stored_maps(), monitor):
+    for scored in frames:
         judged = lifted(scored.scores, settings.concepts, lifts)
         masks = decide_by_concept(judged, settings.concepts, low, {}, {})
         place = (scored.latent_index, scored.window_index, scored.interpolated)
@@ -125,9 +136,8 @@ def _candidates_of(
     candidates = []
     for track in rows.values():
         at, scores, names = zip(*track, strict=True)
-        level = strength(at, scores, settings.min_duration_s, link.max_gap_s, frame_s)
-        if level >= LOWEST:
-            candidates.append(Candidate(names[0], level, start_s + at[0]))
+        found = strengths(at, scores, settings.min_duration_s, link.max_gap_s, frame_s)
+        candidates += [Candidate(names[0], level, start_s + begin) for level, begin in found if level >= LOWEST]
     return candidates, np.stack(peaks), frame_s * len(times)
 
 

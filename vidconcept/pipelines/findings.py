@@ -98,9 +98,15 @@ def linked_frames(
     plan: Plan, maps: Iterable[ConceptMaps], linker: Linker, monitor: Monitor
 ) -> Iterator[tuple[ScoredFrame, list[TrackMask]]]:
     """Every frame in the asked range with its scores and its tracks under their provisional ids."""
-    settings = plan.settings
+    return link_frames(plan.settings, score_frames(plan, maps, monitor), linker)
+
+
+def link_frames(
+    settings: TrackSettings, frames: Iterable[ScoredFrame], linker: Linker
+) -> Iterator[tuple[ScoredFrame, list[TrackMask]]]:
+    """Scored frames with their tracks under provisional ids."""
     decision = decision_settings(settings)
-    for scored in score_frames(plan, maps, monitor):
+    for scored in frames:
         masks = decide_by_concept(scored.scores, settings.concepts, decision, settings.thresholds, settings.place_lifts)
         place = (scored.latent_index, scored.window_index, scored.interpolated)
         yield scored, linker.step(scored.ref, masks, scored.scores, scored.flow, *place, reset=scored.reset)

@@ -1,0 +1,134 @@
+"""Does calibration keep its promise? Good footage split at random into a calibration half and a held-out half.
+
+    python benchmarks/trust_footage.py good GOOD --minutes 60 --fps 1
+    python benchmarks/trust_footage.py defects DEFECTS --clips 8 --frames 60 --fps 1 --style brushed
+    python benchmarks/trust_calibration.py GOOD --defects DEFECTS --splits 5
+
+For each split: thresholds for the wished rate from one half; the alarms that `track`'s own decision and linking then
+give on the other half; whether their rate lies inside the promised interval, and their number inside the predicted one.
+On the defect clips: events found with the calibrated thresholds, and with the one global threshold that gives the same
+number of alarms on the calibration half. One JSON object on stdout.
+"""
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from vidconcept.evaluation.alarms import LOWEST, choose, sentences
+from vidconcept.evaluation.metrics_events import EventCounts
+from vidconcept.evaluation.readers import read_dataset
+from vidconcept.evaluation.statistics import predicted_count
+from vidconcept.pipelines.calibrate import Footage, find_candidates, learn_lifts, read_footage, scored_frames
+from vidconcept.pipelines.evaluate import clip_plan, clip_run, in_asked_words, measure_clip
+from vidconcept.pipelines.findings import link_frames, make_linker
+from vidconcept.pipelines.maps import ModelShelf, compute_maps
+from vidconcept.pipelines.monitor import Monitor
+
+CONCEPTS = ("scratch", "dent", "crack", "hole")
+
+
+class Held:
+    """Scored frames of each video, kept in memory as float16 so that many splits share them."""
+
+    def __init__(self):
+        self.frames = {}
+
+    def __call__(self, part: Footage, monitor: Monitor):
+        if part.plan.source not in self.frames:
+            self.frames[part.plan.source] = [
+                replace(f, scores=f.scores.astype(np.float16)) for f in scored_frames(part, monitor)
+            ]
+        return (replace(f, scores=f.scores.astype(np.float32)) for f in self.frames[part.plan.source])
+
+
+def alarms(part: Footage, thresholds, lifts, held: Held, monitor: Monitor) -> int:
+    settings = part.plan.settings.model_copy(update={"thresholds": thresholds, "place_lifts": lifts})
+    linker = make_linker(replace(part.plan, settings=settings))
+    for _ in link_frames(settings, held(part, monitor), linker):
+        pass
+    return len(linker.finish()[0])
+
+
+def global_threshold(footage, held, monitor, count: int) -> float:
+    """The one threshold for all concepts that leaves `count` candidates on the calibration half."""
+    candidates, _, _ = find_candidates(footage, {}, monitor, held)
+    ranked = sorted((c.strength for c in candidates), reverse=True)
+    return max(ranked[count] + 1e-3 if len(ranked) > count else LOWEST, LOWEST)
+
+
+def recall(folder: Path, settings: dict, thresholds, lifts, work: Path, monitor, shelf) -> EventCounts:
+    data = read_dataset(folder)
+    total = EventCounts()
+    for number in range(len(data.clips)):
+        plan = clip_plan(data.clips[number], settings, None)
+        clip = in_asked_words(data, plan.settings.concepts, plan.settings.model).clips[number]
+        run = clip_run(plan, clip, work)
+        compute_maps(plan, run, monitor, shelf)
+        own = plan.settings.model_copy(update={"thresholds": thresholds, "place_lifts": lifts})
+        total += measure_clip(replace(plan, settings=own), run, clip, monitor).events
+    return total
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("good", type=Path)
+    parser.add_argument("--defects", type=Path)
+    parser.add_argument("--model", default="linecam")
+    parser.add_argument("--splits", type=int, default=5)
+    parser.add_argument("--per-hour", type=float, default=20)
+    parser.add_argument("--work", type=Path, help="folder of maps; default GOOD/maps")
+    options = parser.parse_args()
+    work = options.work or options.good / "maps"
+    settings = {"concepts": CONCEPTS, "height": 128, "width": 192, "model": options.model}
+    monitor, shelf, held = Monitor(), ModelShelf(), Held()
+    videos = sorted(options.good.glob("*.mp4"))
+    footage = [read_footage(video, settings, work, monitor, None, shelf) for video in videos]
+    rows = []
+    for seed in range(options.splits):
+        order = np.random.default_rng(seed).permutation(len(footage))
+        half = len(footage) // 2
+        ours, theirs = [footage[i] for i in order[:half]], [footage[i] for i in order[half:]]
+        lifts = learn_lifts(ours)
+        candidates, scales, hours = find_candidates(ours, lifts, monitor, held)
+        choice = choose(candidates, scales, hours, options.per_hour)
+        seen = sum(alarms(part, choice.thresholds, lifts, held, monitor) for part in theirs)
+        again = sum(alarms(part, choice.thresholds, lifts, held, monitor) for part in ours)
+        length = hours * len(theirs) / len(ours)
+        low, high = predicted_count(choice.alarms, hours, length, dispersion=choice.dispersion)
+        row = {
+            "seed": seed,
+            "hours": round(length, 3),
+            "expected_alarms": choice.alarms,
+            "alarms_on_calibration_half": again,
+            "alarms_on_held_out_half": seen,
+            "per_hour": round(seen / length, 2),
+            "promised_per_hour_95": [round(v, 2) for v in choice.per_hour_95],
+            "inside_promise": choice.per_hour_95[0] <= seen / length <= choice.per_hour_95[1],
+            "predicted_count_95": [low, high],
+            "inside_prediction": low <= seen <= high,
+            "dispersion": round(choice.dispersion, 2),
+            "thresholds": choice.thresholds,
+            "places_lifted": {name: int(np.count_nonzero(table)) for name, table in lifts.items()},
+        }
+        if options.defects is not None:
+            level = global_threshold(ours, held, monitor, choice.alarms)
+            own = recall(options.defects, settings, choice.thresholds, lifts, work, monitor, shelf)
+            other = recall(options.defects, settings, dict.fromkeys(CONCEPTS, level), {}, work, monitor, shelf)
+            row["defects"] = {
+                "objects": own.objects,
+                "found_calibrated": own.found,
+                "found_global": other.found,
+                "false_events_calibrated": own.false_events,
+                "false_events_global": other.false_events,
+                "global_threshold": round(level, 4),
+            }
+        rows.append(row)
+        print(json.dumps(row), flush=True)
+    print(json.dumps({"says": sentences(choice), "splits": len(rows)}))
+
+
+if __name__ == "__main__":
+    main()
