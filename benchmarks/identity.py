@@ -1,15 +1,17 @@
 """Identity of the linker on footage with known identity: HOTA, IDF1 and switches by TrackEval.
 
     python benchmarks/identity.py CLIPS_DIR [--identity part|defect] [--json out.json]
+    python benchmarks/identity.py --generated 12
 
-CLIPS_DIR holds `clips.json`, `videos/<clip>.mp4` and `annotations/<clip>/<frame>.png` (255 = defect). The linker gets
-the true masks (undegraded), or all pixels of the 16-pixel tokens that a defect touches (token grid), and the product's
-own optical flow; no model takes part. The token grid is scored twice: against the true masks, where thin defects lose
-all overlap however they are linked, and against the true masks on the same tokens, which judges the linking alone.
+CLIPS_DIR holds `clips.json`, `videos/<clip>.mp4` and `annotations/<clip>/<frame>.png` (255 = defect). --generated films
+held-out clips of the project's own generator instead, with several defects of two concepts each. The linker gets the
+true masks (undegraded), or all pixels of the 16-pixel tokens that a defect touches (token grid), and the product's own
+optical flow; no model takes part. The token grid is scored twice: against the true masks, where thin defects lose all
+overlap however they are linked, and against the true masks on the same tokens, which judges the linking alone.
 
-The truth says "one defective part a clip, all its fragments are one identity". `--identity part` (default) links by
-that definition: whatever a concept shows at one time is one track, and goes on when the next fragment enters within a
-second. `--identity defect` is the product's default, where fragments far apart are defects of their own.
+The truth of CLIPS_DIR says "one defective part a clip, all its fragments are one identity". `--identity part` (default
+there) links by that definition: whatever a concept shows at one time is one track, and goes on when the next fragment
+enters within a second. `--identity defect` is the product's default: fragments far apart are defects of their own.
 Needs trackeval (installed without its dependencies, which would overwrite the headless OpenCV).
 """
 
@@ -19,13 +21,15 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import tee
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
+from vidconcept.linecam.camera import Motion
+from vidconcept.linecam.footage import HELD_OUT_SEED, clip
+from vidconcept.linecam.vocabulary import DEFECTS
 from vidconcept.temporal.smooth import smooth
 from vidconcept.tracks import rle
 from vidconcept.tracks.link import Linker, LinkSettings
@@ -36,72 +40,109 @@ with contextlib.redirect_stdout(io.StringIO()):  # it announces optional data se
     from trackeval.metrics import CLEAR, HOTA, Identity
 
 TOKEN_PX = 16
+FPS = 25
 CASES = ("undegraded", "token grid", "token grid against truth on tokens")
 IDENTITY = {"part": LinkSettings(merge_frac=1.0, reentry_s=1.0), "defect": LinkSettings()}
+# Mask by identity; what is not there is absent.
+Masks = dict[int, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Footage:
+    """A clip with its truth. truth: masks `(h, w)` bool by identity, frame by frame. concepts: identity -> class id."""
+
+    name: str
+    frames: list[Frame]
+    truth: list[Masks]
+    concepts: dict[int, int]
 
 
 @dataclass(frozen=True)
 class Step:
-    """One frame: what is true and what the linker said. truth: `(h, w)` bool. said: mask by tracker id."""
+    """One frame: what is true and what the linker said."""
 
-    truth: np.ndarray
-    said: dict[int, np.ndarray]
+    truth: Masks
+    said: Masks
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("clips", type=Path)
-    parser.add_argument("--identity", choices=list(IDENTITY), default="part")
+    parser.add_argument("clips", type=Path, nargs="?")
+    parser.add_argument("--generated", type=int, help="film so many clips instead of reading CLIPS_DIR")
+    parser.add_argument("--identity", choices=list(IDENTITY))
     parser.add_argument("--json", type=Path, help="also write the numbers here")
     options = parser.parse_args()
-    settings = IDENTITY[options.identity]
-    clips = [clip for clip in json.loads((options.clips / "clips.json").read_text()) if clip["concept"]]
-    table: dict[str, Any] = {}
-    for group in sorted({clip["clip"].split("_")[0] for clip in clips}):
-        names = [clip["clip"] for clip in clips if clip["clip"].startswith(group)]
-        scored: dict[str, dict[str, Any]] = {case: {} for case in CASES}
-        for name in names:
-            exact, tokens = (run(options.clips, name, degraded, settings) for degraded in (False, True))
-            on_truth = [Step(on_tokens(step.truth), step.said) for step in tokens]
-            for case, steps in zip(CASES, (exact, tokens, on_truth), strict=True):
-                scored[case][name] = score(steps)
-        for case, clip_scores in scored.items():
-            total = combined(clip_scores)
-            table[f"{group}, {case}"] = {"all": total, "clips": {name: told(s) for name, s in clip_scores.items()}}
-            print(f"{group}, {len(names)} clips, {case}: {line(total)}")
-            for name, scores in clip_scores.items():
-                if told(scores)["switches"]:
-                    print(f"    {name}: {line(told(scores))}")
+    if (options.clips is None) == (options.generated is None):
+        parser.error("give CLIPS_DIR or --generated N")
+    footage = generated(options.generated) if options.generated else real(options.clips)
+    settings = IDENTITY[options.identity or ("defect" if options.generated else "part")]
+    scored: dict[tuple[str, str], dict[str, Any]] = {}
+    for one in footage:
+        exact, tokens = link(one, False, settings), link(one, True, settings)
+        on_tokens_too = [Step({i: on_tokens(m) for i, m in step.truth.items()}, step.said) for step in tokens]
+        for case, steps in zip(CASES, (exact, tokens, on_tokens_too), strict=True):
+            scored.setdefault((one.name.split("_")[0], case), {})[one.name] = score(steps)
+    table = {}
+    for (group, case), clips in sorted(scored.items()):
+        total = combined(clips)
+        table[f"{group}, {case}"] = {"all": total, "clips": {name: told(one) for name, one in clips.items()}}
+        print(f"{group}, {len(clips)} clips, {case}: {line(total)}")
+        for name, one in clips.items():
+            if told(one)["switches"]:
+                print(f"    {name}: {line(told(one))}")
     if options.json:
         options.json.write_text(json.dumps(table, indent=1))
 
 
-def run(root: Path, name: str, degraded: bool, settings: LinkSettings) -> list[Step]:
-    """Links the true masks of one clip."""
-    video, for_flow = tee(read_frames(root / "videos" / f"{name}.mp4", on_problem=print))
-    flows = flow_of(for_flow)
-    linker, steps, rows = None, [], []
-    for frame, flow in zip(video, flows, strict=True):
-        height, width = frame.image.shape[:2]
-        linker = linker or Linker(["defect"], Region(0, 0, width, height), (width, height), settings)
-        picture = cv2.imread(str(root / "annotations" / name / f"{frame.index:05d}.png"), cv2.IMREAD_GRAYSCALE)
-        truth = picture > 127
-        mask = on_tokens(truth) if degraded else truth
-        rows.append(linker.step(frame, mask[None], mask[None] * np.float32(0.9), flow, frame.index, 0))
-        steps.append(Step(truth, {}))
-    assert linker is not None
+def real(root: Path) -> Iterator[Footage]:
+    """The clips of a folder that have a defect."""
+    for row in json.loads((root / "clips.json").read_text()):
+        if row["concept"]:
+            name = row["clip"]
+            frames = list(read_frames(root / "videos" / f"{name}.mp4", on_problem=print))
+            paths = [root / "annotations" / name / f"{frame.index:05d}.png" for frame in frames]
+            masks = [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) > 127 for path in paths]
+            yield Footage(name, frames, [{1: mask} if mask.any() else {} for mask in masks], {1: 0})
+
+
+def generated(count: int) -> Iterator[Footage]:
+    """Straight, steady lines with several defects of two concepts a clip, from seeds that training never sees."""
+    for number in range(count):
+        seed = HELD_OUT_SEED + 500_000 + number
+        rng = np.random.default_rng(seed)
+        kinds = [str(kind) for kind in rng.choice(DEFECTS, 2, replace=False)]
+        made = clip(
+            seed, (256, 384), 100, motion=Motion(float(rng.integers(3, 13))), defects=2.5, layout="row", kinds=kinds
+        )
+        frames = [Frame(i, i, i / FPS, image) for i, image in enumerate(made.frames)]
+        truth = [{int(i): shown == i for i in np.unique(shown) if i} for shown in made.instances]
+        concepts = {i: kinds.index(concept) for i, concept in made.concepts.items()}
+        yield Footage(f"generated_{number}", frames, truth, concepts)
+
+
+def link(footage: Footage, degraded: bool, settings: LinkSettings) -> list[Step]:
+    """Links the true masks of one clip, all of a concept in one mask, as a model would give them."""
+    height, width = footage.frames[0].image.shape[:2]
+    names = [str(class_id) for class_id in range(max(footage.concepts.values(), default=0) + 1)]
+    linker = Linker(names, Region(0, 0, width, height), (width, height), settings)
+    rows = []
+    for frame, truth, flow in zip(footage.frames, footage.truth, flow_of(footage.frames), strict=True):
+        masks = np.zeros((len(names), height, width), bool)
+        for identity, mask in truth.items():
+            masks[footage.concepts[identity]] |= on_tokens(mask) if degraded else mask
+        rows.append(linker.step(frame, masks, masks * np.float32(0.9), flow, frame.index, 0))
     _, kept = linker.finish()
-    for step, found in zip(steps, rows, strict=True):
-        size = (step.truth.shape[1], step.truth.shape[0])
-        step.said.update({kept[row.tracker_id]: rle.decode(row.rle, size) for row in found if row.tracker_id in kept})
-    return steps
+    said = [
+        {kept[r.tracker_id]: rle.decode(r.rle, (width, height)) for r in found if r.tracker_id in kept}
+        for found in rows
+    ]
+    return [Step(truth, masks) for truth, masks in zip(footage.truth, said, strict=True)]
 
 
-def flow_of(frames: Iterator[Frame]) -> Iterator[np.ndarray | None]:
+def flow_of(frames: list[Frame]) -> Iterator[np.ndarray | None]:
     """The product's flow from each frame's predecessor."""
-    images, blank = tee(frame.image for frame in frames)
-    latents = (LatentMaps(i, 0, i, i, np.zeros((1, 2, 2), np.float32)) for i, _ in enumerate(blank))
-    return (scores.flow for scores in smooth(latents, images, method="none"))
+    latents = (LatentMaps(i, 0, i, i, np.zeros((1, 2, 2), np.float32)) for i in range(len(frames)))
+    return (scores.flow for scores in smooth(latents, (frame.image for frame in frames), method="none"))
 
 
 def on_tokens(mask: np.ndarray) -> np.ndarray:
@@ -113,39 +154,39 @@ def on_tokens(mask: np.ndarray) -> np.ndarray:
 
 def score(steps: list[Step]) -> dict[str, Any]:
     """TrackEval's raw results of one clip."""
-    ids = sorted({tracker_id for step in steps for tracker_id in step.said})
+    true_ids = sorted({identity for step in steps for identity in step.truth})
+    said_ids = sorted({identity for step in steps for identity in step.said})
     data = {
         "num_timesteps": len(steps),
-        "num_gt_ids": int(any(step.truth.any() for step in steps)),
-        "num_tracker_ids": len(ids),
-        "num_gt_dets": sum(bool(step.truth.any()) for step in steps),
+        "num_gt_ids": len(true_ids),
+        "num_tracker_ids": len(said_ids),
+        "num_gt_dets": sum(len(step.truth) for step in steps),
         "num_tracker_dets": sum(len(step.said) for step in steps),
-        "gt_ids": [np.zeros(int(step.truth.any()), int) for step in steps],
-        "tracker_ids": [np.array([ids.index(i) for i in step.said], int) for step in steps],
+        "gt_ids": [np.array([true_ids.index(i) for i in step.truth], int) for step in steps],
+        "tracker_ids": [np.array([said_ids.index(i) for i in step.said], int) for step in steps],
         "similarity_scores": [similarity(step) for step in steps],
     }
+    return {name: metric.eval_sequence(data) for name, metric in metrics().items()}
+
+
+def metrics() -> dict[str, Any]:
+    """TrackEval's, as they come."""
     quiet = {"PRINT_CONFIG": False}
-    return {
-        "HOTA": HOTA().eval_sequence(data),
-        "Identity": Identity(quiet).eval_sequence(data),
-        "CLEAR": CLEAR(quiet).eval_sequence(data),
-    }
+    return {"HOTA": HOTA(), "Identity": Identity(quiet), "CLEAR": CLEAR(quiet)}
 
 
 def similarity(step: Step) -> np.ndarray:
     """`(truth, said)` intersection over union of the masks."""
-    iou = [(step.truth & mask).sum() / max(1, (step.truth | mask).sum()) for mask in step.said.values()]
-    return np.array([iou] if step.truth.any() else [], float).reshape(int(step.truth.any()), len(step.said))
+    iou = [[(a & b).sum() / (a | b).sum() for b in step.said.values()] for a in step.truth.values()]
+    return np.array(iou, float).reshape(len(step.truth), len(step.said))
 
 
-def combined(scored: dict[str, dict[str, Any]]) -> dict[str, float]:
+def combined(clips: dict[str, dict[str, Any]]) -> dict[str, float]:
     """The numbers over all clips, as TrackEval adds sequences up."""
-    quiet = {"PRINT_CONFIG": False}
-    metrics = {"HOTA": HOTA(), "Identity": Identity(quiet), "CLEAR": CLEAR(quiet)}
     return told(
         {
-            name: metric.combine_sequences({clip: scores[name] for clip, scores in scored.items()})
-            for name, metric in metrics.items()
+            name: metric.combine_sequences({clip: scores[name] for clip, scores in clips.items()})
+            for name, metric in metrics().items()
         }
     )
 
@@ -159,7 +200,7 @@ def told(scores: dict[str, Any]) -> dict[str, float]:
 def line(scores: dict[str, float]) -> str:
     """One line to print."""
     return "  ".join(
-        f"{name} {value:.3f}" if name != "switches" else f"{name} {value}" for name, value in scores.items()
+        f"{name} {value if name == 'switches' else format(value, '.3f')}" for name, value in scores.items()
     )
 
 

@@ -355,6 +355,7 @@ def test_two_hours_with_500_events_open_in_3_seconds(browser: "playwright.Browse
     until(page, "document.querySelectorAll('#rows tr').length === 500")
     page.evaluate("new Promise(requestAnimationFrame)")
     took_s = time.perf_counter() - start
+    assert page.evaluate("(e => e.scrollWidth <= e.clientWidth)(document.getElementById('scroll'))")
     page.close()
     assert took_s < 3
     assert (tmp_path / "review.html").stat().st_size < 3_000_000

@@ -4,7 +4,7 @@ const COLUMNS = [
   { label: "#", key: (event) => event.id, number: true, title: "Event" },
   { label: "Concept", key: (event) => run.concepts[event.concept].name },
   { label: "Start", key: (event) => event.start_s, number: true },
-  { label: "Dur.", key: (event) => event.end_s - event.start_s, number: true, title: "Duration in seconds" },
+  { label: "Dur. s", key: (event) => event.end_s - event.start_s, number: true, title: "Duration in seconds" },
   { label: "Peak", key: (event) => event.peak_score, number: true, title: "Peak score, 0 to 1" },
   { label: "Area", key: (event) => event.max_area_px, number: true, title: "Largest area in pixels" },
   { label: "Verdict", key: (event) => verdicts.get(event.id) },
@@ -12,6 +12,7 @@ const COLUMNS = [
 const selection = { event: null };
 const order = { column: 3, descending: false };
 const rows = new Map();
+const inThousands = new Intl.NumberFormat("en");
 
 function makeRow(event) {
   const name = run.concepts[event.concept].name;
@@ -30,8 +31,8 @@ function makeRow(event) {
   const row = element("tr", {},
     element("td", {}, go), number(event.id),
     element("td", {}, element("span", { className: "concept" }, swatch(event.concept), element("span", { className: "name", textContent: name, title: name }))),
-    number(clock(event.start_s, 2)), number(`${(event.end_s - event.start_s).toFixed(2)} s`), number(event.peak_score.toFixed(2)),
-    number(event.max_area_px.toLocaleString("en")), element("td", {}, element("span", { className: "verdicts" }, ...buttons)));
+    number(clock(event.start_s, event.start_s < 3600 ? 2 : 1)), number((event.end_s - event.start_s).toFixed(2)), number(event.peak_score.toFixed(2)),
+    number(inThousands.format(event.max_area_px)), element("td", {}, element("span", { className: "verdicts" }, ...buttons)));
   row.addEventListener("click", () => select(event, { seek: true }));
   rows.set(event.id, { row, buttons });
 }
