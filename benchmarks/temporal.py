@@ -219,7 +219,7 @@ def measure(
         for name in ("boundary_f", "warp", "flicker", "vc8_truth", "vc8_union", "fp_area"):
             row[name] = float(np.nanmean([getattr(s, name) for s in overall]))
         per_seed.append(row)
-        say(f"{corruption:10s} {method:9s} seed {seed}: iou {row['iou_global']:.3f}")
+        say(f"{corruption} {method} seed {seed}:", "  ".join(f"{k} {v:.3g}" for k, v in row.items()))
     result: dict = {k.removeprefix("iou_") if k[4:] in concepts else k: 0.0 for k in per_seed[0]}
     for key, name in zip(per_seed[0], result, strict=True):
         result[name] = round(float(np.mean([r[key] for r in per_seed])), 6)

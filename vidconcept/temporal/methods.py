@@ -88,7 +88,8 @@ def along_motion(
         span = range(step.maps.first, step.maps.last + 1)
         inside = [ways[p] for p in span if p in ways]
         if inside:
-            weight = settings.energy.decay ** abs(k - index) * len(inside) / len(span)
+            # A step that a scene cut divides mixes both scenes: it speaks up only where no other does.
+            weight = settings.energy.decay ** abs(k - index) * (len(inside) / len(span)) ** 3
             seen.append((step, inside, middle_of(inside, canvas), weight))
     fields, solved = [], []
     for concept in range(len(here.maps.scores)):

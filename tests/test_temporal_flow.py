@@ -1,0 +1,96 @@
+"""Motion between frames: sub-pixel for translations, affine for turns, dense for the rest, and scene cuts."""
+
+import cv2
+import numpy as np
+import pytest
+
+from vidconcept.temporal.carry import carries
+from vidconcept.temporal.flow import STILL, estimate, proxy
+from vidconcept.temporal.sampling import grid_points
+
+H, W = 256, 384
+
+
+def surface(seed: int, h: int = 640, w: int = 900) -> np.ndarray:
+    """A textured surface, float32 in grey levels."""
+    rng = np.random.default_rng(seed)
+    fine = cv2.GaussianBlur(rng.normal(0, 60, (h, w)).astype(np.float32), (0, 0), 2.0)
+    coarse = cv2.GaussianBlur(rng.normal(0, 600, (h, w)).astype(np.float32), (0, 0), 15.0)
+    return np.clip(120 + 2 * fine + coarse, 0, 255).astype(np.float32)
+
+
+def view(picture: np.ndarray, matrix: np.ndarray, gain: float = 1.0) -> np.ndarray:
+    """The frame whose pixel p shows `matrix` · p of the surface, `(256, 384, 3)` uint8."""
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    grey = np.clip(cv2.warpAffine(picture, matrix, (W, H), flags=flags) * gain, 0, 255).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+def shift(dx: float, dy: float) -> np.ndarray:
+    return np.array([[1.0, 0.0, 200 + dx], [0.0, 1.0, 150 + dy]])
+
+
+def error_px(motion, true_sources) -> float:
+    points = grid_points(20, 30)
+    found = motion.sources(points) * [W, H] - 0.5
+    return float(np.hypot(*(found - true_sources(points * [W, H] - 0.5)).reshape(-1, 2).T).mean())
+
+
+@pytest.mark.parametrize("step", [(6.0, 0.0), (0.3, -0.4), (-17.5, 2.25), (60.0, 0.0)])
+@pytest.mark.parametrize("gain", [1.0, 0.8])
+def test_translations_are_found_to_a_tenth_of_a_pixel(step, gain):
+    picture = surface(0)
+    motion = estimate(proxy(view(picture, shift(0, 0))), proxy(view(picture, shift(*step), gain)))
+    assert motion.kind == "translation"
+    assert error_px(motion, lambda p: p + step) < 0.1
+
+
+def test_a_turn_with_zoom_is_affine():
+    picture = surface(1)
+    centre = np.array([[1.0, 0.0, 200.0], [0.0, 1.0, 150.0]])
+    turned = cv2.getRotationMatrix2D((W / 2, H / 2), 1.2, 1.01)
+    later = centre[:, :2] @ turned + np.hstack([np.zeros((2, 2)), centre[:, 2:]])
+    motion = estimate(proxy(view(picture, centre)), proxy(view(picture, later)))
+    assert motion.kind == "affine"
+    assert error_px(motion, lambda p: p @ turned[:, :2].T + turned[:, 2]) < 0.15
+
+
+def test_two_parts_that_move_apart_are_dense_and_doubted_where_they_part():
+    one, two = surface(2), surface(3)
+    frames = []
+    for t in (0, 1):
+        frame = view(one, shift(-5.0 * t, 0))
+        frame[:, W // 2 :] = view(two, shift(5.0 * t, 0))[:, W // 2 :]
+        frames.append(proxy(frame))
+    motion = estimate(*frames)
+    assert motion.kind == "dense"
+    assert motion.valid is not None
+    h, w = motion.valid.shape
+    assert motion.valid[:, w // 2 - 3 : w // 2 + 3].mean() < motion.valid[:, w // 8 : 3 * w // 8].mean()
+    left = motion.back[h // 4 : -h // 4, w // 8 : 3 * w // 8, 0] * W
+    assert float(np.median(left)) == pytest.approx(-5.0, abs=0.3)
+
+
+def test_equal_frames_are_still_and_other_scenes_are_cuts():
+    frame = proxy(view(surface(4), shift(0, 0)))
+    assert estimate(frame, frame).kind == "still"
+    assert estimate(frame, proxy(view(surface(5), shift(0, 0)))).cut
+    assert not estimate(frame, proxy(view(surface(4), shift(9, 0)))).cut
+
+
+def test_an_empty_scene_with_noise_is_no_cut():
+    rng = np.random.default_rng(0)
+    frames = [proxy(np.clip(rng.normal(128, 1.0, (H, W, 3)), 0, 255).astype(np.uint8)) for _ in range(2)]
+    motion = estimate(*frames)
+    assert not motion.cut
+
+
+def test_carries_are_inverse_to_each_other():
+    picture = surface(6)
+    frames = [proxy(view(picture, shift(4.0 * t, 0))) for t in range(5)]
+    motions = {t: estimate(frames[t - 1], frames[t], STILL) for t in range(1, 5)}
+    points = grid_points(8, 12)
+    forth = carries(motions, 0, 0, 4, (64, 96))[4].points(points)
+    back = carries(motions, 4, 0, 4, (64, 96))[0].points(forth)
+    np.testing.assert_allclose(back, points, atol=1e-4)
+    np.testing.assert_allclose((forth - points)[..., 0] * W, 16.0, atol=0.2)
