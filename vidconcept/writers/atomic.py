@@ -6,8 +6,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
-from vidconcept.errors import OutputError
-
 
 @contextmanager
 def replacing(path: Path, *, newline: str = "\n") -> Iterator[TextIO]:
@@ -30,15 +28,12 @@ def replacing_bytes(path: Path) -> Iterator[BinaryIO]:
 def _replacing(path: Path, mode: str, newline: str | None) -> Iterator[object]:
     partial = path.with_name(f".{path.name}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.unlink(missing_ok=True)
-        with open(partial, mode, encoding=None if "b" in mode else "utf-8", newline=newline) as file:
-            yield file
-        os.replace(partial, path)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {path}: {error.strerror or error}; free space or choose another folder"
-        ) from error
+        with output_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial.unlink(missing_ok=True)
+            with open(partial, mode, encoding=None if "b" in mode else "utf-8", newline=newline) as file:
+                yield file
+            os.replace(partial, path)
     finally:
         # Where the folder itself is the trouble, there is nothing to clean up.
         with suppress(OSError):

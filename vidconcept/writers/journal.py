@@ -11,7 +11,7 @@ from types import TracebackType
 
 import numpy as np
 
-from vidconcept.errors import OutputError
+from vidconcept.errors import output_errors
 from vidconcept.tracks.link import FrameRef
 from vidconcept.types import TrackMask
 
@@ -39,10 +39,8 @@ class TrackJournal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        try:
+        with output_errors(path):
             self._file = open(path, "w", encoding="ascii")  # noqa: SIM115 (closed by the context manager)
-        except OSError as error:
-            raise OutputError(f"cannot write {path}: {error.strerror}; choose another folder with --out") from error
 
     def __enter__(self) -> "TrackJournal":
         return self
@@ -69,10 +67,8 @@ class TrackJournal:
             [round(float(value), 6) for value in flat.mean(axis=1)],
             [_track_line(track) for track in tracks],
         ]
-        try:
+        with output_errors(self._path):
             self._file.write(json.dumps(line) + "\n")
-        except OSError as error:
-            raise OutputError(f"cannot write {self._path}: {error.strerror}; free some space and run again") from error
 
     def frames(self) -> Iterator[FrameRecord]:
         """The frames so far, in order."""

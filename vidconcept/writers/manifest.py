@@ -10,13 +10,18 @@ from vidconcept.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """frame_size: (width, height) in pixels. declared_fps: as the container says, None where it says nothing."""
+    """What a run says of itself.
+
+    frame_size: (width, height) in pixels. declared_fps: as the container says, None where it says nothing. threshold:
+    the score from which on a mask begins, None where the run does not say.
+    """
 
     run_id: str
     video: str
     frame_size: tuple[int, int]
     concepts: tuple[str, ...]
     declared_fps: float | None
+    threshold: float | None
     gaps: int
     done: bool
 
@@ -33,6 +38,7 @@ def read_run(run_dir: Path) -> RunInfo:
             frame_size=(int(video["width_px"]), int(video["height_px"])),
             concepts=tuple(manifest["concepts"]),
             declared_fps=video.get("declared_fps"),
+            threshold=manifest.get("settings", {}).get("threshold"),
             gaps=len(manifest.get("gaps", ())),
             done=bool(manifest.get("done")),
         )

@@ -40,6 +40,7 @@ def review_data(run_dir: Path, run: RunInfo) -> dict[str, Any]:
         "times": {"first_s": first_s, "tick_s": tick_s, "base64": base64.b64encode(ticks.tobytes()).decode("ascii")},
         "frames": _runs(indices),
         "end_s": end_s,
+        "threshold": run.threshold,
         "series": series,
         "events": [_event(run_dir, run, event) for event in events],
     }
