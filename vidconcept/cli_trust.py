@@ -131,7 +131,10 @@ def _run_sweep(
 
 
 def calibrate(
-    footage: Annotated[list[Path], typer.Argument(help="Good footage: videos in which nothing is wrong.")],
+    footage: Annotated[
+        list[Path] | None, typer.Argument(help="Good footage: videos in which nothing is wrong.")
+    ] = None,
+    labelled: Annotated[Path | None, typer.Option(help="a data set with masks instead of good footage")] = None,
     concepts: Concepts = None,
     false_alarms: Annotated[str, typer.Option(metavar="N/hour", help="wished rate: 1/hour, 2/day, 0.1/min")] = "1/hour",
     setting: Setting = None,
@@ -140,7 +143,13 @@ def calibrate(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Set thresholds for a wished rate of false alarms, and say what the footage can promise."""
+    """Thresholds for a wished rate of false alarms from good footage, or how to read the maps from masks."""
+    if (labelled is None) == (not footage):
+        raise UsageError("give good footage, or --labelled with a data set, e.g. vidconcept calibrate good.mp4")
+    if labelled is not None:
+        _calibrate_labelled(labelled, given_settings(concepts, setting), config, out, as_json)
+        return
+    assert footage
     from vidconcept.evaluation.alarms import sentences
     from vidconcept.evaluation.report import clean
     from vidconcept.pipelines.calibrate import calibrate_good, write_toml
@@ -161,6 +170,28 @@ def calibrate(
         return
     print_rows("thresholds", [(name, f"{value:g}") for name, value in result.choice.thresholds.items()])
     print_rows("what this promises", [("-", line) for line in told])
+    print_rows("use it", [("config", str(path)), ("then", f"vidconcept track VIDEO --config {path}")])
+
+
+def _calibrate_labelled(
+    labelled: Path, settings: dict[str, Any], config: Path | None, out: Path | None, as_json: bool
+) -> None:
+    from vidconcept.evaluation.readers import read_dataset
+    from vidconcept.evaluation.report import clean
+    from vidconcept.pipelines.calibrate import write_toml
+    from vidconcept.pipelines.calibrate_labelled import calibrate_labelled
+    from vidconcept.terminal import monitored, print_rows
+
+    path = out or labelled.absolute().parent / f"{labelled.stem}.calibration.toml"
+    with monitored() as monitor:
+        found = calibrate_labelled(read_dataset(labelled), settings, path.with_suffix(".maps"), monitor, config=config)
+    facts = {key: value for key, value in found.provenance.items() if key != "reading"} | {"command": _command()}
+    write_toml(path, found.keys, found.thresholds, {}, facts, found.says)
+    if as_json:
+        content = {"config": str(path), "thresholds": found.thresholds, "says": found.says, **facts}
+        typer.echo(json.dumps(clean(content), ensure_ascii=False))
+        return
+    print_rows("what was chosen, and why", [("-", line) for line in found.says])
     print_rows("use it", [("config", str(path)), ("then", f"vidconcept track VIDEO --config {path}")])
 
 

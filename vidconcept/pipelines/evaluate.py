@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +20,7 @@ from vidconcept.evaluation.figures import Figures, MaskPass
 from vidconcept.evaluation.metrics_events import EventLedger, Found
 from vidconcept.geometry import crop
 from vidconcept.models.folder import preset_for
-from vidconcept.pipelines.findings import linked_frames, make_linker
+from vidconcept.pipelines.findings import ScoredFrame, link_frames, make_linker, score_frames
 from vidconcept.pipelines.maps import ModelShelf, compute_maps
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan, make_plan
@@ -121,6 +121,11 @@ def in_asked_words(dataset: Dataset, concepts: Sequence[str], model: str) -> Dat
 
 def measure_clip(plan: Plan, run: RunFolder, clip: Clip, monitor: Monitor) -> Figures:
     """Figures of one clip from its stored maps."""
+    return measure_frames(plan, clip, score_frames(plan, run.stored_maps(), monitor))
+
+
+def measure_frames(plan: Plan, clip: Clip, frames: Iterable[ScoredFrame]) -> Figures:
+    """Figures of one clip from its scored frames."""
     figures = Figures.empty(plan.settings.concepts)
     if clip.kind == "box":
         figures.boxed = set(clip.concepts)
@@ -128,7 +133,7 @@ def measure_clip(plan: Plan, run: RunFolder, clip: Clip, monitor: Monitor) -> Fi
     rows: dict[int, list[TrackMask]] = {}
     times: list[float] = []
     before: np.ndarray | None = None
-    for scored, tracks in linked_frames(plan, run.stored_maps(), linker, monitor):
+    for scored, tracks in link_frames(plan.settings, frames, linker):
         index = scored.ref.index
         rows[index] = tracks
         times.append(scored.ref.time_s)

@@ -31,7 +31,7 @@ from vidconcept.pipelines.plan import Plan
 from vidconcept.temporal.windows import Window
 from vidconcept.writers.atomic import replacing_bytes
 
-AXES = ("layers", "timestep", "method", "reduce", "noise-samples")
+AXES = ("layers", "timestep", "method", "reduce", "noise-samples", "background")
 # The quiet end, the middle and the loud end of the noise schedule.
 TIMESTEPS = (20, 250, 500, 750)
 NOISE_SAMPLES = (1, 2)
@@ -40,7 +40,10 @@ Reduce = Literal["softmax-mean", "mean-softmax"]
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One way to read the maps. layers_name: "3" for a single layer, "all", "preset" or "deep half"."""
+    """One way to read the maps. layers_name: "3" for a single layer, "all", "preset" or "deep half".
+
+    left_out: words beside the asked ones that are kept out of the softmax.
+    """
 
     method: str
     layers_name: str
@@ -48,6 +51,7 @@ class Reading:
     timestep: int
     reduce: Reduce
     draws: int
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass
@@ -87,17 +91,28 @@ def readings(axes: Sequence[str], plan: Plan, timesteps: Sequence[int] = TIMESTE
         layer_sets |= {"all": tuple(range(count)), "deep half": tuple(range(count // 2, count))}
     reduces: tuple[Reduce, ...] = ("softmax-mean", "mean-softmax") if "reduce" in axes else (settings.reduce,)
     found = [
-        Reading(method, name, layers, timestep, reduce, draws)
-        for method, (name, layers), timestep, reduce, draws in product(
+        Reading(method, name, layers, timestep, reduce, draws, left_out)
+        for method, (name, layers), timestep, reduce, draws, left_out in product(
             METHODS if "method" in axes else METHODS[:1],
             layer_sets.items(),
             sorted({*timesteps, settings.timestep}) if "timestep" in axes else (settings.timestep,),
             reduces,
             sorted({*NOISE_SAMPLES, settings.noise_samples}) if "noise-samples" in axes else (settings.noise_samples,),
+            words_to_leave_out(plan) if "background" in axes else ((),),
         )
     ]
     # Of one layer, both orders of reduction are the same.
     return [r for r in found if len(r.layers) > 1 or r.reduce == reduces[0]]
+
+
+def words_to_leave_out(plan: Plan) -> list[tuple[str, ...]]:
+    """None, all distractors together, and each background word by itself as long as one is left."""
+    preset, settings = plan.folder.preset, plan.settings
+    asked = plan.words[: len(settings.concepts)]
+    background = [w for w in dict.fromkeys(map(preset.canonical, settings.background)) if w not in asked]
+    distractors = tuple(w for w in plan.words if w not in asked and w not in background)
+    singles = [(word,) for word in background] if len(background) > 1 else []
+    return [(), *([distractors] if distractors else []), *singles]
 
 
 def chosen_layers(plan: Plan) -> tuple[int, ...]:
@@ -168,7 +183,8 @@ def tally_clip(
             for timestep, draw in passes
         }
         for reading in wanted:
-            add_window(tallies[reading], reading, logits, shares)
+            kept = [i for i, word in enumerate(plan.words) if word not in reading.left_out]
+            add_window(tallies[reading], reading, logits, shares, kept)
         monitor.check("windows read", window.index + 1, None)
     return tallies
 
@@ -246,11 +262,18 @@ def window_logits(
 
 
 def add_window(
-    tally: Tally, reading: Reading, logits: Mapping[tuple[int, int], Mapping[str, np.ndarray]], shares: np.ndarray
+    tally: Tally,
+    reading: Reading,
+    logits: Mapping[tuple[int, int], Mapping[str, np.ndarray]],
+    shares: np.ndarray,
+    kept: Sequence[int],
 ) -> None:
-    """Count one window. Tokens are weighted by the share of their pixels that is and is not the concept."""
+    """Count one window. Tokens are weighted by the share of their pixels that is and is not the concept.
+
+    kept: numbers of the words in the softmax, the asked ones first.
+    """
     draws = [
-        reduce_layers(logits[reading.timestep, draw][reading.method][list(reading.layers)], reading.reduce)
+        reduce_layers(logits[reading.timestep, draw][reading.method][np.ix_(reading.layers, kept)], reading.reduce)
         for draw in range(reading.draws)
     ]
     scores = np.mean(draws, axis=0)  # (word, token)

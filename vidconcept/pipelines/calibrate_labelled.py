@@ -1,0 +1,213 @@
+"""Calibration with a few masks: how to read the maps and where to cut them, chosen by cross-validation over clips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vidconcept.evaluation.dataset import Dataset
+from vidconcept.evaluation.metrics_events import EventCounts
+from vidconcept.evaluation.sweep_report import RESAMPLES, mean_ap
+from vidconcept.pipelines.calibrate import kept_settings
+from vidconcept.pipelines.evaluate import clip_plan, clip_run, in_asked_words, measure_frames
+from vidconcept.pipelines.findings import score_frames
+from vidconcept.pipelines.maps import ModelShelf, compute_maps
+from vidconcept.pipelines.monitor import Monitor
+from vidconcept.pipelines.plan import Plan
+from vidconcept.pipelines.sweep import Reading, Sweep, sweep
+
+# What is tried unless the caller says otherwise.
+READING_AXES = ("layers", "timestep", "reduce", "background")
+LEVELS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+# With fewer clips that show defects, or fewer defects of a concept, nothing is chosen.
+SMALLEST_CLIPS, SMALLEST_OBJECTS, FOLDS = 6, 3, 5
+
+
+@dataclass(frozen=True)
+class LabelledCalibration:
+    """keys: settings for `track`. thresholds: of the concepts with enough defects. says: what was chosen and why."""
+
+    keys: Mapping[str, Any]
+    thresholds: Mapping[str, float]
+    says: tuple[str, ...]
+    provenance: Mapping[str, Any] = field(repr=False)
+
+
+def calibrate_labelled(
+    dataset: Dataset,
+    settings: Mapping[str, Any],
+    work: Path,
+    monitor: Monitor,
+    *,
+    axes: Sequence[str] = READING_AXES,
+    timesteps: Sequence[int] = (20, 250, 500),
+    windows: int | None = 2,
+    config: Path | None = None,
+    shelf: ModelShelf | None = None,
+) -> LabelledCalibration:
+    """Choose layers, timestep, reduction, words and thresholds from clips with truth.
+
+    A choice replaces the preset's only when it does better on clips that it was not chosen on, beyond what the sample
+    leaves open. windows: of each clip for the reading; the thresholds see whole clips. Maps stay in `work`.
+    """
+    shelf = shelf or ModelShelf()
+    plan = clip_plan(dataset.clips[0], settings, config)
+    compared = sweep(
+        dataset, settings, axes, work, monitor, windows=windows, timesteps=timesteps, config=config, shelf=shelf
+    )
+    reading, why = choose_reading(compared)
+    chosen = reading_settings(reading, compared.base, plan)
+    counts = count_events(dataset, {**settings, **chosen}, work, monitor, config, shelf)
+    thresholds, told = choose_thresholds(counts, plan.settings.concepts, plan.settings.threshold)
+    facts = {
+        "kind": "masks",
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "vidconcept": version("vidconcept"),
+        "weights": plan.layout.fingerprint,
+        "dataset": dataset.name,
+        "clips": [clip.name for clip in dataset.clips],
+        "readings_compared": len(compared.tallies),
+        "reading": {key: value for key, value in asdict(reading).items() if key != "layers_name"},
+    }
+    return LabelledCalibration({**kept_settings(plan), **chosen}, thresholds, (why, *told), facts)
+
+
+def folds_of(clips: Sequence[str], folds: int = FOLDS, seed: int = 0) -> list[list[str]]:
+    """Clips in at most `folds` groups of about equal size, at random."""
+    order = np.random.default_rng(seed).permutation(len(clips))
+    return [[clips[int(i)] for i in part] for part in np.array_split(order, min(folds, len(clips))) if len(part)]
+
+
+def choose_reading(compared: Sweep) -> tuple[Reading, str]:
+    """The reading that is best over all clips, if choosing so also helps on clips left out; else the base.
+
+    Returns it with a sentence of why.
+    """
+    base, tallies = compared.base, compared.tallies
+    defective = [n for n, t in tallies[base].items() if any(c.positive.sum() for c in t.curves)]
+    if len(defective) < SMALLEST_CLIPS:
+        return base, (
+            f"{len(defective)} clips with defects are too few to choose a reading (at least {SMALLEST_CLIPS}); "
+            "layers, timestep, reduction and words stay the preset's."
+        )
+    candidates = [r for r in tallies if r.method == base.method]
+
+    def best_on(names: Sequence[str]) -> Reading:
+        return max(candidates, key=lambda r: np.nan_to_num(mean_ap(tallies[r][n] for n in names), nan=-1.0))
+
+    held: dict[str, Reading] = {}
+    for part in folds_of(defective):
+        winner = best_on([n for n in defective if n not in part])
+        held.update(dict.fromkeys(part, winner))
+
+    def gap(names: Sequence[str]) -> float:
+        return mean_ap(tallies[held[n]][n] for n in names) - mean_ap(tallies[base][n] for n in names)
+
+    rng = np.random.default_rng(0)
+    drawn = [gap([defective[i] for i in rng.integers(len(defective), size=len(defective))]) for _ in range(RESAMPLES)]
+    low, high = (float(v) for v in np.nanquantile(drawn, [0.025, 0.975]))
+    winner = best_on(defective)
+    figures = f"mean AP {gap(defective):+.3f} against the preset on clips left out, 95 % {low:+.3f} to {high:+.3f}"
+    if low <= 0:
+        return base, f"No reading is surely better than the preset's on this sample ({figures}); the preset's stays."
+    name = f"layers {winner.layers_name}, timestep {winner.timestep}, {winner.reduce}"
+    without = f", without {', '.join(winner.left_out)}" if winner.left_out else ""
+    return winner, f"Chosen: {name}{without} ({figures})."
+
+
+def reading_settings(reading: Reading, base: Reading, plan: Plan) -> dict[str, Any]:
+    """The settings that make `track` read so; empty when the reading is the base."""
+    if reading == base:
+        return {}
+    preset, settings = plan.folder.preset, plan.settings
+    chosen: dict[str, Any] = {
+        "layers": list(reading.layers),
+        "timestep": reading.timestep,
+        "reduce": reading.reduce,
+        "noise_samples": reading.draws,
+    }
+    if reading.left_out:
+        for key in ("background", "distractors"):
+            words: tuple[str, ...] = getattr(settings, key)
+            chosen[key] = [word for word in words if preset.canonical(word) not in reading.left_out]
+    return chosen
+
+
+def count_events(
+    dataset: Dataset,
+    settings: Mapping[str, Any],
+    work: Path,
+    monitor: Monitor,
+    config: Path | None,
+    shelf: ModelShelf,
+) -> dict[str, dict[float, dict[str, EventCounts]]]:
+    """Clip -> threshold -> concept -> events, for every level that is tried and the one that is set."""
+    result: dict[str, dict[float, dict[str, EventCounts]]] = {}
+    for number, original in enumerate(dataset.clips):
+        plan = clip_plan(original, settings, config)
+        clip = in_asked_words(dataset, plan.settings.concepts, plan.settings.model).clips[number]
+        run = clip_run(plan, clip, work)
+        compute_maps(plan, run, monitor, shelf)
+        frames = list(score_frames(plan, run.stored_maps(), monitor))
+        levels = sorted({*LEVELS, plan.settings.threshold})
+        result[clip.name] = {}
+        for level in levels:
+            changed = plan.settings.model_copy(update={"threshold": level, "thresholds": {}})
+            result[clip.name][level] = measure_frames(replace(plan, settings=changed), clip, frames).by_concept
+        monitor.check("thresholds tried", number + 1, len(dataset.clips))
+    return result
+
+
+def event_f1(counts: EventCounts) -> float:
+    """Harmonic mean of the share of events that are true and the share of defects that are found; 0 with neither."""
+    if not counts.events or not counts.objects:
+        return 0.0
+    precision, recall = 1 - counts.false_events / counts.events, counts.found / counts.objects
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def choose_thresholds(
+    counts: Mapping[str, Mapping[float, Mapping[str, EventCounts]]], concepts: Sequence[str], preset: float
+) -> tuple[dict[str, float], list[str]]:
+    """For each concept the level with the best event F1, where that also holds on clips left out.
+
+    Returns the thresholds that differ from the preset's and a sentence a concept.
+    """
+    clips, thresholds, told = list(counts), {}, []
+    levels = sorted(next(iter(counts.values())))
+
+    def total(names: Sequence[str], level: float, concept: str) -> EventCounts:
+        return sum((counts[n][level].get(concept, EventCounts()) for n in names), EventCounts())
+
+    def best(names: Sequence[str], concept: str) -> float:
+        # Of equals the higher one: it says less.
+        return max(levels, key=lambda level: (event_f1(total(names, level, concept)), level))
+
+    for concept in concepts:
+        objects = total(clips, levels[0], concept).objects
+        if objects < SMALLEST_OBJECTS:
+            told.append(f"{concept}: {objects} defects are too few to choose a threshold; {preset:g} stays.")
+            continue
+        held = EventCounts()
+        for part in folds_of(clips):
+            level = best([n for n in clips if n not in part], concept)
+            held += total(part, level, concept)
+        own, before = event_f1(held), event_f1(total(clips, preset, concept))
+        if own <= before:
+            told.append(
+                f"{concept}: no threshold does better on clips left out than {preset:g} (F1 {own:.2f} against "
+                f"{before:.2f}); it stays."
+            )
+            continue
+        thresholds[concept] = best(clips, concept)
+        told.append(
+            f"{concept}: {thresholds[concept]:g} (event F1 {own:.2f} on clips left out, {before:.2f} with {preset:g}; "
+            f"{objects} defects)."
+        )
+    return thresholds, told
