@@ -79,6 +79,8 @@ def blob(rng: Rng, height: int, width: int, roughness: float, longest_frac: floa
 
 def scratch(rng: Rng, ground: Ground) -> Patch:
     """A streak or a bunch of streaks, mostly bright, straight or slightly bent, broken and of uneven strength."""
+    if rng.random() < 0.3:
+        return _scuff(rng, ground)
     s = ground.scale
     length = _log_uniform(rng, 14, 260) * s
     bent = rng.random() < 0.35
@@ -117,6 +119,46 @@ def scratch(rng: Rng, ground: Ground) -> Patch:
         reach = 2 * round(spread / 2) + 1
         mask = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((reach, reach), np.uint8)) > 0
     return Patch(gain, add.astype(np.float32), mask)
+
+
+def _scuff(rng: Rng, ground: Ground) -> Patch:
+    """A broad score along or across the line: a band of parallel streaks with torn, sparkling edges."""
+    s = ground.scale
+    length, band = _log_uniform(rng, 40, 420) * s, _log_uniform(rng, 3, 26) * s
+    margin = int(4 * s) + 2
+    size = (int(band) + 2 * margin, int(length) + 2 * margin)
+    across = (np.arange(size[0], dtype=np.float32) - size[0] / 2)[:, None] / (band / 2)
+    along = (np.arange(size[1], dtype=np.float32) - size[1] / 2)[None] / (length / 2)
+    torn = 0.25 * smooth_noise(rng, *size, band / 3, _log_uniform(rng, 4, 60) * s)
+    profile = np.clip((1 - np.abs(across) + torn) * rng.uniform(1.5, 6), 0, 1) * np.clip((1 - np.abs(along)) * 12, 0, 1)
+    streaks = smooth_noise(rng, *size, _log_uniform(rng, 0.9, 2.5) * s, _log_uniform(rng, 30, 400) * s)
+    uneven = smooth_noise(rng, *size, band, _log_uniform(rng, 15, 120) * s)
+    depth = rng.uniform(0.3, 1.0)
+    alpha = profile * np.clip((1 - depth) + depth * np.clip(0.5 + 0.8 * streaks, 0, 1.5) + 0.3 * uneven, 0, 1.5)
+    strength = contrast(rng, ground, 0.2, 2.0)
+    if rng.random() < 0.5:
+        turn = (int(size[0]), int(size[1]))
+        alpha, profile = (np.ascontiguousarray(a.T) for a in (alpha, profile))
+        size = turn[::-1]
+    elif rng.random() < 0.4:
+        alpha, profile = _turned(alpha, profile, rng.normal(0, 12))
+        size = alpha.shape
+    mask = profile > 0.3
+    if rng.random() < 0.15:
+        return Patch(1 - np.clip(alpha * min(strength, 0.8), 0, 0.9), np.zeros(size, np.float32), mask)
+    return Patch(np.ones(size, np.float32), (alpha * strength * max(ground.mean, 0.08)).astype(np.float32), mask)
+
+
+def _turned(alpha: np.ndarray, profile: np.ndarray, degrees: float) -> tuple[np.ndarray, np.ndarray]:
+    """Both fields turned about their middle, on a canvas that holds them."""
+    height, width = alpha.shape
+    high = int(height + abs(np.sin(np.deg2rad(degrees))) * width) + 2
+    matrix = cv2.getRotationMatrix2D((width / 2, high / 2), degrees, 1.0)
+    pad = (high - height) // 2
+    rows = (pad, high - height - pad)
+    out = [np.pad(a.astype(np.float32), (rows, (0, 0))) for a in (alpha, profile)]
+    alpha, profile = (np.asarray(cv2.warpAffine(a, matrix, (width, high))) for a in out)
+    return alpha, profile
 
 
 def crack(rng: Rng, ground: Ground) -> Patch:

@@ -13,7 +13,7 @@ from vidconcept.linecam import heldout
 from vidconcept.linecam.defects import EDGE_DEFECTS, PAINTERS, Ground, Painter, Patch
 from vidconcept.linecam.furniture import bolt, printed_mark
 from vidconcept.linecam.layouts import LAYOUTS, Layout
-from vidconcept.linecam.textures import Rng, belt, octaves, surface
+from vidconcept.linecam.textures import Rng, belt, mottle, octaves, surface
 from vidconcept.linecam.vocabulary import CLASS_ID, DEFECTS
 
 
@@ -193,7 +193,8 @@ def build_strip(
     base, bed = np.exp(rng.uniform(np.log(0.12), np.log(0.75))), np.exp(rng.uniform(np.log(0.02), np.log(0.5)))
     skin = heldout.SURFACES[style](rng, height, width, scale) if held_out else surface(rng, height, width, scale, style)
     face = base * np.exp(np.clip(skin, -4, 4) * np.exp(rng.uniform(np.log(0.015), np.log(0.26))))
-    face = face * _shape_parts(rng, layout, scale) * _relief(rng, layout, scale)
+    clouds = mottle(rng, height, width, scale) if rng.random() < 0.5 else mottle(rng, width, height, scale).T
+    face = face * np.exp(clouds) * _shape_parts(rng, layout, scale) * _relief(rng, layout, scale)
     under = bed * np.exp(np.clip(belt(rng, height, width, scale), -3, 3) * rng.uniform(0.01, 0.2))
     if rng.random() < 0.6:
         fall = cv2.GaussianBlur(layout.coverage, (0, 0), rng.uniform(2, 8) * scale)
