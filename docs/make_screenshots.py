@@ -49,7 +49,8 @@ def main() -> None:
 
 def redraw(video: Path, concepts: list[str], run: Path, view: str) -> None:
     """Draws the run's `annotated.mp4` again in another view, by the command that a user has."""
-    command = [sys.executable, "-m", "vidconcept.cli", "track", str(video), "--concepts", ",".join(concepts)]
+    vidconcept = str(Path(sys.executable).with_name("vidconcept"))
+    command = [vidconcept, "track", str(video), "--concepts", ",".join(concepts)]
     subprocess.run([*command, "--out", str(run), "--existing", "resume", "--view", view], check=True)
 
 
