@@ -1,6 +1,11 @@
 """Errors that a user meets. Each says what, where, why and the next step, and carries its exit code."""
 
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
+from pathlib import Path
 
 
 class ExitCode(IntEnum):
@@ -48,3 +53,32 @@ class Interrupted(VidconceptError):
     """The user pressed Ctrl-C; what was done is journaled and can be resumed."""
 
     exit_code = ExitCode.INTERRUPTED
+
+
+_WRITE_REASONS = {
+    errno.ENOSPC: "the disk is full. Next: free some space, then run again",
+    errno.EDQUOT: "the disk quota is used up. Next: free some space, then run again",
+    errno.EFBIG: "a file outgrows the size limit here. Next: raise the limit, then run again",
+    errno.EACCES: "no permission to write there. Next: choose another folder with --out",
+    errno.EPERM: "no permission to write there. Next: choose another folder with --out",
+    errno.EROFS: "the file system is read-only. Next: choose another folder with --out",
+    errno.ENOTDIR: "a part of the path is a file. Next: choose another folder with --out",
+    errno.ENOENT: "its folder does not exist. Next: create it, or choose another folder with --out",
+}
+
+
+@contextmanager
+def output_errors(path: Path, *also: type[Exception]) -> Iterator[None]:
+    """Turn what the operating system says about writing `path` into one clear OutputError.
+
+    also: further exceptions that carry an `errno`, as FFmpeg's do.
+    """
+    try:
+        yield
+    except (OSError, *also) as error:
+        code = getattr(error, "errno", None) or 0
+        reason = _WRITE_REASONS.get(code)
+        if reason is None:
+            said = os.strerror(code) if code > 0 else str(error)
+            reason = f"{said}. Next: choose another folder with --out"
+        raise OutputError(f"cannot write {path}: {reason}") from error

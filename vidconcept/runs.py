@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
 import json
 import shutil
@@ -17,7 +15,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from vidconcept.errors import InputError, OutputError, UsageError
+from vidconcept.errors import InputError, OutputError, UsageError, output_errors
 from vidconcept.types import ConceptMaps
 from vidconcept.writers.atomic import replacing, replacing_bytes
 
@@ -36,25 +34,6 @@ OUTPUTS = (
     ".work",
     MANIFEST,
 )
-
-
-@contextlib.contextmanager
-def output_errors(path: Path) -> Iterator[None]:
-    """Turn what the operating system says about writing into one clear line."""
-    try:
-        yield
-    except OSError as error:
-        reasons = {
-            errno.ENOSPC: "the disk is full. Next: free some space, then run again with --existing resume",
-            errno.EDQUOT: "the disk quota is used up. Next: free some space, then run again with --existing resume",
-            errno.EFBIG: "a file outgrows the size limit. Next: raise it, then run again with --existing resume",
-            errno.EACCES: "no permission to write there. Next: choose another folder with --out",
-            errno.EPERM: "no permission to write there. Next: choose another folder with --out",
-            errno.EROFS: "the file system is read-only. Next: choose another folder with --out",
-            errno.ENOTDIR: "a part of the path is a file. Next: choose another folder with --out",
-        }
-        reason = reasons.get(error.errno or 0, f"{error.strerror or error}. Next: choose another folder with --out")
-        raise OutputError(f"cannot write to {path}: {reason}") from error
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from types import TracebackType
 import cv2
 import numpy as np
 
-from vidconcept.runs import output_errors
+from vidconcept.errors import output_errors
 
 # A heat map is looked at, not measured: 8 bits on a grid of this width are enough.
 _WIDTH = 160

@@ -11,14 +11,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from vidconcept.errors import InputError, Interrupted
+from vidconcept.errors import InputError, Interrupted, output_errors
 from vidconcept.pipelines.deliver import deliver
 from vidconcept.pipelines.findings import find
 from vidconcept.pipelines.heat import HeatJournal
 from vidconcept.pipelines.maps import compute_maps
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan, make_plan
-from vidconcept.runs import Existing, open_run, output_errors, read_manifest
+from vidconcept.runs import Existing, open_run, read_manifest
 from vidconcept.types import Event, FrameRow, TrackMask
 from vidconcept.writers import tables
 from vidconcept.writers.journal import TrackJournal

@@ -1,9 +1,6 @@
 """Annotated video with the times of its source: constant memory, playable in a browser, never half-written."""
 
-import errno
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +12,7 @@ import av.video.stream
 import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
 
-from vidconcept.errors import OutputError
+from vidconcept.errors import OutputError, output_errors
 from vidconcept.types import VideoInfo
 from vidconcept.video.problems import Problem
 from vidconcept.video.remux import remux
@@ -87,7 +84,7 @@ class VideoWriter:
         self.frames_written = 0
 
     def __enter__(self) -> "VideoWriter":
-        with _clear_errors(self.path):
+        with output_errors(self.path, av.error.FFmpegError):
             # A probe of the final name: a writable folder may still hold a file of that name that is a folder.
             if self.path.is_dir():
                 raise OutputError(f"cannot write {self.path}: a folder has that name; choose another with --out")
@@ -123,7 +120,7 @@ class VideoWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            with _clear_errors(self.path):
+            with output_errors(self.path, av.error.FFmpegError):
                 end_s = self._finish_partial()
         except OutputError:
             if kind is None:
@@ -135,7 +132,7 @@ class VideoWriter:
             self.partial_path.unlink(missing_ok=True)
             raise OutputError(f"nothing to write to {self.path}: no frame was given")
         start_s = self._first_pts * self._source_time_base
-        with _clear_errors(self.path):
+        with output_errors(self.path, av.error.FFmpegError):
             remux(
                 self.partial_path,
                 self.path,
@@ -182,7 +179,7 @@ class VideoWriter:
     def _encode(self, frame: av.VideoFrame, ticks: int, duration: int) -> None:
         frame.pts, frame.time_base = ticks, self._time_base
         self._durations[ticks] = self._step = duration
-        with _clear_errors(self.path):
+        with output_errors(self.path, av.error.FFmpegError):
             self._mux(self._stream.encode(frame))
 
     def _mux(self, packets: list[av.Packet]) -> None:
@@ -209,23 +206,3 @@ class VideoWriter:
             finally:
                 self._file.close()
         return end
-
-
-@contextmanager
-def _clear_errors(path: Path) -> Iterator[None]:
-    """OutputError, with the next step, for what a file system can refuse."""
-    try:
-        yield
-    except (OSError, av.error.FFmpegError) as error:
-        code = getattr(error, "errno", None)
-        if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            why, step = "the disk is full", "free some space, or choose another place with --out"
-            if code == errno.EFBIG:
-                why, step = "the file would be larger than the system allows here", "raise the limit, or choose --out"
-        elif code in (errno.EACCES, errno.EPERM, errno.EROFS):
-            why, step = "no permission to write there", "choose another place with --out"
-        elif code == errno.ENOENT:
-            why, step = f"the folder {path.parent} does not exist", "create it, or choose another place with --out"
-        else:
-            why, step = os.strerror(code) if code and code > 0 else str(error), "choose another place with --out"
-        raise OutputError(f"cannot write {path}: {why}; {step}") from error

@@ -6,6 +6,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
+from vidconcept.errors import output_errors
+
 
 @contextmanager
 def replacing(path: Path, *, newline: str = "\n") -> Iterator[TextIO]:
