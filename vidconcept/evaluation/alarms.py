@@ -64,16 +64,16 @@ def strengths(
 ) -> list[tuple[float, float]]:
     """The events that a track, given by its rows, turns into at rising thresholds: `(strength, start in seconds)`.
 
-    Rows below the threshold drop out; a run of rows without a gap beyond `max_gap_s` that lasts `min_duration_s` is an
-    event. One long track at a low threshold may be several events at a higher one: as many strengths lie above a level
-    as there are events at the level above it that has most.
+    Rows below the threshold drop out; a run of rows in which less than `max_gap_s` is missing, and that lasts
+    `min_duration_s`, is an event. One long track at a low threshold may be several events at a higher one: as many
+    strengths lie above a level as there are events at the level above it that has most.
     """
     times, levels = np.asarray(times_s), np.floor(np.asarray(scores) * 1000) / 1000
     needed = min_duration_s - 1.5 * frame_s
     found: list[tuple[float, float]] = []
     for level in np.unique(levels)[::-1]:
         left = times[levels >= level]
-        runs = np.split(left, np.flatnonzero(np.diff(left) > max_gap_s + frame_s / 2) + 1)
+        runs = np.split(left, np.flatnonzero(np.diff(left) > max_gap_s + 1.5 * frame_s) + 1)
         lasting = [float(run[0]) for run in runs if run[-1] - run[0] >= needed]
         started = {start for _, start in found}
         fresh = [start for start in lasting if start not in started]

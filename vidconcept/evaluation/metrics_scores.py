@@ -9,7 +9,7 @@ import numpy as np
 from scipy.integrate import trapezoid
 
 # Scores are counted in equal steps of log-odds: dense near 0 and near 1, where softmax scores crowd.
-BINS = 2048
+BINS = 8192
 _REACH = 16.0
 
 

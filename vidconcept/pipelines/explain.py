@@ -214,7 +214,7 @@ def _written(canvas: np.ndarray, texts: Sequence[str]) -> np.ndarray:
     font: Any = cv2.FontFace("sans")
     for number, text in enumerate(texts):
         at = (6, 16 + number * 20)
-        canvas = np.ascontiguousarray(cv2.putText(canvas, text, at, (30, 30, 30), font, 13))
+        cv2.putText(canvas, text, at, (30, 30, 30), font, 13)
     return canvas
 
 

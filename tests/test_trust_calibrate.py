@@ -1,0 +1,168 @@
+"""Thresholds for a wished rate of false alarms: the statistics on candidates whose true rate is known."""
+
+import numpy as np
+import pytest
+
+from vidconcept.cli_trust import per_hour
+from vidconcept.errors import UsageError
+from vidconcept.evaluation.alarms import (
+    Background,
+    Candidate,
+    Scale,
+    choose,
+    clustering,
+    place_lifts,
+    sentences,
+    strengths,
+)
+from vidconcept.evaluation.metrics_events import EventCounts
+from vidconcept.pipelines.calibrate_labelled import choose_thresholds
+from vidconcept.settings import Layer, TrackSettings, config_layer, resolve
+from vidconcept.tracks.calibrated import decide_by_concept
+from vidconcept.tracks.masks import DecisionSettings
+
+FRAME_S = 0.04
+
+
+class TestStrengths:
+    def test_an_event_must_last(self):
+        times = [0, 0.04, 0.08, 0.12, 0.16]
+        # Three frames last 0.12 s; the third best of the three around the peak decides.
+        found = strengths(times, [0.1, 0.5, 0.9, 0.6, 0.2], 0.12, 0.4, FRAME_S)
+        assert found[0][0] == pytest.approx(0.5)
+        assert len(found) == 1
+
+    def test_one_long_track_is_several_events_at_a_higher_level(self):
+        times = np.arange(100) * FRAME_S
+        scores = np.full(100, 0.1)
+        scores[10:15], scores[60:65] = 0.8, 0.7
+        found = strengths(times, scores, 0.12, 0.4, FRAME_S)
+        assert [level for level, _ in found] == pytest.approx([0.8, 0.7])
+
+    def test_too_short_is_no_event(self):
+        assert strengths([0.0], [0.9], 0.12, 0.4, FRAME_S) == []
+
+
+def good_footage(rng, hours, rate_per_hour):
+    """Candidates of two concepts with exponential tails in log-odds, and their scales."""
+    count = rng.poisson(rate_per_hour * hours)
+    odds = -2 + rng.exponential(0.8, count)
+    candidates = [
+        Candidate("scratch" if i % 2 else "dent", float(1 / (1 + np.exp(-v))), float(rng.uniform(0, hours * 3600)))
+        for i, v in enumerate(odds)
+    ]
+    return candidates, {"scratch": Scale(-3.0, 1.0), "dent": Scale(-3.0, 1.0)}
+
+
+class TestChoose:
+    def test_the_promise_holds_on_footage_that_was_not_seen(self):
+        """300 candidates an hour, 20 alarms wished: the true rate lies in the promised interval 19 times of 20."""
+        rng = np.random.default_rng(0)
+        inside = 0
+        for _ in range(120):
+            candidates, scales = good_footage(rng, 0.5, 300)
+            choice = choose(candidates, scales, 0.5, 20)
+            # The thresholds are rounded, so one candidate may fall out at the edge.
+            assert choice.alarms in (9, 10, 11)
+            level = np.log(choice.thresholds["scratch"] / (1 - choice.thresholds["scratch"]))
+            true_rate = 300 * np.exp(-(level + 2) / 0.8)
+            inside += choice.per_hour_95[0] <= true_rate <= choice.per_hour_95[1]
+        assert inside >= 0.9 * 120
+
+    def test_ten_seconds_promise_almost_nothing_and_say_so(self):
+        candidates, scales = good_footage(np.random.default_rng(1), 10 / 3600, 300)
+        choice = choose(candidates, scales, 10 / 3600, 1)
+        assert choice.extrapolated
+        assert choice.per_hour_95[1] > 1000
+        said = " ".join(sentences(choice))
+        assert "10 seconds" in said
+        assert "too little" in said
+        assert "3 hours" in said
+
+    def test_carried_on_beyond_what_was_seen(self):
+        candidates, scales = good_footage(np.random.default_rng(2), 0.5, 300)
+        choice = choose(candidates, scales, 0.5, 1)
+        assert choice.alarms == 0
+        assert max(c.strength for c in candidates) < choice.thresholds["dent"] < 0.99
+
+    def test_each_concept_on_its_own_scale(self):
+        candidates, scales = good_footage(np.random.default_rng(3), 1, 100)
+        scales = {"scratch": Scale(-1.0, 1.0), "dent": Scale(-3.0, 1.0)}
+        thresholds = choose(candidates, scales, 1, 5).thresholds
+        assert thresholds["scratch"] > thresholds["dent"]
+
+    def test_clusters_widen_the_promise(self):
+        steady = clustering(np.linspace(0, 3599, 60), 3600)
+        bursts = clustering(np.repeat([100.0, 1900.0, 3000.0], 20), 3600)
+        assert steady == 1.0
+        assert bursts > 5
+
+
+class TestPlaces:
+    def test_a_bright_corner_is_lifted_and_little_footage_shrinks_it(self):
+        rng = np.random.default_rng(0)
+        peaks = rng.uniform(0.02, 0.04, (600, 6, 8))
+        peaks[:, 0, 0] += 0.3
+        lifts = place_lifts(peaks)
+        assert lifts[0, 0] == pytest.approx(0.3 * 600 / 660, abs=0.02)
+        assert np.count_nonzero(lifts) == 1
+        assert place_lifts(peaks[:10])[0, 0] < 0.06
+
+    def test_background_takes_any_grid(self):
+        background = Background(("scratch", "dent"))
+        for _ in range(200):
+            maps = np.full((2, 5, 30), 0.05, np.float32)
+            maps[1, 4, 29] = 0.5
+            background.add(maps)
+        assert set(background.lifts()) == {"dent"}
+
+    def test_the_decision_uses_thresholds_and_lifts_of_their_concept(self):
+        scores = np.zeros((2, 48, 64), np.float32)
+        scores[:, 4:14, 4:14] = 0.45
+        scores[:, 30:40, 40:50] = 0.45
+        lifts = {"dent": [[0.3, 0.0], [0.0, 0.0]]}
+        masks = decide_by_concept(scores, ("scratch", "dent"), DecisionSettings(0.5), {"dent": 0.4}, lifts)
+        assert not masks[0].any()
+        assert not masks[1, :20, :20].any()
+        assert masks[1, 30:40, 40:50].all()
+
+
+class TestLabelled:
+    def counts(self, per_clip):
+        return {f"clip{i}": dict(levels) for i, levels in enumerate(per_clip)}
+
+    def test_a_level_that_is_better_on_clips_left_out_is_taken(self):
+        clip = {0.2: {"dent": EventCounts(1, 0, 1, 1, 1, 1)}, 0.5: {"dent": EventCounts(0, 0, 1, 0, 0, 1)}}
+        thresholds, told = choose_thresholds(self.counts([clip] * 6), ["dent"], 0.5)
+        assert thresholds == {"dent": 0.2}
+        assert "clips left out" in told[0]
+
+    def test_too_few_defects_are_said_to_be_too_few(self):
+        clip = {0.2: {"dent": EventCounts(1, 0, 1, 1, 1, 1)}, 0.5: {"dent": EventCounts(0, 0, 1, 0, 0, 1)}}
+        thresholds, told = choose_thresholds(self.counts([clip] * 2), ["dent"], 0.5)
+        assert thresholds == {}
+        assert "too few" in told[0]
+
+
+class TestSettings:
+    def test_a_threshold_asked_for_overrules_a_calibration(self, tmp_path):
+        path = tmp_path / "c.toml"
+        path.write_text('concepts = ["dent"]\n[thresholds]\ndent = 0.3\n[provenance]\nhours = 1\n')
+        calibrated, _ = resolve([config_layer(path)])
+        assert calibrated.thresholds == {"dent": 0.3}
+        asked, _ = resolve([Layer("command line", {"threshold": 0.7}), config_layer(path)])
+        assert (asked.threshold, asked.thresholds) == (0.7, {})
+
+    def test_calibration_never_changes_the_maps(self):
+        assert not TrackSettings.map_keys() & {"thresholds", "place_lifts"}
+
+
+@pytest.mark.parametrize(("text", "rate"), [("1/hour", 1), ("20/h", 20), ("12/day", 0.5), ("0.1/min", 6), ("3", 3)])
+def test_rates(text, rate):
+    assert per_hour(text) == pytest.approx(rate)
+
+
+@pytest.mark.parametrize("text", ["0/hour", "-1/h", "1/fortnight", "often"])
+def test_no_rates(text):
+    with pytest.raises(UsageError, match="false-alarms"):
+        per_hour(text)

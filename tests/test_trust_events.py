@@ -1,0 +1,83 @@
+"""What a line cares about: defects found, events that are false; and the intervals around them."""
+
+import numpy as np
+import pytest
+
+from vidconcept.evaluation.dataset import FrameTruth
+from vidconcept.evaluation.metrics_events import EventCounts, EventLedger, Found
+from vidconcept.evaluation.statistics import exposure_for_bound, poisson_interval, predicted_count, share_interval
+
+SHAPE = (60, 80)
+
+
+def at(y, x):
+    mask = np.zeros(SHAPE, bool)
+    mask[y : y + 6, x : x + 6] = True
+    return mask
+
+
+def truth(*objects):
+    masks = [at(*place) for _, _, place in objects]
+    return FrameTruth(
+        np.stack(masks) if masks else np.zeros((0, *SHAPE), bool),
+        tuple(word for word, _, _ in objects),
+        tuple(number for _, number, _ in objects),
+    )
+
+
+class TestLedger:
+    def test_found_missed_and_false(self):
+        ledger = EventLedger()
+        for _ in range(4):
+            found = [Found(1, "scratch", at(10, 10)), Found(2, "dent", at(40, 60))]
+            ledger.add(found, truth(("scratch", 7, (11, 12)), ("scratch", 8, (10, 50))))
+        counts = ledger.counts(["scratch", "dent"], minutes=0.5)
+        assert counts == EventCounts(events=2, false_events=1, objects=2, found=1, found_as_any=1, minutes=0.5)
+        assert counts.figures()["false_alarms_per_minute"] == 2.0
+
+    def test_the_wrong_name_is_found_only_as_any(self):
+        ledger = EventLedger()
+        ledger.add([Found(1, "dent", at(10, 10))], truth(("scratch", 7, (10, 10))))
+        counts = ledger.counts(["scratch", "dent"], 1)
+        assert (counts.found, counts.found_as_any, counts.false_events) == (0, 1, 1)
+
+    def test_a_brush_in_passing_is_no_meeting(self):
+        ledger = EventLedger()
+        ledger.add([Found(1, "scratch", at(10, 10))], truth(("scratch", 7, (10, 10))))
+        for _ in range(5):
+            ledger.add([Found(1, "scratch", at(40, 60))], truth(("scratch", 7, (10, 10))))
+        assert ledger.counts(["scratch"], 1).found == 0
+
+    def test_what_is_too_short_or_of_no_concern_is_not_missed(self):
+        ledger = EventLedger(min_frames=3)
+        for frame in range(4):
+            objects = [("dent", 1, (5, 5))] + ([("scratch", 2, (30, 30))] if frame == 0 else [])
+            ledger.add([], truth(*objects))
+        assert ledger.counts(["scratch"], 1).objects == 0
+        assert ledger.counts(["dent"], 1).objects == 1
+
+    def test_sums(self):
+        one = EventCounts(1, 0, 1, 1, 1, 2.0)
+        assert one + one == EventCounts(2, 0, 2, 2, 2, 4.0)
+
+
+class TestIntervals:
+    def test_poisson_by_the_table(self):
+        # Garwood's 95 % limits for 10 events: 4.795 and 18.390; for none: 0 and 3.689.
+        assert poisson_interval(10, 1) == pytest.approx((4.7954, 18.3904), abs=1e-3)
+        assert poisson_interval(0, 2) == pytest.approx((0, 3.6889 / 2), abs=1e-3)
+
+    def test_share(self):
+        assert share_interval(0, 0) == (0.0, 1.0)
+        assert share_interval(0, 10) == pytest.approx((0, 0.3085), abs=1e-3)
+
+    def test_rule_of_three(self):
+        assert exposure_for_bound(1.0) == pytest.approx(3.0, abs=0.01)
+
+    def test_the_predicted_count_holds_what_is_drawn(self):
+        rng = np.random.default_rng(0)
+        inside = 0
+        for rate in rng.uniform(2, 30, 400):
+            low, high = predicted_count(int(rng.poisson(rate)), 1, 1)
+            inside += low <= rng.poisson(rate) <= high
+        assert inside >= 0.93 * 400

@@ -1,0 +1,152 @@
+"""Each data-set format, written small in its published layout and read back."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as coco
+
+from vidconcept.errors import InputError, UsageError
+from vidconcept.evaluation.readers import read_dataset
+
+H, W = 24, 32
+
+
+def picture(path, values=None):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.full((H, W, 3), 120, np.uint8) if values is None else values)
+
+
+def box(y, x, number=1):
+    labels = np.zeros((H, W), np.uint8)
+    labels[y : y + 6, x : x + 8] = number
+    return labels
+
+
+def compressed(mask):
+    runs = coco.encode(np.asfortranarray(mask.astype(np.uint8)))
+    return {"size": runs["size"], "counts": runs["counts"].decode()}
+
+
+def test_davis_2016_and_its_split(tmp_path):
+    for name in ("bear", "car-turn"):
+        for k in range(2):
+            picture(tmp_path / "JPEGImages/480p" / name / f"{k:05d}.jpg")
+            picture(tmp_path / "Annotations/480p" / name / f"{k:05d}.png", box(2, 3 + k) * 255)
+    (tmp_path / "ImageSets/2016").mkdir(parents=True)
+    (tmp_path / "ImageSets/2016/val.txt").write_text("car-turn\n")
+    data = read_dataset(tmp_path)
+    assert (data.format, [c.name for c in data.clips], data.concepts) == ("davis2016", ["car-turn"], ("car",))
+    assert (data.clips[0].truth(1).of("car") == (box(2, 4) > 0)).all()
+
+
+def test_davis_2017_palette_objects_and_their_words(tmp_path):
+    picture(tmp_path / "JPEGImages/480p/bike-packing/00000.jpg")
+    labels = box(2, 3) + box(12, 20, 2)
+    labels[0, 0] = 255
+    path = tmp_path / "Annotations/480p/bike-packing/00000.png"
+    path.parent.mkdir(parents=True)
+    image = Image.fromarray(labels)
+    image.putpalette([200, 10, 10] * 256)
+    image.save(path)
+    (tmp_path / "davis_semantics.json").write_text(json.dumps({"bike-packing": {"1": "bicycle", "2": "person"}}))
+    truth = read_dataset(tmp_path).clips[0].truth(0)
+    assert (truth.concepts, truth.ids) == (("bicycle", "person"), (1, 2))
+    assert (truth.of("person") == (labels == 2)).all()
+    assert truth.ignore.sum() == 1
+
+
+def test_youtube_vis_with_a_track_that_is_not_always_there(tmp_path):
+    for k in (0, 5):
+        picture(tmp_path / "JPEGImages/a" / f"{k:05d}.jpg")
+    table = {
+        "categories": [{"id": 3, "name": "duck"}],
+        "videos": [{"id": 1, "height": H, "width": W, "file_names": ["a/00000.jpg", "a/00005.jpg"]}],
+        "annotations": [{"id": 9, "video_id": 1, "category_id": 3, "segmentations": [None, compressed(box(4, 4))]}],
+    }
+    (tmp_path / "instances_val.json").write_text(json.dumps(table))
+    data = read_dataset(tmp_path)
+    assert (data.format, data.concepts) == ("youtube-vis", ("duck",))
+    assert len(data.clips[0].truth(0).masks) == 0
+    assert data.clips[0].truth(1).ids == (9,)
+    assert (data.clips[0].truth(1).of("duck") == (box(4, 4) > 0)).all()
+
+
+def test_coco_polygons_runs_and_crowds(tmp_path):
+    picture(tmp_path / "images/one.jpg")
+    crowd = box(12, 20).astype(bool)
+    common = {"image_id": 1, "category_id": 7}
+    table = {
+        "categories": [{"id": 7, "name": "dent"}],
+        "images": [{"id": 1, "file_name": "one.jpg", "height": H, "width": W}],
+        "annotations": [
+            {"id": 1, "segmentation": [[3, 2, 11, 2, 11, 8, 3, 8]], "iscrowd": 0, **common},
+            {"id": 2, "segmentation": compressed(crowd), "iscrowd": 1, **common},
+        ],
+    }
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations/instances_val.json").write_text(json.dumps(table))
+    truth = read_dataset(tmp_path / "annotations/instances_val.json").clips[0].truth(0)
+    assert (truth.of("dent") == (box(2, 3) > 0)).all()
+    assert (truth.ignore == crowd).all()
+
+
+def test_vspw_labels_by_its_dictionary(tmp_path):
+    picture(tmp_path / "data/v1/origin/00000001.jpg")
+    labels = box(2, 2, 2)
+    labels[-1] = 255
+    picture(tmp_path / "data/v1/mask/00000001.png", labels)
+    (tmp_path / "label_num_dic_final.json").write_text(json.dumps({"others": 0, "wall": 1, "ceiling": 2}))
+    (tmp_path / "val.txt").write_text("v1\n")
+    data = read_dataset(tmp_path)
+    truth = data.clips[0].truth(0)
+    assert (data.format, truth.concepts) == ("vspw", ("ceiling",))
+    assert truth.ignore.sum() == H * W - 48
+
+
+def test_mvtec_with_good_and_defective_images(tmp_path):
+    picture(tmp_path / "bottle/test/good/000.png")
+    picture(tmp_path / "bottle/test/broken_large/000.png")
+    picture(tmp_path / "bottle/ground_truth/broken_large/000_mask.png", box(5, 5) * 255)
+    data = read_dataset(tmp_path, rename={"broken_large": "chip"})
+    assert [c.name for c in data.clips] == ["bottle/broken_large/000", "bottle/good/000"]
+    assert (data.clips[0].truth(0).of("chip") == (box(5, 5) > 0)).all()
+    assert data.clips[1].concepts == ()
+    assert data.clips[1].truth(0).masks.shape == (0, H, W)
+
+
+def test_clips_folder_with_masks_boxes_and_instances(tmp_path):
+    rows = [
+        {"clip": "m", "concept": "crack", "truth": "mask"},
+        {"clip": "g", "concept": None, "truth": "mask"},
+        {"clip": "b", "concept": "scratch", "truth": "box"},
+        {"clip": "i", "concept": None, "truth": "instances", "objects": {"1": "dent", "2": "hole"}},
+    ]
+    (tmp_path / "clips.json").write_text(json.dumps(rows))
+    for row in rows:
+        values = box(2, 2) + box(12, 12, 2) if row["truth"] == "instances" else box(2, 2) * 255
+        picture(tmp_path / "annotations" / row["clip"] / "00003.png", values if row["clip"] != "g" else values * 0)
+    mask, good, boxed, instances = read_dataset(tmp_path).clips
+    assert mask.truth(3).ids == (1,)
+    assert mask.truth(0) is None
+    assert (good.concepts, len(good.truth(3).masks)) == ((), 0)
+    assert (boxed.kind, mask.kind) == ("box", "mask")
+    assert instances.truth(3).concepts == ("dent", "hole")
+
+
+class TestErrors:
+    def test_no_data_set(self, tmp_path):
+        with pytest.raises(InputError, match="no data set"):
+            read_dataset(tmp_path)
+
+    def test_unknown_word_to_rename(self, tmp_path):
+        (tmp_path / "clips.json").write_text(json.dumps([{"clip": "m", "concept": "crack", "truth": "mask"}]))
+        with pytest.raises(UsageError, match="crack"):
+            read_dataset(tmp_path, rename={"krack": "chip"})
+
+    def test_a_row_that_is_not_described(self, tmp_path):
+        (tmp_path / "clips.json").write_text(json.dumps([{"name": "m"}]))
+        with pytest.raises(InputError, match="not what docs/evaluate"):
+            read_dataset(tmp_path)
