@@ -231,7 +231,7 @@ class TestNothingHalfWritten:
         closed = tmp_path / "closed"
         closed.mkdir(mode=0o555)
         result = run_child(WRITE_AS_NOBODY, closed / "annotated.mp4")
-        assert "no permission to write there; choose another place with --out" in result.stdout
+        assert "no permission to write there. Next: choose another folder with --out" in result.stdout
         assert list(closed.iterdir()) == []
 
     @pytest.mark.skipif(sys.platform != "linux", reason="uses RLIMIT_FSIZE")
@@ -258,7 +258,7 @@ class TestNothingHalfWritten:
         if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={room}", "none", str(disk)], check=False).returncode:
             pytest.skip("no right to mount")
         try:
-            with pytest.raises(OutputError, match="the disk is full; free some space"):
+            with pytest.raises(OutputError, match="the disk is full. Next: free some space"):
                 write_noise(disk / "annotated.mp4", 40)
             assert [p.name for p in disk.iterdir()] == ["annotated.partial.mp4"]
         finally:
