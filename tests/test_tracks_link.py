@@ -234,11 +234,13 @@ class TestSourcePixels:
         assert np.max(total) == 1
 
 
-def test_memory_is_bounded_by_living_tracks() -> None:
-    scene = Scene()
-    for i in range(300):
-        scene.step(((i * 37) % 150, 40, 8, 8), reset=True)
-    assert sum(len(live) for live in scene.linker._live) == 1
+@pytest.mark.parametrize("reset", [True, False])
+def test_memory_is_bounded_by_living_tracks_and_events(reset: bool) -> None:
+    scene = Scene(min_duration_s=0.12, max_gap_s=0.2)
+    for i in range(300):  # noise: somewhere else on every frame
+        scene.step(((i * 37) % 150, (i * 61) % 90, 6, 6), reset=reset)
+    assert sum(len(live) for live in scene.linker._live) < 10
+    assert len(scene.linker._summaries) < 20
 
 
 def test_components_are_merged_by_the_gap_between_their_pixels() -> None:

@@ -30,6 +30,12 @@ class Summary:
         )
 
 
+def lasts(summary: Summary, min_duration_s: float, frame_s: float) -> bool:
+    """Whether the track is long enough. frame_s: how long one frame is shown."""
+    tolerance_s = frame_s / 2  # timestamps are rounded to the stream's time base
+    return summary.last.time_s - summary.first.time_s + frame_s >= min_duration_s - tolerance_s
+
+
 def events_of(
     summaries: Iterable[Summary], min_duration_s: float, frame_s: float
 ) -> tuple[list[Event], dict[int, int]]:
@@ -38,8 +44,7 @@ def events_of(
     frame_s: how long one frame is shown: a track that is seen on n frames lasts n of them. Returns the events and the
     final `tracker_id` (from 1, in that order) of each provisional id that is kept.
     """
-    tolerance_s = frame_s / 2  # timestamps are rounded to the stream's time base
-    kept = [s for s in summaries if s.last.time_s - s.first.time_s + frame_s >= min_duration_s - tolerance_s]
+    kept = [summary for summary in summaries if lasts(summary, min_duration_s, frame_s)]
     kept.sort(key=lambda s: (s.first.frame_index, s.first.class_id, s.first.tracker_id))
     ids = {s.first.tracker_id: number for number, s in enumerate(kept, start=1)}
     events = [

@@ -14,7 +14,7 @@ from vidconcept.errors import UsageError
 from vidconcept.tracks import rle
 from vidconcept.tracks.assign import assign, expected_overlap, parent_of
 from vidconcept.tracks.components import Component, components, from_points
-from vidconcept.tracks.events import Summary, events_of
+from vidconcept.tracks.events import Summary, events_of, lasts
 from vidconcept.tracks.motion import Motion, at_rest, has_left, moved, observed
 from vidconcept.tracks.place import in_source
 from vidconcept.types import Event, Region, TrackMask
@@ -120,6 +120,7 @@ class Linker:
         if masks.shape != scores.shape or len(masks) != len(self._concepts):
             raise ValueError(f"one mask and score a concept, got {masks.shape = } {scores.shape = }")
         if reset:
+            self._forget([track for tracks in self._live for track in tracks], frame.time_s)
             self._live = [[] for _ in self._concepts]
             self._left = [None] * len(self._concepts)
         dt_s = self._clock(frame.time_s)
@@ -173,6 +174,14 @@ class Linker:
             for track in self._live[class_id]
         ]
 
+    def _forget(self, dead: Sequence[_Live], now_s: float) -> None:
+        """Drops what is known of dead tracks that were too short, so that hours of noise do not fill the memory."""
+        if now_s - (self._first_s or 0.0) < self._settings.min_duration_s:
+            return
+        for track in dead:
+            if not lasts(self._summaries[track.tracker_id], self._settings.min_duration_s, self._frame_s):
+                del self._summaries[track.tracker_id]
+
     def _link(
         self, class_id: int, mask: np.ndarray, flow: np.ndarray | None, now_s: float, dt_s: float
     ) -> list[tuple[_Live, Component]]:
@@ -201,7 +210,10 @@ class Linker:
         lost = [track for t, track in enumerate(tracks) if t not in seen]
         gone = [track for track in lost if has_left(track.motion, grid)]
         self._left[class_id] = max(gone, key=lambda track: track.seen_s, default=self._left[class_id])
-        waiting = [track for track in lost if track not in gone and now_s - track.seen_s <= settings.max_gap_s]
+        alive = [now_s - track.seen_s <= settings.max_gap_s and track not in gone for track in lost]
+        waiting = [track for track, waits in zip(lost, alive, strict=True) if waits]
+        if settings.reentry_s == 0:
+            self._forget([track for track, waits in zip(lost, alive, strict=True) if not waits], now_s)
         self._live[class_id] = [track for track, _ in linked + born] + waiting
         return sorted(linked + born, key=lambda pair: pair[0].tracker_id)
 

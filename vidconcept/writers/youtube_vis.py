@@ -5,6 +5,7 @@ Layout: https://youtube-vos.org/dataset/vis (videos, categories, annotations wit
 
 import json
 from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -84,13 +85,16 @@ def xywh(box_px: tuple[int, int, int, int]) -> list[int]:
 
 
 def _entries(indices: "array[int]", rows: Iterator[TrackMask], value: Callable[[TrackMask], Any]) -> Iterator[str]:
-    row = next(rows, None)
-    for index in indices:
-        if row is not None and row.frame_index == index:
-            yield json.dumps(value(row))
-            row = next(rows, None)
-        else:
-            yield "null"
+    """The list's entries; a stretch without the track is one string of nulls, as most of a long video is."""
+    done = 0
+    for row in rows:
+        at = bisect_left(indices, row.frame_index, done)
+        if at > done:
+            yield ",".join(["null"] * (at - done))
+        yield json.dumps(value(row))
+        done = at + 1
+    if done < len(indices):
+        yield ",".join(["null"] * (len(indices) - done))
 
 
 def _write_list(file: TextIO, entries: Iterable[str]) -> None:
