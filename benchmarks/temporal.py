@@ -143,8 +143,8 @@ def dis_seconds(clip: Clip, frames: int = 20) -> float:
 
 
 def grid_iou(scores: np.ndarray, truth: np.ndarray, decisions: Sequence[DecisionSettings]) -> np.ndarray:
-    """Mean IoU over every other defect frame for each decision; NaN without defects."""
-    frames = np.flatnonzero(truth.any((1, 2)))[::2]
+    """Mean IoU over every third defect frame for each decision; NaN without defects."""
+    frames = np.flatnonzero(truth.any((1, 2)))[::3]
     if not len(frames):
         return np.full(len(decisions), np.nan)
     table = [[iou(decide(scores[t].astype(np.float32), settings=d), truth[t]) for d in decisions] for t in frames]

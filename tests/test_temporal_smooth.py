@@ -172,7 +172,7 @@ def test_look_ahead_is_bounded():
 
     stream = smooth(latents_of(pooled(masks), 101), frames())
     for frame in stream:
-        assert pulled[-1] <= frame.position + 4 + 3 * 4
+        assert pulled[-1] <= frame.position + 4 + 4 * 4
 
 
 def test_unknown_methods_and_changing_sizes_are_refused():

@@ -20,8 +20,8 @@ class SmoothSettings:
     """Reach and weights of the temporal stage."""
 
     # Latent steps that are looked at before and after the present one; the stage lags by the second.
-    past_steps: int = 5
-    ahead_steps: int = 3
+    past_steps: int = 8
+    ahead_steps: int = 4
     # Weight of a new latent step in `ema`; standard deviation of `gaussian` in latent steps.
     ema_weight: float = 0.5
     gaussian_steps: float = 1.0

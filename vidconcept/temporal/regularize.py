@@ -29,7 +29,7 @@ class EnergySettings:
     """Weights of the energy; scores are in [0, 1], cells are about 4 px of the model's frame."""
 
     # λ: spatial smoothness.
-    smoothness: float = 0.01
+    smoothness: float = 0.02
     # Difference of neighbouring cells (8-bit grey levels) that halves the smoothness between them.
     edge_grey: float = 4.0
     # μ: pull towards the mean of the tokens.

@@ -91,7 +91,7 @@ class Guide:
 
     def __init__(self, grey: np.ndarray, radius_px: int, epsilon: float) -> None:
         """grey: `(h, w)` float32 in [0, 1]."""
-        self.step = max(1, min(radius_px // 4, *grey.shape))
+        self.step = max(1, min(radius_px // 5, *grey.shape))
         side = 2 * max(1, round(radius_px / self.step)) + 1
         self._kernel = (side, side)
         self._size = (grey.shape[1], grey.shape[0])
