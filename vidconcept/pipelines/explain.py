@@ -23,6 +23,7 @@ from vidconcept.temporal.windows import Window
 from vidconcept.tracks.rle import decode
 from vidconcept.types import Event, TrackMask
 from vidconcept.video.reader import read_frames
+from vidconcept.video.sparse import grab_frames
 from vidconcept.writers.atomic import replacing_bytes
 
 TILE_PX, LABEL_PX = 200, 22
@@ -64,8 +65,8 @@ class Explanation:
         best = int(np.argmax(single))
         won = "wins over" if own >= scores[rival] else "loses to"
         return (
-            f"At its peak {self.words[0]!r} scores {own:.2f} and {won} {rival!r} ({scores[rival]:.2f}); "
-            f"layer {best} sees it most clearly ({single[best]:.2f})."
+            f"At its peak {self.words[0]!r} scores {own:.2f} and {won} {rival!r} ({scores[rival]:.2f}); layer {best} "
+            f"sees it most clearly ({single[best]:.2f}). Over time and space this becomes {self.event.peak_score:.2f}."
         )
 
 
@@ -147,9 +148,11 @@ def _position_of(plan: Plan, frame_index: int, monitor: Monitor) -> int:
 
 def _picture(plan: Plan, event: Event, track: TrackMask, monitor: Monitor) -> tuple[np.ndarray, np.ndarray]:
     """The region of the peak frame and the event's mask in it."""
-    settings = plan.settings
-    frames = read_frames(plan.source, fps=settings.fps, on_problem=monitor.problem)
-    image = next(frame.image for frame in frames if frame.index == event.peak_frame)
+    index = event.peak_frame
+    pictures = grab_frames(
+        plan.source, [index], pts={index: track.pts}, fps=plan.settings.fps, on_problem=monitor.problem
+    )
+    image = next(image for _, image in pictures)
     mask = decode(track.rle, (plan.info.width_px, plan.info.height_px))
     return np.ascontiguousarray(crop(image, plan.region)), crop(mask, plan.region)
 
@@ -174,7 +177,7 @@ def draw(explanation: Explanation, words: int = 6) -> np.ndarray:
     width = TILE_PX
     height = max(1, round(h * width / w))
     head = _captioned(_outlined(e.image, e.mask, width * 2, height * 2), f"frame {e.event.peak_frame}, {e.words[0]}")
-    scores = _score_list(e, head.shape[0], (len(shown) - 2) * width + width)
+    scores = _score_list(e, head.shape[0], (len(shown) - 2) * width)
     rows = [np.hstack([head, scores])]
     grids = [("as read", e.combined), *((f"layer {i}", layer) for i, layer in enumerate(e.maps))]
     for name, layer in grids:
@@ -199,8 +202,10 @@ def _outlined(image: np.ndarray, mask: np.ndarray, width: int, height: int) -> n
 def _heat(image: np.ndarray, scores: np.ndarray, width: int, height: int) -> np.ndarray:
     grey = cv2.cvtColor(cv2.cvtColor(resize(image, height, width), cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     fine = cv2.resize(scores.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-    colours = cv2.applyColorMap((np.clip(fine, 0, 1) * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
-    weight = (0.25 + 0.6 * np.clip(fine, 0, 1))[..., None]
+    # By the square root, so that the thin defects, which score 0.1 to 0.3, can be seen beside the part at 0.9.
+    shade = np.sqrt(np.clip(fine, 0, 1))
+    colours = cv2.applyColorMap((shade * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
+    weight = (0.25 + 0.6 * shade)[..., None]
     return (grey * (1 - weight) + colours * weight).astype(np.uint8)
 
 
@@ -222,7 +227,12 @@ def _score_list(e: Explanation, height: int, width: int) -> np.ndarray:
     lines = [f"event {e.event.event_id}: {e.words[0]}, {e.event.start_s:.2f} s to {e.event.end_s:.2f} s", ""]
     lines += [f"{value:.3f}  {name}" for name, value in e.scores().items()]
     canvas = np.full((height, max(width, 200), 3), 255, np.uint8)
-    return _written(canvas, lines[: height // 20])
+    per_column = max(1, (height - 40) // 20)
+    for start in range(2, len(lines), per_column):
+        column = canvas[40:, (start // per_column) * 160 :]
+        if column.shape[1] > 100:
+            column[:] = _written(column.copy(), lines[start : start + per_column])
+    return _written(canvas, lines[:1])
 
 
 def _padded(row: np.ndarray, width: int) -> np.ndarray:
