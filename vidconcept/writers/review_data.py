@@ -118,5 +118,6 @@ def _notice(run: RunInfo) -> str:
     if not run.done:
         return "This run was not finished: the page shows what there was."
     if run.gaps:
-        return f"Not all of the video could be decoded (gaps: {run.gaps}); run.json lists what is missing."
+        places = "one place" if run.gaps == 1 else f"{run.gaps} places"
+        return f"The video is not whole: {places} could not be decoded or had to be repaired; run.json lists them."
     return ""

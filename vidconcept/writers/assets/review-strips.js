@@ -64,7 +64,7 @@ function makeChart(plot, concept, last) {
   const colour = run.concepts[concept].colour;
   const end_s = Math.max(run.end_s, run.series.time_s[0] + 0.04);
   const options = {
-    width: 300, height: STRIP_PX + (last ? AXIS_PX : 0), legend: { show: false }, padding: [4, 14, 0, 14],
+    width: 300, height: STRIP_PX + (last ? AXIS_PX : 0), legend: { show: false }, padding: [4, 24, 0, 24],
     cursor: { y: false, points: { show: false }, drag: { x: true, y: false, dist: 6 } },
     scales: { x: { time: false, range: (_, min, max) => (min === max ? [run.series.time_s[0], end_s] : [min, max]) }, y: { range: [-BARS_PX / (STRIP_PX - BARS_PX), 1.02] } },
     series: [{}, { stroke: colour, width: 1.5, fill: `${colour}33`, fillTo: 0, points: { show: false }, paths: uPlot.paths.stepped({ align: 1 }) }],
