@@ -72,8 +72,8 @@ def test_motion_resolves_what_a_token_cannot():
     settings = EnergySettings()
     mean = robust_mean(seen, canvas, settings)
     found = solve(seen, mean, canvas, np.full(canvas.shape, 128.0, np.float32), settings)
-    assert np.abs(found - truth).mean() < 0.65 * np.abs(mean - truth).mean()
-    assert found[20, 25:27].mean() > 1.5 * mean[20, 25:27].mean()
+    assert np.abs(found - truth).mean() < 0.75 * np.abs(mean - truth).mean()
+    assert found[20, 25:27].mean() > 1.3 * mean[20, 25:27].mean()
 
 
 def test_a_known_point_spread_is_undone():
@@ -100,8 +100,7 @@ def test_the_guide_follows_an_edge_and_leaves_flat_surface_alone():
     box = (slice(0, 64), slice(0, 96))
     scores = cv2.GaussianBlur((np.arange(96) // 3 == 14).astype(np.float32)[None].repeat(64, 0), (0, 0), 5.0)
     sharp = guide.filter(np.ascontiguousarray(scores[guide.thinned(box)]))
-    before, after = scores[32, 43] / scores[32, 36:40].mean(), sharp[32, 43] / sharp[32, 36:40].mean()
-    assert after > before
+    assert sharp[32, 43] / sharp[32, 40] > 1.2 * scores[32, 43] / scores[32, 40]
     flat = guide.filter(np.full_like(scores[guide.thinned(box)], 0.3))
     np.testing.assert_allclose(flat, 0.3, atol=1e-4)
 
