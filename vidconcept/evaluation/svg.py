@@ -63,7 +63,8 @@ def lines(
     width, height, left, top, bottom = 560.0, 340.0, 56.0, 34.0, 44.0
     legend = 8 + 7 * max((len(name) for name in series), default=0) + 24
     xs = [x for points in series.values() for x, _ in points] or [0.0, 1.0]
-    low, high = min(xs), max(xs) if max(xs) > min(xs) else min(xs) + 1
+    low = min(0.0, *xs)
+    high = max(xs) if max(xs) > low else low + 1
 
     def at(x: float, y: float) -> tuple[float, float]:
         share = (min(max(y, y_range[0]), y_range[1]) - y_range[0]) / (y_range[1] - y_range[0])
@@ -76,7 +77,7 @@ def lines(
         body.append(_text(left - 6, y + 4, f"{tick:.2g}", "end"))
     for tick in np.linspace(low, high, 6):
         body.append(_text(at(float(tick), y_range[0])[0], height - bottom + 18, f"{tick:.3g}", "middle"))
-    body += [_text((left + width) / 2, height - 8, x_name, "middle"), _text(8, top - 2 + 12, y_name)]
+    body.append(_text((left + width) / 2, height - 8, f"{y_name} against {x_name}", "middle"))
     for number, (name, points) in enumerate(series.items()):
         colour = COLOURS[number % len(COLOURS)]
         path = " ".join("{:.1f},{:.1f}".format(*at(x, y)) for x, y in points)
