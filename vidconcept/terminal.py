@@ -60,17 +60,20 @@ def monitored() -> Iterator[Monitor]:
             def show(stage: str, done: int, total: int | None) -> None:
                 if stage not in tasks:
                     tasks[stage] = bars.add_task(stage, total=total, count="")
-                bars.update(tasks[stage], completed=done, total=total, count=_count(done, total))
+                bars.update(tasks[stage], completed=done, total=total, count=_count(stage, done, total))
 
             yield Monitor(show, stop, lambda message: bars.console.print(f"warning: {message}", markup=False))
             for task in tasks.values():
                 bars.update(task, total=bars.tasks[task].completed or 1, completed=bars.tasks[task].completed or 1)
 
 
-def _count(done: int, total: int | None) -> str:
+def _count(stage: str, done: int, total: int | None) -> str:
+    """How far a stage is: one named by a verb ("reading maps") counts frames, "clips measured" counts clips."""
     if not done:
         return ""
-    return f"{done}/{total} frames" if total else f"{done} frames"
+    what = stage.split()[0]
+    unit = "frames" if what.endswith("ing") else what
+    return f"{done}/{total} {unit}" if total else f"{done} {unit}"
 
 
 def _plain_progress():
@@ -86,7 +89,7 @@ def _plain_progress():
         told = now
         left = (now - began[stage]) * (total - done) / done if total and done else None
         eta = f", about {left:.0f} s left" if left is not None and left >= 0 else ""
-        print(f"{stage}: {_count(done, total)}{eta}", file=sys.stderr, flush=True)
+        print(f"{stage}: {_count(stage, done, total)}{eta}", file=sys.stderr, flush=True)
 
     return show
 
