@@ -32,7 +32,7 @@ LAYOUTS = {
     },
 }
 _SENTENCES = (
-    "a long thin scratch on the metal surface near a round dent of a machine part with clean background".split()
+    ["a", "long", "thin", "scratch", "on", "the", "metal", "surface", "near", "a", "round", "dent", "of", "a", "machine", "part", "with", "clean", "background"]
 )
 
 
@@ -83,7 +83,7 @@ def write_folder(path: Path, layout: str = "2b", *, height: int = 64, width: int
 
 
 def _write_tokenizer(path: Path) -> int:
-    """As CogVideoX publishes it: `spiece.model` and small JSON files, no `tokenizer.json`. Returns the vocabulary size."""
+    """As CogVideoX publishes it: `spiece.model` and small JSON files, no `tokenizer.json`. Returns its size."""
     path.mkdir(parents=True)
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(

@@ -258,7 +258,7 @@ class TestNothingHalfWritten:
         if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={room}", "none", str(disk)], check=False).returncode:
             pytest.skip("no right to mount")
         try:
-            with pytest.raises(OutputError, match="the disk is full. Next: free some space"):
+            with pytest.raises(OutputError, match=r"the disk is full\. Next: free some space"):
                 write_noise(disk / "annotated.mp4", 40)
             assert [p.name for p in disk.iterdir()] == ["annotated.partial.mp4"]
         finally:
