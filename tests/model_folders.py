@@ -31,7 +31,7 @@ LAYOUTS = {
         },
     },
 }
-_SENTENCES = (
+_SENTENCES = "a long thin scratch on the metal surface near a round dent of a machine part".split(" ")  # noqa: SIM905 (a list of words reads worse)
     ["a", "long", "thin", "scratch", "on", "the", "metal", "surface", "near", "a", "round", "dent", "of", "a", "machine", "part", "with", "clean", "background"]
 )
 
