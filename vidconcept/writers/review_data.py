@@ -25,8 +25,7 @@ _TICK_S = 1e-5
 def review_data(run_dir: Path, run: RunInfo) -> dict[str, Any]:
     """The JSON that the page carries. Raises InputError where a table is missing or damaged."""
     events = read_events(run_dir / "events.csv")
-    times_s, indices = _frame_times(read_frames(run_dir / "frames.csv"))
-    series = _series(read_frames(run_dir / "frames.csv"), run.concepts, times_s)
+    times_s, indices, scores = _by_frame(read_frames(run_dir / "frames.csv"), run.concepts)
     first_s, end_s = (float(times_s[0]), float(times_s[-1])) if len(times_s) else (0.0, 0.0)
     tick_s = max(_TICK_S, (end_s - first_s) / (2**32 - 2))
     ticks = np.rint((times_s - first_s) / tick_s).astype("<u4")
@@ -41,7 +40,7 @@ def review_data(run_dir: Path, run: RunInfo) -> dict[str, Any]:
         "frames": _runs(indices),
         "end_s": end_s,
         "threshold": run.threshold,
-        "series": series,
+        "series": _series(times_s, scores),
         "events": [_event(run_dir, run, event) for event in events],
     }
 
@@ -52,31 +51,28 @@ def events_digest(events: Sequence[Event]) -> str:
     return hashlib.sha256(told.encode()).hexdigest()[:12]
 
 
-def _frame_times(rows: Iterable[FrameRow]) -> tuple[np.ndarray, np.ndarray]:
-    """Timestamps in seconds and frame indices, one of each a frame."""
+def _by_frame(rows: Iterable[FrameRow], concepts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Timestamps `(frame,)` in seconds, frame indices `(frame,)`, and largest scores `(concept, frame)`."""
+    class_id = {name: number for number, name in enumerate(concepts)}
     times_s, indices = array("d"), array("q")
+    scores = [array("f") for _ in concepts]
     for row in rows:
         if not indices or indices[-1] != row.frame_index:
             times_s.append(row.time_s)
             indices.append(row.frame_index)
-    return np.asarray(times_s, np.float64), np.asarray(indices, np.int64)
+        scores[class_id[row.concept]].append(row.score_max)
+    return np.asarray(times_s), np.asarray(indices), np.asarray(scores, np.float32)
 
 
-def _series(rows: Iterable[FrameRow], concepts: Sequence[str], times_s: np.ndarray) -> dict[str, Any]:
+def _series(times_s: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
     """Per bucket of frames the largest score of each concept, so that no peak is lost."""
     frames = len(times_s)
-    buckets = min(frames, _BUCKETS)
-    best = np.zeros((len(concepts), max(1, buckets)), np.float32)
-    number = {name: class_id for class_id, name in enumerate(concepts)}
-    position, latest = -1, None
-    for row in rows:
-        if row.frame_index != latest:
-            position, latest = position + 1, row.frame_index
-        class_id, bucket = number[row.concept], position * buckets // frames
-        best[class_id, bucket] = max(best[class_id, bucket], row.score_max)
-    starts = times_s[-(-np.arange(buckets) * frames // max(1, buckets))] if frames else np.zeros(1)
+    if not frames:
+        return {"time_s": [0.0], "scores": [[0.0] for _ in scores]}
+    starts = np.unique(np.arange(_BUCKETS) * frames // _BUCKETS)
+    best = np.maximum.reduceat(scores, starts, axis=1)
     return {
-        "time_s": [round(float(time_s), 4) for time_s in starts],
+        "time_s": [round(float(time_s), 4) for time_s in times_s[starts]],
         "scores": [[round(float(score), 3) for score in line] for line in best],
     }
 
