@@ -30,12 +30,15 @@ import numpy as np
 from temporal_metrics import ClipScore, iou, score_clip
 
 from vidconcept.temporal import METHODS, SmoothSettings, smooth
+from vidconcept.temporal.pointspread import estimate_spread
 from vidconcept.tracks.masks import DecisionSettings, decide
 from vidconcept.types import LatentMaps
 
 STEP = 4
 CORRUPTIONS = ("corrupted", "clean", "8px", "blurred")
 BASELINE = "linear"
+# The energy with the point spread of the tokens calibrated on the other clips.
+CALIBRATED = "energy+spread"
 # A plain threshold is the decision with a floor of 1.
 PLAIN = [DecisionSettings(v, v, 1.0, min_area_px=0) for v in (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)]
 LOCAL = [
@@ -130,6 +133,17 @@ def scores_of(
     return np.stack(scores).astype(np.float16), time.process_time() - began
 
 
+def spread_without(clips: Sequence[Clip], left_out: int, corruption: str) -> float:
+    """The point spread of the tokens, in tokens, calibrated on the other clips."""
+    scores, area = [], []
+    for k, clip in enumerate(clips):
+        if k != left_out and clip.masks.any():
+            _, tokens = tokens_of(clip.masks, 8 if corruption == "8px" else 16)
+            scores.append(corrupted(tokens, corruption, np.random.default_rng(k))[::4])
+            area.append(tokens[::4])
+    return estimate_spread(np.concatenate(scores), np.concatenate(area))
+
+
 def dis_seconds(clip: Clip, frames: int = 20) -> float:
     """Processor time of DIS medium at half resolution a frame: the unit of cost."""
     half = [cv2.resize(f, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for f in clip.frames[:frames]]
@@ -185,8 +199,10 @@ def measure(
     say: Callable[..., None],
 ) -> dict:
     """All numbers of one method under one corruption."""
-    decisions = LOCAL if method in ("energy", "flow") else PLAIN
+    decisions = LOCAL if method in ("energy", "flow", CALIBRATED) else PLAIN
     variants = weightings(cross_validate and method == "energy")
+    spreads = [spread_without(clips, k, corruption) if method == CALIBRATED else 0.0 for k in range(len(clips))]
+    run = "energy" if method == CALIBRATED else method
     concepts = np.array([c.concept or "" for c in clips])
     per_seed: list[dict[str, float]] = []
     per_clip: dict[str, list[float]] = {}
@@ -197,8 +213,9 @@ def measure(
         table = np.zeros((len(clips), len(variants) * len(decisions)))
         for k, clip in enumerate(clips):
             scores.append([])
-            for v, settings in enumerate(variants):
-                values, spent = scores_of(clip, method, corruption, seed, settings)
+            for v, variant_settings in enumerate(variants):
+                energy = replace(variant_settings.energy, spread_tokens=spreads[k])
+                values, spent = scores_of(clip, run, corruption, seed, replace(variant_settings, energy=energy))
                 scores[k].append(values)
                 table[k, v * len(decisions) : (v + 1) * len(decisions)] = grid_iou(values, clip.masks, decisions)
                 seconds, frames = seconds + spent, frames + len(values)
@@ -236,7 +253,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clips_dir", type=Path, nargs="?")
     parser.add_argument("--generated", action="store_true", help="measure on generated footage instead")
-    parser.add_argument("--methods", default=f"{BASELINE},flow,energy", help=f"of {','.join(METHODS)}; or all")
+    parser.add_argument(
+        "--methods", default=f"{BASELINE},flow,energy", help=f"of {','.join((*METHODS, CALIBRATED))}; or all"
+    )
     parser.add_argument("--corruptions", default=",".join(CORRUPTIONS))
     parser.add_argument("--seeds", type=int, default=3, help="seeds of the corruption")
     parser.add_argument("--only", default="", help="clips whose name contains this")
