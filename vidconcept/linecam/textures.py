@@ -111,16 +111,16 @@ def belt(rng: Rng, h: int, w: int, scale: float) -> np.ndarray:
 def mottle(rng: Rng, h: int, w: int, scale: float) -> np.ndarray:
     """Log-gain `(h, w)` of a surface that is uneven and good all the same: clouds, bands, dark specks."""
     field = np.zeros((h, w), np.float32)
-    if rng.random() < 0.6:
+    if rng.random() < 0.5:
         length, stretch = _log_uniform(rng, 8, 70) * scale, _log_uniform(rng, 1, 6)
         clouds = octaves(rng, h, w, length, 4, rng.uniform(0.5, 0.9), stretch)
-        field += clouds * _log_uniform(rng, 0.02, 0.22)
+        field += clouds * _log_uniform(rng, 0.015, 0.14)
     if rng.random() < 0.35:
         bands = smooth_noise(rng, h, w, _log_uniform(rng, 6, 60) * scale, 600 * scale)
-        field += bands * _log_uniform(rng, 0.03, 0.25)
-    if rng.random() < 0.35:
+        field += bands * _log_uniform(rng, 0.02, 0.15)
+    if rng.random() < 0.2:
         grain = smooth_noise(rng, h, w, rng.uniform(1.0, 2.2) * scale, rng.uniform(1.0, 4.0) * scale)
-        field -= np.clip(grain - rng.uniform(1.6, 2.6), 0, 1) * rng.uniform(0.1, 0.5)
+        field -= np.clip(grain - rng.uniform(1.6, 2.6), 0, 1) * rng.uniform(0.08, 0.3)
     return field
 
 
