@@ -31,9 +31,7 @@ LAYOUTS = {
         },
     },
 }
-_SENTENCES = "a long thin scratch on the metal surface near a round dent of a machine part".split(" ")  # noqa: SIM905 (a list of words reads worse)
-    ["a", "long", "thin", "scratch", "on", "the", "metal", "surface", "near", "a", "round", "dent", "of", "a", "machine", "part", "with", "clean", "background"]
-)
+_TEXT = "a long thin scratch on the metal surface near a round dent of a machine part with clean background"
 
 
 def write_folder(path: Path, layout: str = "2b", *, height: int = 64, width: int = 96, shards: bool = True) -> Path:
@@ -87,7 +85,7 @@ def _write_tokenizer(path: Path) -> int:
     path.mkdir(parents=True)
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(_SENTENCES * 20),
+        sentence_iterator=iter(_TEXT.split() * 20),
         model_writer=model,
         vocab_size=60,
         hard_vocab_limit=False,
