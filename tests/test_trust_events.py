@@ -39,7 +39,9 @@ class TestLedger:
         ledger = EventLedger()
         ledger.add([Found(1, "dent", at(10, 10))], truth(("scratch", 7, (10, 10))))
         counts = ledger.counts(["scratch", "dent"], 1)
-        assert (counts.found, counts.found_as_any, counts.false_events) == (0, 1, 1)
+        assert (counts.found, counts.found_as_any, counts.false_events, counts.misnamed) == (0, 1, 1, 1)
+        # The part is rejected all the same: nobody was alarmed for nothing.
+        assert counts.false_alarms == 0
 
     def test_a_brush_in_passing_is_no_meeting(self):
         ledger = EventLedger()

@@ -27,8 +27,10 @@ class Found:
 
 @dataclass(frozen=True)
 class EventCounts:
-    """events, false_events: tracks, and those that are on no defect of their concept. objects: true defects that were
-    in view long enough to be found; found: by an event of their concept; found_as_any: by an event of any.
+    """events: tracks. false_events: those on no defect of their concept; misnamed: of these, on a defect of another.
+
+    objects: true defects that were in view long enough to be found. found: by an event of their concept; found_as_any:
+    by an event of any.
     """
 
     events: int = 0
@@ -37,6 +39,12 @@ class EventCounts:
     found: int = 0
     found_as_any: int = 0
     minutes: float = 0.0
+    misnamed: int = 0
+
+    @property
+    def false_alarms(self) -> int:
+        """Events where nothing is wrong."""
+        return self.false_events - self.misnamed
 
     def __add__(self, other: EventCounts) -> EventCounts:
         own, more = asdict(self), asdict(other)
@@ -54,8 +62,8 @@ class EventCounts:
             result[name] = hits / total if total else float("nan")
             result[f"{name}_95"] = share_interval(hits, total)
         if self.minutes:
-            result["false_alarms_per_minute"] = self.false_events / self.minutes
-            result["false_alarms_per_minute_95"] = poisson_interval(self.false_events, self.minutes)
+            result["false_alarms_per_minute"] = self.false_alarms / self.minutes
+            result["false_alarms_per_minute_95"] = poisson_interval(self.false_alarms, self.minutes)
         return result
 
 
@@ -101,12 +109,14 @@ class EventLedger:
         }
         right = {(t, n) for t, n in meets if self._labels[t] == self._words[n]}
         tracks = {t for t in self._tracked if self._labels[t] in concepts}
+        false_tracks = tracks - {t for t, _ in right}
         objects = {n for n, times in self._seen.items() if times >= self.min_frames and self._words[n] in concepts}
         return EventCounts(
             events=len(tracks),
-            false_events=len(tracks - {t for t, _ in right}),
+            false_events=len(false_tracks),
             objects=len(objects),
             found=len(objects & {n for _, n in right}),
             found_as_any=len(objects & {n for _, n in meets}),
             minutes=minutes,
+            misnamed=len(false_tracks & {t for t, _ in meets}),
         )

@@ -18,7 +18,7 @@ from vidconcept.writers.atomic import replacing
 _EVENT_ROWS = {
     "recall": "defects found",
     "recall_any_concept": "defects found, under any name",
-    "precision": "events that are on a defect",
+    "precision": "events that are on a defect of their name",
     "false_alarms_per_minute": "false alarms per minute",
 }
 
@@ -96,10 +96,18 @@ def write_report(out: Path, content: Mapping[str, Any], total: Figures, command:
     by_concept = figures.get("events_by_concept", {})
     if by_concept:
         counts = [
-            (name, *(str(c[k]) for k in ("objects", "found", "found_as_any", "events", "false_events")))
+            (name, *(str(c[k]) for k in ("objects", "found", "found_as_any", "events", "false_events", "misnamed")))
             for name, c in by_concept.items()
         ]
-        head = ("concept", "defects", "found", "found under any name", "events", "false events")
+        head = (
+            "concept",
+            "defects",
+            "found",
+            "found under any name",
+            "events",
+            "on no such defect",
+            "of these misnamed",
+        )
         text += ["## Events by concept", "", *_table(head, counts), ""]
     for part, title in (("scores", "Scores by concept"), ("masks", "Masks by concept")):
         values = figures.get(part, {})
