@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vidconcept.evaluation.alarms import LOWEST, choose, sentences
+from vidconcept.evaluation.alarms import HIGHEST, LOWEST, choose, sentences
 from vidconcept.evaluation.metrics_events import EventCounts
 from vidconcept.evaluation.readers import read_dataset
 from vidconcept.evaluation.statistics import predicted_count
@@ -56,7 +56,7 @@ def global_threshold(footage, held, monitor, count: int) -> float:
     """The one threshold for all concepts that leaves `count` candidates on the calibration half."""
     candidates, _, _ = find_candidates(footage, {}, monitor, held)
     ranked = sorted((c.strength for c in candidates), reverse=True)
-    return max(ranked[count] + 1e-3 if len(ranked) > count else LOWEST, LOWEST)
+    return float(np.clip(ranked[count] + 1e-3 if len(ranked) > count else LOWEST, LOWEST, HIGHEST))
 
 
 def recall(folder: Path, settings: dict, thresholds, lifts, work: Path, monitor, shelf) -> EventCounts:
