@@ -71,8 +71,11 @@ def generated(
     return np.concatenate(scores), np.concatenate(truths)
 
 
-def windows(folder: Path, name: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Windows of a clip of a `clips.json` folder: frames `(9, h, w, 3)` and defect masks `(9, h, w)` bool."""
+def windows(folder: Path, name: str, *, above: int = 127) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Windows of a clip of a `clips.json` folder: frames `(9, h, w, 3)` and defect masks `(9, h, w)` bool.
+
+    above: grey value above which an annotation's pixel is a defect.
+    """
     with av.open(str(folder / "videos" / f"{name}.mp4")) as container:
         frames = np.stack([f.to_ndarray(format="rgb24") for f in container.decode(video=0)])
     for first in range(0, len(frames) - WINDOW + 1, WINDOW - 1):
@@ -80,7 +83,7 @@ def windows(folder: Path, name: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for k in range(WINDOW):
             path = folder / "annotations" / name / f"{first + k:05d}.png"
             if path.exists():
-                masks[k] = np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)) > 127
+                masks[k] = np.asarray(cv2.imread(str(path), cv2.IMREAD_UNCHANGED)) > above
         yield frames[first : first + WINDOW], masks
 
 
@@ -92,7 +95,7 @@ def recorded(model, folder: Path, *, peak_only: bool) -> dict:
     groups: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
     calm: dict[str, list[float]] = {}
     for row in json.loads((folder / "clips.json").read_text("utf-8")):
-        chosen = list(windows(folder, row["clip"]))
+        chosen = list(windows(folder, row["clip"], above=0 if row["truth"] == "instances" else 127))
         if peak_only:
             chosen = [max(chosen, key=lambda window: window[1].sum())]
         for frames, masks in chosen:

@@ -1,4 +1,4 @@
-"""Generated footage as files: H.264 videos, mask pictures, boxes."""
+"""Generated footage as files: H.264 videos, pictures of identities, boxes."""
 
 from pathlib import Path
 
@@ -18,11 +18,11 @@ def write_video(path: Path, frames: np.ndarray, *, fps: int = 25, crf: int = 20)
         container.mux(stream.encode())
 
 
-def write_annotations(folder: Path, masks: np.ndarray) -> None:
-    """One PNG a frame of `(t, h, w)` bool, 255 where it is true."""
+def write_annotations(folder: Path, instances: np.ndarray) -> None:
+    """One 16-bit PNG a frame of `(t, h, w)` identities, 0 where there is nothing."""
     folder.mkdir(parents=True, exist_ok=True)
-    for index, mask in enumerate(masks):
-        cv2.imwrite(str(folder / f"{index:05d}.png"), mask.astype(np.uint8) * 255)
+    for index, numbers in enumerate(instances):
+        cv2.imwrite(str(folder / f"{index:05d}.png"), numbers.astype(np.uint16))
 
 
 def boxes(masks: np.ndarray) -> dict[str, list[int]]:

@@ -139,7 +139,7 @@ def write_shards(folder: Path, keep: int, seed: int, scenes: int = 16) -> None:
 
 
 def write_folder(folder: Path, clips: int, frames: int, seed: int) -> None:
-    """Write clips as `videos/NAME.mp4` with `annotations/NAME/FRAME.png` (255 is a defect) and `clips.json`.
+    """Write clips as `videos/NAME.mp4` with `annotations/NAME/FRAME.png` (its identity) and `clips.json`.
 
     Each clip shows one kind of defect, or none (every fifth); motion is steady and straight.
     """
@@ -154,7 +154,7 @@ def write_folder(folder: Path, clips: int, frames: int, seed: int) -> None:
             layout="row", kinds=None if concept is None else [concept],
         )  # fmt: skip
         write_video(folder / "videos" / f"{name}.mp4", made.frames)
-        write_annotations(folder / "annotations" / name, made.instances > 0)
+        write_annotations(folder / "annotations" / name, made.instances)
         rows.append(
             {
                 "clip": name,
@@ -164,7 +164,8 @@ def write_folder(folder: Path, clips: int, frames: int, seed: int) -> None:
                 "width": 384,
                 "height": 256,
                 "concept": concept,
-                "truth": "mask",
+                "truth": "instances",
+                "objects": {str(number): name for number, name in made.concepts.items()},
             }
         )
     (folder / "clips.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
