@@ -7,13 +7,16 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKLCogVideoX, CogVideoXDDIMScheduler, CogVideoXDPMScheduler, CogVideoXTransformer3DModel
+from diffusers.models.autoencoders.autoencoder_kl_cogvideox import AutoencoderKLCogVideoX
 from diffusers.models.embeddings import get_3d_rotary_pos_embed
+from diffusers.models.transformers.cogvideox_transformer_3d import CogVideoXTransformer3DModel
 from diffusers.pipelines.cogvideo.pipeline_cogvideox import get_resize_crop_region_for_grid
+from diffusers.schedulers.scheduling_ddim_cogvideox import CogVideoXDDIMScheduler
+from diffusers.schedulers.scheduling_dpm_cogvideox import CogVideoXDPMScheduler
 from diffusers.utils import logging as diffusers_logging
 from einops import rearrange
 from torch import Tensor
@@ -131,7 +134,7 @@ class CogVideoX:
             )
             for draw in range(self.settings.noise_samples)
         ]
-        return np.mean(draws, axis=0, dtype=np.float32)
+        return np.stack(draws).mean(axis=0, dtype=np.float32)
 
     def _rotary(self, latents: Tensor) -> tuple[Tensor, Tensor] | None:
         """Rotary tables as CogVideoX's own pipeline makes them, or None for a model with added positions (2B)."""
@@ -141,13 +144,16 @@ class CogVideoX:
         patch, patch_t = config.patch_size, config.patch_size_t
         grid = (latents.shape[3] // patch, latents.shape[4] // patch)
         base = (config.sample_height // patch, config.sample_width // patch)
-        common = {"embed_dim": config.attention_head_dim, "grid_size": grid, "device": latents.device}
+        common: dict[str, Any] = {"embed_dim": config.attention_head_dim, "grid_size": grid, "device": latents.device}
         if patch_t is None:
             crops = get_resize_crop_region_for_grid(grid, base[1], base[0])
-            return get_3d_rotary_pos_embed(crops_coords=crops, temporal_size=latents.shape[1], **common)
-        return get_3d_rotary_pos_embed(
-            crops_coords=None, temporal_size=latents.shape[1] // patch_t, grid_type="slice", max_size=base, **common
-        )
+            tables = get_3d_rotary_pos_embed(crops_coords=crops, temporal_size=latents.shape[1], **common)
+        else:
+            frames = latents.shape[1] // patch_t
+            tables = get_3d_rotary_pos_embed(
+                crops_coords=None, temporal_size=frames, grid_type="slice", max_size=base, **common
+            )
+        return cast(tuple[Tensor, Tensor], tables)
 
 
 def pick_device(name: str) -> torch.device:
@@ -199,7 +205,8 @@ def load(
     try:
         scheduler = scheduler_class.from_pretrained(path / "scheduler", local_files_only=True)
         codec = codec_class.from_pretrained(path / "vae", **options).eval().to(device)
-        transformer = CogVideoXTransformer3DModel.from_pretrained(path / "transformer", **options).eval().to(device)
+        transformer: Any = CogVideoXTransformer3DModel.from_pretrained(path / "transformer", **options)
+        transformer = transformer.eval().to(device)
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"cannot load the model in {path}: {str(error).splitlines()[0]}") from error
     if settings.vae_tiling == "on" and hasattr(codec, "enable_tiling"):
