@@ -20,9 +20,11 @@ def cell_shares(classes: np.ndarray) -> np.ndarray:
     Shares fall short of 1 where pixels are `IGNORE`.
     """
     *lead, height, width = classes.shape
-    cells = classes.reshape(*lead, height // CELL_PX, CELL_PX, width // CELL_PX, CELL_PX)
-    shares = [(cells == k).mean((-3, -1), dtype=np.float32) for k in range(len(CONCEPTS))]
-    return np.stack(shares, -1)
+    rows, columns, kinds = height // CELL_PX, width // CELL_PX, IGNORE + 1
+    cells = classes.reshape(-1, rows, CELL_PX, columns, CELL_PX).swapaxes(2, 3).reshape(-1, CELL_PX**2)
+    numbers = np.arange(len(cells), dtype=np.int64)[:, None] * kinds + cells
+    counts = np.bincount(numbers.ravel(), minlength=len(cells) * kinds).reshape(len(cells), kinds)
+    return (counts[:, : len(CONCEPTS)] / np.float32(CELL_PX**2)).astype(np.float32).reshape(*lead, rows, columns, -1)
 
 
 def group_shares(shares: np.ndarray, group: int = 4) -> np.ndarray:
@@ -50,22 +52,27 @@ class ShardStream:
     def __init__(self, folder: Path, seed: int, defect_share: float = 0.6) -> None:
         self.folder, self.defect_share = folder, defect_share
         self.rng = np.random.default_rng(seed)
+        self._names: list[Path] = []
+        self._draws = 0
 
     def _open(self) -> tuple[np.ndarray, np.ndarray, str]:
         while True:
-            names = sorted(self.folder.glob("*_frames.npy"))
-            if not names:
+            if self._draws % 256 == 0 or not self._names:
+                self._names = sorted(self.folder.glob("*_frames.npy"))
+            if not self._names:
                 raise FileNotFoundError(
                     f"no shards in {self.folder}: run `python -m vidconcept.linecam.footage shards`"
                 )
-            path = names[int(self.rng.integers(len(names)))]
+            self._draws += 1
+            path = self._names[int(self.rng.integers(len(self._names)))]
             stem = path.name.split("_")[0]
             try:
                 frames = np.load(path, mmap_mode="r")
                 classes = np.load(path.with_name(f"{stem}_classes.npy"), mmap_mode="r")
                 captions = path.with_name(f"{stem}.txt").read_text(encoding="utf-8").splitlines()
             except FileNotFoundError:
-                continue  # The renderer has just retired it.
+                self._names = []  # The renderer has just retired it.
+                continue
             scene = int(self.rng.integers(len(frames)))
             return frames[scene], classes[scene], captions[scene]
 

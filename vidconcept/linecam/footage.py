@@ -91,7 +91,7 @@ def clip(
     motion = motion or random_motion(rng, scale)
     colour = bool(rng.random() < 0.35) if colour is None else colour
     if defects is None:
-        defects = float(rng.choice([0.0, 1.5, 4.0, 9.0], p=[0.25, 0.25, 0.25, 0.25]))
+        defects = float(rng.choice([0.0, 1.5, 4.0, 9.0], p=[0.3, 0.25, 0.25, 0.2]))
     style = style or str(rng.choice(list(SURFACES)))
     margin = int(0.08 * height + 4 * motion.vibration_px)
     maps = poses(rng, motion, (height, width), frames, (margin, margin))
@@ -113,17 +113,18 @@ def clip(
     return Clip(images, classes, instances, visible, flow, caption(colour, style, list(visible.values())))
 
 
-def write_shards(folder: Path, keep: int, seed: int, scenes: int = 16) -> None:
+def write_shards(folder: Path, keep: int, seed: int, frames: int = 9) -> None:
     """Render shards without end into `folder`, the newest `keep` of them.
 
-    `N_frames.npy` is `(scenes, 9, 256, 448, 3)` uint8, `N_classes.npy` `(scenes, 9, 256, 448)` uint8, `N.txt` the
-    captions.
+    `N_frames.npy` is `(scenes, frames, 256, 448, 3)` uint8, `N_classes.npy` `(scenes, frames, 256, 448)` uint8, `N.txt`
+    the captions. frames: 9 for the transformer; 1 for the codec, which looks at single frames.
     """
+    scenes = 144 // frames
     folder.mkdir(parents=True, exist_ok=True)
     existing = sorted(folder.glob("*_frames.npy"))
     number = 1 + max((int(p.name.split("_")[0]) for p in existing), default=-1)
     while True:
-        clips = [clip(seed * 1_000_000 + number * scenes + k) for k in range(scenes)]
+        clips = [clip(seed * 1_000_000 + number * scenes + k, frames=frames) for k in range(scenes)]
         np.save(folder / f"{number:06d}_classes.npy", np.stack([c.classes for c in clips]))
         (folder / f"{number:06d}.txt").write_text("\n".join(c.caption for c in clips), encoding="utf-8")
         np.save(folder / "partial.npy", np.stack([c.frames for c in clips]))
@@ -195,6 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     shards.add_argument("folder", type=Path)
     shards.add_argument("--keep", type=int, default=60)
     shards.add_argument("--seed", type=int, default=1)
+    shards.add_argument("--frames", type=int, default=9, help="of each scene; 1 for the codec")
     write = commands.add_parser("write", help="write clips as videos with annotations and clips.json")
     write.add_argument("folder", type=Path)
     write.add_argument("--clips", type=int, default=20)
@@ -205,7 +207,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     example.add_argument("--seed", type=int, default=EXAMPLE_SEED)
     options = parser.parse_args(arguments)
     if options.command == "shards":
-        write_shards(options.folder, options.keep, options.seed)
+        write_shards(options.folder, options.keep, options.seed, options.frames)
     elif options.command == "write":
         write_folder(options.folder, options.clips, options.frames, options.seed)
     else:

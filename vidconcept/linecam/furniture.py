@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from vidconcept.linecam.defects import Patch
+from vidconcept.linecam.patches import Patch
 from vidconcept.linecam.textures import Rng
 
 
@@ -49,6 +49,10 @@ def printed_mark(rng: Rng, scale: float, mean: float) -> Patch:
         ink = np.kron(cells.astype(np.float32), np.ones((cell, cell), np.float32))
     ink = np.pad(ink, max(3, round(4 * scale)))
     mask = cv2.dilate((ink > 0.3).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
+    if rng.random() < 0.2:
+        # Stamped: no ink, one flank of each stroke lit and the other dark.
+        relief = ink - np.roll(ink, rng.choice([-1, 1], 2) * max(1, round(scale)), (0, 1))
+        return Patch(1 + rng.uniform(0.15, 0.6) * relief, np.zeros_like(ink), mask)
     tone = rng.uniform(0.1, 0.6) if rng.random() < 0.7 else rng.uniform(1.5, 2.5)
     if rng.random() < 0.35:
         paper = mean * rng.uniform(1.3, 2.5)

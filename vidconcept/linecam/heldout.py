@@ -7,7 +7,7 @@ distance fields of Bezier curves, cracks are borders of Voronoi cells.
 import cv2
 import numpy as np
 
-from vidconcept.linecam.defects import Ground, Patch
+from vidconcept.linecam.patches import Ground, Patch
 from vidconcept.linecam.textures import Rng
 
 

@@ -10,10 +10,11 @@ import cv2
 import numpy as np
 
 from vidconcept.linecam import heldout
-from vidconcept.linecam.defects import EDGE_DEFECTS, PAINTERS, Ground, Painter, Patch
+from vidconcept.linecam.defects import EDGE_DEFECTS, PAINTERS, Painter
 from vidconcept.linecam.furniture import bolt, printed_mark
 from vidconcept.linecam.layouts import LAYOUTS, Layout
-from vidconcept.linecam.textures import Rng, belt, mottle, octaves, surface
+from vidconcept.linecam.patches import Ground, Patch
+from vidconcept.linecam.textures import Rng, belt, log_uniform, mottle, octaves, smooth_noise, surface
 from vidconcept.linecam.vocabulary import CLASS_ID, DEFECTS
 
 
@@ -48,7 +49,25 @@ def _shape_parts(rng: Rng, layout: Layout, scale: float) -> np.ndarray:
         gain *= 1 + rng.uniform(0.2, 0.9) * np.exp(-depth / (rng.uniform(0.8, 2.0) * scale)) * inside
     levels = np.exp(rng.normal(0, rng.uniform(0.02, 0.28), layout.count + 1)).astype(np.float32)
     levels[0] = 1
-    return gain * levels[layout.part]
+    return gain * levels[layout.part] * _curvature(rng, layout, scale)
+
+
+def _curvature(rng: Rng, layout: Layout, scale: float) -> np.ndarray:
+    """Gain of surfaces that bend under the light: one profile over the strip, or the same one over each part."""
+    height, width = layout.part.shape
+    gain = np.ones((height, width), np.float32)
+    if rng.random() < 0.4:
+        size = (height, 1) if rng.random() < 0.5 else (1, width)
+        profile = smooth_noise(rng, *size, *(log_uniform(rng, 40, 260) * scale if n > 1 else 1.0 for n in size))
+        gain *= np.exp(log_uniform(rng, 0.04, 0.4) * profile)
+    if rng.random() < 0.35:
+        line = layout.part[height // 2]
+        starts = np.maximum.accumulate(np.where(np.diff(line, prepend=-1) != 0, np.arange(width), 0))
+        across = (np.arange(width) - starts) / (rng.uniform(60, 240) * scale)
+        gain *= np.exp(rng.uniform(-0.3, 0.6) * np.sin(np.pi * across + rng.uniform(-0.6, 0.6))).astype(np.float32)[
+            None
+        ]
+    return gain
 
 
 def _relief(rng: Rng, layout: Layout, scale: float) -> np.ndarray:
@@ -72,9 +91,12 @@ def _relief(rng: Rng, layout: Layout, scale: float) -> np.ndarray:
 
 
 def _paste(
-    strip: Strip, patch: Patch, x: int, y: int, allowed: np.ndarray | None, class_id: int, instance: int
+    strip: Strip, patch: Patch, x: int, y: int, allowed: np.ndarray | None, class_id: int | None, instance: int
 ) -> bool:
-    """Apply a patch centred at x, y where `allowed`; false when none of its mask falls on the strip."""
+    """Apply a patch centred at x, y where `allowed`; false when none of its mask falls on the strip.
+
+    class_id: what the mask becomes; None leaves the truth as it is.
+    """
     height, width = patch.mask.shape
     x0, y0 = x - width // 2, y - height // 2
     left, top = max(0, -x0), max(0, -y0)
@@ -93,14 +115,16 @@ def _paste(
     if strip.chroma is not None and patch.tint is not None and patch.alpha is not None:
         weight = (patch.alpha[local] * inside)[..., None]
         strip.chroma[place] *= 1 + weight * (np.array(patch.tint, np.float32) - 1)
-    strip.classes[place][mask] = class_id
-    strip.instances[place][mask] = instance
+    if class_id is not None:
+        strip.classes[place][mask] = class_id
+        strip.instances[place][mask] = instance
     return True
 
 
 def local_ground(strip: Strip, x: int, y: int, scale: float, bed: float) -> Ground:
     """What a painter may know of the place."""
     reach = max(4, int(9 * scale))
+    y, x = (int(np.clip(v, 0, limit - 1)) for v, limit in zip((y, x), strip.luminance.shape, strict=True))
     window = strip.luminance[max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1]
     return Ground(float(window.mean()), float(window.std()), scale, bed)
 
@@ -120,6 +144,8 @@ def add_defects(
     if kinds is None:
         # Real footage repeats one fault; a scene shows one to four kinds.
         names = list(rng.choice(names, min(len(names), int(rng.integers(1, 5))), replace=False))
+    if not names:
+        return  # Only edge defects were asked for, and no edge is in sight.
     on_part = layout.part > 0
     reach = int(6 * scale)
     around = cv2.dilate(on_part.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0
@@ -136,9 +162,14 @@ def add_defects(
             turn = int(np.argmax([-nx, ny, nx, -ny]))
             x, y = int(ex), int(ey)
             ground = local_ground(strip, int(ex - nx * 14 * scale), int(ey - ny * 14 * scale), scale, bed)
-        elif not on_part[y, x]:
-            continue
         else:
+            if len(layout.edges) and rng.random() < 0.25:
+                # Many faults begin where a part is handled: near its edge.
+                ex, ey, nx, ny = layout.edges[rng.integers(len(layout.edges))]
+                inward = rng.uniform(1, 18) * scale
+                x, y = int(ex - nx * inward), int(ey - ny * inward)
+            if not (0 <= x < width and 0 <= y < height and on_part[y, x]):
+                continue
             ground = local_ground(strip, x, y, scale, bed)
         patch = painters[name](rng, ground)
         gain, add, mask = (np.rot90(a, turn) for a in (patch.gain, patch.add, patch.mask))
@@ -149,6 +180,24 @@ def add_defects(
         allowed = around if name == "fray" else on_part if name == "chip" else layout.part == layout.part[y, x]
         if _paste(strip, turned, x, y, allowed, CLASS_ID[name], instance):
             strip.concepts[instance] = name
+
+
+def add_traces(rng: Rng, strip: Strip, layout: Layout, count: int, scale: float) -> None:
+    """Marks of a defect's form that are too faint to be one: good surface, and labelled as such."""
+    height, width = strip.classes.shape
+    on_part = layout.part > 0
+    for _ in range(count):
+        x, y = int(rng.integers(width)), int(rng.integers(height))
+        if not on_part[y, x]:
+            continue
+        ground = local_ground(strip, x, y, scale, 0.0)
+        patch = PAINTERS[str(rng.choice(["scratch", "stain", "dent", "crack", "hole"]))](rng, ground)
+        if not patch.mask.any():
+            continue
+        change = np.abs(ground.mean * (patch.gain - 1) + patch.add)[patch.mask].mean()
+        share = rng.uniform(0.1, 0.4) * max(ground.deviation, 0.02 * ground.mean) / max(float(change), 1e-6)
+        faint = Patch(1 + (patch.gain - 1) * min(share, 1.0), patch.add * min(share, 1.0), patch.mask)
+        _paste(strip, faint, x, y, on_part, None, 0)
 
 
 def _furnish(rng: Rng, strip: Strip, layout: Layout, scale: float) -> None:
@@ -214,6 +263,8 @@ def build_strip(
     strip = Strip(luminance.astype(np.float32), chroma, classes.astype(np.uint8), np.zeros((height, width), np.uint16))
     _furnish(rng, strip, layout, scale)
     area = height * width / (scale * scale) / 65536
+    if rng.random() < 0.4:
+        add_traces(rng, strip, layout, int(rng.poisson(6 * area)), scale)
     add_defects(
         rng,
         strip,

@@ -33,13 +33,13 @@ def octaves(
     return total / np.sqrt(norm)
 
 
-def _log_uniform(rng: Rng, low: float, high: float) -> float:
+def log_uniform(rng: Rng, low: float, high: float) -> float:
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
 def brushed(rng: Rng, h: int, w: int, scale: float) -> np.ndarray:
     """Fine parallel lines of limited length over slow unevenness."""
-    length = _log_uniform(rng, 20, 300) * scale
+    length = log_uniform(rng, 20, 300) * scale
     pitch = rng.uniform(0.8, 2.2) * max(1.0, scale * 0.7)
     field = smooth_noise(rng, h, w, pitch, length) + 0.6 * smooth_noise(rng, h, w, 2.5 * pitch, 2 * length)
     return field + rng.uniform(0.1, 0.9) * octaves(rng, h, w, 80 * scale, 3, 0.7)
@@ -47,27 +47,33 @@ def brushed(rng: Rng, h: int, w: int, scale: float) -> np.ndarray:
 
 def ground(rng: Rng, h: int, w: int, scale: float) -> np.ndarray:
     """Grinding lines as long as the part, some of them strong, with brighter and darker zones along them."""
-    lines = smooth_noise(rng, h, w, 1.0 * scale, _log_uniform(rng, 120, 900) * scale)
-    strong = smooth_noise(rng, h, w, 1.3 * scale, _log_uniform(rng, 100, 700) * scale)
+    lines = smooth_noise(rng, h, w, 1.0 * scale, log_uniform(rng, 120, 900) * scale)
+    strong = smooth_noise(rng, h, w, 1.3 * scale, log_uniform(rng, 100, 700) * scale)
     strong = np.sign(strong) * np.maximum(np.abs(strong) - rng.uniform(1.0, 1.8), 0) * rng.uniform(1.0, 3.0)
     zones = smooth_noise(rng, h, w, 40 * scale, 90 * scale)
     lines = lines * (0.6 + 0.5 * np.clip(zones, -0.8, 2))
-    return lines + strong + rng.uniform(0.2, 1.2) * zones + 0.4 * smooth_noise(rng, h, w, scale, scale)
+    field = lines + strong + rng.uniform(0.2, 1.2) * zones + 0.4 * smooth_noise(rng, h, w, scale, scale)
+    if rng.random() < 0.4:
+        # Bright crumbs along some of the lines.
+        crumbs = smooth_noise(rng, h, w, 1.0 * scale, rng.uniform(1.5, 8) * scale) - rng.uniform(0.6, 1.4)
+        rows = smooth_noise(rng, h, w, 1.4 * scale, 900 * scale) - rng.uniform(0.2, 1.2)
+        field += rng.uniform(1.0, 3.5) * np.clip(crumbs, 0, 1.5) * np.clip(2 * rows, 0, 1)
+    return field
 
 
 def rolled(rng: Rng, h: int, w: int, scale: float) -> np.ndarray:
     """Hot-rolled skin: mottled at all sizes, drawn out along the rolling direction, with dark patches of scale."""
     stretch = rng.uniform(1.0, 3.0)
-    field = octaves(rng, h, w, _log_uniform(rng, 12, 50) * scale, 5, rng.uniform(0.6, 1.0), stretch)
+    field = octaves(rng, h, w, log_uniform(rng, 12, 50) * scale, 5, rng.uniform(0.6, 1.0), stretch)
     if rng.random() < 0.6:
-        patches = octaves(rng, h, w, _log_uniform(rng, 8, 30) * scale, 3, 0.7, stretch)
+        patches = octaves(rng, h, w, log_uniform(rng, 8, 30) * scale, 3, 0.7, stretch)
         field -= rng.uniform(0.5, 2.0) * np.clip((patches - rng.uniform(0.6, 1.6)) * 3, 0, 1)
     return field
 
 
 def cast(rng: Rng, h: int, w: int, scale: float) -> np.ndarray:
     """Cast or sintered grain, the same in all directions."""
-    return octaves(rng, h, w, _log_uniform(rng, 2, 9) * scale, 3, 0.9) + rng.uniform(0, 0.8) * smooth_noise(
+    return octaves(rng, h, w, log_uniform(rng, 2, 9) * scale, 3, 0.9) + rng.uniform(0, 0.8) * smooth_noise(
         rng, h, w, 50 * scale, 50 * scale
     )
 
@@ -112,12 +118,12 @@ def mottle(rng: Rng, h: int, w: int, scale: float) -> np.ndarray:
     """Log-gain `(h, w)` of a surface that is uneven and good all the same: clouds, bands, dark specks."""
     field = np.zeros((h, w), np.float32)
     if rng.random() < 0.5:
-        length, stretch = _log_uniform(rng, 8, 70) * scale, _log_uniform(rng, 1, 6)
+        length, stretch = log_uniform(rng, 8, 70) * scale, log_uniform(rng, 1, 6)
         clouds = octaves(rng, h, w, length, 4, rng.uniform(0.5, 0.9), stretch)
-        field += clouds * _log_uniform(rng, 0.015, 0.14)
+        field += clouds * log_uniform(rng, 0.015, 0.14)
     if rng.random() < 0.35:
-        bands = smooth_noise(rng, h, w, _log_uniform(rng, 6, 60) * scale, 600 * scale)
-        field += bands * _log_uniform(rng, 0.02, 0.15)
+        bands = smooth_noise(rng, h, w, log_uniform(rng, 6, 60) * scale, 600 * scale)
+        field += bands * log_uniform(rng, 0.02, 0.15)
     if rng.random() < 0.2:
         grain = smooth_noise(rng, h, w, rng.uniform(1.0, 2.2) * scale, rng.uniform(1.0, 4.0) * scale)
         field -= np.clip(grain - rng.uniform(1.6, 2.6), 0, 1) * rng.uniform(0.08, 0.3)

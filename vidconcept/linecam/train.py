@@ -8,7 +8,6 @@
 
 import argparse
 import json
-import os
 import time
 import tomllib
 from collections.abc import Sequence
@@ -17,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
@@ -26,6 +24,7 @@ from torch.multiprocessing.spawn import spawn
 from vidconcept.linecam.alignment import ConceptProcessor, alignment_loss, attach, rotary, word_logits
 from vidconcept.linecam.data import ShardStream
 from vidconcept.linecam.model import Parts, load_parts, new_parts, save_parts
+from vidconcept.linecam.parallel import average_gradients, common_clock, join, world_size
 from vidconcept.linecam.train_codec import fit_feature_scale, jitter, train_features
 from vidconcept.linecam.vocabulary import BACKGROUND, CONCEPTS, DEFECTS, IGNORE
 from vidconcept.models.patch_codec import PatchCodec
@@ -70,6 +69,7 @@ class Trainer:
         self.alphas = parts.scheduler.alphas_cumprod.float().to(device)
         self.step = self.clips = 0
         self.seconds = 0.0
+        self.defect_weight = settings["defect_weight"]
 
     def loss(self, video: Tensor, truth: Tensor, captions: list[str], rng: np.random.Generator) -> tuple[Tensor, dict]:
         """Both losses of a batch, and their figures."""
@@ -84,7 +84,7 @@ class Trainer:
             latents = torch.cat([parts.codec.picture_latents(video), features.float()], 1)
         latents = rearrange(latents, "b c t h w -> b t c h w")
         noise = torch.randn(latents.shape, generator=generator).to(self.device)
-        low = torch.rand(b, generator=generator) < 0.5
+        low = torch.rand(b, generator=generator) < s["low_share"]
         t = torch.where(
             low,
             torch.randint(0, s["low_timestep"], (b,), generator=generator),
@@ -111,7 +111,7 @@ class Trainer:
         wanted = index[truth.flatten(1).long()].to(self.device)
         defects = torch.tensor([CONCEPTS[k] in DEFECTS for k in query], device=self.device)
         aligned = (t < s["aligned_below"]).float() * torch.where(t < s["low_timestep"], 1.0, 0.3)
-        alignment = alignment_loss(logits, wanted, defects, s["defect_weight"], aligned)
+        alignment = alignment_loss(logits, wanted, defects, self.defect_weight, aligned)
         figures = {"diffusion": diffusion.item(), "alignment": alignment.item()}
         if len(query) == len(CONCEPTS):
             sure = (t < s["low_timestep"])[:, None] & (wanted != IGNORE)
@@ -126,7 +126,7 @@ class Trainer:
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        self._share_gradients()
+        average_gradients(self.model.parameters())
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for optimizer, key in zip(self.optimizers, ("matrix_rate", "rate"), strict=True):
             optimizer.param_groups[0]["lr"] = self.s[key] * rate
@@ -135,18 +135,8 @@ class Trainer:
         for name, value in self.model.state_dict().items():
             self.average[name].lerp_(value.float(), 1 - decay)
         self.step += 1
-        self.clips += len(video) * (dist.get_world_size() if dist.is_initialized() else 1)
+        self.clips += len(video) * world_size()
         return figures
-
-    def _share_gradients(self) -> None:
-        if not dist.is_initialized():
-            return
-        gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in self.model.parameters()]
-        flat = torch.cat([g.flatten() for g in gradients])
-        dist.all_reduce(flat)
-        flat /= dist.get_world_size()
-        for p, part in zip(self.model.parameters(), flat.split([g.numel() for g in gradients]), strict=True):
-            p.grad = part.view_as(p)
 
     def state(self) -> dict:
         """Everything to go on."""
@@ -170,22 +160,23 @@ def _logits(processor: ConceptProcessor) -> Tensor:
 
 
 def open_parts(config: dict, out: Path, resume_from: Path | None, shards: Path) -> Parts:
-    """The model to train: from a pipeline folder, or new around the codec in `out/codec.pt`."""
-    if resume_from is not None:
-        return load_parts(resume_from)
-    codec = PatchCodec()
+    """The model to train, a pipeline folder's or a new one, around the codec in `out/codec.pt` if there is one."""
+    parts = None if resume_from is None else load_parts(resume_from)
+    if not (out / "codec.pt").exists():
+        if parts is None:
+            raise FileNotFoundError(f"no {out / 'codec.pt'}: run `train codec` first, or give --resume-from")
+        return parts
+    codec = PatchCodec(feature_widths=tuple(config["codec"]["widths"]))
     codec.load_state_dict(torch.load(out / "codec.pt", weights_only=True)["codec"])
     fit_feature_scale(codec, ShardStream(shards, config["seed"], 0.3))
+    if parts is not None:
+        parts.codec = codec
+        return parts
     return new_parts(codec, out / "tokenizer", **config["model"], seed=config["seed"])
 
 
 def run_model(rank: int, world: int, options: argparse.Namespace, config: dict) -> None:
     """One process: step until the time is up; rank 0 logs every minute, and saves every five."""
-    torch.set_num_threads(options.threads)
-    if world > 1:
-        os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
-        os.environ.setdefault("MASTER_PORT", "29533")
-        dist.init_process_group("gloo", rank=rank, world_size=world)
     s = config["train"]
     trainer = Trainer(
         open_parts(config, options.out, options.resume_from, options.shards), s, rank, torch.device(options.device)
@@ -195,22 +186,19 @@ def run_model(rank: int, world: int, options: argparse.Namespace, config: dict) 
         trainer.restore(torch.load(checkpoint, weights_only=True, map_location=options.device))
     rng = np.random.default_rng([config["seed"], rank, trainer.step])
     shape_rng = np.random.default_rng([config["seed"], trainer.step])
-    stream = ShardStream(options.shards, int(rng.integers(2**31)))
-    feeds: dict[tuple[int, int], Any] = {}
+    # Late in the run clips are cropped nearly at random and defects weigh less: scores come to mean what they say.
+    shares = (s["defect_share"], s["late_defect_share"])
+    streams = [ShardStream(options.shards, int(rng.integers(2**31)), share) for share in shares]
+    feeds: dict[tuple[bool, int, int], Any] = {}
     begun = last = saved = time.monotonic()
     earlier, rows = trainer.seconds, []
-    while True:
-        # Every process must leave the loop at the same step, so the clock of rank 0 decides.
-        clock = torch.tensor([earlier + time.monotonic() - begun])
-        if world > 1:
-            dist.broadcast(clock, 0)
-        trainer.seconds = float(clock)
-        progress = trainer.seconds / s["seconds"]
-        if progress >= 1:
-            break
-        shapes = s["late_shapes"] if progress >= s["late_from"] else s["shapes"]
+    while (clock := common_clock(earlier + time.monotonic() - begun)) < s["seconds"]:
+        trainer.seconds, progress = clock, clock / s["seconds"]
+        late = progress >= s["late_from"]
+        shapes = s["late_shapes"] if late else s["shapes"]
+        trainer.defect_weight = s["late_defect_weight"] if late else s["defect_weight"]
         r, c, b, _ = shapes[int(shape_rng.choice(len(shapes), p=[x[3] for x in shapes]))]
-        feed = feeds.setdefault((r, c), stream.batches(b, s["frames"], r * 8, c * 8))
+        feed = feeds.setdefault((late, r, c), streams[late].batches(b, s["frames"], r * 8, c * 8))
         warm = min(1.0, (trainer.step + 1) / 100)
         video, truth, captions = next(feed)
         rows.append(trainer.update(video, truth, captions, rng, warm * min(1.0, 3 * (1 - progress))))
@@ -246,6 +234,16 @@ def _save(options: argparse.Namespace, trainer: Trainer) -> None:
     save_parts(trainer.parts, options.out / "linecam", trainer.average, progress)
 
 
+def run(rank: int, world: int, options: argparse.Namespace, config: dict) -> None:
+    """One process of what is asked for."""
+    join(rank, world, options.threads)
+    if options.what == "codec":
+        settings = config["codec"] | {"seed": config["seed"]}
+        train_features(rank, world, options.shards, options.out, settings, options.resume_from)
+    else:
+        run_model(rank, world, options, config)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line of the training."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -256,26 +254,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1, help="threads of each process")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--resume-from", type=Path, help="a pipeline folder to go on from, its codec included")
+    parser.add_argument(
+        "--resume-from", type=Path, help="pipeline folder to go on from; OUT/codec.pt goes before its codec"
+    )
     options = parser.parse_args(arguments)
     config = tomllib.loads(options.config.read_text("utf-8"))
     options.out.mkdir(parents=True, exist_ok=True)
-    if options.what == "codec":
-        torch.set_num_threads(options.threads)
-        c = config["codec"]
-        train_features(
-            options.shards,
-            options.out,
-            c["seconds"],
-            size=c["size_px"],
-            batch=c["batch"],
-            rate=c["rate"],
-            seed=config["seed"],
-        )
-    elif options.processes == 1:
-        run_model(0, 1, options, config)
+    if options.processes == 1:
+        run(0, 1, options, config)
     else:
-        spawn(run_model, (options.processes, options, config), nprocs=options.processes)
+        spawn(run, (options.processes, options, config), nprocs=options.processes)
 
 
 if __name__ == "__main__":

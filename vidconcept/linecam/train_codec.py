@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vidconcept.linecam.data import ShardStream
+from vidconcept.linecam.parallel import average_gradients, common_clock
 from vidconcept.linecam.vocabulary import CONCEPTS, DEFECT_IDS, DEFECTS, IGNORE
 from vidconcept.models.patch_codec import PatchCodec
 
@@ -53,40 +54,50 @@ def _overlap(logits: Tensor, truth: Tensor) -> np.ndarray:
     return np.array([[(a & b).sum().item() for a, b in pairs], [(a | b).sum().item() for a, b in pairs]])
 
 
-def train_features(
-    shards: Path, out: Path, seconds: float, *, size: int = 192, batch: int = 16, rate: float = 2e-3, seed: int = 5
-) -> PatchCodec:
+def start_codec(shards: Path, seed: int, widths: tuple[int, int, int, int], resume_from: Path | None) -> PatchCodec:
+    """A codec to train: its picture fitted to the stream, or what fits in shape taken from a pipeline folder."""
+    codec = PatchCodec(feature_widths=widths)
+    if resume_from is None:
+        fit_picture(codec, ShardStream(shards, seed, 0.3))
+        return codec
+    own, theirs = codec.state_dict(), PatchCodec.from_pretrained(resume_from / "vae", torch_dtype=torch.float32)
+    codec.load_state_dict(own | {k: v for k, v in theirs.state_dict().items() if v.shape == own[k].shape})
+    return codec
+
+
+def train_features(rank: int, world: int, shards: Path, out: Path, config: dict, resume_from: Path | None) -> None:
     """Train `FeatureNet` with a linear head for `seconds`, resuming from `out/codec.pt`; save its running average.
 
-    The rate rises over 200 steps and falls to zero at the end.
+    config: the recipe's `[codec]`, and its seed. The rate rises over 200 steps and falls to zero at the end.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    generator = torch.Generator().manual_seed(seed)
-    codec = PatchCodec()
+    seed, seconds = config["seed"], config["seconds"]
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed + rank)
+    codec = start_codec(shards, seed, tuple(config["widths"]), resume_from)
     head = nn.Conv2d(codec.feature_mean.numel(), len(CONCEPTS), 1)
-    step = 0
+    step, earlier = 0, 0.0
     if (out / "codec.pt").exists():
         saved = torch.load(out / "codec.pt", weights_only=True)
         codec.load_state_dict(saved["codec"])
         head.load_state_dict(saved["head"])
-        step = saved["step"]
-    else:
-        fit_picture(codec, ShardStream(shards, seed, 0.3))
+        step, earlier = saved["step"], saved["seconds"]
     net = nn.ModuleDict({"features": codec.feature_net, "head": head}).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = torch.optim.swa_utils.AveragedModel(
         net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True
     )
-    optimizer = torch.optim.AdamW(net.parameters(), rate, weight_decay=0.02, betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(net.parameters(), config["rate"], weight_decay=0.02, betas=(0.9, 0.98))
     weight = torch.ones(len(CONCEPTS))
-    weight[list(DEFECT_IDS)] = 4.0
-    stream = ShardStream(shards, seed + step, 0.8)
-    started, last, ious, losses = time.monotonic(), time.monotonic(), [], []
-    for video, truth, _ in stream.batches(batch, 1, size, size):
-        progress = (time.monotonic() - started) / seconds
-        if progress >= 1:
-            break
+    weight[list(DEFECT_IDS)] = config["defect_weight"]
+    feeds = [
+        ShardStream(shards, seed + 100 * step + 10 * rank + late, share).batches(batch, 1, size, size)
+        for late, (size, batch, share) in enumerate((config["early"], config["late"]))
+    ]
+    begun, last, ious, losses = time.monotonic(), time.monotonic(), [], []
+    while (clock := common_clock(earlier + time.monotonic() - begun)) < seconds:
+        progress = clock / seconds
+        video, truth, _ = next(feeds[progress >= config["late_from"]])
         for group in optimizer.param_groups:
-            group["lr"] = rate * min(1.0, (step + 1) / 200) * min(1.0, 2.5 * (1 - progress))
+            group["lr"] = config["rate"] * min(1.0, (step + 1) / 200) * min(1.0, 1.6 * (1 - progress))
         frames = jitter(video, generator)[:, :, 0].contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):
             logits = head(codec.feature_net(frames))
@@ -94,6 +105,7 @@ def train_features(
         loss = F.cross_entropy(logits.float(), target, weight, ignore_index=IGNORE)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        average_gradients(net.parameters())
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimizer.step()
         average.update_parameters(net)
@@ -101,27 +113,23 @@ def train_features(
         losses.append(loss.item())
         if step % 5 == 0:
             ious.append(_overlap(logits, target))
-        if time.monotonic() - last > 60:
+        if rank == 0 and time.monotonic() - last > 60:
             hits, either = np.sum(ious, 0)
-            line: dict = {
-                "step": step,
-                "seconds": round(time.monotonic() - started),
-                "loss": round(float(np.mean(losses)), 4),
-            }
+            line: dict = {"step": step, "seconds": round(clock), "loss": round(float(np.mean(losses)), 4)}
             line["iou"] = dict(zip(DEFECTS, (hits / np.maximum(either, 1)).round(3).tolist(), strict=True))
             with (out / "codec_log.jsonl").open("a") as log:
                 log.write(json.dumps(line) + "\n")
             last, ious, losses = time.monotonic(), [], []
-            _save(codec, head, average.module, step, out)
-    _save(codec, head, average.module, step, out)
-    return codec
+            _save(codec, head, average.module, step, clock, out)
+    if rank == 0:
+        _save(codec, head, average.module, step, clock, out)
 
 
-def _save(codec: PatchCodec, head: nn.Module, average: nn.Module, step: int, out: Path) -> None:
+def _save(codec: PatchCodec, head: nn.Module, average: nn.Module, step: int, seconds: float, out: Path) -> None:
     state = {k: v.clone() for k, v in codec.state_dict().items()}
     for k, v in average["features"].state_dict().items():  # type: ignore[index]
         state[f"feature_net.{k}"] = v.clone()
-    saved = {"codec": state, "head": average["head"].state_dict(), "step": step}  # type: ignore[index]
+    saved = {"codec": state, "head": average["head"].state_dict(), "step": step, "seconds": seconds}  # type: ignore[index]
     torch.save(saved, out / "codec.pt.partial")
     (out / "codec.pt.partial").rename(out / "codec.pt")
 

@@ -41,7 +41,7 @@ class _Residual(nn.Module):
 class FeatureNet(nn.Module):
     """Frames `(n, 3, h, w)` in [-1, 1] -> `(n, width, h/8, w/8)`, from what lies within about 150 px of each cell."""
 
-    def __init__(self, features: int = 32, widths: tuple[int, int, int, int] = (32, 64, 96, 96)) -> None:
+    def __init__(self, features: int, widths: tuple[int, int, int, int]) -> None:
         super().__init__()
         fine, cell, coarse, broad = widths
         self.stem = nn.Sequential(_conv(4 * 16, fine), _conv(fine, fine))
@@ -125,6 +125,8 @@ class PatchCodec(ModelMixin, ConfigMixin):
         scaling_factor: float = 1.0,
         # Its length says the spatial compression, 2^(n-1), to CogVideoXPipeline.
         block_out_channels: tuple[int, ...] = (32, 64, 96),
+        # Channels of the feature net at 4, 8, 16 and 32 px.
+        feature_widths: tuple[int, int, int, int] = (48, 96, 192, 256),
     ) -> None:
         super().__init__()
         group = temporal_compression_ratio
@@ -135,7 +137,7 @@ class PatchCodec(ModelMixin, ConfigMixin):
         self.register_buffer("later_mean", torch.zeros(3 * 16 * group))
         self.register_buffer("later_std", torch.ones(picture_channels))
         features = 4 * (latent_channels - picture_channels)
-        self.feature_net = FeatureNet(features)
+        self.feature_net = FeatureNet(features, feature_widths)
         self.register_buffer("feature_mean", torch.zeros(features))
         self.register_buffer("feature_std", torch.ones(features))
 
