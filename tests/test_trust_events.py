@@ -32,7 +32,9 @@ class TestLedger:
             found = [Found(1, "scratch", at(10, 10)), Found(2, "dent", at(40, 60))]
             ledger.add(found, truth(("scratch", 7, (11, 12)), ("scratch", 8, (10, 50))))
         counts = ledger.counts(["scratch", "dent"], minutes=0.5)
-        assert counts == EventCounts(events=2, false_events=1, objects=2, found=1, found_as_any=1, minutes=0.5)
+        assert counts == EventCounts(
+            events=2, false_events=1, objects=2, found=1, found_as_any=1, minutes=0.5, located=1
+        )
         assert counts.figures()["false_alarms_per_minute"] == 2.0
 
     def test_the_wrong_name_is_found_only_as_any(self):
@@ -57,6 +59,24 @@ class TestLedger:
             ledger.add([], truth(*objects))
         assert ledger.counts(["scratch"], 1).objects == 0
         assert ledger.counts(["dent"], 1).objects == 1
+
+    def test_located_asks_for_the_time_and_the_place_of_the_peak(self):
+        def seen(frames, scores, places):
+            ledger = EventLedger()
+            for frame in range(10):
+                found = [Found(1, "scratch", at(*places[frame]), scores[frame])] if frame in frames else []
+                ledger.add(found, truth(("scratch", 7, (10, 10))))
+            return ledger.counts(["scratch"], 1)
+
+        on, off = (11, 12), (40, 60)
+        # On the defect for three of ten frames, strongest there.
+        assert seen(range(3), [0.5] * 10, [on] * 10).located == 1
+        # Too short a share of the time that it is in view.
+        short = seen(range(2), [0.5] * 10, [on] * 10)
+        assert (short.found, short.located) == (1, 0)
+        # On it for most of the time, but strongest elsewhere.
+        strayed = seen(range(10), [0.5] * 9 + [0.9], [on] * 9 + [off])
+        assert (strayed.found, strayed.located) == (1, 0)
 
     def test_sums(self):
         one = EventCounts(1, 0, 1, 1, 1, 2.0)

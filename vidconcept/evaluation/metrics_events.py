@@ -14,15 +14,18 @@ from vidconcept.evaluation.statistics import poisson_interval, share_interval
 
 # A finding that ends this near to a defect is on it: a token is about this large.
 TOUCH_FRAC = 0.02
+# An event fits a defect in time from this temporal IoU on, as in the loosest setting of temporal action localisation.
+FIT_IOU = 0.3
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One track on one frame: mask `(h, w)` bool of the frame."""
+    """One track on one frame: mask `(h, w)` bool of the frame, and its highest score there."""
 
     tracker_id: int
     concept: str
     mask: np.ndarray = field(repr=False)
+    score: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,8 @@ class EventCounts:
     """events: tracks. false_events: those on no defect of their concept; misnamed: of these, on a defect of another.
 
     objects: true defects that were in view long enough to be found. found: by an event of their concept; found_as_any:
-    by an event of any.
+    by an event of any. located: by an event of their concept that also fits: temporal IoU of at least `FIT_IOU`, and
+    the boxes of both meet on the event's peak frame.
     """
 
     events: int = 0
@@ -40,6 +44,7 @@ class EventCounts:
     found_as_any: int = 0
     minutes: float = 0.0
     misnamed: int = 0
+    located: int = 0
 
     @property
     def false_alarms(self) -> int:
@@ -58,6 +63,7 @@ class EventCounts:
             ("precision", true, self.events),
             ("recall", self.found, self.objects),
             ("recall_any_concept", self.found_as_any, self.objects),
+            ("recall_located", self.located, self.objects),
         ):
             result[name] = hits / total if total else float("nan")
             result[f"{name}_95"] = share_interval(hits, total)
@@ -82,14 +88,28 @@ class EventLedger:
     _tracked: Counter[int] = field(default_factory=Counter, repr=False)
     _words: dict[int, str] = field(default_factory=dict, repr=False)
     _labels: dict[int, str] = field(default_factory=dict, repr=False)
+    _shown: dict[int, set[int]] = field(default_factory=dict, repr=False)
+    _there: dict[int, set[int]] = field(default_factory=dict, repr=False)
+    # Of each track: its highest score so far, and the defects whose boxes its own met then.
+    _peaks: dict[int, tuple[float, frozenset[int]]] = field(default_factory=dict, repr=False)
+    _frames: int = 0
 
     def add(self, found: Sequence[Found], truth: FrameTruth) -> None:
         """Count one annotated frame."""
         reach = max(1, round(TOUCH_FRAC * float(np.hypot(*truth.masks.shape[1:]))))
         disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+        self._frames += 1
+        boxes = {n: _box(m) for m, n in zip(truth.masks, truth.ids, strict=True) if m.any()}
+        for number in boxes:
+            self._there.setdefault(number, set()).add(self._frames)
         for track in found:
             self._tracked[track.tracker_id] += 1
             self._labels[track.tracker_id] = track.concept
+            self._shown.setdefault(track.tracker_id, set()).add(self._frames)
+            if track.mask.any() and track.score > self._peaks.get(track.tracker_id, (-1.0,))[0]:
+                own = _box(track.mask)
+                met = frozenset(number for number, box in boxes.items() if _meet(own, box))
+                self._peaks[track.tracker_id] = (track.score, met)
         for mask, word, number in zip(truth.masks, truth.concepts, truth.ids, strict=True):
             if np.count_nonzero(mask) < self.min_area_px:
                 continue
@@ -119,4 +139,21 @@ class EventLedger:
             found_as_any=len(objects & {n for _, n in meets}),
             minutes=minutes,
             misnamed=len(false_tracks & {t for t, _ in meets}),
+            located=len({n for n in objects if any(self._fits(t, n) for t in tracks)}),
         )
+
+    def _fits(self, track: int, number: int) -> bool:
+        if self._labels[track] != self._words[number] or number not in self._peaks.get(track, (0.0, ()))[1]:
+            return False
+        shown, there = self._shown[track], self._there[number]
+        return len(shown & there) >= FIT_IOU * len(shown | there)
+
+
+def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """First and last row, first and last column of a mask that is not empty."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return int(rows[0]), int(rows[-1]), int(columns[0]), int(columns[-1])
+
+
+def _meet(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> bool:
+    return a[0] <= b[1] and b[0] <= a[1] and a[2] <= b[3] and b[2] <= a[3]

@@ -18,6 +18,7 @@ from vidconcept.writers.atomic import replacing
 _EVENT_ROWS = {
     "recall": "defects found",
     "recall_any_concept": "defects found, under any name",
+    "recall_located": "defects with an event of their name that fits in time and place",
     "precision": "events that are on a defect of their name",
     "false_alarms_per_minute": "false alarms per minute",
 }
@@ -96,7 +97,13 @@ def write_report(out: Path, content: Mapping[str, Any], total: Figures, command:
     by_concept = figures.get("events_by_concept", {})
     if by_concept:
         counts = [
-            (name, *(str(c[k]) for k in ("objects", "found", "found_as_any", "events", "false_events", "misnamed")))
+            (
+                name,
+                *(
+                    str(c[k])
+                    for k in ("objects", "found", "found_as_any", "located", "events", "false_events", "misnamed")
+                ),
+            )
             for name, c in by_concept.items()
         ]
         head = (
@@ -104,6 +111,7 @@ def write_report(out: Path, content: Mapping[str, Any], total: Figures, command:
             "defects",
             "found",
             "found under any name",
+            "fits in time and place",
             "events",
             "on no such defect",
             "of these misnamed",

@@ -195,7 +195,7 @@ def _to_grid(mask: np.ndarray, plan: Plan) -> np.ndarray:
 
 def _found(track: TrackMask, plan: Plan) -> Found:
     mask = decode(track.rle, (plan.info.width_px, plan.info.height_px))
-    return Found(track.tracker_id, track.concept, _to_grid(mask, plan))
+    return Found(track.tracker_id, track.concept, _to_grid(mask, plan), track.score_max)
 
 
 def facts_of(dataset: Dataset, plan: Plan) -> dict[str, Any]:
