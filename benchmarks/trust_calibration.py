@@ -1,7 +1,8 @@
-"""Does calibration keep its promise? Good footage split at random into a calibration half and a held-out half.
+r"""Does calibration keep its promise? Good footage split at random into a calibration half and a held-out half.
 
-    python benchmarks/trust_footage.py good GOOD --minutes 60 --fps 1
-    python benchmarks/trust_footage.py defects DEFECTS --clips 8 --frames 60 --fps 1 --style brushed
+    python benchmarks/trust_footage.py good GOOD --minutes 60 --fps 1 --height 192 --width 288
+    python benchmarks/trust_footage.py defects DEFECTS --clips 8 --frames 60 --fps 1 --style brushed \
+        --height 192 --width 288
     python benchmarks/trust_calibration.py GOOD --defects DEFECTS --splits 5
 
 For each split: thresholds for the wished rate from one half; the alarms that `track`'s own decision and linking then
@@ -77,12 +78,14 @@ def main() -> None:
     parser.add_argument("good", type=Path)
     parser.add_argument("--defects", type=Path)
     parser.add_argument("--model", default="linecam")
+    parser.add_argument("--height", type=int, default=192, help="model picture")
+    parser.add_argument("--width", type=int, default=288)
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--per-hour", type=float, default=20)
     parser.add_argument("--work", type=Path, help="folder of maps; default GOOD/maps")
     options = parser.parse_args()
     work = options.work or options.good / "maps"
-    settings = {"concepts": CONCEPTS, "height": 128, "width": 192, "model": options.model}
+    settings = {"concepts": CONCEPTS, "height": options.height, "width": options.width, "model": options.model}
     monitor, shelf, held = Monitor(), ModelShelf(), Held()
     videos = sorted(options.good.glob("*.mp4"))
     footage = [read_footage(video, settings, work, monitor, None, shelf) for video in videos]

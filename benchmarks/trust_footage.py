@@ -1,27 +1,29 @@
-"""Generated footage for the trust measurements: one line, filmed for long while nothing is wrong, and with defects.
+"""Generated footage for the trust measurements: good footage of one line or of many, and footage with defects.
 
     python benchmarks/trust_footage.py good DIR --minutes 60 --fps 1
+    python benchmarks/trust_footage.py lines DIR --minutes 10 --fps 10 --height 256 --width 384
     python benchmarks/trust_footage.py defects DIR --clips 12 --frames 33
 
-`good` writes videos of five minutes; `defects` a `clips.json` folder with an identity for each defect. All seeds lie in
-the range that training never uses.
+`good` writes videos of five minutes of one line; `lines` a `clips.json` folder of ten seconds each of as many random
+lines, nothing wrong in any; `defects` one with an identity for each defect. All seeds lie in the range that training
+never uses.
 """
 
 import argparse
 import json
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from vidconcept.linecam.camera import Motion
-from vidconcept.linecam.files import write_video
+from vidconcept.linecam.files import write_annotations, write_video
 from vidconcept.linecam.footage import HELD_OUT_SEED, clip
 from vidconcept.linecam.vocabulary import DEFECTS
 
-GOOD_SEED, DEFECT_SEED = HELD_OUT_SEED + 500_000, HELD_OUT_SEED + 600_000
+GOOD_SEED, DEFECT_SEED, LINES_SEED = (HELD_OUT_SEED + k * 100_000 for k in (5, 6, 7))
 # One line: the same surface, the same speed.
 STYLE, SPEED_PX, PART_S = "brushed", 6.0, 300
+LINE_S = 10
 
 
 def write_good(folder: Path, minutes: float, fps: int, size: tuple[int, int]) -> None:
@@ -34,6 +36,18 @@ def write_good(folder: Path, minutes: float, fps: int, size: tuple[int, int]) ->
             write_video(path, made.frames, fps=fps)
 
 
+def write_lines(folder: Path, minutes: float, fps: int, size: tuple[int, int]) -> None:
+    """Ten seconds each of random lines with nothing wrong: any surface, layout, light, camera and motion."""
+    rows = []
+    for k in range(round(minutes * 60 / LINE_S)):
+        name = f"line_{k:03d}"
+        made = clip(LINES_SEED + k, size, LINE_S * fps, defects=0.0)
+        write_video(folder / "videos" / f"{name}.mp4", made.frames, fps=fps)
+        write_annotations(folder / "annotations" / name, made.instances)
+        rows.append({"clip": name, "concept": None, "truth": "mask"})
+    (folder / "clips.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
 def write_defects(folder: Path, clips: int, frames: int, fps: int, size: tuple[int, int], style: str | None) -> None:
     """Clips with defects of all kinds, as `clips.json` with truth "instances"."""
     rows = []
@@ -44,14 +58,11 @@ def write_defects(folder: Path, clips: int, frames: int, fps: int, size: tuple[i
         made = clip(DEFECT_SEED + k, size, frames, style=style, motion=Motion(speed), defects=1.5, colour=False,
                     layout="row", kinds=kinds)  # fmt: skip
         write_video(folder / "videos" / f"{name}.mp4", made.frames, fps=fps)
-        annotations = folder / "annotations" / name
-        annotations.mkdir(parents=True, exist_ok=True)
         numbers = {identity: n for n, identity in enumerate(sorted(made.concepts), start=1)}
         lookup = np.zeros(int(made.instances.max()) + 1, np.uint16)
         for identity, n in numbers.items():
             lookup[identity] = n
-        for index, instances in enumerate(made.instances):
-            cv2.imwrite(str(annotations / f"{index:05d}.png"), lookup[instances])
+        write_annotations(folder / "annotations" / name, lookup[made.instances])
         objects = {str(n): made.concepts[identity] for identity, n in numbers.items()}
         rows.append({"clip": name, "concept": None, "truth": "instances", "objects": objects})
     (folder / "clips.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
@@ -60,14 +71,14 @@ def write_defects(folder: Path, clips: int, frames: int, fps: int, size: tuple[i
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("good", "defects"):
+    for name in ("good", "lines", "defects"):
         command = commands.add_parser(name)
         command.add_argument("folder", type=Path)
-        command.add_argument("--fps", type=int, default=1 if name == "good" else 25)
+        command.add_argument("--fps", type=int, default={"good": 1, "lines": 10}.get(name, 25))
         command.add_argument("--height", type=int, default=128)
         command.add_argument("--width", type=int, default=192)
-        if name == "good":
-            command.add_argument("--minutes", type=float, default=60)
+        if name != "defects":
+            command.add_argument("--minutes", type=float, default=60 if name == "good" else 10)
         else:
             command.add_argument("--clips", type=int, default=12)
             command.add_argument("--frames", type=int, default=33)
@@ -76,6 +87,8 @@ def main() -> None:
     size = (options.height, options.width)
     if options.command == "good":
         write_good(options.folder, options.minutes, options.fps, size)
+    elif options.command == "lines":
+        write_lines(options.folder, options.minutes, options.fps, size)
     else:
         write_defects(options.folder, options.clips, options.frames, options.fps, size, options.style)
 

@@ -46,7 +46,7 @@ class Parts:
             texts, padding="max_length", max_length=TEXT_LENGTH, truncation=True, return_tensors="pt"
         ).input_ids
         special = torch.tensor([self.tokenizer.pad_token_id, self.tokenizer.eos_token_id])
-        return self.text_encoder(ids)[0], (~torch.isin(ids, special)).sum(1).tolist()
+        return self.text_encoder(ids.to(self.text_encoder.device))[0], (~torch.isin(ids, special)).sum(1).tolist()
 
 
 def write_tokenizer(folder: Path) -> None:

@@ -238,8 +238,8 @@ def run(rank: int, world: int, options: argparse.Namespace, config: dict) -> Non
     """One process of what is asked for."""
     join(rank, world, options.threads)
     if options.what == "codec":
-        settings = config["codec"] | {"seed": config["seed"]}
-        train_features(rank, world, options.shards, options.out, settings, options.resume_from)
+        settings, device = config["codec"] | {"seed": config["seed"]}, torch.device(options.device)
+        train_features(rank, world, options.shards, options.out, settings, options.resume_from, device)
     else:
         run_model(rank, world, options, config)
 

@@ -65,7 +65,9 @@ def start_codec(shards: Path, seed: int, widths: tuple[int, int, int, int], resu
     return codec
 
 
-def train_features(rank: int, world: int, shards: Path, out: Path, config: dict, resume_from: Path | None) -> None:
+def train_features(
+    rank: int, world: int, shards: Path, out: Path, config: dict, resume_from: Path | None, device: torch.device
+) -> None:
     """Train `FeatureNet` with a linear head for `seconds`, resuming from `out/codec.pt`; save its running average.
 
     config: the recipe's `[codec]`, and its seed. The rate rises over 200 steps and falls to zero at the end.
@@ -81,12 +83,13 @@ def train_features(rank: int, world: int, shards: Path, out: Path, config: dict,
         codec.load_state_dict(saved["codec"])
         head.load_state_dict(saved["head"])
         step, earlier = saved["step"], saved["seconds"]
-    net = nn.ModuleDict({"features": codec.feature_net, "head": head}).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net = nn.ModuleDict({"features": codec.feature_net, "head": head})
+    net.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = torch.optim.swa_utils.AveragedModel(
         net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True
     )
     optimizer = torch.optim.AdamW(net.parameters(), config["rate"], weight_decay=0.02, betas=(0.9, 0.98))
-    weight = torch.ones(len(CONCEPTS))
+    weight = torch.ones(len(CONCEPTS), device=device)
     weight[list(DEFECT_IDS)] = config["defect_weight"]
     feeds = [
         ShardStream(shards, seed + 100 * step + 10 * rank + late, share).batches(batch, 1, size, size)
@@ -98,10 +101,10 @@ def train_features(rank: int, world: int, shards: Path, out: Path, config: dict,
         video, truth, _ = next(feeds[progress >= config["late_from"]])
         for group in optimizer.param_groups:
             group["lr"] = config["rate"] * min(1.0, (step + 1) / 200) * min(1.0, 1.6 * (1 - progress))
-        frames = jitter(video, generator)[:, :, 0].contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16):
+        frames = jitter(video, generator)[:, :, 0].to(device).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(device.type, torch.bfloat16):
             logits = head(codec.feature_net(frames))
-        target = truth[:, 0].long()
+        target = truth[:, 0].long().to(device)
         loss = F.cross_entropy(logits.float(), target, weight, ignore_index=IGNORE)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -126,10 +129,11 @@ def train_features(rank: int, world: int, shards: Path, out: Path, config: dict,
 
 
 def _save(codec: PatchCodec, head: nn.Module, average: nn.Module, step: int, seconds: float, out: Path) -> None:
-    state = {k: v.clone() for k, v in codec.state_dict().items()}
+    state = {k: v.detach().cpu().clone() for k, v in codec.state_dict().items()}
     for k, v in average["features"].state_dict().items():  # type: ignore[index]
-        state[f"feature_net.{k}"] = v.clone()
-    saved = {"codec": state, "head": average["head"].state_dict(), "step": step, "seconds": seconds}  # type: ignore[index]
+        state[f"feature_net.{k}"] = v.detach().cpu().clone()
+    head_state = {k: v.detach().cpu() for k, v in average["head"].state_dict().items()}  # type: ignore[index]
+    saved = {"codec": state, "head": head_state, "step": step, "seconds": seconds}  # type: ignore[index]
     torch.save(saved, out / "codec.pt.partial")
     (out / "codec.pt.partial").rename(out / "codec.pt")
 
