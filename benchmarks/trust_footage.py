@@ -36,26 +36,28 @@ def write_good(folder: Path, minutes: float, fps: int, size: tuple[int, int]) ->
             write_video(path, made.frames, fps=fps)
 
 
-def write_lines(folder: Path, minutes: float, fps: int, size: tuple[int, int]) -> None:
+def write_lines(folder: Path, minutes: float, fps: int, size: tuple[int, int], seed: int) -> None:
     """Ten seconds each of random lines with nothing wrong: any surface, layout, light, camera and motion."""
     rows = []
     for k in range(round(minutes * 60 / LINE_S)):
         name = f"line_{k:03d}"
-        made = clip(LINES_SEED + k, size, LINE_S * fps, defects=0.0)
+        made = clip(LINES_SEED + seed + k, size, LINE_S * fps, defects=0.0)
         write_video(folder / "videos" / f"{name}.mp4", made.frames, fps=fps)
         write_annotations(folder / "annotations" / name, made.instances)
         rows.append({"clip": name, "concept": None, "truth": "mask"})
     (folder / "clips.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
-def write_defects(folder: Path, clips: int, frames: int, fps: int, size: tuple[int, int], style: str | None) -> None:
+def write_defects(
+    folder: Path, clips: int, frames: int, fps: int, size: tuple[int, int], style: str | None, seed: int
+) -> None:
     """Clips with defects of all kinds, as `clips.json` with truth "instances"."""
     rows = []
     for k in range(clips):
         kinds = [DEFECTS[(2 * k) % len(DEFECTS)], DEFECTS[(2 * k + 1) % len(DEFECTS)]]
         name = f"{kinds[0]}_{kinds[1]}_{k}"
-        speed = SPEED_PX if style else float(np.random.default_rng(DEFECT_SEED + k).integers(3, 13))
-        made = clip(DEFECT_SEED + k, size, frames, style=style, motion=Motion(speed), defects=1.5, colour=False,
+        speed = SPEED_PX if style else float(np.random.default_rng(DEFECT_SEED + seed + k).integers(3, 13))
+        made = clip(DEFECT_SEED + seed + k, size, frames, style=style, motion=Motion(speed), defects=1.5, colour=False,
                     layout="row", kinds=kinds)  # fmt: skip
         write_video(folder / "videos" / f"{name}.mp4", made.frames, fps=fps)
         numbers = {identity: n for n, identity in enumerate(sorted(made.concepts), start=1)}
@@ -75,6 +77,8 @@ def main() -> None:
         command = commands.add_parser(name)
         command.add_argument("folder", type=Path)
         command.add_argument("--fps", type=int, default={"good": 1, "lines": 10}.get(name, 25))
+        if name != "good":
+            command.add_argument("--seed", type=int, default=0, help="other clips of the same kind")
         command.add_argument("--height", type=int, default=128)
         command.add_argument("--width", type=int, default=192)
         if name != "defects":
@@ -88,9 +92,9 @@ def main() -> None:
     if options.command == "good":
         write_good(options.folder, options.minutes, options.fps, size)
     elif options.command == "lines":
-        write_lines(options.folder, options.minutes, options.fps, size)
+        write_lines(options.folder, options.minutes, options.fps, size, options.seed)
     else:
-        write_defects(options.folder, options.clips, options.frames, options.fps, size, options.style)
+        write_defects(options.folder, options.clips, options.frames, options.fps, size, options.style, options.seed)
 
 
 if __name__ == "__main__":
