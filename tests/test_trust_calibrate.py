@@ -69,6 +69,40 @@ class TestChoose:
             inside += choice.per_hour_95[0] <= true_rate <= choice.per_hour_95[1]
         assert inside >= 0.9 * 120
 
+    @pytest.mark.parametrize(("candidates_per_hour", "at_a_time"), [(300, 1), (60, 3)])
+    def test_held_out_footage_shows_what_was_promised(self, candidates_per_hour, at_a_time):
+        """The number on as much footage again, single alarms or clusters; the rate's interval is not about that."""
+        rng = np.random.default_rng(4)
+        inside = 0
+        for _ in range(150):
+            ours, theirs = (
+                [c for c in good_footage(rng, 0.5, candidates_per_hour / at_a_time)[0] for _ in range(at_a_time)]
+                for _ in range(2)
+            )
+            choice = choose(ours, {"scratch": Scale(-3.0, 1.0), "dent": Scale(-3.0, 1.0)}, 0.5, 20)
+            seen = sum(c.strength >= choice.thresholds[c.concept] for c in theirs)
+            inside += choice.again_95[0] <= seen <= choice.again_95[1]
+        assert inside >= 0.92 * 150
+
+    def test_what_is_counted_is_what_track_finds(self):
+        # Strengths are rounded down to thousandths: 0.4107 is counted as 0.41, and a threshold between would let it by.
+        found = [strengths([0.0], [s], 0.0, 0.4, FRAME_S)[0][0] for s in (0.4107, 0.4113, 0.42, 0.43)]
+        choice = choose([Candidate("dent", s, 0.0) for s in found], {"dent": Scale(-3.0, 1.0)}, 0.5, 6)
+        assert choice.alarms == sum(s >= choice.thresholds["dent"] for s in (0.4107, 0.4113, 0.42, 0.43))
+
+    def test_quiet_footage_of_one_concept_says_so(self):
+        choice = choose([Candidate("dent", 0.2, 0.0)], {"dent": Scale(-3.0, 1.0)}, 1, 20)
+        assert choice.thresholds == {"dent": 0.05}
+        assert "lowest threshold" in " ".join(sentences(choice))
+
+    def test_loud_footage_is_not_told_to_wait(self):
+        candidates = [Candidate("dent", 0.995, 60.0 * k) for k in range(60)]
+        choice = choose(candidates, {"dent": Scale(-3.0, 1.0)}, 1, 2)
+        said = " ".join(sentences(choice))
+        assert (choice.alarms, choice.capped) == (60, True)
+        assert "too little" not in said
+        assert "leave out the concept" in said
+
     def test_ten_seconds_promise_almost_nothing_and_say_so(self):
         candidates, scales = good_footage(np.random.default_rng(1), 10 / 3600, 300)
         choice = choose(candidates, scales, 10 / 3600, 1)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vidconcept.evaluation.statistics import CONFIDENCE, exposure_for_bound, poisson_interval
+from vidconcept.evaluation.statistics import CONFIDENCE, exposure_for_bound, poisson_interval, predicted_count
 
 # Rows and columns of places in the picture, a few tokens each.
 PLACES = (6, 8)
@@ -35,8 +35,10 @@ class Choice:
     """Thresholds and what they promise.
 
     alarms: events on the calibration footage at these thresholds. per_hour_95: interval of the rate of false alarms.
+    again_95: interval of their number on as much footage again, which is wider: that number is chance as well.
     dispersion: how much more the count of alarms varies from stretch to stretch than single ones would. extrapolated:
-    the thresholds lie above everything that was seen.
+    the thresholds lie above everything that was seen. clamped, capped: the lowest threshold offered gives fewer alarms
+    than wished, the highest more.
     """
 
     thresholds: dict[str, float]
@@ -44,9 +46,11 @@ class Choice:
     target_per_hour: float
     alarms: int
     per_hour_95: tuple[float, float]
+    again_95: tuple[float, float]
     dispersion: float
     extrapolated: bool
     clamped: bool
+    capped: bool
 
     @property
     def hours_for_bound(self) -> float:
@@ -124,6 +128,8 @@ def choose(
 
     Each concept's scores are put on the scale of its own frame peaks; on it one level serves all. The level leaves as
     many candidates above it as the wish allows; where that is less than one, an exponential tail is carried on.
+    The level is an order statistic of the same candidates, and Garwood's interval of the count above it holds for the
+    rate there: above the n-th of a Poisson process lies a gamma share of order n, above the next one of order n + 1.
     """
     ranked = sorted((scales[c.concept].standard(c.strength) for c in candidates), reverse=True)
     allowed = target_per_hour * hours
@@ -137,20 +143,26 @@ def choose(
     else:
         level = (ranked[count - 1] + ranked[count]) / 2
     wished = {name: scale.score(level) for name, scale in scales.items()}
-    thresholds = {name: round(min(max(t, LOWEST), HIGHEST), 4) for name, t in wished.items()}
+    thresholds = {name: _on_grid(min(max(t, LOWEST), HIGHEST)) for name, t in wished.items()}
     alarms = [c for c in candidates if c.strength >= thresholds[c.concept]]
     dispersion = clustering([c.time_s for c in _strongest(candidates, scales, max(len(alarms), 30))], hours * 3600)
-    low, high = poisson_interval(len(alarms) / dispersion, hours / dispersion)
     return Choice(
         thresholds,
         hours,
         target_per_hour,
         len(alarms),
-        (low, high),
-        dispersion,
-        extrapolated,
-        clamped=level < lowest,
+        per_hour_95=poisson_interval(len(alarms) / dispersion, hours / dispersion),
+        again_95=predicted_count(len(alarms), hours, hours, dispersion=dispersion),
+        dispersion=dispersion,
+        extrapolated=extrapolated,
+        clamped=level < lowest or (not extrapolated and len(ranked) <= count),
+        capped=max(wished.values()) > HIGHEST and len(alarms) > allowed,
     )
+
+
+def _on_grid(score: float) -> float:
+    """Up to the next thousandth; strengths are rounded down to one, so what is counted is what `track` will find."""
+    return math.ceil(score * 1000 - 1e-6) / 1000
 
 
 def _carried_on(ranked: Sequence[float], allowed: float) -> float:
@@ -169,27 +181,39 @@ def _strongest(candidates: Sequence[Candidate], scales: Mapping[str, Scale], cou
 
 
 def clustering(times_s: Sequence[float], total_s: float, stretches: int = 10) -> float:
-    """Variance over mean of the counts in equal stretches of time, at least 1; 1 with too few events to tell."""
-    if len(times_s) < 2 * stretches or total_s <= 0:
+    """Variance over mean of the counts in equal stretches of time, at least 1; 1 with too few events to tell.
+
+    With fewer than two events a stretch there are fewer stretches, down to half of them.
+    """
+    if len(times_s) < stretches or total_s <= 0:
         return 1.0
+    stretches = min(stretches, len(times_s) // 2)
     counts = np.histogram(times_s, bins=stretches, range=(0.0, total_s))[0]
     return max(1.0, float(counts.var(ddof=1) / counts.mean()))
 
 
 def sentences(choice: Choice) -> list[str]:
     """What the calibration promises and what it does not, in plain words."""
-    low, high = choice.per_hour_95
+    (low, high), (fewest, most) = choice.per_hour_95, choice.again_95
     footage = f"{choice.hours * 60:.1f} minutes" if choice.hours >= 1 / 60 else f"{choice.hours * 3600:.0f} seconds"
     lines = [
         f"{footage} of good footage gave {choice.alarms} alarms at these thresholds: the rate lies between "
-        f"{low:.3g} and {high:.3g} an hour ({CONFIDENCE:.0%}); wished {choice.target_per_hour:g}."
+        f"{low:.3g} and {high:.3g} an hour ({CONFIDENCE:.0%}); wished {choice.target_per_hour:g}.",
+        f"Another {footage} will show {fewest:.0f} to {most:.0f} alarms ({CONFIDENCE:.0%}): their number is chance "
+        "even at a known rate.",
     ]
     if choice.extrapolated:
         lines.append(
             "The wish allows less than one alarm on this footage: the thresholds are carried on beyond everything "
             "seen, which no footage of this length can confirm."
         )
-    if high > 2 * choice.target_per_hour:
+    if choice.capped:
+        lines.append(
+            f"Good footage scores above the highest threshold offered ({HIGHEST:g}) more often than wished, and no "
+            "amount of footage changes that. Next: leave out the concept that fires, or name what it fires at in "
+            "--set background=…"
+        )
+    elif high > 2 * choice.target_per_hour:
         lines.append(
             f"This is too little to promise {choice.target_per_hour:g} an hour: no more than that is sure "
             f"({CONFIDENCE:.0%}) after {_duration(choice.hours_for_bound)} without an alarm; to know the rate to about "
