@@ -42,6 +42,30 @@ def test_davis_2016_and_its_split(tmp_path):
     assert (data.clips[0].truth(1).of("car") == (box(2, 4) > 0)).all()
 
 
+def test_davis_2016_as_first_published(tmp_path):
+    for name in ("bear", "car-turn"):
+        picture(tmp_path / "JPEGImages/480p" / name / "00000.jpg")
+        picture(tmp_path / "Annotations/480p" / name / "00000.png", box(2, 3) * 255)
+    (tmp_path / "ImageSets/480p").mkdir(parents=True)
+    line = "/JPEGImages/480p/car-turn/00000.jpg /Annotations/480p/car-turn/00000.png \n"
+    (tmp_path / "ImageSets/480p/val.txt").write_text(line * 2)
+    data = read_dataset(tmp_path)
+    assert (data.format, [c.name for c in data.clips]) == ("davis2016", ["car-turn"])
+    with pytest.raises(InputError, match="--split val"):
+        read_dataset(tmp_path, split="vla")
+
+
+def test_davis_2017_is_told_by_its_own_lists_and_read_as_2016_where_asked(tmp_path):
+    picture(tmp_path / "JPEGImages/480p/bear/00000.jpg")
+    picture(tmp_path / "Annotations/480p/bear/00000.png", box(2, 3) + box(12, 20, 2))
+    for year in ("2016", "2017"):
+        (tmp_path / "ImageSets" / year).mkdir(parents=True)
+        (tmp_path / "ImageSets" / year / "val.txt").write_text("bear\n")
+    assert read_dataset(tmp_path).clips[0].truth(0).ids == (1, 2)
+    # In 2016 all objects of a sequence are one.
+    assert read_dataset(tmp_path, "davis2016").clips[0].truth(0).masks.sum() == 2 * 48
+
+
 def test_davis_2017_palette_objects_and_their_words(tmp_path):
     picture(tmp_path / "JPEGImages/480p/bike-packing/00000.jpg")
     labels = box(2, 3) + box(12, 20, 2)
@@ -72,6 +96,27 @@ def test_youtube_vis_with_a_track_that_is_not_always_there(tmp_path):
     assert len(data.clips[0].truth(0).masks) == 0
     assert data.clips[0].truth(1).ids == (9,)
     assert (data.clips[0].truth(1).of("duck") == (box(4, 4) > 0)).all()
+
+
+def test_youtube_vis_beside_the_folder_of_its_split(tmp_path):
+    picture(tmp_path / "val/JPEGImages/a/00000.jpg")
+    (tmp_path / "val/JPEGImages/a/.listing").write_text("")
+    table = {
+        "categories": [{"id": 3, "name": "duck"}],
+        "videos": [{"id": 1, "height": H, "width": W, "file_names": ["a/00000.jpg"]}],
+        "annotations": [{"id": 9, "video_id": 1, "category_id": 3, "segmentations": [compressed(box(4, 4))]}],
+    }
+    (tmp_path / "val.json").write_text(json.dumps(table))
+    assert read_dataset(tmp_path / "val.json").clips[0].truth(0).ids == (9,)
+
+
+def test_coco_images_of_one_name_in_two_folders_stay_apart(tmp_path):
+    names = ["a/one.jpg", "b/one.jpg"]
+    for name in names:
+        picture(tmp_path / name)
+    images = [{"id": i, "file_name": name, "height": H, "width": W} for i, name in enumerate(names)]
+    (tmp_path / "instances.json").write_text(json.dumps({"categories": [], "images": images, "annotations": []}))
+    assert [clip.name for clip in read_dataset(tmp_path / "instances.json").clips] == ["a/one", "b/one"]
 
 
 def test_coco_polygons_runs_and_crowds(tmp_path):

@@ -46,7 +46,10 @@ def guess_format(path: Path, split: str) -> str:
     if (path / "label_num_dic_final.json").is_file():
         return "vspw"
     if (path / "JPEGImages").is_dir() and (path / "Annotations").is_dir():
-        return "davis2016" if (path / "ImageSets" / "2016").is_dir() else "davis2017"
+        # The release of 2017 has the splits of 2016 beside its own.
+        lists = path / "ImageSets"
+        older = not (lists / "2017").is_dir() and any((lists / name).is_dir() for name in ("2016", "480p"))
+        return "davis2016" if older else "davis2017"
     if (path / "test").is_dir() or any((child / "test").is_dir() for child in path.iterdir() if child.is_dir()):
         return "mvtec"
     found = _json_of(path, split)

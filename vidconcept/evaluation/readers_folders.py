@@ -37,15 +37,15 @@ def _subfolder(parent: Path, names: tuple[str, ...]) -> Path:
 
 
 def read_davis(root: Path, year: int, split: str) -> Dataset:
-    """`JPEGImages/480p/SEQ`, `Annotations/480p/SEQ` (2016: 255 is the object; 2017: palette index = object).
+    """`JPEGImages/480p/SEQ`, `Annotations/480p/SEQ` (2016: above 0 is the object; 2017: palette index = object).
 
-    Sequences come from `ImageSets/YEAR/SPLIT.txt`, or all. The words of a sequence's objects are those of
-    `davis_semantics.json` where it is there (sequence -> object -> word), else the sequence's name up to its first "-".
+    Sequences come from `ImageSets/YEAR/SPLIT.txt`, or `ImageSets/480p/SPLIT.txt` as 2016 was first published (a picture
+    a line), or all where there are no lists. The words of a sequence's objects are those of `davis_semantics.json`
+    where it is there (sequence -> object -> word), else the sequence's name up to its first "-".
     """
     pictures = _subfolder(root / "JPEGImages", ("480p", "Full-Resolution", "1080p"))
     labels = _subfolder(root / "Annotations", (pictures.name,))
-    listing = root / "ImageSets" / str(year) / f"{split}.txt"
-    names = _lines(listing) if listing.is_file() else sorted(p.name for p in labels.iterdir() if p.is_dir())
+    names = _davis_names(root / "ImageSets", year, split) or sorted(p.name for p in labels.iterdir() if p.is_dir())
     semantics = root / "davis_semantics.json"
     words: dict[str, dict[str, str]] = load_json(semantics) if semantics.is_file() else {}
 
@@ -64,12 +64,24 @@ def read_davis(root: Path, year: int, split: str) -> Dataset:
                 return None
             values = read_labels(path)
             if year == 2016:
-                return objects_of((values > 127).astype(np.uint8), concepts)
+                return objects_of((values > 0).astype(np.uint8), concepts)
             return objects_of(values, concepts, values == 255)
 
         return Clip(name, pictures / name, tuple(dict.fromkeys(concepts.values())), truth, DAVIS_FPS)
 
     return Dataset(root.name, f"davis{year}", tuple(map(clip, names)))
+
+
+def _davis_names(lists: Path, year: int, split: str) -> list[str]:
+    """Sequences of a split; empty where the data set has no lists. Raises InputError where it has, but not this one."""
+    folders = [lists / str(year), *([lists / "480p"] if year == 2016 else [])]
+    known = [path for folder in folders for path in sorted(folder.glob("*.txt"))]
+    listing = next((path for path in known if path.stem == split), None)
+    if known and listing is None:
+        raise InputError(f"{lists} has no split {split!r}. Next: --split {'|'.join(path.stem for path in known)}")
+    # "bear", or "/JPEGImages/480p/bear/00000.jpg /Annotations/480p/bear/00000.png".
+    firsts = [Path(line.split()[0]) for line in _lines(listing)] if listing else []
+    return list(dict.fromkeys(path.parent.name if path.suffix else path.name for path in firsts))
 
 
 def read_vspw(root: Path, split: str) -> Dataset:

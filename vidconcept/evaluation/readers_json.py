@@ -12,6 +12,7 @@ from pycocotools import mask as coco_mask
 from vidconcept.errors import InputError
 from vidconcept.evaluation.dataset import Clip, Dataset, FrameTruth
 from vidconcept.evaluation.readers_folders import load_json
+from vidconcept.video.source import image_paths
 
 # YouTube-VIS publishes every fifth frame of 30 a second.
 YOUTUBE_VIS_FPS = 6.0
@@ -53,7 +54,7 @@ def read_youtube_vis(json_path: Path, images: Path) -> Dataset:
         folder = files[0].parent
         place = {path.name: index for index, path in enumerate(files)}
         # The folder may hold more pictures than the file lists.
-        order = [place.get(path.name) for path in sorted(folder.iterdir())] if folder.is_dir() else []
+        order = [place.get(path.name) for path in image_paths(folder) or []] if folder.is_dir() else []
 
         def truth(index: int) -> FrameTruth | None:
             at = order[index] if index < len(order) else None
@@ -81,7 +82,7 @@ def read_coco(json_path: Path, images: Path) -> Dataset:
         found = [(a["id"], words[a["category_id"]], a["segmentation"]) for a in own if not a.get("iscrowd")]
         crowd = [a["segmentation"] for a in own if a.get("iscrowd")]
         return Clip(
-            Path(image["file_name"]).stem,
+            str(Path(image["file_name"]).with_suffix("")),
             images / image["file_name"],
             tuple(dict.fromkeys(word for _, word, _ in found)),
             lambda index: _truth(found, crowd, image["height"], image["width"]),
@@ -96,7 +97,8 @@ def find_images(json_path: Path, file_name: str) -> Path:
     for base in (json_path.parent, json_path.parent.parent):
         if not base.is_dir():
             continue
-        for folder in (base, *sorted(p for p in base.iterdir() if p.is_dir())):
+        inner = sorted(p for p in base.iterdir() if p.is_dir())
+        for folder in (base, *inner, *(p / "JPEGImages" for p in inner)):
             if (folder / file_name).is_file():
                 return folder
     raise InputError(f"{json_path} names {file_name}, which is not beside it. Next: put its image folder there")
