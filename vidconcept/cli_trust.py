@@ -202,7 +202,9 @@ def stress(
     severities: Annotated[str, typer.Option(metavar="N,…", help="of 1, 2, 3")] = "1,2,3",
     limit: Annotated[int | None, typer.Option(min=1, help="take this many clips, evenly spread")] = None,
     seed: Annotated[int, typer.Option(min=0, help="of the perturbations")] = 0,
-    calibration: Annotated[Path | None, typer.Option(help="a calibration, for the checklist")] = None,
+    calibration: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="for the checklist; its settings, unless --config")
+    ] = None,
     setting: Setting = None,
     config: Config = None,
     out: Annotated[Path | None, typer.Option(help="folder of the report [<source>.stress]")] = None,
@@ -232,7 +234,8 @@ def stress(
     with monitored() as monitor:
         test = run_stress(
             data, given_settings(concepts, setting), folder, monitor, names=names,
-            severities=[int(s) for s in _words(severities)], seed=seed, has_truth=not is_video, config=config,
+            severities=[int(s) for s in _words(severities)], seed=seed, has_truth=not is_video,
+            config=config or calibration,
         )  # fmt: skip
     content = write_stress(folder, test, _command())
     checklist = write_checklist(folder, test, calibration or config)

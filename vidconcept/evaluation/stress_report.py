@@ -28,30 +28,53 @@ def by_name(test: StressTest) -> dict[str, list[Stressed]]:
     return {name: sorted(found, key=lambda r: r.severity) for name, found in groups.items()}
 
 
-def sentence(found: Sequence[Stressed], clean: Stressed, megapixels: float) -> str:
-    """One plain sentence about a perturbation: from which level on findings are lost or false ones appear."""
-    name, unit = found[0].name, found[0].unit
-
-    def at(result: Stressed) -> str:
-        if name == "low resolution":
-            return f"at {megapixels * result.level**2:.2g} megapixel and below"
-        if name == "compression":
-            return f"from CRF {result.level:g} on"
-        return f"from {result.level:g} {unit} on"
-
+def changes(found: Sequence[Stressed], clean: Stressed, megapixels: float) -> list[str]:
+    """What one perturbation does to the findings, in words: which are lost, and what is false, from which level on."""
     parts = []
     for concept, before in clean.by_concept.items():
-        lost = next((r for r in found if before.found and r.by_concept[concept].found <= before.found / 2), None)
-        if lost is not None:
-            left = lost.by_concept[concept].found
-            whole = "are lost" if not left else f"drop to {left} of {before.found}"
-            parts.append(f"the {concept} findings {whole} {at(lost)}")
-    noisy = next((r for r in found if r.counts.false_events > 2 * clean.counts.false_events + 2), None)
-    if noisy is not None:
-        parts.append(f"false alarms rise from {clean.counts.false_events} to {noisy.counts.false_events} {at(noisy)}")
+        left = [r.by_concept[concept].found for r in found]
+        # Where half of them are lost, or else any.
+        bounds = (before.found / 2, before.found - 1)
+        first = next((i for bound in bounds for i, n in enumerate(left) if n <= bound), None)
+        if before.found and first is not None:
+            stays = [n < before.found for n in left[first:]]
+            most = max(left[first:]) if all(stays) else left[first]
+            fewer = " or fewer" if all(stays) and min(left[first:]) < most else ""
+            whole = f"drop to {most} of {before.found}{fewer}" if most else "are lost"
+            parts.append(f"the {concept} findings {whole} {_where(found[first], megapixels, all(stays))}")
+    false = [r.counts.false_events for r in found]
+    first = next((i for i, n in enumerate(false) if n > clean.counts.false_events), None)
+    if first is not None:
+        stays = all(n > clean.counts.false_events for n in false[first:])
+        least = min(false[first:]) if stays else false[first]
+        more = " or more" if stays and max(false[first:]) > least else ""
+        where = _where(found[first], megapixels, stays)
+        parts.append(f"false events rise from {clean.counts.false_events} to {least}{more} {where}")
+    return parts
+
+
+def _where(result: Stressed, megapixels: float, onwards: bool) -> str:
+    """At which level, and whether at all that are worse too."""
+    at = _level(result, megapixels)
+    if not onwards:
+        return f"at {at}, though not at every level beyond"
+    return f"at {at} and below" if result.name == "low resolution" else f"from {at} on"
+
+
+def _level(result: Stressed, megapixels: float) -> str:
+    if result.name == "low resolution":
+        return f"{megapixels * result.level**2:.2g} megapixel"
+    return f"CRF {result.level:g}" if result.name == "compression" else f"{result.level:g} {result.unit}"
+
+
+def sentence(found: Sequence[Stressed], clean: Stressed, megapixels: float) -> str:
+    """One plain sentence about a perturbation: from which level on findings are lost or false ones appear."""
+    parts = changes(found, clean, megapixels)
     if not clean.counts.found and not parts:
-        return f"{name}: nothing is found on the clean footage, so nothing can be lost."
-    return f"{name}: " + ("; ".join(parts) if parts else f"no change up to {found[-1].level:g} {unit}") + "."
+        return f"{found[0].name}: nothing is found on the clean footage, so nothing can be lost."
+    reach = "down to" if found[0].name == "low resolution" else "up to"
+    nothing = f"nothing is lost and nothing false added {reach} {_level(found[-1], megapixels)}"
+    return f"{found[0].name}: " + ("; ".join(parts) or nothing) + "."
 
 
 def write_stress(out: Path, test: StressTest, command: str) -> dict[str, Any]:
@@ -103,10 +126,10 @@ def write_checklist(out: Path, test: StressTest, calibration: Path | None) -> Pa
     """Write `checklist.md`: what must be looked at before a line is released, filled in as far as it is known."""
     clean = test.results[0]
     rows = [
-        ("Sample coverage", *_coverage(clean)),
-        ("Calibration", *_calibration(calibration)),
+        ("Sample coverage", *_coverage(test)),
+        ("Calibration", *_calibration(calibration, test.facts["weights"])),
         *((f"Stress: {name}", *_margin(found, clean, test.megapixels)) for name, found in by_name(test).items()),
-        ("False alarms", *_false_alarms(clean, calibration)),
+        ("False alarms", *_false_alarms(test, calibration)),
     ]
     text = [
         "# Checklist for the release of a line",
@@ -127,33 +150,43 @@ def write_checklist(out: Path, test: StressTest, calibration: Path | None) -> Pa
     return out / "checklist.md"
 
 
-def _coverage(clean: Stressed) -> tuple[str, str]:
-    counts = ", ".join(f"{name} {c.objects}" for name, c in clean.by_concept.items())
+def _coverage(test: StressTest) -> tuple[str, str]:
+    clean = test.results[0]
+    sample = f"{test.facts['clips']} clips, {clean.counts.minutes:.1f} minutes"
+    if test.against != "truth":
+        findings = ", ".join(f"{name} {c.events}" for name, c in clean.by_concept.items())
+        return f"{sample} without truth; findings: {findings}", "what is missed is not known: needs truth"
+    counts = ", ".join(f"{name} {c.found} of {c.objects}" for name, c in clean.by_concept.items())
     few = [name for name, c in clean.by_concept.items() if c.objects < 5]
-    return f"defects in the sample: {counts}", f"fewer than 5: {', '.join(few)}" if few else "–"
+    return f"{sample}; defects found: {counts}", f"fewer than 5 defects: {', '.join(few)}" if few else "–"
 
 
 def _provenance(calibration: Path | None) -> Mapping[str, Any]:
     return tomllib.loads(calibration.read_text("utf-8")).get("provenance", {}) if calibration else {}
 
 
-def _calibration(calibration: Path | None) -> tuple[str, str]:
+def _calibration(calibration: Path | None, weights: str) -> tuple[str, str]:
     facts = _provenance(calibration)
     if not facts or calibration is None:
         return "none given", "calibrate on good footage of this line"
     age = (datetime.now(UTC) - datetime.fromisoformat(facts["created"])).days
-    look = f"older than {CALIBRATION_DAYS} days" if age > CALIBRATION_DAYS else "–"
-    return f"{calibration.name}, {age} days old, {facts.get('kind', '')}", look
+    look = [f"older than {CALIBRATION_DAYS} days"] if age > CALIBRATION_DAYS else []
+    look += [] if facts["weights"] == weights else ["made with other weights: calibrate again"]
+    return f"{calibration.name}, {age} days old, {facts.get('kind', '')}", "; ".join(look) or "–"
 
 
 def _margin(found: Sequence[Stressed], clean: Stressed, megapixels: float) -> tuple[str, str]:
     said = sentence(found, clean, megapixels).partition(": ")[2]
-    return said, "–" if said.startswith("no change") else "can this line reach that?"
+    if changes(found, clean, megapixels):
+        return said, "can this line reach that?"
+    return said, "–" if clean.counts.found else "give footage with findings"
 
 
-def _false_alarms(clean: Stressed, calibration: Path | None) -> tuple[str, str]:
-    facts = _provenance(calibration)
-    known = f"{clean.counts.false_events} in {clean.counts.minutes:.1f} minutes of the sample"
+def _false_alarms(test: StressTest, calibration: Path | None) -> tuple[str, str]:
+    facts, counts = _provenance(calibration), test.results[0].counts
+    known = f"{counts.false_alarms} in {counts.minutes:.1f} minutes of the sample"
+    if test.against != "truth":
+        known = "not counted in the sample, which has no truth"
     if "per_hour_95" not in facts:
         return known, "no rate is promised without a calibration on good footage"
     low, high = facts["per_hour_95"]

@@ -170,8 +170,8 @@ def _scaled(image: np.ndarray, scale: float) -> np.ndarray:
 
 
 def _write(path: Path, frames: Iterator[tuple[np.ndarray, float]], crf: int) -> None:
-    """H.264 with the frames' own times, in milliseconds."""
-    with av.open(str(path), "w") as container:
+    """H.264 with the frames' own times, in milliseconds. The same frames give the same bytes: their maps are kept."""
+    with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
         stream = container.add_stream("libx264", rate=25, options={"crf": str(crf), "preset": "veryfast", "bf": "0"})
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = Fraction(1, 1000)
