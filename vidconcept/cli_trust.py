@@ -50,7 +50,7 @@ def evaluate(
     limit: Annotated[int | None, typer.Option(min=1, help="take this many clips, evenly spread")] = None,
     sweep: Annotated[
         str | None,
-        typer.Option(metavar="AXIS,…", help="compare readings: layers,timestep,method,reduce,noise-samples"),
+        typer.Option(metavar="AXIS,…", help="compare readings: layers,timestep,method,reduce,noise-samples,background"),
     ] = None,
     windows: Annotated[int | None, typer.Option(min=1, help="of a sweep: read this many windows a clip")] = None,
     timesteps: Annotated[str, typer.Option(metavar="N,…", help="of a sweep")] = "20,250,500,750",
@@ -121,7 +121,11 @@ def _run_sweep(
         typer.echo(json.dumps(clean({"report": str(out / "sweep.md"), **content}), ensure_ascii=False))
         return
     best = [
-        (f"{r['method']}, layers {r['layers_name']}, t {r['timestep']}, {r['reduce']}, {r['draws']} draw(s)", r)
+        (
+            f"{r['method']}, layers {r['layers_name']}, t {r['timestep']}, {r['reduce']}, {r['draws']} draw(s)"
+            + (f", without {', '.join(r['left_out'])}" if r["left_out"] else ""),
+            r,
+        )
         for r in content["readings"][:10]
     ]
     rows = [(name, f"AP {number(r['mean_ap'])}, mIoU {number(r['mean_iou'])}") for name, r in best]

@@ -93,7 +93,7 @@ def claims(sweep: Sweep) -> list[str]:
 
 def _otherwise_base(reading: Reading, base: Reading) -> bool:
     """Whether a single layer is read as the base is; its order of reduction makes no difference."""
-    return (reading.method, reading.timestep, reading.draws) == (base.method, base.timestep, base.draws)
+    return replace(reading, layers_name="", layers=(), reduce=base.reduce) == replace(base, layers_name="", layers=())
 
 
 def _verdict(claim: str, one: Reading, other: Reading, sweep: Sweep) -> str:
@@ -109,7 +109,7 @@ def write_sweep(out: Path, sweep: Sweep, command: str) -> dict[str, Any]:
     write_json(out / "sweep.json", content)
     plots = _write_heat_maps(out, sweep)
     base = next((row for row in rows if all(row[k] == v for k, v in asdict(sweep.base).items())), None)
-    head = ("method", "layers_name", "timestep", "reduce", "draws", "mean_ap", "mean_iou")
+    head = ("method", "layers_name", "timestep", "reduce", "draws", "left_out", "mean_ap", "mean_iou")
     shown = rows[:15] + ([base] if base and base not in rows[:15] else [])
     data, model = sweep.facts["dataset"], sweep.facts["model"]
     text = [
@@ -125,10 +125,7 @@ def write_sweep(out: Path, sweep: Sweep, command: str) -> dict[str, Any]:
         "",
         f"| {' | '.join(head)} |",
         f"|{' --- |' * len(head)}",
-        *(
-            f"| {' | '.join(number(row[k]) if isinstance(row[k], float) else str(row[k]) for k in head)} |"
-            for row in shown
-        ),
+        *(f"| {' | '.join(_cell(row[k]) for k in head)} |" for row in shown),
         "",
         *(f"![{name}]({name})" for name in plots),
     ]
@@ -137,12 +134,19 @@ def write_sweep(out: Path, sweep: Sweep, command: str) -> dict[str, Any]:
     return content
 
 
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return number(value)
+    return (", ".join(value) or "–") if isinstance(value, tuple) else str(value)
+
+
 def _write_heat_maps(out: Path, sweep: Sweep) -> list[str]:
     """Layers against timesteps, one picture a method, at the base reading's other values."""
     names = []
     by_method: dict[str, list[Reading]] = {}
     for r in sweep.tallies:
-        if r.draws == sweep.base.draws and (r.reduce == sweep.base.reduce or len(r.layers) == 1):
+        same = (r.draws, r.left_out) == (sweep.base.draws, sweep.base.left_out)
+        if same and (r.reduce == sweep.base.reduce or len(r.layers) == 1):
             by_method.setdefault(r.method, []).append(r)
     for method, found in by_method.items():
         layers = list(dict.fromkeys(r.layers_name for r in found))

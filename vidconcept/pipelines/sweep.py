@@ -23,8 +23,8 @@ from vidconcept.errors import UsageError
 from vidconcept.evaluation.dataset import Clip, Dataset
 from vidconcept.evaluation.metrics_masks import Confusion
 from vidconcept.evaluation.metrics_scores import Curves
-from vidconcept.geometry import crop
-from vidconcept.pipelines.evaluate import clip_plan, clip_run, facts_of, in_asked_words
+from vidconcept.pipelines.evaluate import clip_plan, clip_run, facts_of, in_asked_words, on_grid
+from vidconcept.pipelines.findings import source_frames
 from vidconcept.pipelines.maps import ModelShelf, windows_of
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
@@ -102,7 +102,7 @@ def readings(axes: Sequence[str], plan: Plan, timesteps: Sequence[int] = TIMESTE
         )
     ]
     # Of one layer, both orders of reduction are the same.
-    return [r for r in found if len(r.layers) > 1 or r.reduce == reduces[0]]
+    return [r for r in found if len(r.layers) > 1 or r.reduce == settings.reduce]
 
 
 def words_to_leave_out(plan: Plan) -> list[tuple[str, ...]]:
@@ -202,7 +202,7 @@ def busiest_windows(plan: Plan, clip: Clip, monitor: Monitor, limit: int | None)
 
     Of good clips, or where nothing is limited, the first ones.
     """
-    amounts = [float(shares.sum()) for _, shares in _with_shares(plan, clip, monitor)] if limit else []
+    amounts = [float(np.nansum(shares)) for _, shares in _with_shares(plan, clip, monitor)] if limit else []
     ranked = sorted(range(len(amounts)), key=lambda i: -amounts[i])
     chosen = set(ranked[:limit]) if limit else None
     for window, shares in _with_shares(plan, clip, monitor):
@@ -211,14 +211,16 @@ def busiest_windows(plan: Plan, clip: Clip, monitor: Monitor, limit: int | None)
 
 
 def _with_shares(plan: Plan, clip: Clip, monitor: Monitor) -> Iterator[tuple[Window, np.ndarray]]:
+    offset = next(source_frames(plan, monitor)).index
     for window in windows_of(plan, monitor):
-        yield window, token_shares(plan, clip, window)
+        yield window, token_shares(plan, clip, window, offset)
 
 
-def token_shares(plan: Plan, clip: Clip, window: Window) -> np.ndarray:
+def token_shares(plan: Plan, clip: Clip, window: Window, offset: int = 0) -> np.ndarray:
     """Share of each token's pixels that belong to each asked concept, `(concept, t_lat, row, col)` float32.
 
-    Tokens of frames that are padding or not annotated are NaN.
+    offset: index of the first frame in the asked range. Tokens of frames that are padding or not annotated are NaN, and
+    so are those of which most pixels count for nothing.
     """
     pitch = plan.tiles.pitch_px
     grid = (plan.tiles.height // pitch, plan.tiles.width // pitch)
@@ -227,17 +229,19 @@ def token_shares(plan: Plan, clip: Clip, window: Window) -> np.ndarray:
     for step, (first, last) in enumerate(window.positions.tolist()):
         frames = []
         for position in range(first, min(last, window.start + window.real_frames - 1) + 1):
-            truth = clip.truth(position * plan.settings.stride)
+            truth = clip.truth(offset + position * plan.settings.stride)
             if truth is not None:
-                frames.append([_shrunk(truth.of(name), plan, grid) for name in concepts])
+                truth = on_grid(truth, plan)
+                known = np.ones(truth.masks.shape[1:], bool) if truth.ignore is None else ~truth.ignore
+                frames.append([_shrunk(mask & known, grid) for mask in (known, *map(truth.of, concepts))])
         if frames:
-            result[:, step] = np.mean(frames, axis=0)
+            known, *shares = np.mean(frames, axis=0)
+            result[:, step] = np.where(known > 0.5, shares / np.maximum(known, 0.5), np.nan)
     return result
 
 
-def _shrunk(mask: np.ndarray, plan: Plan, grid: tuple[int, int]) -> np.ndarray:
-    inside = crop(mask, plan.region).astype(np.float32)
-    return cv2.resize(inside, (grid[1], grid[0]), interpolation=cv2.INTER_AREA)
+def _shrunk(mask: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+    return cv2.resize(mask.astype(np.float32), (grid[1], grid[0]), interpolation=cv2.INTER_AREA)
 
 
 def window_logits(
