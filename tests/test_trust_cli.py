@@ -11,6 +11,10 @@ from typer.testing import CliRunner
 from vidconcept.cli import app
 from vidconcept.errors import UsageError
 from vidconcept.linecam.files import write_video
+from vidconcept.pipelines.explain import explain
+from vidconcept.pipelines.maps import ModelShelf, windows_of
+from vidconcept.pipelines.monitor import Monitor
+from vidconcept.pipelines.plan import make_plan
 from vidconcept.pipelines.track import track
 
 runner = CliRunner()
@@ -134,7 +138,32 @@ def test_explain_draws_the_maps_of_the_peak_frame(footage, tiny_model, tmp_path)
     assert picture.std() > 10
 
 
+@pytest.mark.slow
+@pytest.mark.slice
+def test_explain_says_what_track_read(footage, tiny_model, tmp_path):
+    """The mean over noise draws, and what a calibration did to the score."""
+    config = tmp_path / "line.toml"
+    config.write_text("[thresholds]\ndent = 0.05\n[place_lifts]\ndent = [[0.01]]\n")
+    run = track(footage / "videos" / "dent_0.mp4", ["dent", "scratch"], model=str(tiny_model), noise_samples=2,
+                window_frames=13, overlap_frames=1, height=64, width=96, smooth="none", out=tmp_path / "run",
+                config=config)  # fmt: skip
+    event = next(e for e in run.events if e.concept == "dent")
+    shelf = ModelShelf()
+    found = explain(run.path, event.event_id, Monitor(), shelf)
+    plan = make_plan(footage / "videos" / "dent_0.mp4", run.manifest["settings"])
+    window = next(windows_of(plan, Monitor()))
+    read = shelf(plan, Monitor()).scores(window.frames)[0]
+    assert any(step == pytest.approx(found.combined[0], abs=1e-5) for step in read)
+    assert "less 0.01 at this place of the picture, against a threshold of 0.05." in found.sentence()
+
+
 class TestErrors:
+    def test_a_run_in_tiles_is_not_explained(self, footage, tiny_model, tmp_path):
+        run = track(footage / "videos" / "dent_0.mp4", ["dent"], model=str(tiny_model), threshold=0.05, tile=(2, 1),
+                    height=64, width=96, out=tmp_path / "run")  # fmt: skip
+        with pytest.raises(UsageError, match="without --tile"):
+            call("explain", run.path, "--event", 1)
+
     def test_an_event_that_is_not_there(self, footage, tiny_model, tmp_path):
         run = track(footage / "videos" / "good_0.mp4", ["dent"], model=str(tiny_model), threshold=0.99,
                     out=tmp_path / "run")  # fmt: skip

@@ -20,6 +20,7 @@ from vidconcept.pipelines.sweep import chosen_layers, plan_for_sweep
 from vidconcept.pipelines.track import Run
 from vidconcept.settings import TrackSettings
 from vidconcept.temporal.windows import Window
+from vidconcept.tracks.calibrated import place_map
 from vidconcept.tracks.rle import decode
 from vidconcept.types import Event, TrackMask
 from vidconcept.video.reader import read_frames
@@ -35,6 +36,7 @@ class Explanation:
 
     maps: `(layer, word, row, col)` each layer alone; combined: `(word, row, col)` as `track` reads them. at: scores of
     the words where the event peaks, for each layer and combined. image: the peak frame's region; mask: of the event.
+    threshold: that the event had to reach; lift: what a calibration subtracts first at the peak's place.
     """
 
     event: Event
@@ -45,6 +47,8 @@ class Explanation:
     peak_cell: tuple[int, int]
     image: np.ndarray = field(repr=False)
     mask: np.ndarray = field(repr=False)
+    threshold: float
+    lift: float = 0.0
 
     def scores(self) -> dict[str, float]:
         """Combined score of each word at the event's peak, the strongest first."""
@@ -66,7 +70,9 @@ class Explanation:
         won = "wins over" if own >= scores[rival] else "loses to"
         return (
             f"At its peak {self.words[0]!r} scores {own:.2f} and {won} {rival!r} ({scores[rival]:.2f}); layer {best} "
-            f"sees it most clearly ({single[best]:.2f}). Over time and space this becomes {self.event.peak_score:.2f}."
+            f"sees it most clearly ({single[best]:.2f}). Over time and space this becomes {self.event.peak_score:.2f}, "
+            + (f"less {self.lift:.2f} at this place of the picture, " if self.lift else "")
+            + f"against a threshold of {self.threshold:.2f}."
         )
 
 
@@ -81,26 +87,42 @@ def explain(run_path: Path, event_id: int, monitor: Monitor, shelf: ModelShelf |
     if event is None:
         ids = ", ".join(str(e.event_id) for e in run.events[:20]) or "none"
         raise UsageError(f"--event {event_id}: the run has the events {ids}")
-    plan = plan_for_sweep(_plan_of(run))
+    own = _plan_of(run)
+    if len(own.tiles.origins_px) > 1:
+        raise UsageError(
+            f"{run_path} was read in tiles, explain reads whole pictures. Next: track again without --tile"
+        )
+    plan = plan_for_sweep(own)
     track = next(t for t in run.tracks() if t.frame_index == event.peak_frame and t.tracker_id == event.tracker_id)
     window, position = _window_at(plan, event.peak_frame, monitor)
     model = (shelf or ModelShelf())(plan, monitor)
     counts = [len(word) for word in model.texts.words]
-    draws = range(plan.settings.noise_samples)
     frames = np.ascontiguousarray(window.frames)
-    raw = np.mean([model.logits(frames, draw)["concept-attention"] for draw in draws], axis=0)
-    logits = pool_subwords(raw, counts, plan.settings.concept_tokens)
-    chosen = chosen_layers(_plan_of(run))
+    draws = [
+        pool_subwords(model.logits(frames, draw)["concept-attention"], counts, plan.settings.concept_tokens)
+        for draw in range(plan.settings.noise_samples)
+    ]
+    chosen = chosen_layers(own)
     step = int(np.flatnonzero((window.positions[:, 0] <= position) & (position <= window.positions[:, 1]))[0])
-    single = np.stack([reduce_layers(layer[None], plan.settings.reduce) for layer in logits])
-    combined = reduce_layers(logits[list(chosen)], plan.settings.reduce)
+    single = np.stack([_scores(draws, [layer], plan) for layer in range(plan.layout.num_layers)])
+    combined = _scores(draws, chosen, plan)
     grid = (len(window.positions), plan.tiles.height // plan.tiles.pitch_px, plan.tiles.width // plan.tiles.pitch_px)
     order = _order(plan, track)
     maps = single.reshape(len(single), len(plan.words), *grid)[:, order, step]
     whole = combined.reshape(len(plan.words), *grid)[order, step]
     image, mask = _picture(plan, event, track, monitor)
     words = tuple((*plan.settings.concepts, *plan.words[len(plan.settings.concepts) :])[i] for i in order)
-    return Explanation(event, words, chosen, maps, whole, _peak_cell(whole[0], mask), image, mask)
+    cell = _peak_cell(whole[0], mask)
+    settings = plan.settings
+    threshold = settings.thresholds.get(track.concept, settings.threshold)
+    lifts = settings.place_lifts.get(track.concept)
+    lift = float(place_map(lifts, *whole.shape[1:])[cell]) if lifts else 0.0
+    return Explanation(event, words, chosen, maps, whole, cell, image, mask, threshold, lift)
+
+
+def _scores(draws: Sequence[np.ndarray], layers: Sequence[int], plan: Plan) -> np.ndarray:
+    """Scores `(word, token)` of some layers, the mean over noise draws, as `track` takes it."""
+    return np.mean([reduce_layers(logits[list(layers)], plan.settings.reduce) for logits in draws], axis=0)
 
 
 def _plan_of(run: Run) -> Plan:
