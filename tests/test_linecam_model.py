@@ -1,6 +1,8 @@
 """The embedded model's parts: codec, alignment, vocabulary, training that goes on, and the shipped folder."""
 
 import json
+import socket
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from vidconcept.linecam.alignment import attach, rotary, word_logits
 from vidconcept.linecam.data import ShardStream, cell_shares, cell_truth, group_shares
 from vidconcept.linecam.evaluate import average_precision
 from vidconcept.linecam.model import load_parts, new_parts, save_parts
+from vidconcept.linecam.sample import sample
 from vidconcept.linecam.train import main as train
 from vidconcept.linecam.train_codec import fit_picture
 from vidconcept.linecam.vocabulary import CLASS_ID, CONCEPTS, IGNORE, main_word, synonyms
@@ -150,6 +153,18 @@ class TestVocabulary:
             assert parts.tokenizer.unk_token_id not in parts.tokenizer(word).input_ids
 
 
+def test_a_sampled_clip_follows_its_seed(parts, shards):
+    fit_picture(codec := PatchCodec().eval(), ShardStream(shards, 0), clips=4)
+    model = replace(parts, codec=codec)
+    one, again, other = (
+        sample(model, "a film with a dent", seed, size=(16, 24), steps=2, guidance=1.0) for seed in (1, 1, 2)
+    )
+    assert one.shape == (9, 16, 24, 3)
+    assert one.dtype == np.uint8
+    assert np.array_equal(one, again)
+    assert not np.array_equal(one, other)
+
+
 class TestFolder:
     def test_saved_weights_are_the_ones_given(self, parts, tmp_path):
         state = {k: torch.full_like(v, 0.5) for k, v in parts.trained().state_dict().items()}
@@ -170,7 +185,10 @@ class TestFolder:
 
 @pytest.mark.slow
 @pytest.mark.slice
-def test_training_runs_stops_and_goes_on(shards, tmp_path):
+def test_training_runs_stops_and_goes_on(shards, tmp_path, monkeypatch):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("MASTER_PORT", str(free.getsockname()[1]))
     config = tmp_path / "tiny.toml"
     text = (Path(footage.__file__).with_name("train.toml")).read_text()
     text = text.replace("seconds = 2700", "seconds = 4").replace("early = [128, 32, 0.6]", "early = [64, 4, 0.6]")
@@ -181,7 +199,9 @@ def test_training_runs_stops_and_goes_on(shards, tmp_path):
     text = text.replace("[[16, 16, 8, 0.7], [24, 32, 2, 0.2], [32, 56, 1, 0.1]]", "[[8, 8, 2, 1.0]]")
     config.write_text(text)
     common = ["--shards", str(shards), "--out", str(tmp_path / "out"), "--config", str(config)]
-    train(["codec", *common])
+    train(["codec", *common, "--processes", "2"])
+    codec = torch.load(tmp_path / "out" / "codec.pt", weights_only=True)
+    assert codec["step"] > 0
     train(["model", *common])
     first = json.loads((tmp_path / "out" / "linecam" / "training_state.json").read_text())
     assert first["clips"] > 0

@@ -1,9 +1,12 @@
 """What a line cares about: defects found, events that are false; and the intervals around them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from vidconcept.evaluation.dataset import FrameTruth
+from vidconcept.evaluation.figures import Figures, MaskPass
 from vidconcept.evaluation.metrics_events import EventCounts, EventLedger, Found
 from vidconcept.evaluation.statistics import exposure_for_bound, poisson_interval, predicted_count, share_interval
 
@@ -81,6 +84,16 @@ class TestLedger:
     def test_sums(self):
         one = EventCounts(1, 0, 1, 1, 1, 2.0)
         assert one + one == EventCounts(2, 0, 2, 2, 2, 4.0)
+
+
+def test_a_finding_where_nothing_counts_is_no_false_alarm():
+    figures = Figures.empty(["dent"])
+    clip = MaskPass(figures, "clip", True, EventLedger())
+    for _ in range(3):
+        ignore = at(10, 10)
+        clip.add([Found(1, "dent", at(10, 10)), Found(2, "dent", at(40, 60))], replace(truth(), ignore=ignore))
+    clip.finish(1.0, good=False)
+    assert (figures.events.events, figures.events.false_events) == (1, 1)
 
 
 class TestIntervals:

@@ -152,6 +152,12 @@ class TestTime:
         # The script looks at the first two of three runs only, and takes steadily wrong for consistent.
         assert vc.figures() == {"vc2_as_published": 1.0, "vc2_correct": 0.0}
 
+    def test_correct_leaves_out_what_counts_for_nothing(self):
+        vc = VideoConsistency(2)
+        for _ in range(3):
+            vc.add(np.array([[1, 1]]), np.array([[1, 0]]), np.array([[False, True]]))
+        assert vc.figures() == {"vc2_as_published": 1.0, "vc2_correct": 1.0}
+
     @pytest.mark.parametrize("length", [2, 3])
     def test_as_the_published_procedure(self, length):
         rng = np.random.default_rng(length)

@@ -125,5 +125,12 @@ class TestPaperProtocol:
         # Ranked, foreground s and background 1 - s: 1 t, 1 t, 1 t, 0.75 f, 0.25 t, 0 f, 0 f, 0 f.
         assert figures["mean_ap"] == pytest.approx((3 * 1 + 4 / 5) / 4)
 
+    def test_ignored_pixels_count_for_nothing(self):
+        protocol = PaperProtocol()
+        truth = np.array([[True, True], [False, False]])
+        # The second pixel lies below the mean, and would be wrong.
+        protocol.add(np.array([[0.9, 0.3], [0.1, 0.1]]), truth, ignore=np.array([[False, True], [False, False]]))
+        assert protocol.figures() == {"pixel_accuracy": 1.0, "mean_iou": 1.0, "mean_ap": 1.0}
+
     def test_without_a_picture_there_are_no_figures(self):
         assert PaperProtocol().figures() == {}

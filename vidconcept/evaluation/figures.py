@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -53,7 +53,7 @@ class Figures:
             real = truth.of(name)
             self.curves[name].add(scores[index], real, truth.ignore)
             if real.any():
-                self.paper.add(scores[index], real)
+                self.paper.add(scores[index], real, truth.ignore)
 
     def merge(self, other: Figures) -> None:
         for name, curves in other.curves.items():
@@ -135,8 +135,11 @@ class MaskPass:
     _true: set[str] = field(default_factory=set, repr=False)
 
     def add(self, found: Sequence[Found], truth: FrameTruth) -> None:
-        """Tracks and truth of one frame, masks on one grid."""
+        """Tracks and truth of one frame, masks on one grid. Tracks end where pixels count for nothing."""
         own = self.figures
+        if truth.ignore is not None:
+            seen = ~truth.ignore
+            found = [replace(track, mask=track.mask & seen) for track in found if (track.mask & seen).any()]
         shape = truth.masks.shape[1:]
         predicted, real = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
         for number, name in enumerate(own.concepts, start=1):
@@ -153,7 +156,7 @@ class MaskPass:
         known = None if truth.ignore is None else (~truth.ignore).astype(float)
         own.confusion.add(predicted, real, known)
         for vc in own.consistency:
-            vc.add(predicted, real)
+            vc.add(predicted, real, truth.ignore)
         if self.with_identities:
             self._pair(found, truth)
         self.ledger.add(found, truth)

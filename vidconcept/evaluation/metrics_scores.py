@@ -124,11 +124,13 @@ class PaperProtocol:
     unions: np.ndarray = field(default_factory=lambda: np.zeros(2), repr=False)
     precisions: list[float] = field(default_factory=list, repr=False)
 
-    def add(self, scores: np.ndarray, truth: np.ndarray) -> None:
-        """Count one picture: scores `(h, w)` of the true concept, truth `(h, w)` bool."""
+    def add(self, scores: np.ndarray, truth: np.ndarray, ignore: np.ndarray | None = None) -> None:
+        """Count one picture: scores `(h, w)` of the true concept, truth and ignore `(h, w)` bool."""
         spread = float(scores.max() - scores.min())
         normal = (scores - scores.min()) / spread if spread else np.zeros_like(scores)
         mask = normal > normal.mean()
+        if ignore is not None:
+            normal, mask, truth = normal[~ignore], mask[~ignore], truth[~ignore]
         self.correct += np.count_nonzero(mask == truth)
         self.labelled += truth.size
         for side, (guess, real) in enumerate(((~mask, ~truth), (mask, truth))):

@@ -40,37 +40,41 @@ class VideoConsistency:
     """VC over `length` frames (Miao et al. 2021, VSPW): pixels whose true label stays, and whose predicted one does.
 
     The published script asks only that the predicted label stays, and leaves out the last window of a clip:
-    `as_published`. `correct` asks that it also be the true one, over all windows. Both are means over windows in which
-    some true label stays.
+    `as_published`. `correct` asks that it also be the true one, over all windows, and leaves out pixels that count for
+    nothing, which the script does not. Both are means over windows in which some true label stays.
     """
 
     length: int
     as_published: list[float] = field(default_factory=list, repr=False)
     correct: list[float] = field(default_factory=list, repr=False)
-    _frames: deque[tuple[np.ndarray, np.ndarray]] = field(default_factory=deque, repr=False)
+    _frames: deque[tuple[np.ndarray, np.ndarray, np.ndarray]] = field(default_factory=deque, repr=False)
     _held: float | None = field(default=None, repr=False)
 
-    def add(self, predicted: np.ndarray, truth: np.ndarray) -> None:
-        """The next frame of a clip: label numbers `(h, w)`."""
+    def add(self, predicted: np.ndarray, truth: np.ndarray, ignore: np.ndarray | None = None) -> None:
+        """The next frame of a clip: label numbers `(h, w)`; ignore: `(h, w)` bool of pixels that count for nothing."""
         if self._held is not None:
             self.as_published.append(self._held)
             self._held = None
-        self._frames.append((predicted, truth))
+        self._frames.append((predicted, truth, np.ones(truth.shape, bool) if ignore is None else ~ignore))
         if len(self._frames) > self.length:
             self._frames.popleft()
         if len(self._frames) < self.length:
             return
-        first_guess, first_truth = self._frames[0]
+        first_guess, first_truth, known = self._frames[0]
         stays = np.ones(first_truth.shape, bool)
         steady = np.ones(first_truth.shape, bool)
-        for guess, true in self._frames:
+        for guess, true, seen in self._frames:
             stays &= true == first_truth
             steady &= guess == first_guess
+            known = known & seen
         total = np.count_nonzero(stays)
         if total:
             # Published only once a further frame follows: the script forgets a clip's last window.
             self._held = np.count_nonzero(steady & stays) / total
-            self.correct.append(np.count_nonzero(steady & stays & (first_guess == first_truth)) / total)
+        counted = np.count_nonzero(stays & known)
+        if counted:
+            right = steady & stays & known & (first_guess == first_truth)
+            self.correct.append(np.count_nonzero(right) / counted)
 
     def end_clip(self) -> None:
         """The next frame belongs to another clip."""
