@@ -52,7 +52,7 @@ class Figures:
         for index, name in enumerate(self.concepts):
             real = truth.of(name)
             self.curves[name].add(scores[index], real, truth.ignore)
-            if real.any():
+            if (real if truth.ignore is None else real & ~truth.ignore).any():
                 self.paper.add(scores[index], real, truth.ignore)
 
     def merge(self, other: Figures) -> None:
@@ -135,11 +135,12 @@ class MaskPass:
     _true: set[str] = field(default_factory=set, repr=False)
 
     def add(self, found: Sequence[Found], truth: FrameTruth) -> None:
-        """Tracks and truth of one frame, masks on one grid. Tracks end where pixels count for nothing."""
+        """Tracks and truth of one frame, masks on one grid. Both end where pixels count for nothing."""
         own = self.figures
         if truth.ignore is not None:
             seen = ~truth.ignore
             found = [replace(track, mask=track.mask & seen) for track in found if (track.mask & seen).any()]
+            truth = replace(truth, masks=truth.masks & seen)
         shape = truth.masks.shape[1:]
         predicted, real = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
         for number, name in enumerate(own.concepts, start=1):
