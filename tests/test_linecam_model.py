@@ -193,7 +193,7 @@ def test_training_runs_stops_and_goes_on(shards, tmp_path, monkeypatch):
     text = (Path(footage.__file__).with_name("train.toml")).read_text()
     text = text.replace("seconds = 2700", "seconds = 4").replace("early = [128, 32, 0.6]", "early = [64, 4, 0.6]")
     text = text.replace("late = [256, 8, 0.3]", "late = [64, 4, 0.3]")
-    text = text.replace("seconds = 3400", "seconds = 12").replace("layers = 5", "layers = 3")
+    text = text.replace("seconds = 3200", "seconds = 12").replace("layers = 5", "layers = 3")
     text = text.replace("aligned_layers = [2, 3, 4]", "aligned_layers = [1, 2]")
     text = text.replace("[[16, 16, 8, 0.7], [16, 24, 5, 0.15], [24, 24, 3, 0.15]]", "[[8, 8, 2, 1.0]]")
     text = text.replace("[[16, 16, 8, 0.7], [24, 32, 2, 0.2], [32, 56, 1, 0.1]]", "[[8, 8, 2, 1.0]]")

@@ -24,6 +24,8 @@ from vidconcept.models.folder import ModelFolder, find_folder, preset_for
 from vidconcept.settings import TrackSettings
 
 WINDOW = 9
+# Height and width in pixels: from the crops that training mostly sees to the window in use.
+WINDOW_SIZES = ((128, 128), (128, 256), (192, 320), (256, 448))
 
 
 def average_precision(scores: np.ndarray, truth: np.ndarray) -> float:
@@ -69,6 +71,24 @@ def generated(
         scores.append(maps.reshape(len(CONCEPTS), -1).T)
         truths.append(cell_truth(group_shares(cell_shares(made.classes))).ravel())
     return np.concatenate(scores), np.concatenate(truths)
+
+
+def by_window_size(model, seeds: Sequence[int], sizes: Sequence[tuple[int, int]]) -> dict[str, dict[str, float]]:
+    """Figures when the model sees only the middle of each clip, for each height and width of that middle."""
+    rows: dict[tuple[int, int], list[tuple[np.ndarray, np.ndarray]]] = {size: [] for size in sizes}
+    for seed in seeds:
+        made = clip(seed, (256, 448), WINDOW, defects=4.0)
+        for height, width in sizes:
+            y, x = (256 - height) // 2, (448 - width) // 2
+            part = (slice(None), slice(y, y + height), slice(x, x + width))
+            maps = model.scores(np.ascontiguousarray(made.frames[part]))
+            truth = cell_truth(group_shares(cell_shares(made.classes[part])))
+            rows[height, width].append((maps.reshape(len(CONCEPTS), -1).T, truth.ravel()))
+    out = {}
+    for (height, width), pairs in rows.items():
+        found = figures(*(np.concatenate([pair[k] for pair in pairs]) for k in (0, 1)))
+        out[f"{height}x{width}"] = {key: found[key] for key in ("mean_ap", "mean_iou", "any_defect_ap")}
+    return out
 
 
 def windows(folder: Path, name: str, *, above: int = 127) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -128,6 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", type=Path, help="a pipeline folder; default the one in the package")
     parser.add_argument("--clips", type=int, default=60, help="clips of each generated set")
     parser.add_argument("--real", type=Path, help="a folder of recorded clips with clips.json")
+    parser.add_argument("--window-sizes", action="store_true", help="also figures by the size of the window")
     parser.add_argument("--all-windows", action="store_true", help="of recorded clips, not only the peak window")
     options = parser.parse_args(arguments)
     model = open_model(options.model)
@@ -141,6 +162,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     result["defect_free"] = {
         f"highest score, quantile {q}": round(float(np.quantile(per_clip, q)), 3) for q in (0.5, 0.9, 0.99)
     }
+    if options.window_sizes:
+        result["window_size"] = by_window_size(model, seeds, WINDOW_SIZES)
     if options.real is not None:
         result["recorded"] = recorded(model, options.real, peak_only=not options.all_windows)
     print(json.dumps(result, indent=1))

@@ -133,6 +133,7 @@ def measure_frames(plan: Plan, clip: Clip, frames: Iterable[ScoredFrame]) -> Fig
     rows: dict[int, list[TrackMask]] = {}
     times: list[float] = []
     before: np.ndarray | None = None
+    ranked: int | None = None
     for scored, tracks in link_frames(plan.settings, frames, linker):
         index = scored.ref.index
         rows[index] = tracks
@@ -141,9 +142,10 @@ def measure_frames(plan: Plan, clip: Clip, frames: Iterable[ScoredFrame]) -> Fig
             for earlier, now in zip(before, scored.scores, strict=True):
                 figures.warping.add(earlier, now, scored.flow)
         before = scored.scores
-        # Frames of one latent step share their scores, so one of them is enough to rank pixels.
-        truth = clip.truth(index) if index % plan.layout.step == 0 else None
+        # Frames of one latent step share their scores, so the first annotated one is enough to rank pixels.
+        truth = clip.truth(index) if scored.latent_index != ranked else None
         if truth is not None:
+            ranked = scored.latent_index
             figures.add_scores(scored.scores, on_grid(truth, plan))
     _, tracker_ids = linker.finish()
     frame_s = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
@@ -163,14 +165,19 @@ def measure_masks(
     """Add what depends on the final tracks. rows: the tracks of each frame index, under their provisional ids."""
     settings = plan.settings
     scale = (plan.work_size_px[0] * plan.work_size_px[1]) / (plan.region.width * plan.region.height)
-    min_frames = max(1, round(settings.min_duration_s / frame_s)) if frame_s else 1
-    ledger = EventLedger(min_frames, max(1, round(settings.min_area_px * scale)))
+    ledger = EventLedger(min_area_px=max(1, round(settings.min_area_px * scale)))
     second = MaskPass(figures, clip.name, clip.identities, ledger)
+    annotated = 0
     for index, tracks in rows.items():
         truth = clip.truth(index)
         if truth is not None:
+            annotated += 1
             kept = [track for track in tracks if track.tracker_id in tracker_ids]
             second.add([_found(track, plan) for track in kept], on_grid(truth, plan))
+    if frame_s:
+        # A defect is seen on annotated frames only.
+        needed = settings.min_duration_s / frame_s * annotated / len(rows)
+        ledger.min_frames = max(1, round(needed))
     second.finish(minutes, good=not clip.concepts)
 
 
