@@ -10,7 +10,9 @@ from typer.testing import CliRunner
 
 from vidconcept.cli import app
 from vidconcept.errors import UsageError
+from vidconcept.evaluation.readers import read_dataset
 from vidconcept.linecam.files import write_video
+from vidconcept.pipelines.calibrate_labelled import count_events
 from vidconcept.pipelines.explain import explain
 from vidconcept.pipelines.maps import ModelShelf, windows_of
 from vidconcept.pipelines.monitor import Monitor
@@ -108,6 +110,20 @@ def test_calibrate_with_masks_says_when_the_sample_is_too_small(footage, model, 
                  "--out", tmp_path / "line.toml", "--json")  # fmt: skip
     assert "too few" in found["says"][0]
     assert "too few" in found["says"][1]
+
+
+@pytest.mark.slow
+@pytest.mark.slice
+def test_an_earlier_calibration_does_not_come_into_a_new_one(footage, tiny_model, tmp_path):
+    old = tmp_path / "old.toml"
+    old.write_text("[place_lifts]\ndent = [[0.9]]\n")
+    settings = {"concepts": ("dent",), "model": str(tiny_model), "height": 64, "width": 96, "smooth": "none"}
+    data, shelf = read_dataset(footage), ModelShelf()
+    plain, lifted = (
+        count_events(data, settings, tmp_path / "maps", Monitor(), config, shelf) for config in (None, old)
+    )
+    assert any(counts["dent"].events for counts in plain["dent_0"].values())
+    assert lifted == plain
 
 
 @pytest.mark.slow

@@ -158,7 +158,8 @@ def count_events(
         levels = sorted({*LEVELS, plan.settings.threshold})
         result[clip.name] = {}
         for level in levels:
-            changed = plan.settings.model_copy(update={"threshold": level, "thresholds": {}})
+            # What an earlier calibration says of concepts and places is not written, so it is not counted with.
+            changed = plan.settings.model_copy(update={"threshold": level, "thresholds": {}, "place_lifts": {}})
             result[clip.name][level] = measure_frames(replace(plan, settings=changed), clip, frames).by_concept
         monitor.check("thresholds tried", number + 1, len(dataset.clips))
     return result
