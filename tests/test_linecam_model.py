@@ -62,6 +62,20 @@ class TestCodec:
         other[:, 8:] += 1
         assert torch.equal(codec.decode(latents).sample, codec.decode(other).sample)
 
+    def test_what_one_frame_of_a_step_shows_is_not_averaged_away(self):
+        torch.manual_seed(0)
+        codec = PatchCodec().eval()
+        video = torch.rand(1, 3, 5, 32, 48) * 2 - 1
+        with torch.inference_mode():
+            kinds = codec.feature_net(video[0].movedim(0, 1)).softmax(1).movedim(1, -1)  # (t, row, col, kind)
+            features = codec.features(video)[0]
+        assert features.shape == (2, 4, 6, 32)
+        torch.testing.assert_close(features[0, ..., :15], kinds[0])
+        torch.testing.assert_close(features[0, ..., 15:30], kinds[0])
+        torch.testing.assert_close(features[1, ..., :15], kinds[1:].amax(0))
+        torch.testing.assert_close(features[1, ..., 15:30], kinds[1:].mean(0))
+        assert not features[..., 30:].any()
+
     @pytest.mark.parametrize("shape", [(1, 3, 8, 32, 32), (1, 3, 5, 36, 32)], ids=["frames", "pixels"])
     def test_sizes_that_do_not_fit_are_refused(self, shape):
         with pytest.raises(ValueError, match="4k\\+1"):

@@ -166,7 +166,7 @@ def open_parts(config: dict, out: Path, resume_from: Path | None, shards: Path) 
         if parts is None:
             raise FileNotFoundError(f"no {out / 'codec.pt'}: run `train codec` first, or give --resume-from")
         return parts
-    codec = PatchCodec(feature_widths=tuple(config["codec"]["widths"]))
+    codec = PatchCodec(feature_widths=tuple(config["codec"]["widths"]), feature_kinds=len(CONCEPTS))
     codec.load_state_dict(torch.load(out / "codec.pt", weights_only=True)["codec"])
     fit_feature_scale(codec, ShardStream(shards, config["seed"], 0.3))
     if parts is not None:

@@ -17,6 +17,9 @@ from vidconcept.linecam.parallel import average_gradients, common_clock
 from vidconcept.linecam.vocabulary import CONCEPTS, DEFECT_IDS, DEFECTS, IGNORE
 from vidconcept.models.patch_codec import PatchCodec
 
+# Least deviation of a feature, of 0..1.
+QUIET = 0.15
+
 
 def fit_picture(codec: PatchCodec, stream: ShardStream, clips: int = 64) -> None:
     """Set the codec's picture basis to the principal components of crops of the stream."""
@@ -56,7 +59,7 @@ def _overlap(logits: Tensor, truth: Tensor) -> np.ndarray:
 
 def start_codec(shards: Path, seed: int, widths: tuple[int, int, int, int], resume_from: Path | None) -> PatchCodec:
     """A codec to train: its picture fitted to the stream, or what fits in shape taken from a pipeline folder."""
-    codec = PatchCodec(feature_widths=widths)
+    codec = PatchCodec(feature_widths=widths, feature_kinds=len(CONCEPTS))
     if resume_from is None:
         fit_picture(codec, ShardStream(shards, seed, 0.3))
         return codec
@@ -68,7 +71,7 @@ def start_codec(shards: Path, seed: int, widths: tuple[int, int, int, int], resu
 def train_features(
     rank: int, world: int, shards: Path, out: Path, config: dict, resume_from: Path | None, device: torch.device
 ) -> None:
-    """Train `FeatureNet` with a linear head for `seconds`, resuming from `out/codec.pt`; save its running average.
+    """Train `FeatureNet` to name each cell for `seconds`, resuming from `out/codec.pt`; save its running average.
 
     config: the recipe's `[codec]`, and its seed. The rate rises over 200 steps and falls to zero at the end.
     """
@@ -76,14 +79,12 @@ def train_features(
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed + rank)
     codec = start_codec(shards, seed, tuple(config["widths"]), resume_from)
-    head = nn.Conv2d(codec.feature_mean.numel(), len(CONCEPTS), 1)
     step, earlier = 0, 0.0
     if (out / "codec.pt").exists():
         saved = torch.load(out / "codec.pt", weights_only=True)
         codec.load_state_dict(saved["codec"])
-        head.load_state_dict(saved["head"])
         step, earlier = saved["step"], saved["seconds"]
-    net = nn.ModuleDict({"features": codec.feature_net, "head": head})
+    net = codec.feature_net
     net.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = torch.optim.swa_utils.AveragedModel(
         net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True
@@ -101,9 +102,8 @@ def train_features(
         video, truth, _ = next(feeds[progress >= config["late_from"]])
         for group in optimizer.param_groups:
             group["lr"] = config["rate"] * min(1.0, (step + 1) / 200) * min(1.0, 1.6 * (1 - progress))
-        frames = jitter(video, generator)[:, :, 0].to(device).contiguous(memory_format=torch.channels_last)
         with torch.autocast(device.type, torch.bfloat16):
-            logits = head(codec.feature_net(frames))
+            logits = net(jitter(video, generator)[:, :, 0].to(device).contiguous(memory_format=torch.channels_last))
         target = truth[:, 0].long().to(device)
         loss = F.cross_entropy(logits.float(), target, weight, ignore_index=IGNORE)
         optimizer.zero_grad(set_to_none=True)
@@ -123,33 +123,26 @@ def train_features(
             with (out / "codec_log.jsonl").open("a") as log:
                 log.write(json.dumps(line) + "\n")
             last, ious, losses = time.monotonic(), [], []
-            _save(codec, head, average.module, step, clock, out)
+            _save(codec, average.module, step, clock, out)
     if rank == 0:
-        _save(codec, head, average.module, step, clock, out)
+        _save(codec, average.module, step, clock, out)
 
 
-def _save(codec: PatchCodec, head: nn.Module, average: nn.Module, step: int, seconds: float, out: Path) -> None:
-    state = {k: v.detach().cpu().clone() for k, v in codec.state_dict().items()}
-    for k, v in average["features"].state_dict().items():  # type: ignore[index]
-        state[f"feature_net.{k}"] = v.detach().cpu().clone()
-    head_state = {k: v.detach().cpu() for k, v in average["head"].state_dict().items()}  # type: ignore[index]
-    saved = {"codec": state, "head": head_state, "step": step, "seconds": seconds}  # type: ignore[index]
+def _save(codec: PatchCodec, average: nn.Module, step: int, seconds: float, out: Path) -> None:
+    state = codec.state_dict() | {f"feature_net.{k}": v for k, v in average.state_dict().items()}
+    saved = {"codec": {k: v.detach().cpu() for k, v in state.items()}, "step": step, "seconds": seconds}
     torch.save(saved, out / "codec.pt.partial")
     (out / "codec.pt.partial").rename(out / "codec.pt")
 
 
 @torch.no_grad()
 def fit_feature_scale(codec: PatchCodec, stream: ShardStream, clips: int = 48) -> None:
-    """Set the codec's feature mean and deviation, so that its latents have about unit deviation."""
+    """Set the codec's feature mean and deviation, so that its latents have about unit deviation.
+
+    Features that are almost always silent keep a deviation of `QUIET`: one that speaks up must not outweigh all else.
+    """
     codec.eval()
-    codec.feature_mean.zero_()
-    codec.feature_std.fill_(1)
-    rows = []
-    for _ in range(clips):
-        frames = (
-            torch.from_numpy(np.ascontiguousarray(stream.crop(1, 192, 192)[0])).permute(0, 3, 1, 2).float() / 127.5 - 1
-        )
-        rows.append(codec.feature_net(frames).permute(0, 2, 3, 1).reshape(-1, codec.feature_mean.numel()))
-    data = torch.cat(rows)
+    videos, _, _ = zip(*(next(stream.batches(1, 9, 128, 128)) for _ in range(clips)), strict=True)
+    data = torch.cat([codec.features(video).flatten(0, 3) for video in videos])
     codec.feature_mean.copy_(data.mean(0))
-    codec.feature_std.copy_(data.std(0).clamp_min(1e-3))
+    codec.feature_std.copy_(data.std(0).clamp_min(QUIET))

@@ -5,9 +5,10 @@ of 4×4 pixels; frames are grouped 1, 4, 4, ….
 
 * 8 picture channels: the principal components of 4×4 pixel patches of one frame, or of the four frames of a group,
   each scaled to unit deviation. Encoding is one strided convolution, decoding its transpose.
-* 8 feature channels: what `FeatureNet`, trained on generated footage, says about each 8×8 pixel cell in 32 numbers,
-  averaged over the group's frames and laid out on the cell's four patches. Decoding ignores them. They let a small
-  transformer see a hair-thin crack without having to learn filters through attention.
+* 8 feature channels: how much each 8×8 pixel cell looks like each of 15 kinds of surface to `FeatureNet`, a
+  convolutional net trained on generated footage, as the largest and the mean of the group's frames (a defect that
+  crosses a cell in one frame of four is not averaged away), laid out on the cell's four patches. Decoding ignores them.
+  They let a small transformer see a hair-thin crack without having to learn filters through attention.
 """
 
 from dataclasses import dataclass
@@ -39,9 +40,9 @@ class _Residual(nn.Module):
 
 
 class FeatureNet(nn.Module):
-    """Frames `(n, 3, h, w)` in [-1, 1] -> `(n, width, h/8, w/8)`, from what lies within about 150 px of each cell."""
+    """Frames `(n, 3, h, w)` in [-1, 1] -> logits `(n, kinds, h/8, w/8)`, from what lies within about 150 px."""
 
-    def __init__(self, features: int, widths: tuple[int, int, int, int]) -> None:
+    def __init__(self, kinds: int, widths: tuple[int, int, int, int]) -> None:
         super().__init__()
         fine, cell, coarse, broad = widths
         self.stem = nn.Sequential(_conv(4 * 16, fine), _conv(fine, fine))
@@ -54,7 +55,7 @@ class FeatureNet(nn.Module):
         self.from_broad = _conv(broad, coarse, 1)
         self.from_coarse = _conv(coarse, cell, 1)
         self.fuse = nn.Sequential(_conv(2 * cell, cell, 1), _Residual(cell))
-        self.out = nn.Conv2d(cell, features, 1)
+        self.out = nn.Conv2d(cell, kinds, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         # Luminance relative to its surroundings: a camera's exposure says nothing about a defect.
@@ -127,6 +128,8 @@ class PatchCodec(ModelMixin, ConfigMixin):
         block_out_channels: tuple[int, ...] = (32, 64, 96),
         # Channels of the feature net at 4, 8, 16 and 32 px.
         feature_widths: tuple[int, int, int, int] = (48, 96, 192, 256),
+        # Kinds of surface that it tells apart; twice their number fits the feature channels.
+        feature_kinds: int = 15,
     ) -> None:
         super().__init__()
         group = temporal_compression_ratio
@@ -137,7 +140,7 @@ class PatchCodec(ModelMixin, ConfigMixin):
         self.register_buffer("later_mean", torch.zeros(3 * 16 * group))
         self.register_buffer("later_std", torch.ones(picture_channels))
         features = 4 * (latent_channels - picture_channels)
-        self.feature_net = FeatureNet(features, feature_widths)
+        self.feature_net = FeatureNet(feature_kinds, feature_widths)
         self.register_buffer("feature_mean", torch.zeros(features))
         self.register_buffer("feature_std", torch.ones(features))
 
@@ -151,13 +154,19 @@ class PatchCodec(ModelMixin, ConfigMixin):
             z = torch.cat([z, ((later - self.later_mean) @ self.later_basis.T) / self.later_std], 1)
         return rearrange(z, "b t h w c -> b c t h w")
 
+    def features(self, x: Tensor) -> Tensor:
+        """The features of each cell and latent step, `(b, t_lat, h/8, w/8, feature)` in 0..1, zeros at the end."""
+        t, group = x.shape[2], self.config.temporal_compression_ratio
+        frames = rearrange(x, "b c t h w -> (b t) c h w").contiguous(memory_format=torch.channels_last)
+        each = rearrange(self.feature_net(frames).float().softmax(1), "(b t) c h w -> b t h w c", t=t)
+        later = rearrange(each[:, 1:], "b (t g) h w c -> b t g h w c", g=group)
+        largest, mean = (torch.cat([each[:, :1], part], 1) for part in (later.amax(2), later.mean(2)))
+        spare = self.feature_mean.numel() - 2 * self.config.feature_kinds
+        return F.pad(torch.cat([largest, mean], -1), (0, spare))
+
     def feature_latents(self, x: Tensor) -> Tensor:
         """The feature channels alone, `(b, c, t_lat, h/4, w/4)`."""
-        t, group = x.shape[2], self.config.temporal_compression_ratio
-        features = self.feature_net(rearrange(x, "b c t h w -> (b t) c h w"))
-        features = rearrange(features, "(b t) c h w -> b t h w c", t=t)
-        later = rearrange(features[:, 1:], "b (t g) h w c -> b t g h w c", g=group).mean(2)
-        z = (torch.cat([features[:, :1], later], 1) - self.feature_mean) / self.feature_std
+        z = (self.features(x) - self.feature_mean) / self.feature_std
         return rearrange(z, "b t h w (c p q) -> b c t (h p) (w q)", p=2, q=2)
 
     def encode(self, x: Tensor, return_dict: bool = True) -> Encoded | tuple[_Exact]:
