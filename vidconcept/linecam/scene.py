@@ -195,7 +195,9 @@ def add_traces(rng: Rng, strip: Strip, layout: Layout, count: int, scale: float)
         if not patch.mask.any():
             continue
         change = np.abs(ground.mean * (patch.gain - 1) + patch.add)[patch.mask].mean()
-        share = rng.uniform(0.1, 0.4) * max(ground.deviation, 0.02 * ground.mean) / max(float(change), 1e-6)
+        # On a smooth surface even a tenth of the local deviation would show.
+        level = min(rng.uniform(0.05, 0.2) * ground.deviation, rng.uniform(0.008, 0.025) * ground.mean)
+        share = level / max(float(change), 1e-6)
         faint = Patch(1 + (patch.gain - 1) * min(share, 1.0), patch.add * min(share, 1.0), patch.mask)
         _paste(strip, faint, x, y, on_part, None, 0)
 
