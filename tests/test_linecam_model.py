@@ -189,6 +189,13 @@ class TestFolder:
         ids = [p.tokenizer("scratch 傷").input_ids for p in (parts, again)]
         assert ids[0] == ids[1]
 
+    def test_a_model_that_goes_on_does_not_say_from_which_folder(self, parts, tmp_path):
+        state = parts.trained().state_dict()
+        save_parts(parts, tmp_path / "first", state, {})
+        save_parts(load_parts(tmp_path / "first"), tmp_path / "second", state, {})
+        for path in (tmp_path / "second").rglob("*.json"):
+            assert str(tmp_path) not in path.read_text(encoding="utf-8"), path.name
+
     def test_the_shipped_model_is_small_and_half_precision(self):
         folder = find_folder(presets()["linecam"]).path
         files = [p for p in folder.rglob("*") if p.is_file()]

@@ -161,9 +161,9 @@ def save_parts(parts: Parts, folder: Path, state: dict[str, Tensor], progress: d
 
 def new_like(parts: Parts) -> Parts:
     """A copy of the weights, so that saving in half precision leaves the training's own untouched."""
-    codec: Any = PatchCodec.from_config(parts.codec.config)
+    codec: Any = PatchCodec.from_config(_without_place(parts.codec.config))
     codec.load_state_dict(parts.codec.state_dict())
-    transformer = CogVideoXTransformer3DModel.from_config(parts.transformer.config)
+    transformer = CogVideoXTransformer3DModel.from_config(_without_place(parts.transformer.config))
     return Parts(
         codec,
         transformer,
@@ -172,3 +172,8 @@ def new_like(parts: Parts) -> Parts:
         parts.scheduler,
         parts.tokenizer_folder,
     )
+
+
+def _without_place(config: Any) -> dict[str, Any]:
+    """The config without the folder that it was loaded from, which is nobody's concern."""
+    return {key: value for key, value in config.items() if key != "_name_or_path"}
