@@ -6,9 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from vidconcept.linecam import defects, footage, heldout, layouts, scene
+from vidconcept.linecam import defects, footage, heldout, layouts, scene, visibility
 from vidconcept.linecam.camera import Motion
+from vidconcept.linecam.marks import faint_marks
 from vidconcept.linecam.patches import Ground
+from vidconcept.linecam.visibility import visible
 from vidconcept.linecam.vocabulary import CLASS_ID, CONCEPTS, DEFECT_IDS, DEFECTS, IGNORE
 
 SIZE = (128, 192)
@@ -59,6 +61,44 @@ def test_good_footage_holds_no_defect():
     assert made.concepts == {}
     assert not np.isin(made.classes, DEFECT_IDS).any()
     assert made.caption.endswith("with no defect")
+
+
+class TestVisibility:
+    """What a person could not see is not in the truth."""
+
+    def film(self, line_levels: float, texture: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+        surface = 100 + texture * np.random.default_rng(0).standard_normal((64, 64), dtype=np.float32)
+        marked = surface.copy()
+        marked[:, 32] += line_levels
+        return marked, surface
+
+    def test_a_line_above_the_noise_is_seen_and_little_around_it(self):
+        seen = visible(*self.film(30), noise=2.0)
+        assert seen[:, 32].all()
+        assert not seen[:, :12].any()
+
+    @pytest.mark.parametrize(("levels", "texture", "noise"), [(4, 0, 0.5), (30, 0, 20.0), (30, 20.0, 2.0), (0, 5.0, 0.5)])
+    def test_a_line_that_is_faint_or_drowns_is_not(self, levels, texture, noise):
+        assert not visible(*self.film(levels, texture), noise).any()
+
+    def test_a_clip_leaves_out_what_is_too_faint(self):
+        film_again = lambda: footage.clip(21, SIZE, 2, defects=12.0)  # noqa: E731
+        plain = film_again()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(visibility, "LEAST_LEVELS", 60.0)
+            strict = film_again()
+        assert np.array_equal(plain.frames, strict.frames)
+        hidden = (strict.classes == IGNORE) & np.isin(plain.classes, DEFECT_IDS)
+        assert hidden.any()
+        assert (strict.instances[hidden] == 0).all()
+        assert set(strict.concepts) == set(np.unique(strict.instances)) - {0}
+
+
+def test_marks_of_good_surfaces_are_faint():
+    gains = [faint_marks(np.random.default_rng(seed), 96, 128, 1.0) for seed in range(40)]
+    assert sum(bool((gain != 1).any()) for gain in gains) > 8
+    assert sum(bool((gain == 1).all()) for gain in gains) > 8
+    assert all(np.abs(gain - 1).mean() < 0.03 and np.abs(gain - 1).max() < 0.5 for gain in gains)
 
 
 @pytest.mark.parametrize("painters", [defects.PAINTERS, heldout.PAINTERS], ids=["trained", "held out"])

@@ -19,7 +19,7 @@ from vidconcept.linecam.evaluate import average_precision
 from vidconcept.linecam.model import load_parts, new_parts, save_parts
 from vidconcept.linecam.sample import sample
 from vidconcept.linecam.train import main as train
-from vidconcept.linecam.train_codec import fit_picture
+from vidconcept.linecam.train_codec import KernelMuon, fit_picture
 from vidconcept.linecam.vocabulary import CLASS_ID, CONCEPTS, IGNORE, main_word, synonyms
 from vidconcept.models.folder import find_folder
 from vidconcept.models.patch_codec import PatchCodec
@@ -43,9 +43,9 @@ def parts(tmp_path_factory):
 
 
 class TestCodec:
-    def test_pictures_survive_encoding(self, shards):
+    def test_pictures_survive_encoding(self):
         codec = PatchCodec().eval()
-        fit_picture(codec, ShardStream(shards, 0), clips=12)
+        fit_picture(codec, 100, clips=12)
         video = torch.from_numpy(footage.clip(7, (128, 192), 9).frames.copy()).permute(3, 0, 1, 2)[None] / 127.5 - 1
         with torch.inference_mode():
             latents = codec.encode(video).latent_dist.mode()
@@ -167,8 +167,8 @@ class TestVocabulary:
             assert parts.tokenizer.unk_token_id not in parts.tokenizer(word).input_ids
 
 
-def test_a_sampled_clip_follows_its_seed(parts, shards):
-    fit_picture(codec := PatchCodec().eval(), ShardStream(shards, 0), clips=4)
+def test_a_sampled_clip_follows_its_seed(parts):
+    fit_picture(codec := PatchCodec().eval(), 100, clips=4)
     model = replace(parts, codec=codec)
     one, again, other = (
         sample(model, "a film with a dent", seed, size=(16, 24), steps=2, guidance=1.0) for seed in (1, 1, 2)
@@ -202,6 +202,27 @@ class TestFolder:
         assert sum(p.stat().st_size for p in files) < 25e6
         weights = load_file(folder / "transformer" / "diffusion_pytorch_model.safetensors")
         assert {w.dtype for w in weights.values()} == {torch.float16}
+
+
+class TestKernelMuon:
+    def conv(self, layout: torch.memory_format) -> torch.nn.Conv2d:
+        torch.manual_seed(0)
+        return torch.nn.Conv2d(4, 6, 3).to(memory_format=layout)  # type: ignore[call-overload]
+
+    def test_a_step_is_that_of_the_kernels_as_rows(self):
+        conv = self.conv(torch.channels_last)
+        conv(torch.randn(2, 4, 8, 8)).square().mean().backward()
+        rows = torch.nn.Parameter(conv.weight.detach().flatten(1).clone())
+        rows.grad = conv.weight.grad.flatten(1).clone()
+        settings = {"lr": 0.1, "weight_decay": 0.0, "adjust_lr_fn": "match_rms_adamw"}
+        KernelMuon([conv.weight], **settings).step()
+        torch.optim.Muon([rows], **settings).step()
+        # Muon orthogonalises in half precision, and the columns come in another order.
+        torch.testing.assert_close(conv.weight.detach().flatten(1), rows.detach(), atol=0.02, rtol=0)
+
+    def test_kernels_in_another_layout_are_refused(self):
+        with pytest.raises(ValueError, match="channels_last"):
+            KernelMuon([self.conv(torch.contiguous_format).weight], lr=0.1)
 
 
 @pytest.mark.slow

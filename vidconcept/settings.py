@@ -101,9 +101,9 @@ class Layer:
 
 
 def nearest(key: str, known: Iterable[str]) -> str:
-    """ "; did you mean 'x'?" or an empty string."""
+    """ " (did you mean 'x'?)" or an empty string."""
     match = difflib.get_close_matches(key, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {match[0]!r}?" if match else ""
+    return f" (did you mean {match[0]!r}?)" if match else ""
 
 
 def resolve(layers: Iterable[Layer]) -> tuple[TrackSettings, dict[str, str]]:

@@ -7,6 +7,7 @@ import numpy as np
 
 from vidconcept.linecam.scene import Strip
 from vidconcept.linecam.textures import Rng, smooth_noise
+from vidconcept.linecam.visibility import visible
 from vidconcept.linecam.vocabulary import CLASS_ID, DEFECT_IDS, IGNORE
 
 
@@ -132,17 +133,25 @@ def make_sensor(rng: Rng, strip: Strip, scale: float, speed_px: float) -> Sensor
     )
 
 
-def _expose(rng: Rng, image: np.ndarray, sensor: Sensor) -> np.ndarray:
+def _expose(image: np.ndarray, sensor: Sensor) -> np.ndarray:
+    """The image that falls on the sensor, in 8-bit levels, float32: blurred, not yet noisy or cut off."""
     if sensor.shutter_px >= 1.5:
         image = cv2.blur(image, (round(sensor.shutter_px) | 1, 1))
     if sensor.defocus_px > 0:
         image = cv2.GaussianBlur(image, (0, 0), sensor.defocus_px)
-    image = np.power(np.clip(image * sensor.exposure, 0, 1.2), sensor.gamma) * np.float32(255)
+    return np.power(np.clip(image * sensor.exposure, 0, 1.2), sensor.gamma) * np.float32(255)
+
+
+def _record(rng: Rng, image: np.ndarray, sensor: Sensor) -> np.ndarray:
     noise = np.empty(image.shape[:2], np.float32)
     cv2.setRNGSeed(int(rng.integers(2**31)))
     cv2.randn(noise, 0, sensor.noise)  # type: ignore[call-overload]
     noise *= np.sqrt(0.25 + (image if image.ndim == 2 else image[..., 1]) / 160)
-    image = np.clip(image + (noise if image.ndim == 2 else noise[..., None]), 0, 255).astype(np.uint8)
+    return _compress(image + (noise if image.ndim == 2 else noise[..., None]), sensor)
+
+
+def _compress(image: np.ndarray, sensor: Sensor) -> np.ndarray:
+    image = np.clip(image, 0, 255).astype(np.uint8)
     if sensor.jpeg:
         flag = cv2.IMREAD_GRAYSCALE if image.ndim == 2 else cv2.IMREAD_COLOR
         coded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, sensor.jpeg])[1]
@@ -155,8 +164,8 @@ def film(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Look at the strip through the camera.
 
-    Returns frames `(t, h, w, 3)` uint8 RGB, classes `(t, h, w)` uint8, `IGNORE` where light hides a defect,
-    and instances `(t, h, w)` uint16.
+    Returns frames `(t, h, w, 3)` uint8 RGB, classes `(t, h, w)` uint8, `IGNORE` where a defect cannot be seen, and
+    instances `(t, h, w)` uint16, 0 there too.
     """
     height, width = size
     colour = strip.luminance if strip.chroma is None else strip.luminance[..., None] * strip.chroma
@@ -169,15 +178,23 @@ def film(
     gain, glare = (light.gain, light.glare) if colour.ndim == 2 else (light.gain[..., None], light.glare[..., None])
     for i, matrix in enumerate(maps):
         image = cv2.warpAffine(colour, matrix, (width, height), flags=linear, borderMode=cv2.BORDER_REFLECT)
-        image = image * (gain * np.float32(1 + rng.normal(0, light.flicker))) + glare / sensor.exposure
-        image = _expose(rng, image, sensor)
+        flicker = np.float32(1 + rng.normal(0, light.flicker))
+        image = _record(rng, _expose(image * (gain * flicker) + glare / sensor.exposure, sensor), sensor)
         frames[i] = image if image.ndim == 3 else image[..., None]
         seen = cv2.warpAffine(strip.classes, matrix, (width, height), flags=nearest, borderMode=cv2.BORDER_REFLECT)
         seen = np.where(hidden & (seen < DEFECT_IDS[0]), light.classes, seen)
-        # What lies in the dark or in burnt-out light cannot be seen and teaches nothing.
-        dark, burnt = cv2.blur(frames[i, ..., 1], (5, 5)) < 5, cv2.blur(frames[i, ..., 1], (21, 21)) > 250
-        classes[i] = np.where((dark | burnt) & (seen >= DEFECT_IDS[0]), IGNORE, seen)
         instances[i] = cv2.warpAffine(
             strip.instances, matrix, (width, height), flags=nearest, borderMode=cv2.BORDER_REFLECT
         )
+        if instances[i].any():
+            # What cannot be seen teaches nothing.
+            both = (
+                cv2.warpAffine(part, matrix, (width, height), flags=linear, borderMode=cv2.BORDER_REFLECT)
+                for part in (strip.luminance, strip.flawless)
+            )
+            clear = [_expose(part * (light.gain * flicker) + light.glare / sensor.exposure, sensor) for part in both]
+            clear = [_compress(part, sensor).astype(np.float32) for part in clear]
+            hidden_here = (seen >= DEFECT_IDS[0]) & ~visible(clear[0], clear[1], sensor.noise)
+            seen, instances[i] = np.where(hidden_here, IGNORE, seen), np.where(hidden_here, 0, instances[i])
+        classes[i] = seen
     return frames, classes, instances

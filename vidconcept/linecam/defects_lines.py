@@ -9,7 +9,7 @@ from vidconcept.linecam.textures import Rng, log_uniform, smooth_noise
 
 def scratch(rng: Rng, ground: Ground) -> Patch:
     """A streak or a bunch of streaks, mostly bright, straight or slightly bent, broken and of uneven strength."""
-    if rng.random() < 0.3:
+    if rng.random() < 0.4:
         return _scuff(rng, ground)
     s = ground.scale
     length = log_uniform(rng, 14, 260) * s
@@ -54,7 +54,7 @@ def scratch(rng: Rng, ground: Ground) -> Patch:
 def _scuff(rng: Rng, ground: Ground) -> Patch:
     """A broad score along or across the line: a band of parallel streaks with torn, sparkling edges."""
     s = ground.scale
-    length, band = log_uniform(rng, 40, 520) * s, log_uniform(rng, 3, 46) * s
+    length, band = log_uniform(rng, 40, 1000) * s, log_uniform(rng, 3, 80) * s
     margin = int(4 * s) + 2
     size = (int(band) + 2 * margin, int(length) + 2 * margin)
     across = (np.arange(size[0], dtype=np.float32) - size[0] / 2)[:, None] / (band / 2)
@@ -96,7 +96,7 @@ def _turned(alpha: np.ndarray, profile: np.ndarray, degrees: float) -> tuple[np.
 
 
 def crack(rng: Rng, ground: Ground) -> Patch:
-    """A dark jagged line that thins out, sometimes branched, sometimes with a brighter lip."""
+    """A gap: a dark jagged line that thins out, sometimes branched, sometimes with a brighter lip."""
     s = ground.scale
     length = log_uniform(rng, 14, 230) * s
     step = rng.uniform(1.5, 5) * s
@@ -117,7 +117,7 @@ def crack(rng: Rng, ground: Ground) -> Patch:
                 alpha = np.maximum(alpha, stroke(size, line, width * taper * (1.0 if index == 0 else 0.7)))
     mask = alpha > 0.15
     uneven = np.clip(0.85 + 0.35 * smooth_noise(rng, *size, 6 * s, 6 * s), 0.3, 1.1)
-    strength = min(contrast(rng, ground, 0.2, 0.97), 0.97)
+    strength = min(contrast(rng, ground, 0.35, 0.97), 0.97)
     gain = 1 - np.clip(alpha * uneven * strength, 0, 0.97)
     add = np.zeros(size, np.float32)
     if rng.random() < 0.3:

@@ -13,6 +13,7 @@ from vidconcept.linecam import heldout
 from vidconcept.linecam.defects import EDGE_DEFECTS, PAINTERS, Painter
 from vidconcept.linecam.furniture import bolt, printed_mark
 from vidconcept.linecam.layouts import LAYOUTS, Layout
+from vidconcept.linecam.marks import faint_marks
 from vidconcept.linecam.patches import Ground, Patch
 from vidconcept.linecam.textures import Rng, belt, log_uniform, mottle, octaves, smooth_noise, surface
 from vidconcept.linecam.vocabulary import CLASS_ID, DEFECTS
@@ -22,11 +23,12 @@ from vidconcept.linecam.vocabulary import CLASS_ID, DEFECTS
 class Strip:
     """A painted strip. luminance `(h, w)` float32, about 0..1; chroma `(h, w, 3)` RGB multipliers, None for monochrome.
 
-    classes `(h, w)` uint8 numbers of `vocabulary.CONCEPTS`; instances `(h, w)` uint16, 0 where there is no defect;
-    concepts: instance number -> concept.
+    flawless: the luminance before any defect; classes `(h, w)` uint8 numbers of `vocabulary.CONCEPTS`; instances
+    `(h, w)` uint16, 0 where there is no defect; concepts: instance number -> concept.
     """
 
     luminance: np.ndarray
+    flawless: np.ndarray
     chroma: np.ndarray | None
     classes: np.ndarray
     instances: np.ndarray
@@ -87,7 +89,7 @@ def _relief(rng: Rng, layout: Layout, scale: float) -> np.ndarray:
         if rng.random() < 0.5:
             mark -= np.roll(mark, max(1, round(2 * scale)), 1 if vertical else 0) * rng.uniform(0.3, 1.0)
         gain += mark * rng.uniform(-0.4, 0.4)
-    return gain
+    return gain * faint_marks(rng, height, width, scale)
 
 
 def _paste(
@@ -262,11 +264,13 @@ def build_strip(
             ).astype(np.float32)
     narrow = _narrow_bed(layout, scale)
     classes = np.where(layout.part > 0, CLASS_ID["part"], np.where(narrow, CLASS_ID["gap"], CLASS_ID["conveyor"]))
-    strip = Strip(luminance.astype(np.float32), chroma, classes.astype(np.uint8), np.zeros((height, width), np.uint16))
+    luminance = luminance.astype(np.float32)
+    strip = Strip(luminance, luminance, chroma, classes.astype(np.uint8), np.zeros((height, width), np.uint16))
     _furnish(rng, strip, layout, scale)
     area = height * width / (scale * scale) / 65536
     if rng.random() < 0.4:
         add_traces(rng, strip, layout, int(rng.poisson(6 * area)), scale)
+    strip.flawless = strip.luminance.copy()
     add_defects(
         rng,
         strip,

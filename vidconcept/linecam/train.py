@@ -176,7 +176,7 @@ def open_parts(config: dict, out: Path, resume_from: Path | None, shards: Path) 
 
 
 def run_model(rank: int, world: int, options: argparse.Namespace, config: dict) -> None:
-    """One process: step until the time is up; rank 0 logs every minute, and saves every five."""
+    """One process: step until the time or the number of clips is up; rank 0 logs every minute, and saves every five."""
     s = config["train"]
     trainer = Trainer(
         open_parts(config, options.out, options.resume_from, options.shards), s, rank, torch.device(options.device)
@@ -192,8 +192,12 @@ def run_model(rank: int, world: int, options: argparse.Namespace, config: dict) 
     feeds: dict[tuple[bool, int, int], Any] = {}
     begun = last = saved = time.monotonic()
     earlier, rows = trainer.seconds, []
-    while (clock := common_clock(earlier + time.monotonic() - begun)) < s["seconds"]:
-        trainer.seconds, progress = clock, clock / s["seconds"]
+    limit = s.get("clips")
+    while True:
+        trainer.seconds = common_clock(earlier + time.monotonic() - begun)
+        progress = trainer.clips / limit if limit else trainer.seconds / s["seconds"]
+        if progress >= 1:
+            break
         late = progress >= s["late_from"]
         shapes = s["late_shapes"] if late else s["shapes"]
         trainer.defect_weight = s["late_defect_weight"] if late else s["defect_weight"]

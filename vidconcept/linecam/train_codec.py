@@ -6,6 +6,7 @@ Runs before `train`; the transformer then learns on the codec's latents.
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vidconcept.linecam.data import ShardStream
+from vidconcept.linecam.footage import clip
 from vidconcept.linecam.parallel import average_gradients, common_clock
 from vidconcept.linecam.vocabulary import CONCEPTS, DEFECT_IDS, DEFECTS, IGNORE
 from vidconcept.models.patch_codec import PatchCodec
@@ -21,11 +23,11 @@ from vidconcept.models.patch_codec import PatchCodec
 QUIET = 0.15
 
 
-def fit_picture(codec: PatchCodec, stream: ShardStream, clips: int = 64) -> None:
-    """Set the codec's picture basis to the principal components of crops of the stream."""
+def fit_picture(codec: PatchCodec, seed: int, clips: int = 64) -> None:
+    """Set the codec's picture basis to the principal components of clips from `seed` on."""
     firsts, laters = [], []
-    for _ in range(clips):
-        frames = stream.crop(9, 128, 128)[0].astype(np.float32) / 127.5 - 1
+    for k in range(clips):
+        frames = clip(seed + k, (128, 128)).frames.astype(np.float32) / 127.5 - 1
         patches = frames.reshape(9, 32, 4, 32, 4, 3).transpose(0, 1, 3, 5, 2, 4)  # t h w c p q
         firsts.append(patches[0].reshape(-1, 48))
         laters.append(patches[1:5].transpose(1, 2, 0, 3, 4, 5).reshape(-1, 192))
@@ -57,15 +59,31 @@ def _overlap(logits: Tensor, truth: Tensor) -> np.ndarray:
     return np.array([[(a & b).sum().item() for a, b in pairs], [(a | b).sum().item() for a, b in pairs]])
 
 
-def start_codec(shards: Path, seed: int, widths: tuple[int, int, int, int], resume_from: Path | None) -> PatchCodec:
-    """A codec to train: its picture fitted to the stream, or what fits in shape taken from a pipeline folder."""
+def start_codec(seed: int, widths: tuple[int, int, int, int], resume_from: Path | None) -> PatchCodec:
+    """A codec to train: its picture fitted to generated clips, or what fits in shape taken from a pipeline folder."""
     codec = PatchCodec(feature_widths=widths, feature_kinds=len(CONCEPTS))
     if resume_from is None:
-        fit_picture(codec, ShardStream(shards, seed, 0.3))
+        fit_picture(codec, 1_000_000 * seed)
         return codec
     own, theirs = codec.state_dict(), PatchCodec.from_pretrained(resume_from / "vae", torch_dtype=torch.float32)
     codec.load_state_dict(own | {k: v for k, v in theirs.state_dict().items() if v.shape == own[k].shape})
     return codec
+
+
+class KernelMuon(torch.optim.Muon):
+    """Muon for convolutions in `channels_last`: each kernel is one row of a matrix that shares the weight's memory."""
+
+    def __init__(self, weights: list[nn.Parameter], **settings: Any) -> None:
+        self._pairs = [(w, nn.Parameter(w.detach().permute(0, 2, 3, 1).flatten(1))) for w in weights]
+        if any(w.data_ptr() != rows.data_ptr() for w, rows in self._pairs):
+            raise ValueError("convolutions must be in channels_last memory")
+        super().__init__([rows for _, rows in self._pairs], **settings)
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:
+        for w, rows in self._pairs:
+            rows.grad = None if w.grad is None else w.grad.permute(0, 2, 3, 1).flatten(1)
+        super().step(closure)
 
 
 def train_features(
@@ -78,7 +96,7 @@ def train_features(
     seed, seconds = config["seed"], config["seconds"]
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed + rank)
-    codec = start_codec(shards, seed, tuple(config["widths"]), resume_from)
+    codec = start_codec(seed, tuple(config["widths"]), resume_from)
     step, earlier = 0, 0.0
     if (out / "codec.pt").exists():
         saved = torch.load(out / "codec.pt", weights_only=True)
@@ -89,7 +107,12 @@ def train_features(
     average = torch.optim.swa_utils.AveragedModel(
         net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True
     )
-    optimizer = torch.optim.AdamW(net.parameters(), config["rate"], weight_decay=0.02, betas=(0.9, 0.98))
+    kernels = [p for p in net.parameters() if p.ndim == 4]
+    rest = [p for p in net.parameters() if p.ndim != 4]
+    optimizers = (
+        KernelMuon(kernels, lr=config["matrix_rate"], weight_decay=0.02, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(rest, config["rate"], weight_decay=0.02, betas=(0.9, 0.98)),
+    )
     weight = torch.ones(len(CONCEPTS), device=device)
     weight[list(DEFECT_IDS)] = config["defect_weight"]
     feeds = [
@@ -100,17 +123,18 @@ def train_features(
     while (clock := common_clock(earlier + time.monotonic() - begun)) < seconds:
         progress = clock / seconds
         video, truth, _ = next(feeds[progress >= config["late_from"]])
-        for group in optimizer.param_groups:
-            group["lr"] = config["rate"] * min(1.0, (step + 1) / 200) * min(1.0, 1.6 * (1 - progress))
+        for optimizer, rate in zip(optimizers, (config["matrix_rate"], config["rate"]), strict=True):
+            optimizer.param_groups[0]["lr"] = rate * min(1.0, (step + 1) / 200) * min(1.0, 1.6 * (1 - progress))
         with torch.autocast(device.type, torch.bfloat16):
             logits = net(jitter(video, generator)[:, :, 0].to(device).contiguous(memory_format=torch.channels_last))
         target = truth[:, 0].long().to(device)
         loss = F.cross_entropy(logits.float(), target, weight, ignore_index=IGNORE)
-        optimizer.zero_grad(set_to_none=True)
+        net.zero_grad(set_to_none=True)
         loss.backward()
         average_gradients(net.parameters())
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
         average.update_parameters(net)
         step += 1
         losses.append(loss.item())
