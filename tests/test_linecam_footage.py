@@ -66,20 +66,25 @@ def test_good_footage_holds_no_defect():
 class TestVisibility:
     """What a person could not see is not in the truth."""
 
-    def film(self, line_levels: float, texture: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    def seen(self, line_levels: float, texture: float, noise: float) -> np.ndarray:
+        """A vertical line of three pixels, and beside it a faint one of another instance."""
         surface = 100 + texture * np.random.default_rng(0).standard_normal((64, 64), dtype=np.float32)
         marked = surface.copy()
-        marked[:, 32] += line_levels
-        return marked, surface
+        marked[:, 31:34] += line_levels
+        marked[:, 44:46] += 1
+        instances = np.zeros((64, 64), np.uint16)
+        instances[:, 30:35], instances[:, 44:46] = 1, 2
+        return visible(marked, surface, noise, instances)
 
-    def test_a_line_above_the_noise_is_seen_and_little_around_it(self):
-        seen = visible(*self.film(30), noise=2.0)
-        assert seen[:, 32].all()
-        assert not seen[:, :12].any()
+    def test_a_line_above_the_noise_is_seen_and_nothing_else(self):
+        seen = self.seen(30, texture=0.0, noise=2.0)
+        assert seen[:, 30:35].all()
+        assert not seen[:, :30].any()
+        assert not seen[:, 35:].any(), "a faint defect is not seen because a strong one is near"
 
-    @pytest.mark.parametrize(("levels", "texture", "noise"), [(4, 0, 0.5), (30, 0, 20.0), (30, 20.0, 2.0), (0, 5.0, 0.5)])
+    @pytest.mark.parametrize(("levels", "texture", "noise"), [(4, 0, 0.5), (30, 0, 25.0), (30, 25.0, 2.0), (0, 5.0, 0.5)])
     def test_a_line_that_is_faint_or_drowns_is_not(self, levels, texture, noise):
-        assert not visible(*self.film(levels, texture), noise).any()
+        assert not self.seen(levels, texture, noise).any()
 
     def test_a_clip_leaves_out_what_is_too_faint(self):
         film_again = lambda: footage.clip(21, SIZE, 2, defects=12.0)  # noqa: E731

@@ -15,6 +15,7 @@ from vidconcept.attention import concept_attention
 from vidconcept.linecam import footage
 from vidconcept.linecam.alignment import attach, rotary, word_logits
 from vidconcept.linecam.data import ShardStream, cell_shares, cell_truth, group_shares
+from vidconcept.linecam.denoising import main as denoising_main
 from vidconcept.linecam.evaluate import average_precision
 from vidconcept.linecam.model import load_parts, new_parts, save_parts
 from vidconcept.linecam.sample import sample
@@ -227,13 +228,13 @@ class TestKernelMuon:
 
 @pytest.mark.slow
 @pytest.mark.slice
-def test_training_runs_stops_and_goes_on(shards, tmp_path, monkeypatch):
+def test_training_runs_stops_and_goes_on(shards, tmp_path, monkeypatch, capsys):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         monkeypatch.setenv("MASTER_PORT", str(free.getsockname()[1]))
     config = tmp_path / "tiny.toml"
     text = (Path(footage.__file__).with_name("train.toml")).read_text()
-    text = text.replace("seconds = 2700", "seconds = 4").replace("early = [128, 32, 0.6]", "early = [64, 4, 0.6]")
+    text = text.replace("seconds = 5400", "seconds = 4").replace("early = [128, 32, 0.6]", "early = [64, 4, 0.6]")
     text = text.replace("late = [256, 8, 0.3]", "late = [64, 4, 0.3]")
     text = text.replace("seconds = 3200", "seconds = 12").replace("layers = 5", "layers = 3")
     text = text.replace("aligned_layers = [2, 3, 4]", "aligned_layers = [1, 2]")
@@ -247,7 +248,11 @@ def test_training_runs_stops_and_goes_on(shards, tmp_path, monkeypatch):
     train(["model", *common])
     first = json.loads((tmp_path / "out" / "linecam" / "training_state.json").read_text())
     assert first["clips"] > 0
-    config.write_text(text.replace("seconds = 12", "seconds = 18"))
+    config.write_text(text.replace("seconds = 12", f"clips = {first['clips'] + 4}"))
     train(["model", *common])
     second = json.loads((tmp_path / "out" / "linecam" / "training_state.json").read_text())
-    assert second["clips"] > first["clips"]
+    assert second["clips"] == first["clips"] + 4
+    denoising_main([str(tmp_path / "out" / "linecam")] * 2 + ["--clips", "2"])
+    compared = json.loads(capsys.readouterr().out)
+    assert compared["first_over_last"] == {"all": 1.0, "picture": 1.0}
+    assert 0.1 < compared["loss"][0]["all"] < 10

@@ -194,7 +194,7 @@ def film(
             )
             clear = [_expose(part * (light.gain * flicker) + light.glare / sensor.exposure, sensor) for part in both]
             clear = [_compress(part, sensor).astype(np.float32) for part in clear]
-            hidden_here = (seen >= DEFECT_IDS[0]) & ~visible(clear[0], clear[1], sensor.noise)
+            hidden_here = (seen >= DEFECT_IDS[0]) & ~visible(clear[0], clear[1], sensor.noise, instances[i])
             seen, instances[i] = np.where(hidden_here, IGNORE, seen), np.where(hidden_here, 0, instances[i])
         classes[i] = seen
     return frames, classes, instances

@@ -38,7 +38,8 @@ def scratch(rng: Rng, ground: Ground) -> Patch:
         painted = alpha * np.clip(rng.uniform(0.4, 1.0) + rng.uniform(0.3, 0.9) * uneven, 0, 1.4)
     strength = contrast(rng, ground, 0.16, 2.0)
     if rng.random() < 0.22:
-        gain, add = 1 - np.clip(painted * min(strength, 0.85), 0, 0.9), np.zeros(size, np.float32)
+        # Dark, but never black as a gap is.
+        gain, add = 1 - np.clip(painted * min(strength, 0.45), 0, 0.6), np.zeros(size, np.float32)
     else:
         gain, add = np.ones(size, np.float32), painted * strength * max(ground.mean, 0.08)
         if rng.random() < 0.3:
@@ -78,8 +79,8 @@ def _scuff(rng: Rng, ground: Ground) -> Patch:
         alpha, profile = _turned(alpha, profile, rng.normal(0, 12))
         size = alpha.shape
     mask = profile > 0.3
-    if rng.random() < 0.15:
-        return Patch(1 - np.clip(alpha * min(strength, 0.8), 0, 0.9), np.zeros(size, np.float32), mask)
+    if band < 12 * s and rng.random() < 0.25:
+        return Patch(1 - np.clip(alpha * min(strength, 0.45), 0, 0.6), np.zeros(size, np.float32), mask)
     return Patch(np.ones(size, np.float32), (alpha * strength * max(ground.mean, 0.08)).astype(np.float32), mask)
 
 
@@ -107,7 +108,7 @@ def crack(rng: Rng, ground: Ground) -> Patch:
         paths.append(branch - branch[0] + start)
     size, points = canvas_of(np.concatenate(paths), 4 * s)
     splits = np.cumsum([len(p) for p in paths])[:-1]
-    width = log_uniform(rng, 0.7, 2.8) * s
+    width = log_uniform(rng, 0.9, 3.2) * s
     alpha = np.zeros(size, np.float32)
     for index, path in enumerate(np.split(points, splits)):
         pieces = np.array_split(np.arange(len(path)), 3)
@@ -117,7 +118,7 @@ def crack(rng: Rng, ground: Ground) -> Patch:
                 alpha = np.maximum(alpha, stroke(size, line, width * taper * (1.0 if index == 0 else 0.7)))
     mask = alpha > 0.15
     uneven = np.clip(0.85 + 0.35 * smooth_noise(rng, *size, 6 * s, 6 * s), 0.3, 1.1)
-    strength = min(contrast(rng, ground, 0.35, 0.97), 0.97)
+    strength = min(contrast(rng, ground, 0.45, 0.97), 0.97)
     gain = 1 - np.clip(alpha * uneven * strength, 0, 0.97)
     add = np.zeros(size, np.float32)
     if rng.random() < 0.3:

@@ -1,6 +1,7 @@
 """Faint marks that good surfaces carry: tool arcs, hairlines, tide marks, specks, smudges. They are no defects.
 
-Each is fainter than any defect: a crack is a gap and dark, a hairline that darkens the surface by a tenth is none.
+Each is fainter than a defect of its form: a crack is a gap and dark, a hairline that darkens the surface by a tenth
+is none.
 """
 
 import cv2
@@ -42,20 +43,21 @@ def _smudge(rng: Rng, scale: float) -> np.ndarray:
 
 
 # Shape, share of all marks, weakest and strongest contrast.
-_KINDS = ((_arc, 0.25, 0.02, 0.10), (_hairline, 0.35, 0.02, 0.13), (_speck, 0.3, 0.04, 0.18), (_smudge, 0.1, 0.01, 0.06))
+_KINDS = ((_arc, 0.25, 0.05, 0.25), (_hairline, 0.4, 0.05, 0.35), (_speck, 0.25, 0.05, 0.3), (_smudge, 0.1, 0.02, 0.1))
 
 
 def faint_marks(rng: Rng, height: int, width: int, scale: float) -> np.ndarray:
-    """Gain `(h, w)` float32 of a strip's faint marks; on most strips none. scale: see `scene.build_strip`."""
+    """Gain `(h, w)` float32 of a strip's faint marks; none on nearly half of the strips. scale: see `scene.build_strip`."""
     gain = np.ones((height, width), np.float32)
-    if rng.random() > 0.45:
+    if rng.random() > 0.55:
         return gain
     shares = np.array([kind[1] for kind in _KINDS]) * rng.uniform(0.1, 1, len(_KINDS))
-    strength = rng.uniform(0.5, 1.0)
-    for _ in range(1 + int(rng.poisson(log_uniform(rng, 1, 16) * height * width / (scale * scale) / 65536))):
+    strength = rng.uniform(0.4, 1.0)
+    for _ in range(1 + int(rng.poisson(log_uniform(rng, 2, 45) * height * width / (scale * scale) / 65536))):
         shape, _, low, high = _KINDS[int(rng.choice(len(_KINDS), p=shares / shares.sum()))]
-        mark = cv2.GaussianBlur(shape(rng, scale).astype(np.float32), (0, 0), rng.uniform(0.3, 1.4) * scale)
-        mark *= rng.choice([-1, -1, -1, 1]) * strength * log_uniform(rng, low, high)
+        mark = cv2.GaussianBlur(shape(rng, scale).astype(np.float32), (0, 0), rng.uniform(0.3, 1.1) * scale)
+        # Mostly dark; a bright line of the same strength would be a scratch.
+        mark *= rng.choice([-1, -1, -1, 0.4]) * strength * log_uniform(rng, low, high)
         rows, columns = mark.shape
         x, y = int(rng.integers(-columns // 2, width)), int(rng.integers(-rows // 2, height))
         left, top, right, bottom = max(0, -x), max(0, -y), min(columns, width - x), min(rows, height - y)

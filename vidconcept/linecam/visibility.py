@@ -10,18 +10,18 @@ import numpy as np
 # Side of the square in which the difference is summed, and of the one in which texture is measured; pixels.
 _WINDOW_PX, _TEXTURE_PX = 9, 21
 # The difference, root of the sum of squares in the window, in deviations of noise and texture. Chosen by eye.
-LEAST_CONTRAST = 10.0
+LEAST_CONTRAST = 12.0
 # Largest difference within the window, in 8-bit levels.
-LEAST_LEVELS = 6.0
-# What lies this near to a visible place belongs to it: the floor of a dent, a gap in a scratch; pixels.
-_REACH_PX = 12
+LEAST_LEVELS = 8.0
+# What of a defect lies within such a square about a visible place of it counts too: the floor of a dent; pixels.
+_SIDE_PX = 25
 
 
-def visible(with_defects: np.ndarray, without: np.ndarray, noise: float) -> np.ndarray:
-    """Where defects can be seen, `(h, w)` bool, and a margin around.
+def visible(with_defects: np.ndarray, without: np.ndarray, noise: float, instances: np.ndarray) -> np.ndarray:
+    """Where a defect can be seen, `(h, w)` bool.
 
     with_defects, without: `(h, w)` float32, in 8-bit levels, free of noise. noise: `Sensor.noise`, which grows with
-    the level.
+    the level. instances: `(h, w)` integers, 0 where there is no defect.
     """
     difference = with_defects - without
     fine = without - cv2.blur(without, (_WINDOW_PX, _WINDOW_PX))
@@ -30,5 +30,11 @@ def visible(with_defects: np.ndarray, without: np.ndarray, noise: float) -> np.n
     energy = cv2.boxFilter(difference * difference, -1, (_WINDOW_PX, _WINDOW_PX), normalize=False)
     largest = cv2.dilate(np.abs(difference), np.ones((3, 3), np.uint8))
     seen = (energy > LEAST_CONTRAST**2 * variance) & (largest > LEAST_LEVELS)
-    side = 2 * _REACH_PX + 1
-    return cv2.dilate(seen.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
+    out = np.zeros(seen.shape, bool)
+    for number in np.unique(instances[seen & (instances > 0)]):
+        own = instances == number
+        x, y, width, height = cv2.boundingRect(own.astype(np.uint8))
+        box = (slice(y, y + height), slice(x, x + width))
+        near = cv2.dilate((own & seen)[box].astype(np.uint8), np.ones((_SIDE_PX, _SIDE_PX), np.uint8)) > 0
+        out[box] |= near & own[box]
+    return out
