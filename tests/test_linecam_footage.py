@@ -82,7 +82,9 @@ class TestVisibility:
         assert not seen[:, :30].any()
         assert not seen[:, 35:].any(), "a faint defect is not seen because a strong one is near"
 
-    @pytest.mark.parametrize(("levels", "texture", "noise"), [(4, 0, 0.5), (30, 0, 25.0), (30, 25.0, 2.0), (0, 5.0, 0.5)])
+    @pytest.mark.parametrize(
+        ("levels", "texture", "noise"), [(4, 0, 0.5), (30, 0, 25.0), (30, 25.0, 2.0), (0, 5.0, 0.5)]
+    )
     def test_a_line_that_is_faint_or_drowns_is_not(self, levels, texture, noise):
         assert not self.seen(levels, texture, noise).any()
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from vidconcept.attention import concept_attention
 from vidconcept.linecam import footage
 from vidconcept.linecam.alignment import attach, rotary, word_logits
-from vidconcept.linecam.data import ShardStream, cell_shares, cell_truth, group_shares
+from vidconcept.linecam.data import cell_shares, cell_truth, group_shares
 from vidconcept.linecam.denoising import main as denoising_main
 from vidconcept.linecam.evaluate import average_precision
 from vidconcept.linecam.model import load_parts, new_parts, save_parts

@@ -159,6 +159,14 @@ def _compress(image: np.ndarray, sensor: Sensor) -> np.ndarray:
     return image
 
 
+_NEAREST = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+_LINEAR = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+
+
+def _warp(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int], how: int) -> np.ndarray:
+    return cv2.warpAffine(image, matrix, size[::-1], flags=how, borderMode=cv2.BORDER_REFLECT)
+
+
 def film(
     rng: Rng, strip: Strip, size: tuple[int, int], maps: np.ndarray, light: Light, sensor: Sensor
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -167,34 +175,24 @@ def film(
     Returns frames `(t, h, w, 3)` uint8 RGB, classes `(t, h, w)` uint8, `IGNORE` where a defect cannot be seen, and
     instances `(t, h, w)` uint16, 0 there too.
     """
-    height, width = size
     colour = strip.luminance if strip.chroma is None else strip.luminance[..., None] * strip.chroma
-    t = len(maps)
-    frames = np.empty((t, height, width, 3), np.uint8)
-    classes, instances = np.empty((t, height, width), np.uint8), np.empty((t, height, width), np.uint16)
-    nearest = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
-    linear = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    hidden = light.classes > 0
+    frames = np.empty((len(maps), *size, 3), np.uint8)
+    classes, instances = np.empty((len(maps), *size), np.uint8), np.empty((len(maps), *size), np.uint16)
     gain, glare = (light.gain, light.glare) if colour.ndim == 2 else (light.gain[..., None], light.glare[..., None])
     for i, matrix in enumerate(maps):
-        image = cv2.warpAffine(colour, matrix, (width, height), flags=linear, borderMode=cv2.BORDER_REFLECT)
         flicker = np.float32(1 + rng.normal(0, light.flicker))
-        image = _record(rng, _expose(image * (gain * flicker) + glare / sensor.exposure, sensor), sensor)
+        lit = _warp(colour, matrix, size, _LINEAR) * (gain * flicker) + glare / sensor.exposure
+        image = _record(rng, _expose(lit, sensor), sensor)
         frames[i] = image if image.ndim == 3 else image[..., None]
-        seen = cv2.warpAffine(strip.classes, matrix, (width, height), flags=nearest, borderMode=cv2.BORDER_REFLECT)
-        seen = np.where(hidden & (seen < DEFECT_IDS[0]), light.classes, seen)
-        instances[i] = cv2.warpAffine(
-            strip.instances, matrix, (width, height), flags=nearest, borderMode=cv2.BORDER_REFLECT
-        )
-        if instances[i].any():
+        surface = _warp(strip.classes, matrix, size, _NEAREST)
+        defect = surface >= DEFECT_IDS[0]
+        classes[i] = np.where((light.classes > 0) & ~defect, light.classes, surface)
+        instances[i] = _warp(strip.instances, matrix, size, _NEAREST)
+        if defect.any():
             # What cannot be seen teaches nothing.
-            both = (
-                cv2.warpAffine(part, matrix, (width, height), flags=linear, borderMode=cv2.BORDER_REFLECT)
-                for part in (strip.luminance, strip.flawless)
-            )
-            clear = [_expose(part * (light.gain * flicker) + light.glare / sensor.exposure, sensor) for part in both]
-            clear = [_compress(part, sensor).astype(np.float32) for part in clear]
-            hidden_here = (seen >= DEFECT_IDS[0]) & ~visible(clear[0], clear[1], sensor.noise, instances[i])
-            seen, instances[i] = np.where(hidden_here, IGNORE, seen), np.where(hidden_here, 0, instances[i])
-        classes[i] = seen
+            both = (_warp(part, matrix, size, _LINEAR) for part in (strip.luminance, strip.flawless))
+            lit_both = (part * (light.gain * flicker) + light.glare / sensor.exposure for part in both)
+            clear = [_compress(_expose(part, sensor), sensor).astype(np.float32) for part in lit_both]
+            missed = defect & ~visible(clear[0], clear[1], sensor.noise, instances[i])
+            classes[i][missed], instances[i][missed] = IGNORE, 0
     return frames, classes, instances

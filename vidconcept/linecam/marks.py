@@ -47,7 +47,7 @@ _KINDS = ((_arc, 0.25, 0.05, 0.25), (_hairline, 0.4, 0.05, 0.35), (_speck, 0.25,
 
 
 def faint_marks(rng: Rng, height: int, width: int, scale: float) -> np.ndarray:
-    """Gain `(h, w)` float32 of a strip's faint marks; none on nearly half of the strips. scale: see `scene.build_strip`."""
+    """Gain `(h, w)` float32 of a strip's faint marks; nearly half of the strips have none. scale: see `build_strip`."""
     gain = np.ones((height, width), np.float32)
     if rng.random() > 0.55:
         return gain
