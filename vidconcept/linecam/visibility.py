@@ -1,7 +1,7 @@
 """Which defects can be seen in a film: the truth counts those alone, as a person who labels it would.
 
 A defect is compared with the same film without it, free of noise. It can be seen where the difference stands out of the
-noise and the surface's own texture: in 9×9 pixels, by more than a few times their deviation.
+noise and of the surface's own texture.
 """
 
 import cv2
@@ -9,7 +9,8 @@ import numpy as np
 
 # Side of the square in which the difference is summed, and of the one in which texture is measured; pixels.
 _WINDOW_PX, _TEXTURE_PX = 9, 21
-# The difference, root of the sum of squares in the window, in deviations of noise and texture. Chosen by eye.
+# Root of the summed squares of the difference, in deviations of noise and texture. By eye: what reaches less is hard
+# to find even when one knows where it is.
 LEAST_CONTRAST = 12.0
 # Largest difference within the window, in 8-bit levels.
 LEAST_LEVELS = 8.0
