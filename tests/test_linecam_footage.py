@@ -101,6 +101,16 @@ class TestVisibility:
         assert set(strict.concepts) == set(np.unique(strict.instances)) - {0}
 
 
+def test_training_never_reaches_the_held_out_seeds(tmp_path):
+    assert footage.training_seed(9, footage.SEED_RANGE - 1) == footage.HELD_OUT_SEED - 1
+    assert footage.training_seed(11, 0) == footage.HELD_OUT_SEED + footage.SEED_RANGE
+    for seed, number in ((10, 0), (9, footage.SEED_RANGE)):
+        with pytest.raises(ValueError, match="held-out"):
+            footage.training_seed(seed, number)
+    with pytest.raises(ValueError, match="held-out"):
+        footage.write_shards(tmp_path, keep=1, seed=10)
+
+
 def test_marks_of_good_surfaces_are_faint():
     gains = [faint_marks(np.random.default_rng(seed), 96, 128, 1.0) for seed in range(40)]
     assert sum(bool((gain != 1).any()) for gain in gains) > 8

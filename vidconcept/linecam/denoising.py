@@ -26,7 +26,7 @@ FRAMES = 9
 @torch.inference_mode()
 def denoising_loss(parts: Parts, seeds: Sequence[int]) -> dict[str, float]:
     """Mean squared error of the velocity that a model predicts, over clips with timesteps spread evenly over all."""
-    alphas = parts.scheduler.alphas_cumprod.float()
+    steps = parts.scheduler.config.num_train_timesteps
     rows, columns = (torch.arange(n // 8, dtype=torch.float32) for n in SIZE)
     errors = []
     for k, seed in enumerate(seeds):
@@ -34,13 +34,12 @@ def denoising_loss(parts: Parts, seeds: Sequence[int]) -> dict[str, float]:
         video = torch.from_numpy(np.ascontiguousarray(made.frames)).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
         latents = rearrange(parts.codec.encode(video).latent_dist.mode(), "b c t h w -> b t c h w")
         noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(seed))
-        t = torch.tensor([int((k + 0.5) * len(alphas) / len(seeds))])
-        signal, sigma = alphas[t].sqrt(), (1 - alphas[t]).sqrt()
+        t = torch.tensor([int((k + 0.5) * steps / len(seeds))])
         text, _ = parts.embed([made.caption])
         rope = rotary(64, rows, columns, latents.shape[1])
-        noised = signal * latents + sigma * noise
+        noised = parts.scheduler.add_noise(latents, noise, t)
         out = parts.transformer(noised, text, t, image_rotary_emb=rope, return_dict=False)[0]
-        error = (out - (signal * noise - sigma * latents)).square()
+        error = (out - parts.scheduler.get_velocity(latents, noise, t)).square()
         errors.append((error.mean().item(), error[:, :, : parts.codec.config.picture_channels].mean().item()))
     every, picture = np.mean(errors, 0)
     return {"all": round(float(every), 5), "picture": round(float(picture), 5)}

@@ -20,8 +20,9 @@ from vidconcept.linecam.scene import build_strip
 from vidconcept.linecam.textures import SURFACES, Rng
 from vidconcept.linecam.vocabulary import DEFECTS
 
-# Held-out footage for figures uses seeds from here on; training never does.
+# Held-out footage for figures uses the `SEED_RANGE` seeds from here on; `training_seed` keeps training out of them.
 HELD_OUT_SEED = 10_000_000
+SEED_RANGE = 1_000_000
 EXAMPLE_SEED = 254
 
 
@@ -113,6 +114,14 @@ def clip(
     return Clip(images, classes, instances, visible, flow, caption(colour, style, list(visible.values())))
 
 
+def training_seed(seed: int, number: int) -> int:
+    """Seed of clip `number` of a run with `seed`. Raises ValueError for one that is held out."""
+    own = seed * SEED_RANGE + number
+    if HELD_OUT_SEED <= own < HELD_OUT_SEED + SEED_RANGE:
+        raise ValueError(f"seed {seed} reaches into the held-out footage: take one that is not {own // SEED_RANGE}")
+    return own
+
+
 def write_shards(folder: Path, keep: int, seed: int, frames: int = 9) -> None:
     """Render shards without end into `folder`, the newest `keep` of them.
 
@@ -124,7 +133,7 @@ def write_shards(folder: Path, keep: int, seed: int, frames: int = 9) -> None:
     existing = sorted(folder.glob("*_frames.npy"))
     number = 1 + max((int(p.name.split("_")[0]) for p in existing), default=-1)
     while True:
-        clips = [clip(seed * 1_000_000 + number * scenes + k, frames=frames) for k in range(scenes)]
+        clips = [clip(training_seed(seed, number * scenes + k), frames=frames) for k in range(scenes)]
         np.save(folder / f"{number:06d}_classes.npy", np.stack([c.classes for c in clips]))
         (folder / f"{number:06d}.txt").write_text("\n".join(c.caption for c in clips), encoding="utf-8")
         np.save(folder / "partial.npy", np.stack([c.frames for c in clips]))

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vidconcept.linecam.data import ShardStream
-from vidconcept.linecam.footage import clip
+from vidconcept.linecam.footage import clip, training_seed
 from vidconcept.linecam.parallel import average_gradients, common_clock
 from vidconcept.linecam.vocabulary import CONCEPTS, DEFECT_IDS, DEFECTS, IGNORE
 from vidconcept.models.patch_codec import PatchCodec
@@ -24,10 +24,10 @@ QUIET = 0.15
 
 
 def fit_picture(codec: PatchCodec, seed: int, clips: int = 64) -> None:
-    """Set the codec's picture basis to the principal components of clips from `seed` on."""
+    """Set the codec's picture basis to the principal components of training clips of `seed`."""
     firsts, laters = [], []
     for k in range(clips):
-        frames = clip(seed + k, (128, 128)).frames.astype(np.float32) / 127.5 - 1
+        frames = clip(training_seed(seed, k), (128, 128)).frames.astype(np.float32) / 127.5 - 1
         patches = frames.reshape(9, 32, 4, 32, 4, 3).transpose(0, 1, 3, 5, 2, 4)  # t h w c p q
         firsts.append(patches[0].reshape(-1, 48))
         laters.append(patches[1:5].transpose(1, 2, 0, 3, 4, 5).reshape(-1, 192))
@@ -63,27 +63,35 @@ def start_codec(seed: int, widths: tuple[int, int, int, int], resume_from: Path 
     """A codec to train: its picture fitted to generated clips, or what fits in shape taken from a pipeline folder."""
     codec = PatchCodec(feature_widths=widths, feature_kinds=len(CONCEPTS))
     if resume_from is None:
-        fit_picture(codec, 1_000_000 * seed)
+        fit_picture(codec, seed)
         return codec
     own, theirs = codec.state_dict(), PatchCodec.from_pretrained(resume_from / "vae", torch_dtype=torch.float32)
     codec.load_state_dict(own | {k: v for k, v in theirs.state_dict().items() if v.shape == own[k].shape})
     return codec
 
 
-class KernelMuon(torch.optim.Muon):
-    """Muon for convolutions in `channels_last`: each kernel is one row of a matrix that shares the weight's memory."""
+class KernelMuon:
+    """Muon for convolutions in `channels_last`: each kernel is one row of a matrix that shares the weight's memory.
+
+    Raises ValueError for another memory layout, and RuntimeError where torch has no Muon.
+    """
 
     def __init__(self, weights: list[nn.Parameter], **settings: Any) -> None:
+        if not hasattr(torch.optim, "Muon"):
+            raise RuntimeError(
+                f"training needs torch.optim.Muon; torch {torch.__version__} has none: install torch 2.9"
+            )
         self._pairs = [(w, nn.Parameter(w.detach().permute(0, 2, 3, 1).flatten(1))) for w in weights]
         if any(w.data_ptr() != rows.data_ptr() for w, rows in self._pairs):
             raise ValueError("convolutions must be in channels_last memory")
-        super().__init__([rows for _, rows in self._pairs], **settings)
+        self._muon = torch.optim.Muon([rows for _, rows in self._pairs], **settings)
+        self.param_groups = self._muon.param_groups
 
-    @torch.no_grad()
-    def step(self, closure: None = None) -> None:
+    def step(self) -> None:
+        """One step from the weights' gradients."""
         for w, rows in self._pairs:
             rows.grad = None if w.grad is None else w.grad.permute(0, 2, 3, 1).flatten(1)
-        super().step(closure)
+        self._muon.step()
 
 
 def train_features(
