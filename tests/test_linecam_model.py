@@ -48,14 +48,20 @@ class TestCodec:
     def test_pictures_survive_encoding(self):
         codec = PatchCodec().eval()
         fit_picture(codec, 1, clips=12)
-        video = torch.from_numpy(footage.clip(7, (128, 192), 9).frames.copy()).permute(3, 0, 1, 2)[None] / 127.5 - 1
-        with torch.inference_mode():
-            latents = codec.encode(video).latent_dist.mode()
-            decoded = codec.decode(latents).sample
-        assert latents.shape == (1, 16, 3, 32, 48)
-        error = ((decoded - video) / 2).square().mean((0, 1, 3, 4))
-        assert -10 * error[0].log10() > 28
-        assert -10 * error[1:].mean().log10() > 22
+        decibels = []
+        for seed in range(7, 12):
+            frames = footage.clip(seed, (128, 192), 9).frames.copy()
+            video = torch.from_numpy(frames).permute(3, 0, 1, 2)[None] / 127.5 - 1
+            with torch.inference_mode():
+                latents = codec.encode(video).latent_dist.mode()
+                decoded = codec.decode(latents).sample
+            assert latents.shape == (1, 16, 3, 32, 48)
+            error = ((decoded - video) / 2).square().mean((0, 1, 3, 4))
+            decibels.append([-10 * float(part.log10()) for part in (error[0], error[1:].mean())])
+        # Of one clip that flickers or jumps the later frames are worse.
+        first, later = np.median(decibels, 0)
+        assert first > 38
+        assert later > 29
 
     def test_features_do_not_reach_the_picture(self):
         codec = PatchCodec().eval()

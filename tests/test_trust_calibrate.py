@@ -1,5 +1,7 @@
 """Thresholds for a wished rate of false alarms: the statistics on candidates whose true rate is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,9 @@ from vidconcept.evaluation.alarms import (
     strengths,
 )
 from vidconcept.evaluation.metrics_events import EventCounts
+from vidconcept.models.folder import preset_for
 from vidconcept.pipelines.calibrate_labelled import choose_thresholds
+from vidconcept.pipelines.plan import preset_thresholds
 from vidconcept.settings import Layer, TrackSettings, config_layer, resolve
 from vidconcept.tracks.calibrated import decide_by_concept
 from vidconcept.tracks.masks import DecisionSettings
@@ -167,13 +171,13 @@ class TestLabelled:
 
     def test_a_level_that_is_better_on_clips_left_out_is_taken(self):
         clip = {0.2: {"dent": EventCounts(1, 0, 1, 1, 1, 1)}, 0.5: {"dent": EventCounts(0, 0, 1, 0, 0, 1)}}
-        thresholds, told = choose_thresholds(self.counts([clip] * 6), ["dent"], 0.5)
+        thresholds, told = choose_thresholds(self.counts([clip] * 6), {"dent": 0.5})
         assert thresholds == {"dent": 0.2}
         assert "clips left out" in told[0]
 
     def test_too_few_defects_are_said_to_be_too_few(self):
         clip = {0.2: {"dent": EventCounts(1, 0, 1, 1, 1, 1)}, 0.5: {"dent": EventCounts(0, 0, 1, 0, 0, 1)}}
-        thresholds, told = choose_thresholds(self.counts([clip] * 2), ["dent"], 0.5)
+        thresholds, told = choose_thresholds(self.counts([clip] * 2), {"dent": 0.5})
         assert thresholds == {}
         assert "too few" in told[0]
 
@@ -186,6 +190,15 @@ class TestSettings:
         assert calibrated.thresholds == {"dent": 0.3}
         asked, _ = resolve([Layer("command line", {"threshold": 0.7}), config_layer(path)])
         assert (asked.threshold, asked.thresholds) == (0.7, {})
+
+    def test_a_preset_has_thresholds_of_single_concepts_until_somebody_gives_one(self):
+        preset = replace(
+            preset_for("linecam"), settings={"threshold": 0.7, "thresholds": {"scratch": 0.6, "hole": 0.4}}
+        )
+        asked = Layer("command line", {"concepts": ("Kratzer", "dent")})
+        assert preset_thresholds(*resolve([asked, preset.layer]), preset) == {"Kratzer": 0.6}
+        given = Layer("command line", {"concepts": ("Kratzer", "dent"), "threshold": 0.5})
+        assert preset_thresholds(*resolve([given, preset.layer]), preset) == {}
 
     def test_calibration_never_changes_the_maps(self):
         assert not TrackSettings.map_keys() & {"thresholds", "place_lifts"}

@@ -7,19 +7,37 @@ from vidconcept.linecam.patches import Ground, Patch, blob, stroke
 from vidconcept.linecam.textures import Rng, log_uniform, octaves, smooth_noise
 
 
+def _facets(rng: Rng, height: int, width: int, scale: float) -> np.ndarray:
+    """Brightness about 0 of a few planes that meet at sharp, slightly crooked borders."""
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    for axis in (y, x):
+        axis += rng.uniform(0.5, 3) * scale * smooth_noise(rng, height, width, 8 * scale, 8 * scale)
+    planes = int(rng.integers(2, 8))
+    nearest = np.full((height, width), np.inf, np.float32)
+    out = np.zeros((height, width), np.float32)
+    for _ in range(planes):
+        cy, cx = rng.uniform(0, height), rng.uniform(0, width)
+        distance = np.hypot((y - cy) * rng.uniform(0.5, 1), (x - cx) * rng.uniform(0.5, 1))
+        tilt = (rng.normal(0, 0.5) * (y - cy) + rng.normal(0, 0.5) * (x - cx)) / max(height, width)
+        out = np.where(distance < nearest, rng.uniform(-1, 1) + tilt, out)
+        nearest = np.minimum(nearest, distance)
+    return out
+
+
 def _broken_face(rng: Rng, height: int, width: int, ground: Ground, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Gain and add that replace the surface by a broken face: facets, grain and a lit break line."""
+    """Gain and add that replace the surface by a broken face: smooth facets or terraces, and a lit break line."""
     s = ground.scale
     level = rng.uniform(0.15, 1.1) * ground.mean if rng.random() < 0.8 else rng.uniform(1.2, 1.8) * ground.mean
-    facets = octaves(rng, height, width, rng.uniform(6, 30) * s, 4, 0.75)
-    face = level * (1 + rng.uniform(0.15, 0.5) * facets)
-    if rng.random() < 0.3:
+    face = level * (1 + rng.uniform(0.1, 0.3) * octaves(rng, height, width, rng.uniform(12, 45) * s, 3, 0.5))
+    if rng.random() < 0.7:
+        face = face * (1 + rng.uniform(0.25, 0.7) * _facets(rng, height, width, s))
+    if rng.random() < 0.35:
         # Terraces of a conchoidal break.
         waves = octaves(rng, height, width, rng.uniform(20, 60) * s, 2, 0.5)
-        face = face * (1 + rng.uniform(0.2, 0.6) * np.sign(np.sin(waves * rng.uniform(6, 16))))
-    if rng.random() < 0.5:
+        face = face * (1 + rng.uniform(0.2, 0.6) * np.sign(np.sin(waves * rng.uniform(3, 9))))
+    if rng.random() < 0.25:
         sparkle = smooth_noise(rng, height, width, 1.2 * s, 1.2 * s)
-        face = face + np.clip(sparkle - rng.uniform(1.0, 2.0), 0, 1) * ground.mean * rng.uniform(0.5, 2.0)
+        face = face + np.clip(sparkle - rng.uniform(1.5, 2.2), 0, 1) * ground.mean * rng.uniform(0.5, 2.0)
     edge = cv2.morphologyEx((alpha > 0.5).astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
     edge = cv2.GaussianBlur(edge.astype(np.float32), (0, 0), 0.7)
     lip = (
@@ -56,11 +74,11 @@ def fray(rng: Rng, ground: Ground) -> Patch:
     if kind < 0.6:
         return _raw_skin(rng, ground)
     height, width = int(log_uniform(rng, 20, 190) * s), int(log_uniform(rng, 7, 55) * s)
-    field = blob(rng, height, width, rng.uniform(0.25, 0.5), 0.3)
+    field = blob(rng, height, width, rng.uniform(0.3, 0.55), rng.uniform(0.15, 0.3))
     alpha = np.clip(field * 5, 0, 1)
-    rough = octaves(rng, height, width, rng.uniform(4, 14) * s, 4, 0.9)
+    rough = octaves(rng, height, width, rng.uniform(2, 10) * s, 4, 0.95)
     level = ground.mean * rng.uniform(0.25, 0.9)
-    face = level * (1 + rng.uniform(0.25, 0.6) * rough)
+    face = level * (1 + rng.uniform(0.35, 0.75) * rough)
     sparkle = smooth_noise(rng, height, width, rng.uniform(1, 3) * s, rng.uniform(1, 3) * s)
     face = face + np.clip(sparkle - rng.uniform(0.8, 1.8), 0, 1) * ground.mean * rng.uniform(0.3, 2.5)
     mask = cv2.morphologyEx((alpha > 0.4).astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)) > 0
@@ -74,7 +92,7 @@ def _raw_skin(rng: Rng, ground: Ground) -> Patch:
     y, x = np.mgrid[-1 : 1 : height * 1j, 0 : 1 : width * 1j].astype(np.float32)
     tongue = 0.85 * np.clip(1 - x, 0, 1) ** rng.uniform(0.35, 1.3)
     wobble = octaves(rng, height, width, rng.uniform(10, 60) * s, 3, 0.7)
-    field = (tongue - np.abs(y) + rng.uniform(0.02, 0.12) * wobble) * height / 2
+    field = (tongue - np.abs(y) + rng.uniform(0.05, 0.2) * wobble) * height / 2
     alpha = np.clip(field / s + 0.5, 0, 1)
     rough = octaves(rng, height, width, log_uniform(rng, 3, 30) * s, 4, 0.8)
     face = ground.mean * rng.uniform(0.15, 0.8) * (1 + rng.uniform(0.05, 0.35) * rough)

@@ -15,6 +15,8 @@ def scratch(rng: Rng, ground: Ground) -> Patch:
     length = log_uniform(rng, 14, 260) * s
     bent = rng.random() < 0.35
     spine = random_path(rng, length, max(3.0, length / 24), 0.12 if bent else 0.006, 0.02)
+    if rng.random() < 0.12:
+        spine = _arc(rng, length)
     strands = 1 if rng.random() < 0.5 else int(rng.integers(2, 7))
     spread = 0.0 if strands == 1 else rng.uniform(1.5, 9.0) * s
     size, spine = canvas_of(spine, spread * 1.6 + 6 * s)
@@ -33,11 +35,23 @@ def scratch(rng: Rng, ground: Ground) -> Patch:
     if rng.random() < 0.3:
         alpha = cv2.GaussianBlur(alpha, (0, 0), rng.uniform(0.5, 1.2) * s)
     painted = alpha
+    if rng.random() < 0.12:
+        # The point skipped: a row of dashes.
+        gaps = smooth_noise(rng, *size, log_uniform(rng, 3, 20) * s, log_uniform(rng, 3, 20) * s)
+        painted = alpha * np.clip(2.5 * gaps + rng.uniform(0.3, 1.2), 0, 1)
     if rng.random() < 0.75:
         uneven = smooth_noise(rng, *size, log_uniform(rng, 2, 30) * s, log_uniform(rng, 2, 30) * s)
-        painted = alpha * np.clip(rng.uniform(0.4, 1.0) + rng.uniform(0.3, 0.9) * uneven, 0, 1.4)
+        painted = painted * np.clip(rng.uniform(0.4, 1.0) + rng.uniform(0.3, 0.9) * uneven, 0, 1.4)
     strength = contrast(rng, ground, 0.16, 2.0)
-    if rng.random() < 0.22:
+    look = rng.random()
+    if look < 0.15:
+        # A groove without another finish: one flank turns to the light, the other away.
+        light = rng.uniform(0, 2 * np.pi)
+        flanks = [np.clip(painted - cv2.GaussianBlur(np.roll(painted, step, (0, 1)), (0, 0), 0.6), 0, 1)
+                  for step in (_steps(light, s), _steps(light + np.pi, s))]  # fmt: skip
+        gain = 1 + flanks[0] * min(strength, 1.5) - flanks[1] * min(strength, 0.7)
+        add = np.zeros(size, np.float32)
+    elif look < 0.37:
         # Dark, but never black as a gap is.
         gain, add = 1 - np.clip(painted * min(strength, 0.45), 0, 0.6), np.zeros(size, np.float32)
     else:
@@ -50,6 +64,20 @@ def scratch(rng: Rng, ground: Ground) -> Patch:
         reach = 2 * round(spread / 2) + 1
         mask = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((reach, reach), np.uint8)) > 0
     return Patch(gain, add.astype(np.float32), mask)
+
+
+def _steps(angle: float, scale: float) -> tuple[int, int]:
+    """A shift of about one groove's width towards `angle`, in whole pixels, (rows, columns)."""
+    reach = 1.2 * max(scale, 1.0)
+    return round(reach * np.sin(angle)), round(reach * np.cos(angle))
+
+
+def _arc(rng: Rng, length: float) -> np.ndarray:
+    """Points `(n, 2)` of an arc of `length` about the origin, from a slight bow to half a turn."""
+    bow = log_uniform(rng, 0.3, np.pi)
+    angles = rng.uniform(0, 2 * np.pi) + np.linspace(0, bow, 32)
+    points = np.stack([np.cos(angles), np.sin(angles)], 1) * length / bow
+    return (points - (points.min(0) + points.max(0)) / 2).astype(np.float32)
 
 
 def _scuff(rng: Rng, ground: Ground) -> Patch:

@@ -19,12 +19,12 @@ from vidconcept.pipelines.evaluate import clip_plan, clip_run, in_asked_words, m
 from vidconcept.pipelines.findings import score_frames
 from vidconcept.pipelines.maps import ModelShelf, compute_maps
 from vidconcept.pipelines.monitor import Monitor
-from vidconcept.pipelines.plan import Plan
+from vidconcept.pipelines.plan import Plan, preset_thresholds
 from vidconcept.pipelines.sweep import Reading, Sweep, sweep
 
 # What is tried unless the caller says otherwise.
 READING_AXES = ("layers", "timestep", "reduce", "background")
-LEVELS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+LEVELS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 # With fewer clips that show defects, or fewer defects of a concept, nothing is chosen.
 SMALLEST_CLIPS, SMALLEST_OBJECTS, FOLDS = 6, 3, 5
 
@@ -64,7 +64,7 @@ def calibrate_labelled(
     reading, why = choose_reading(compared)
     chosen = reading_settings(reading, compared.base, plan)
     counts = count_events(dataset, {**settings, **chosen}, work, monitor, config, shelf)
-    thresholds, told = choose_thresholds(counts, plan.settings.concepts, plan.settings.threshold)
+    thresholds, told = choose_thresholds(counts, _preset_thresholds(plan))
     facts = {
         "kind": "masks",
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -76,6 +76,12 @@ def calibrate_labelled(
         "reading": {key: value for key, value in asdict(reading).items() if key != "layers_name"},
     }
     return LabelledCalibration({**kept_settings(plan), **chosen}, thresholds, (why, *told), facts)
+
+
+def _preset_thresholds(plan: Plan) -> dict[str, float]:
+    """The threshold of each concept without any calibration."""
+    own = preset_thresholds(plan.settings, plan.sources, plan.folder.preset)
+    return {name: own.get(name, plan.settings.threshold) for name in plan.settings.concepts}
 
 
 def folds_of(clips: Sequence[str], folds: int = FOLDS, seed: int = 0) -> list[list[str]]:
@@ -155,7 +161,7 @@ def count_events(
         run = clip_run(plan, clip, work)
         compute_maps(plan, run, monitor, shelf)
         frames = list(score_frames(plan, run.stored_maps(), monitor))
-        levels = sorted({*LEVELS, plan.settings.threshold})
+        levels = sorted({*LEVELS, *_preset_thresholds(plan).values()})
         result[clip.name] = {}
         for level in levels:
             # What an earlier calibration says of concepts and places is not written, so it is not counted with.
@@ -174,11 +180,11 @@ def event_f1(counts: EventCounts) -> float:
 
 
 def choose_thresholds(
-    counts: Mapping[str, Mapping[float, Mapping[str, EventCounts]]], concepts: Sequence[str], preset: float
+    counts: Mapping[str, Mapping[float, Mapping[str, EventCounts]]], preset: Mapping[str, float]
 ) -> tuple[dict[str, float], list[str]]:
     """For each concept the level with the best event F1, where that also holds on clips left out.
 
-    Returns the thresholds that differ from the preset's and a sentence a concept.
+    preset: the threshold that each concept has. Returns those that change, and a sentence for each concept.
     """
     clips, thresholds, told = list(counts), {}, []
     levels = sorted(next(iter(counts.values())))
@@ -190,25 +196,25 @@ def choose_thresholds(
         # Of equals the higher one: it says less.
         return max(levels, key=lambda level: (event_f1(total(names, level, concept)), level))
 
-    for concept in concepts:
+    for concept, now in preset.items():
         objects = total(clips, levels[0], concept).objects
         if objects < SMALLEST_OBJECTS:
-            told.append(f"{concept}: {objects} defects are too few to choose a threshold; {preset:g} stays.")
+            told.append(f"{concept}: {objects} defects are too few to choose a threshold; {now:g} stays.")
             continue
         held = EventCounts()
         for part in folds_of(clips):
             level = best([n for n in clips if n not in part], concept)
             held += total(part, level, concept)
-        own, before = event_f1(held), event_f1(total(clips, preset, concept))
+        own, before = event_f1(held), event_f1(total(clips, now, concept))
         if own <= before:
             told.append(
-                f"{concept}: no threshold does better on clips left out than {preset:g} (F1 {own:.2f} against "
+                f"{concept}: no threshold does better on clips left out than {now:g} (F1 {own:.2f} against "
                 f"{before:.2f}); it stays."
             )
             continue
         thresholds[concept] = best(clips, concept)
         told.append(
-            f"{concept}: {thresholds[concept]:g} (event F1 {own:.2f} on clips left out, {before:.2f} with {preset:g}; "
+            f"{concept}: {thresholds[concept]:g} (event F1 {own:.2f} on clips left out, {before:.2f} with {now:g}; "
             f"{objects} defects)."
         )
     return thresholds, told

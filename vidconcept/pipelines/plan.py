@@ -11,6 +11,7 @@ from vidconcept.errors import UsageError
 from vidconcept.geometry import TilePlan, fit_size, plan_tiles, region_of
 from vidconcept.models.folder import ModelFolder, find_folder, preset_for
 from vidconcept.models.layout import ModelLayout, read_layout
+from vidconcept.models.presets import Preset
 from vidconcept.runs import file_hash
 from vidconcept.settings import Layer, TrackSettings, config_layer, environment_layer, resolve
 from vidconcept.types import Region, VideoInfo
@@ -85,6 +86,10 @@ def make_plan(video: str | Path, overrides: Mapping[str, Any], config: Path | No
         known = f" The model {preset.name} knows: {', '.join(preset.vocabulary)}." if preset.vocabulary else ""
         raise UsageError(f"no concepts given. Next: --concepts scratch,dent.{known}")
     words = _words(settings, preset)
+    # A calibration's thresholds go before the preset's, concept by concept.
+    given = {} if sources["thresholds"] == preset.layer.name else settings.thresholds
+    own = preset_thresholds(settings, sources, preset)
+    settings = settings.model_copy(update={"thresholds": {**own, **given}})
     source = Path(video)
     info = probe(source, settings.fps)
     region = region_of(settings.roi, info.width_px, info.height_px)
@@ -96,7 +101,7 @@ def make_plan(video: str | Path, overrides: Mapping[str, Any], config: Path | No
     return Plan(source, info, settings, sources, folder, layout, region, tiles, words, _work_size(region))
 
 
-def _words(settings: TrackSettings, preset: Any) -> tuple[str, ...]:
+def _words(settings: TrackSettings, preset: Preset) -> tuple[str, ...]:
     """Asked concepts as the model knows them, then background and distractors that are not asked for."""
     asked = [preset.canonical(word) for word in settings.concepts]
     for index, word in enumerate(asked):
@@ -107,6 +112,15 @@ def _words(settings: TrackSettings, preset: Any) -> tuple[str, ...]:
     if not settings.background:
         raise UsageError("no background words: one of the concepts would win everywhere. Next: --background surface")
     return tuple(dict.fromkeys([*asked, *others]))
+
+
+def preset_thresholds(settings: TrackSettings, sources: Mapping[str, str], preset: Preset) -> dict[str, float]:
+    """The preset's thresholds of single concepts by the words asked for; none where somebody gave a `threshold`."""
+    if sources["threshold"] != preset.layer.name:
+        return {}
+    own = preset.settings.get("thresholds", {})
+    mains = {word: preset.canonical(word) for word in settings.concepts}
+    return {word: own[main] for word, main in mains.items() if main in own}
 
 
 def _check_reading(settings: TrackSettings, layout: ModelLayout) -> None:
