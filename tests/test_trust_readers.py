@@ -195,3 +195,8 @@ class TestErrors:
         (tmp_path / "clips.json").write_text(json.dumps([{"name": "m"}]))
         with pytest.raises(InputError, match="not what docs/evaluate"):
             read_dataset(tmp_path)
+
+    def test_a_kind_of_truth_that_does_not_exist(self, tmp_path):
+        (tmp_path / "clips.json").write_text(json.dumps([{"clip": "m", "concept": "crack", "truth": "polygon"}]))
+        with pytest.raises(InputError, match="'polygon', not mask, box or instances"):
+            read_dataset(tmp_path)

@@ -143,7 +143,10 @@ def read_clips(root: Path) -> Dataset:
 
     def clip(row: dict[str, Any]) -> Clip:
         name, folder = row["clip"], root / "annotations" / row["clip"]
-        instances = row["truth"] == "instances"
+        kind = row["truth"]
+        if kind not in ("mask", "box", "instances"):
+            raise ValueError(f"clip {name}: truth is {kind!r}, not mask, box or instances")
+        instances = kind == "instances"
         named = {int(n): word for n, word in row.get("objects", {}).items()}
         concepts = named if instances else ({1: row["concept"]} if row["concept"] else {})
 
@@ -154,9 +157,8 @@ def read_clips(root: Path) -> Dataset:
             values = read_labels(path)
             return objects_of(values if instances else (values > 127).astype(np.uint8), concepts)
 
-        kind = "box" if row["truth"] == "box" else "mask"
         words = tuple(dict.fromkeys(concepts.values()))
-        return Clip(name, root / "videos" / f"{name}.mp4", words, truth, kind=kind)
+        return Clip(name, root / "videos" / f"{name}.mp4", words, truth, kind="box" if kind == "box" else "mask")
 
     try:
         return Dataset(root.name, "clips", tuple(map(clip, rows)))

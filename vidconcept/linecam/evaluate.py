@@ -15,6 +15,7 @@ import av
 import cv2
 import numpy as np
 
+from vidconcept.evaluation.metrics_scores import average_precision
 from vidconcept.linecam import heldout
 from vidconcept.linecam.data import DEFECT_SHARE, cell_shares, cell_truth, group_shares
 from vidconcept.linecam.footage import HELD_OUT_SEED, clip
@@ -26,15 +27,6 @@ from vidconcept.settings import TrackSettings
 WINDOW = 9
 # Height and width in pixels: from the crops that training mostly sees to the window in use.
 WINDOW_SIZES = ((128, 128), (128, 256), (192, 320), (256, 448))
-
-
-def average_precision(scores: np.ndarray, truth: np.ndarray) -> float:
-    """Area under the precision-recall steps of `scores` for `truth` bool, both flat; nan without a positive."""
-    if not truth.any():
-        return float("nan")
-    hits = truth[np.argsort(-scores, kind="stable")]
-    precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
-    return float(precision[hits].mean())
 
 
 def figures(scores: np.ndarray, truth: np.ndarray) -> dict:
