@@ -1,6 +1,7 @@
 """Verdicts: back into the run that they were given for, and into no other."""
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from vidconcept.errors import InputError, UsageError
 from vidconcept.types import Event
 from vidconcept.writers import tables
 from vidconcept.writers.exchange import export
+from vidconcept.writers.manifest import read_run
 from vidconcept.writers.review import filled, json_in_html
+from vidconcept.writers.review_data import review_data
 from vidconcept.writers.review_index import review
 
 
@@ -30,6 +33,16 @@ def verdicts_csv(path: Path, events: list[Event], verdicts: list[str], run_id: s
             head = [run_id, e.event_id, e.tracker_id, name, e.start_frame]
             writer.writerow([*head, f"{e.start_s:.6f}", f"{e.end_s:.6f}", verdict])
     return path
+
+
+def test_the_page_draws_each_concept_s_own_threshold(run_dir: Path) -> None:
+    path = run_dir / "run.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    first, second, third = manifest["concepts"]
+    manifest["settings"] = {"threshold": 0.7, "thresholds": {second: 0.4}}
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+    told = review_data(run_dir, read_run(run_dir))["concepts"]
+    assert {c["name"]: c["threshold"] for c in told} == {first: 0.7, second: 0.4, third: 0.7}
 
 
 def test_they_are_written_into_the_events_and_every_later_export(run_dir: Path, tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from vidconcept.errors import InputError
 class RunInfo:
     """What a run says of itself.
 
-    frame_size: (width, height) in pixels. declared_fps: as the container says, None where it says nothing. threshold:
-    the score from which on a mask begins, None where the run does not say.
+    frame_size: (width, height) in pixels. declared_fps: as the container says, None where it says nothing. thresholds:
+    concept -> the score that its findings reach at their peak; empty where the run does not say.
     """
 
     run_id: str
@@ -21,7 +21,7 @@ class RunInfo:
     frame_size: tuple[int, int]
     concepts: tuple[str, ...]
     declared_fps: float | None
-    threshold: float | None
+    thresholds: dict[str, float]
     gaps: int
     done: bool
 
@@ -38,7 +38,7 @@ def read_run(run_dir: Path) -> RunInfo:
             frame_size=(int(video["width_px"]), int(video["height_px"])),
             concepts=tuple(manifest["concepts"]),
             declared_fps=video.get("declared_fps"),
-            threshold=manifest.get("settings", {}).get("threshold"),
+            thresholds=_thresholds(manifest.get("settings", {}), manifest["concepts"]),
             gaps=len(manifest.get("gaps", ())),
             done=bool(manifest.get("done")),
         )
@@ -48,3 +48,9 @@ def read_run(run_dir: Path) -> RunInfo:
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is not the manifest of a run: {error!r}; track the video again") from error
+
+
+def _thresholds(settings: dict[str, Any], concepts: list[str]) -> dict[str, float]:
+    if "threshold" not in settings:
+        return {}
+    return {name: settings.get("thresholds", {}).get(name, settings["threshold"]) for name in concepts}

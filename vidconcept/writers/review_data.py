@@ -35,11 +35,13 @@ def review_data(run_dir: Path, run: RunInfo) -> dict[str, Any]:
         "video": run.video,
         "summary": _summary(run, events, len(times_s), end_s - first_s),
         "notice": _notice(run),
-        "concepts": [{"name": name, "colour": hex_of(class_id)} for class_id, name in enumerate(run.concepts)],
+        "concepts": [
+            {"name": name, "colour": hex_of(class_id), "threshold": run.thresholds.get(name)}
+            for class_id, name in enumerate(run.concepts)
+        ],
         "times": {"first_s": first_s, "tick_s": tick_s, "base64": base64.b64encode(ticks.tobytes()).decode("ascii")},
         "frames": _runs(indices),
         "end_s": end_s,
-        "threshold": run.threshold,
         "series": _series(times_s, scores),
         "events": [_event(run_dir, run, event) for event in events],
     }

@@ -26,8 +26,9 @@ function drawBars(chart, concept) {
   ctx.beginPath();
   ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
   ctx.clip();
-  if (run.threshold !== null) {
-    const y = Math.round(chart.valToPos(run.threshold, "y", true)) + 0.5;
+  const { threshold } = run.concepts[concept];
+  if (threshold !== null) {
+    const y = Math.round(chart.valToPos(threshold, "y", true)) + 0.5;
     ctx.strokeStyle = "#a3adba";
     ctx.setLineDash([4 * ratio, 4 * ratio]);
     ctx.beginPath();
