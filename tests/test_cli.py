@@ -5,10 +5,12 @@ import ctypes
 import json
 import os
 import resource
+import shlex
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,8 +19,9 @@ from typer.testing import CliRunner
 
 from vidconcept import cli
 from vidconcept.errors import OutputError, UsageError
-from vidconcept.pipelines.track import Run, track
+from vidconcept.pipelines.track import Run, default_out, track
 from vidconcept.settings import Layer, TrackSettings, environment_layer, resolve
+from vidconcept.writers.tables import write_events
 
 COMMAND = [sys.executable, "-m", "vidconcept"]
 
@@ -55,6 +58,7 @@ class TestStreamsAndExitCodes:
             (2, ["track", clip, *options, "--roi", "0,0,9999,10"], "does not lie inside"),
             (2, ["track", clip, *options, "--fail-on", "rust"], "not among the concepts"),
             (2, ["track", clip, *options, "--nonsense"], "nonsense"),
+            (2, ["track", clip, *options, "--start", "3", "--end", "2"], "nothing lies between"),
             (4, ["track", tmp_path / "nowhere.mp4", "--concepts", "scratch"], "nowhere.mp4"),
             (5, ["track", clip, "--concepts", "scratch", "--model", "cogvideox-5b"], "models fetch cogvideox-5b"),
         ]
@@ -145,6 +149,24 @@ class TestDisk:
         assert json.loads(resumed.stdout)["frames"] == 24
 
 
+def test_debug_shows_where_and_keeps_the_exit_code(tmp_path):
+    done = vidconcept("review", tmp_path, "--debug")
+    assert done.returncode == 4
+    assert "Traceback" in done.stderr
+
+
+def test_every_video_has_a_run_folder_of_its_own(tmp_path, monkeypatch):
+    names = ["100%_a.mp4", "100%_b.mp4"]
+    for name in names:
+        (tmp_path / name).touch()
+    assert [default_out(tmp_path / name).name for name in names] == ["100%_a.vidconcept", "100%_b.vidconcept"]
+    (tmp_path / "frames").mkdir()
+    monkeypatch.chdir(tmp_path / "frames")
+    assert default_out(".") == default_out(tmp_path / "frames") == tmp_path.resolve() / "frames.vidconcept"
+    assert default_out("%04d.png").name == "frames.vidconcept"
+    assert default_out("img_%04d.png").name == "img.vidconcept"
+
+
 class TestExisting:
     @pytest.fixture
     def run(self, clip, tiny_model, tmp_path) -> Run:
@@ -173,8 +195,28 @@ class TestExisting:
 
     def test_skip_keeps_a_finished_run(self, run, clip, tiny_model):
         before = (run.path / "run.json").read_bytes()
-        self.again(run, clip, tiny_model, "skip", threshold=0.99)
+        self.again(run, clip, tiny_model, "skip", view="heatmap")
         assert (run.path / "run.json").read_bytes() == before
+
+    def test_skip_gives_no_old_answer_to_a_new_question(self, run, clip, tiny_model):
+        for change, told in (
+            ({"threshold": 0.99}, "threshold was 0.01, is 0.99"),
+            ({"concepts": ["rust"]}, "concepts"),
+        ):
+            with pytest.raises(UsageError, match=f"cannot be skipped.*{told}"):
+                self.again(run, clip, tiny_model, "skip", **change)
+
+    def test_the_same_events_keep_their_verdicts(self, run, clip, tiny_model):
+        table = run.path / "events.csv"
+        write_events(table, [replace(event, verdict="reject") for event in run.events])
+        again = self.again(run, clip, tiny_model, "resume", view="heatmap")
+        assert {event.verdict for event in again.events} == {"reject"}
+        assert again.manifest["run_id"] == run.manifest["run_id"]
+
+    def test_a_call_that_fails_before_the_first_map_leaves_nothing_in_the_way(self, clip, tiny_model, tmp_path):
+        with pytest.raises(UsageError, match="500"):
+            track(clip, ["dent"], model=str(tiny_model), start_s=500, out=tmp_path / "new")
+        assert track(clip, ["dent"], model=str(tiny_model), threshold=0.01, out=tmp_path / "new").events
 
     def test_overwrite_removes_what_a_run_wrote_and_nothing_else(self, run, clip, tiny_model):
         (run.path / "notes.txt").write_text("mine")
@@ -206,7 +248,8 @@ def test_interrupt_journals_and_resume_goes_on(tmp_path, tiny_model):
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 130, said
-    assert "--existing resume" in said
+    told = shlex.split(said.split("Go on with: ")[1])
+    assert told == ["vidconcept", *map(str, arguments), "--existing", "resume"]
     kept = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "run" / "maps").iterdir()}
     assert kept
     resumed = vidconcept(*arguments, "--existing", "resume", "--json")

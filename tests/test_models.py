@@ -1,6 +1,7 @@
 """Real models load as they are published: random weights in each published layout, through the same code."""
 
 import json
+import unicodedata
 
 import numpy as np
 import pytest
@@ -154,9 +155,51 @@ class TestMissingWeights:
         with pytest.raises(ModelError, match="Custom"):
             load(folder, settings_for(folder), WORDS)
 
+    def test_a_model_that_wants_a_picture_too_is_refused(self, tmp_path):
+        path = write_folder(tmp_path / "m", shards=False)
+        config = path / "transformer" / "config.json"
+        config.write_text(json.dumps(json.loads(config.read_text()) | {"in_channels": 8}))
+        with pytest.raises(ModelError, match="image-to-video"):
+            read_layout(path)
+
+    @pytest.mark.parametrize("part", ["text_encoder", "vae"])
+    def test_half_a_file_of_weights_is_an_error_of_the_model(self, tmp_path, part, monkeypatch):
+        monkeypatch.setenv("VIDCONCEPT_CACHE_DIR", str(tmp_path / "cache"))
+        path = write_folder(tmp_path / "m", shards=False)
+        (weights,) = (path / part).glob("*.safetensors")
+        weights.write_bytes(weights.read_bytes()[:2000])
+        folder = find_folder(preset_for(str(path)))
+        with pytest.raises(ModelError, match="cannot load"):
+            load(folder, settings_for(folder), WORDS)
+
     def test_an_unknown_name_gets_the_nearest(self):
         with pytest.raises(UsageError, match="did you mean 'cogvideox-2b'"):
             preset_for("cogvideox2b")
+
+
+class TestForeignFolders:
+    """A folder runs with the preset whose architecture it has."""
+
+    def preset(self, tmp_path, **transformer):
+        for part, config in (("transformer", transformer), ("vae", {"block_out_channels": [1, 1, 1, 1]})):
+            (tmp_path / part).mkdir()
+            (tmp_path / part / "config.json").write_text(json.dumps(config))
+        return preset_for(str(tmp_path))
+
+    def test_15_is_read_at_the_preset_s_size_not_at_that_of_its_rotary_table(self, tmp_path):
+        size = {"sample_height": 300, "sample_width": 300, "sample_frames": 81}
+        settings = self.preset(tmp_path, patch_size_t=2, **size).settings
+        assert (settings["height"], settings["width"], settings["window_frames"]) == (768, 1360, 81)
+
+    def test_rotary_positions_mean_5b(self, tmp_path):
+        preset = self.preset(tmp_path, use_rotary_positional_embeddings=True)
+        assert preset.settings["dtype"] == "bfloat16"
+        assert preset.download_gb == presets()["cogvideox-5b"].download_gb
+
+    def test_a_fetched_hub_id_is_told_by_its_configs(self, tmp_path, monkeypatch):
+        self.preset(tmp_path, patch_size_t=2)
+        monkeypatch.setattr("vidconcept.models.folder.snapshot_download", lambda *_, **__: str(tmp_path))
+        assert preset_for("someone/fine-tuned").settings["width"] == 1360
 
 
 class TestPresets:
@@ -167,6 +210,13 @@ class TestPresets:
         assert sources["timestep"] == f"preset {name}"
         assert settings.background
         assert max(settings.layers) < {"cogvideox-2b": 30, "cogvideox-5b": 42, "cogvideox1.5-5b": 42}.get(name, 99)
+
+    def test_words_are_the_same_however_unicode_writes_them(self):
+        linecam = presets()["linecam"]
+        for word in ("Verfärbung", "ひび", "クラック"):
+            decomposed = unicodedata.normalize("NFD", word)
+            assert decomposed != word or word == "クラック"
+            assert linecam.canonical(decomposed) == linecam.canonical(word)
 
     def test_a_closed_vocabulary_names_what_it_knows(self):
         linecam = presets()["linecam"]

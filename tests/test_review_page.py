@@ -1,6 +1,7 @@
 """The review page in a real browser, opened from disk as a reviewer opens it."""
 
 import csv
+import json
 import os
 import re
 import shutil
@@ -236,6 +237,10 @@ class TestVerdicts:
         shutil.copytree(run_dir, copy)
         review(copy, path)
         assert [e.verdict for e in tables.read_events(copy / "events.csv")] == ["accept", "reject", "unsure", ""]
+        # What the table holds now is nothing of this browser's own: somebody else may change it there.
+        page.goto((copy / "review.html").as_uri())
+        assert page.inner_text("#progress") == "3 of 4 judged"
+        assert json.loads(page.evaluate("Object.values(localStorage)[0]")) == {}
 
     def test_another_run_s_verdicts_do_not_show(self, page: "playwright.Page", run_dir: Path, tmp_path: Path) -> None:
         page.keyboard.press("n")

@@ -107,6 +107,12 @@ class TestIndex:
         assert "<img src=x" not in text
         assert "&lt;img src=x onerror=alert(1)&gt;" in text
 
+    def test_maps_that_a_calibration_keeps_are_no_runs(self, tmp_path: Path) -> None:
+        make_run(tmp_path / "few", frames=12, video=False)
+        (tmp_path / "good.calibration.maps" / "a").mkdir(parents=True)
+        (tmp_path / "good.calibration.maps" / "a" / "run.json").write_text("{}")
+        assert review(tmp_path)[1] == "1 runs"
+
     def test_rejected_events_do_not_count(self, tmp_path: Path) -> None:
         make_run(tmp_path / "few", frames=12, video=False)
         make_run(tmp_path / "many", frames=70, video=False, run_id="1" * 32)

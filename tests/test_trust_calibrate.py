@@ -1,6 +1,7 @@
 """Thresholds for a wished rate of false alarms: the statistics on candidates whose true rate is known."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,12 +21,13 @@ from vidconcept.evaluation.alarms import (
 from vidconcept.evaluation.metrics_events import EventCounts
 from vidconcept.models.folder import preset_for
 from vidconcept.pipelines.calibrate_labelled import choose_thresholds
-from vidconcept.pipelines.plan import preset_thresholds
+from vidconcept.pipelines.plan import make_plan, preset_thresholds
 from vidconcept.settings import Layer, TrackSettings, config_layer, resolve
 from vidconcept.tracks.calibrated import decide_by_concept
 from vidconcept.tracks.masks import DecisionSettings
 
 FRAME_S = 0.04
+EXAMPLE = Path(__file__).parents[1] / "examples" / "line_cam.mp4"
 
 
 class TestStrengths:
@@ -199,6 +201,17 @@ class TestSettings:
         assert preset_thresholds(*resolve([asked, preset.layer]), preset) == {"Kratzer": 0.6}
         given = Layer("command line", {"concepts": ("Kratzer", "dent"), "threshold": 0.5})
         assert preset_thresholds(*resolve([given, preset.layer]), preset) == {}
+
+    def test_a_calibration_holds_for_the_concept_by_whatever_word(self, tmp_path):
+        path = tmp_path / "c.toml"
+        path.write_text("[thresholds]\nscratch = 0.33\nrust = 0.2\n[place_lifts]\nscratch = [[0.1]]\n")
+        plan = make_plan(EXAMPLE, {"concepts": ("Kratzer", "dent")}, path)
+        assert plan.settings.thresholds["Kratzer"] == 0.33
+        assert "rust" not in plan.settings.thresholds
+        assert plan.settings.place_lifts == {"Kratzer": ((0.1,),)}
+        path.write_text("[thresholds]\nscrach = 0.33\n")
+        with pytest.raises(UsageError, match="did you mean 'scratch'"):
+            make_plan(EXAMPLE, {"concepts": ("scratch",)}, path)
 
     def test_calibration_never_changes_the_maps(self):
         assert not TrackSettings.map_keys() & {"thresholds", "place_lifts"}

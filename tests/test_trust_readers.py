@@ -181,6 +181,24 @@ def test_clips_folder_with_masks_boxes_and_instances(tmp_path):
     assert instances.truth(3).concepts == ("dent", "hole")
 
 
+def test_coco_with_boxes_alone(tmp_path):
+    picture(tmp_path / "images/one.jpg")
+    image = {"id": 1, "file_name": "one.jpg", "height": H, "width": W}
+    shared = {"image_id": 1, "category_id": 7, "bbox": [4, 6, 5, 3]}
+    table = {"categories": [{"id": 7, "name": "dent"}], "images": [image]}
+    for own in ({"segmentation": []}, {}):
+        (tmp_path / "coco.json").write_text(json.dumps(table | {"annotations": [{"id": 1, **shared, **own}]}))
+        (clip,) = read_dataset(tmp_path / "coco.json").clips
+        rows, columns = np.nonzero(clip.truth(0).of("dent"))
+        assert clip.kind == "box"
+        assert (columns.min(), columns.max() + 1, rows.min(), rows.max() + 1) == (4, 9, 6, 9)
+    (tmp_path / "coco.json").write_text(
+        json.dumps(table | {"annotations": [{"id": 3, "image_id": 1, "category_id": 7}]})
+    )
+    with pytest.raises(InputError, match="annotation 3 has neither"):
+        read_dataset(tmp_path / "coco.json")
+
+
 class TestErrors:
     def test_no_data_set(self, tmp_path):
         with pytest.raises(InputError, match="no data set"):

@@ -266,6 +266,15 @@ class TestCvat:
             told[key] = mask
         assert_same(told, masks)
 
+    @pytest.mark.parametrize("masks", ["rle", "polygon"])
+    def test_tracks_end_where_an_export_of_a_part_ends(self, exported: Exporter, run_dir: Path, masks: str) -> None:
+        cut_s = next(r.time_s for r in tables.read_frames(run_dir / "frames.csv") if r.frame_index == 10)
+        root = ElementTree.parse(exported("cvat", masks=masks, end_s=cut_s)).getroot()
+        last = {int(track.get("group_id") or -1): list(track)[-1] for track in root.iter("track")}
+        assert last
+        for shape in last.values():
+            assert (shape.get("frame"), shape.get("outside")) == ("11", "1")
+
     def test_datumaro_reads_the_polygons(self, exported: Exporter, masks: Masks) -> None:
         datumaro = pytest.importorskip("datumaro")
         path = exported("cvat", masks="polygon")

@@ -125,6 +125,12 @@ class TestRoundTrip:
         (tmp_path / "events.csv").write_bytes(text.replace("\n", "\r\n").encode("utf-8-sig"))
         assert tables.read_events(tmp_path / "events.csv") == tables.read_events(run_dir / "events.csv")
 
+    def test_a_table_whose_empty_last_cells_a_spreadsheet_dropped_is_read(self, run_dir: Path, tmp_path: Path) -> None:
+        text = (run_dir / "events.csv").read_text(encoding="utf-8")
+        assert ",\n" in text
+        (tmp_path / "events.csv").write_text(text.replace(",\n", "\n"), encoding="utf-8")
+        assert tables.read_events(tmp_path / "events.csv") == tables.read_events(run_dir / "events.csv")
+
     def test_a_damaged_cell_is_named(self, run_dir: Path, tmp_path: Path) -> None:
         lines = (run_dir / "events.csv").read_text(encoding="utf-8").splitlines()
         lines[1] = lines[1].replace("1,1,", "one,1,", 1)

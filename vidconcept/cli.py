@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import traceback
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -114,7 +115,7 @@ def track(
     settings = {key: parse_text(key, value) for key, value in options.items()}
     from vidconcept.pipelines.plan import make_plan
     from vidconcept.pipelines.track import default_out, run_plan
-    from vidconcept.terminal import err, monitored, print_events
+    from vidconcept.terminal import err, monitored, print_events, resumed_command
     from vidconcept.terminal import out as stdout
 
     plan = make_plan(video, settings, config)
@@ -127,8 +128,7 @@ def track(
         with monitored() as monitor:
             run = run_plan(plan, folder, existing.value, monitor)
     except Interrupted:
-        again = f"vidconcept track {video} --concepts {','.join(plan.settings.concepts)} --existing resume"
-        err.print(f"interrupted; what was done is kept. Go on with: {again}", markup=False)
+        err.print(f"interrupted; what was done is kept. Go on with: {resumed_command(sys.argv[1:])}", markup=False)
         raise
     events = run.events
     if as_json:
@@ -263,28 +263,31 @@ cli_trust.register(app)
 
 def main() -> None:
     """Run the command; errors become one or two lines on stderr and an exit code."""
+    # Any command takes it; only those that run long name it in their help.
+    debug = "--debug" in sys.argv
+    sys.argv = [argument for argument in sys.argv if argument != "--debug"]
     logging.basicConfig(level=logging.WARNING, format="warning: %(message)s", stream=sys.stderr)
     try:
         app(standalone_mode=True)
     except VidconceptError as error:
-        _say(error, str(error))
+        _say(debug, error, str(error))
         raise SystemExit(int(error.exit_code)) from None
     except KeyboardInterrupt:
         raise SystemExit(int(ExitCode.INTERRUPTED)) from None
     except MemoryError as error:
-        _say(error, "out of memory. Next: a smaller --window-frames, --height and --width")
+        _say(debug, error, "out of memory. Next: a smaller --window-frames, --height and --width")
         raise SystemExit(int(ExitCode.FAILURE)) from None
     except Exception as error:
         text = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
         advice = (
             "a smaller --window-frames, or --device cpu" if "out of memory" in text.lower() else "--debug shows where"
         )
-        _say(error, f"{text}. Next: {advice}")
+        _say(debug, error, f"{text}. Next: {advice}")
         raise SystemExit(int(ExitCode.FAILURE)) from None
 
 
-def _say(error: BaseException, message: str) -> None:
-    if "--debug" in sys.argv:
-        raise error
+def _say(debug: bool, error: BaseException, message: str) -> None:
+    if debug:
+        traceback.print_exception(error)
     if not isinstance(error, Interrupted):
         print(f"error: {message}", file=sys.stderr)

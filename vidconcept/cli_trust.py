@@ -38,7 +38,7 @@ def given_settings(concepts: str | None, pairs: list[str] | None) -> dict[str, A
 
 
 def _command() -> str:
-    return " ".join(["vidconcept", *map(shlex.quote, sys.argv[1:])])
+    return shlex.join(["vidconcept", *sys.argv[1:]])
 
 
 def evaluate(

@@ -117,13 +117,14 @@ def open_run(path: Path, facts: dict[str, Any], existing: Existing) -> tuple[Run
     """Create or re-open a run folder; the flag says that a finished run is there and `skip` was asked for.
 
     facts: the manifest's first content; `facts["maps_from"]` is all that the maps depend on, and a resumed run must
-    agree with it. Raises OutputError when the folder exists and nothing was said, or cannot be written, UsageError when
-    a run cannot be resumed because it was made otherwise.
+    agree with it. A finished run is skipped only where its settings agree too, so that nobody takes an old answer for
+    that to a new question. A folder that an earlier call left before its first map counts as new. Raises OutputError
+    when the folder exists and nothing was said, or cannot be written, UsageError when a run was made otherwise.
     """
     if path.exists() and not path.is_dir():
         raise OutputError(f"{path} is a file, not a folder. Next: choose another folder with --out")
     manifest_path = path / MANIFEST
-    if manifest_path.is_file():
+    if manifest_path.is_file() and _begun(path):
         if existing == "error":
             raise OutputError(
                 f"{path} already holds a run. Next: --existing resume (go on, or decide anew on its maps), overwrite "
@@ -135,11 +136,15 @@ def open_run(path: Path, facts: dict[str, Any], existing: Existing) -> tuple[Run
         else:
             manifest = read_manifest(path)
             if existing == "skip" and manifest.get("done"):
+                _check_same(path, "skipped, it answers another question", _question(manifest), _question(facts))
                 return RunFolder(path, manifest), True
-            _check_same(path, manifest.get("maps_from", {}), facts["maps_from"])
-            kept = {key: manifest[key] for key in ("created", "windows", "maps_done") if key in manifest}
+            _check_same(
+                path, "resumed, its maps were made otherwise", manifest.get("maps_from", {}), facts["maps_from"]
+            )
+            names = ("run_id", "created", "windows", "maps_done", "fallbacks")
+            kept = {key: manifest[key] for key in names if key in manifest}
             return _prepared(RunFolder(path, facts | kept)), False
-    elif path.is_dir() and existing == "error" and any(path.iterdir()):
+    elif path.is_dir() and existing == "error" and not manifest_path.is_file() and any(path.iterdir()):
         foreign = sorted(p.name for p in path.iterdir())[0]
         raise OutputError(
             f"{path} exists and is not a run (it holds {foreign!r}). Next: choose another folder with --out"
@@ -151,21 +156,35 @@ def _prepared(run: RunFolder) -> RunFolder:
     with output_errors(run.path):
         (run.path / "maps").mkdir(parents=True, exist_ok=True)
         run.work.mkdir(exist_ok=True)
-    # Verdicts are kept by this id, so events that were decided anew get a new one.
-    run.save(run_id=uuid.uuid4().hex, done=False)
+    run.save(run_id=run.manifest.get("run_id", new_run_id()), done=False)
     return run
 
 
-def _check_same(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+def new_run_id() -> str:
+    """Verdicts are kept by this id: events that came out otherwise get a new one."""
+    return uuid.uuid4().hex
+
+
+def _begun(path: Path) -> bool:
+    """Whether a run folder holds more than the plan of a run."""
+    results = [name for name in OUTPUTS if name not in ("maps", ".work", MANIFEST)]
+    return any((path / name).exists() for name in results) or any((path / "maps").glob("*"))
+
+
+def _question(facts: dict[str, Any]) -> dict[str, Any]:
+    """All that the events depend on."""
+    looks = ("view", "codec", "device")
+    settings = {key: value for key, value in facts.get("settings", {}).items() if key not in looks}
+    return {**settings, **facts.get("maps_from", {})}
+
+
+def _check_same(path: Path, what: str, before: dict[str, Any], now: dict[str, Any]) -> None:
     # Through JSON, as the earlier run's were.
     now = json.loads(json.dumps(now))
     different = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
     if different:
         changes = "; ".join(f"{key} was {_short(before.get(key))}, is {_short(now.get(key))}" for key in different[:3])
-        raise UsageError(
-            f"{path} cannot be resumed, its maps were made otherwise: {changes}. "
-            "Next: --existing overwrite, or another --out"
-        )
+        raise UsageError(f"{path} cannot be {what}: {changes}. Next: --existing overwrite, or another --out")
 
 
 def _short(value: Any) -> str:

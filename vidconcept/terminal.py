@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +19,16 @@ from vidconcept.pipelines.monitor import Monitor
 PLAIN_EVERY_S = 30.0
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 out = Console(highlight=False, soft_wrap=True)
+
+
+def resumed_command(arguments: Sequence[str]) -> str:
+    """The command line of a `track` with these arguments that goes on with its run."""
+    kept, skip = [], False
+    for argument in arguments:
+        if not skip and not argument.startswith("--existing"):
+            kept.append(argument)
+        skip = argument == "--existing"
+    return shlex.join(["vidconcept", *kept, "--existing", "resume"])
 
 
 class Stop:

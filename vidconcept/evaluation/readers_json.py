@@ -29,6 +29,16 @@ def decode_segmentation(segmentation: Any, height: int, width: int) -> np.ndarra
     return coco_mask.decode(runs).astype(bool)
 
 
+def _outline(annotation: dict[str, Any]) -> Any:
+    """A segmentation, or the box's outline where an annotation has a box alone. Raises ValueError with neither."""
+    if annotation.get("segmentation"):
+        return annotation["segmentation"]
+    if not annotation.get("bbox"):
+        raise ValueError(f"annotation {annotation.get('id')} has neither a segmentation nor a bbox")
+    x, y, width, height = annotation["bbox"]
+    return [[x, y, x + width, y, x + width, y + height, x, y + height]]
+
+
 def _truth(found: list[tuple[int, str, Any]], crowd: list[Any], height: int, width: int) -> FrameTruth:
     masks = [decode_segmentation(s, height, width) for _, _, s in found]
     ignore = [decode_segmentation(s, height, width) for s in crowd]
@@ -64,13 +74,17 @@ def read_youtube_vis(json_path: Path, images: Path) -> Dataset:
             return _truth(here, [], video["height"], video["width"])
 
         concepts = tuple(dict.fromkeys(words[t["category_id"]] for t in own))
-        return Clip(folder.name, folder, concepts, truth, YOUTUBE_VIS_FPS)
+        inner = Path(video["file_names"][0]).parent
+        return Clip(inner.as_posix() if inner.name else folder.name, folder, concepts, truth, YOUTUBE_VIS_FPS)
 
     return Dataset(json_path.stem, "youtube-vis", tuple(map(clip, table["videos"])))
 
 
 def read_coco(json_path: Path, images: Path) -> Dataset:
-    """A COCO instances file and its folder of images; each image is a clip of one frame, crowds count for nothing."""
+    """A COCO instances file and its folder of images; each image is a clip of one frame, crowds count for nothing.
+
+    An image with boxes alone has boxes for truth. Raises InputError for an annotation with neither mask nor box.
+    """
     table = load_json(json_path)
     words = {row["id"]: row["name"] for row in table["categories"]}
     objects: dict[int, list[dict[str, Any]]] = defaultdict(list)
@@ -79,17 +93,22 @@ def read_coco(json_path: Path, images: Path) -> Dataset:
 
     def clip(image: dict[str, Any]) -> Clip:
         own = objects[image["id"]]
-        found = [(a["id"], words[a["category_id"]], a["segmentation"]) for a in own if not a.get("iscrowd")]
-        crowd = [a["segmentation"] for a in own if a.get("iscrowd")]
+        found = [(a["id"], words[a["category_id"]], _outline(a)) for a in own if not a.get("iscrowd")]
+        crowd = [_outline(a) for a in own if a.get("iscrowd")]
+        boxes = [not a.get("segmentation") for a in own]
         return Clip(
             str(Path(image["file_name"]).with_suffix("")),
             images / image["file_name"],
             tuple(dict.fromkeys(word for _, word, _ in found)),
             lambda index: _truth(found, crowd, image["height"], image["width"]),
+            kind="box" if any(boxes) else "mask",
             identities=False,
         )
 
-    return Dataset(json_path.stem, "coco", tuple(map(clip, table["images"])))
+    try:
+        return Dataset(json_path.stem, "coco", tuple(map(clip, table["images"])))
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{json_path} is not a COCO instances file: {error!r}") from error
 
 
 def find_images(json_path: Path, file_name: str) -> Path:

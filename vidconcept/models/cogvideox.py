@@ -19,6 +19,7 @@ from diffusers.schedulers.scheduling_ddim_cogvideox import CogVideoXDDIMSchedule
 from diffusers.schedulers.scheduling_dpm_cogvideox import CogVideoXDPMScheduler
 from diffusers.utils import logging as diffusers_logging
 from einops import rearrange
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers.utils import logging as transformers_logging
 
@@ -70,11 +71,16 @@ class CogVideoX:
         parameter = next(self.codec.parameters())
         video = torch.from_numpy(frames).to(self.device)
         video = rearrange(video, "t h w c -> 1 c t h w").to(parameter.dtype) / 127.5 - 1
+        latents = None
         try:
             latents = self.codec.encode(video).latent_dist.mode()
         except torch.OutOfMemoryError:
             if self.settings.vae_tiling != "auto" or getattr(self.codec, "use_tiling", True):
                 raise
+        if latents is None:
+            # Outside of the handler: the error holds what the failed attempt had in memory.
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
             self.codec.enable_tiling()
             self.report(
                 "the VAE did not fit into memory whole and runs tiled, which changes the latents by some percent"
@@ -207,7 +213,7 @@ def load(
         codec = codec_class.from_pretrained(path / "vae", **options).eval().to(device)
         transformer: Any = CogVideoXTransformer3DModel.from_pretrained(path / "transformer", **options)
         transformer = transformer.eval().to(device)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise ModelError(f"cannot load the model in {path}: {str(error).splitlines()[0]}") from error
     if settings.vae_tiling == "on" and hasattr(codec, "enable_tiling"):
         codec.enable_tiling()

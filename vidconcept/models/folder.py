@@ -45,11 +45,16 @@ def preset_for(model: str) -> Preset:
             f"unknown model {model!r}{nearest(model, known)}. Presets: {', '.join(known)}; or a pipeline folder, or a "
             "hub id like owner/name."
         )
+    if not path.is_dir():
+        # A hub id that is not fetched yet has no configs to tell by.
+        path = _snapshot(model) or path
     own = path / "vidconcept.toml"
     if own.is_file():
         return Preset.read(own)
-    base = known["cogvideox1.5-5b" if _is_15(path) else "cogvideox-2b"]
-    settings = {key: value for key, value in base.settings.items() if key != "layers"} | _trained_size(path)
+    config = _transformer_config(path)
+    base = known[_architecture(config)]
+    settings = {key: value for key, value in base.settings.items() if key != "layers"}
+    settings |= _trained_size(config, path / "vae" / "config.json", settings)
     return replace(base, name=model, source=model, licence="see the model's card", summary="", settings=settings)
 
 
@@ -58,22 +63,39 @@ def _transformer_config(path: Path) -> dict:
     return json.loads(config.read_text("utf-8")) if config.is_file() else {}
 
 
-def _is_15(path: Path) -> bool:
-    return _transformer_config(path).get("patch_size_t") is not None
+def _snapshot(source: str) -> Path | None:
+    """The folder of a hub id in the hub's cache, None where it is not there; never touches the network."""
+    try:
+        return Path(snapshot_download(source, allow_patterns=_FILES, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError, FileNotFoundError):
+        return None
 
 
-def _trained_size(path: Path) -> dict:
-    """Picture and window a folder of unknown make was trained at, from its configs; empty if they do not say."""
-    config, vae = _transformer_config(path), path / "vae" / "config.json"
+def _architecture(config: dict) -> str:
+    """The preset whose architecture a transformer has."""
+    if config.get("patch_size_t") is not None:
+        return "cogvideox1.5-5b"
+    return "cogvideox-5b" if config.get("use_rotary_positional_embeddings") else "cogvideox-2b"
+
+
+def _trained_size(config: dict, vae: Path, base: dict) -> dict:
+    """Picture and window a folder of unknown make was trained at, from its configs; empty if they do not say.
+
+    base: the preset's settings. The size that CogVideoX 1.5 names is the largest that its rotary table serves, so no
+    more than the preset's is taken.
+    """
     if not config or not vae.is_file() or "sample_height" not in config:
         return {}
     blocks = json.loads(vae.read_text("utf-8")).get("block_out_channels")
     scale = 2 ** (len(blocks) - 1) if blocks else 4
     step = config.get("temporal_compression_ratio", 4) * (config.get("patch_size_t") or 1)
     frames = 1 + max((config.get("sample_frames", 49) - 1) // step, 1) * step
+    height, width = config["sample_height"] * scale, config["sample_width"] * scale
+    if config.get("patch_size_t") is not None:
+        height, width = min(height, base["height"]), min(width, base["width"])
     return {
-        "height": config["sample_height"] * scale,
-        "width": config["sample_width"] * scale,
+        "height": height,
+        "width": width,
         "window_frames": frames,
         "overlap_frames": 1 + step if frames > 1 + step else 1,
     }
@@ -89,20 +111,21 @@ def find_folder(preset: Preset) -> ModelFolder:
     elif Path(preset.source).expanduser().is_dir():
         path = Path(preset.source).expanduser()
     else:
-        try:
-            path = Path(snapshot_download(preset.source, allow_patterns=_FILES, local_files_only=True))
-        except (LocalEntryNotFoundError, HFValidationError, FileNotFoundError) as error:
+        found = _snapshot(preset.source)
+        if found is None:
             need = f" ({preset.download_gb:g} GB of disk)" if preset.download_gb else ""
             raise ModelError(
                 f"the weights of {preset.name} are not on this machine. "
                 f"Next: vidconcept models fetch {preset.name}{need}"
-            ) from error
+            )
+        path = found
     _check_complete(path, preset)
     return ModelFolder(path, preset)
 
 
 def _check_complete(path: Path, preset: Preset) -> None:
     missing = [part for part in COMPONENTS if not (path / part).is_dir()]
+    missing += [] if (path / "model_index.json").is_file() else ["model_index.json"]
     for part in ("text_encoder", "transformer", "vae"):
         if part not in missing and not any((path / part).glob("*.safetensors")):
             pickled = any((path / part).glob("*.bin")) or any((path / part).glob("*.ckpt"))

@@ -33,6 +33,7 @@ def read_layout(path: Path) -> ModelLayout:
         transformer = json.loads((path / "transformer" / "config.json").read_text("utf-8"))
         vae = json.loads((path / "vae" / "config.json").read_text("utf-8"))
         ratio = vae.get("temporal_compression_ratio", 4)
+        _check_channels(path, transformer, vae)
         return ModelLayout(
             pitch_px=spatial_scale(vae) * transformer["patch_size"],
             step=int(ratio) * (transformer.get("patch_size_t") or 1),
@@ -42,6 +43,16 @@ def read_layout(path: Path) -> ModelLayout:
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path} is not a CogVideoX pipeline folder: {type(error).__name__} {error}") from error
+
+
+def _check_channels(path: Path, transformer: dict, vae: dict) -> None:
+    """Raises ModelError for a model that wants a picture beside the noise: its maps would need an input nobody gave."""
+    own, latent = transformer.get("in_channels", 16), vae.get("latent_channels", 16)
+    if own != latent:
+        raise ModelError(
+            f"the transformer in {path} takes {own} channels and the VAE gives {latent}: an image-to-video or control "
+            "model. Next: take the text-to-video model of the family"
+        )
 
 
 def spatial_scale(vae_config: dict) -> int:

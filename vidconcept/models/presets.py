@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+import unicodedata
 from dataclasses import dataclass, field
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -44,14 +45,19 @@ class Preset:
         """The trained word that a user's word stands for. Raises UsageError for a word outside a closed vocabulary."""
         if not self.vocabulary:
             return word
-        table = {alias.casefold(): main for main, aliases in self.vocabulary.items() for alias in [main, *aliases]}
-        found = table.get(word.strip().casefold())
+        table = {_folded(alias): main for main, aliases in self.vocabulary.items() for alias in [main, *aliases]}
+        found = table.get(_folded(word))
         if found is None:
             raise UsageError(
                 f"model {self.name} does not know {word!r}{nearest(word, table)}. It knows: "
                 f"{', '.join(self.vocabulary)}. For any other word take --model cogvideox-2b (needs a GPU)."
             )
         return found
+
+
+def _folded(word: str) -> str:
+    """A word without case and without the ways that Unicode has to write one letter."""
+    return unicodedata.normalize("NFKC", word).strip().casefold()
 
 
 def presets() -> dict[str, Preset]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoTokenizer, T5EncoderModel
@@ -69,7 +70,7 @@ def _encode(
         encoder = T5EncoderModel.from_pretrained(
             folder / "text_encoder", dtype=dtype, use_safetensors=True, local_files_only=True
         )
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, ImportError, SafetensorError) as error:
         raise ModelError(f"cannot load the text encoder in {folder}: {str(error).splitlines()[0]}") from error
     torch.nn.Module.to(encoder.eval(), device)
     results = []

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from vidconcept.errors import UsageError
 from vidconcept.evaluation.alarms import LOWEST, Background, Candidate, Choice, Scale, choose, strengths
 from vidconcept.pipelines.findings import ScoredFrame, decision_settings, score_frames
 from vidconcept.pipelines.maps import ModelShelf, compute_maps
@@ -59,6 +60,8 @@ def calibrate_good(
     footage = [read_footage(video, settings, work, monitor, config, shelf) for video in videos]
     lifts = learn_lifts(footage)
     candidates, scales, hours = find_candidates(footage, lifts, monitor)
+    if not hours:
+        raise UsageError("footage of single frames lasts no time, so it has no rate of alarms. Next: give videos")
     choice = choose(candidates, scales, hours, target_per_hour)
     first = footage[0].plan
     return Calibration(choice, lifts, kept_settings(first), provenance_of(footage, choice))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
 
@@ -12,12 +13,13 @@ from vidconcept.pipelines.findings import Findings, source_frames
 from vidconcept.pipelines.heat import HeatJournal
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
-from vidconcept.runs import RunFolder
-from vidconcept.types import TrackMask
+from vidconcept.runs import RunFolder, new_run_id
+from vidconcept.types import Event, TrackMask
 from vidconcept.video.writer import open_writer
 from vidconcept.writers import tables
 from vidconcept.writers.journal import TrackJournal
 from vidconcept.writers.overlay import Annotator
+from vidconcept.writers.review_data import events_digest
 from vidconcept.writers.thumbs import ThumbWriter
 from vidconcept.writers.youtube_vis import write_youtube_vis
 
@@ -27,12 +29,29 @@ def deliver(
 ) -> None:
     """Write every file that a reviewer opens. Each appears under its name only when it is whole."""
     path, concepts = run.path, plan.settings.concepts
+    findings = replace(findings, events=_judged(run, findings.events, monitor))
     frame_size = (plan.info.width_px, plan.info.height_px)
     tables.write_frames_and_tracks(path, plan.source.name, concepts, journal.frames(), findings.tracker_ids)
     tables.write_events(path / "events.csv", findings.events)
     frames, tracks = tables.read_frames(path / "frames.csv"), tables.read_tracks(path / "tracks.csv")
     write_youtube_vis(path / "masks.json", plan.source.name, concepts, frame_size, frames, tracks)
     annotate(plan, path, heat, findings, monitor)
+
+
+def _judged(run: RunFolder, events: list[Event], monitor: Monitor) -> list[Event]:
+    """The events with the verdicts of an earlier decision on the same maps, where it came to the same events.
+
+    Other events are another run to those who keep verdicts.
+    """
+    table = run.path / "events.csv"
+    before = tables.read_events(table) if table.is_file() else []
+    if events_digest(before) == events_digest(events):
+        verdicts = {event.event_id: event.verdict for event in before}
+        return [replace(event, verdict=verdicts[event.event_id]) for event in events]
+    run.save(run_id=new_run_id())
+    if lost := sum(bool(event.verdict) for event in before):
+        monitor.warn(f"the events came out otherwise: {lost} verdicts on the earlier ones are dropped")
+    return events
 
 
 def annotate(plan: Plan, path: Path, heat: HeatJournal, findings: Findings, monitor: Monitor) -> None:

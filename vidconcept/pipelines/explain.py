@@ -129,10 +129,11 @@ def _plan_of(run: Run) -> Plan:
     """The run's own plan, its video looked for where it was. The environment's settings do not come in."""
     stored = run.manifest["settings"]
     source = Path(run.manifest["video"]["path"])
-    if not source.exists():
-        raise InputError(f"{source}, the video of this run, is not there any more. Next: put it back")
     keys = {key: value for key, value in stored.items() if key in TrackSettings.model_fields and value is not None}
-    return make_plan(source, keys)
+    try:
+        return make_plan(source, keys, environ={})
+    except InputError as error:
+        raise InputError(f"the video of this run cannot be read: {error}. Next: put it back") from error
 
 
 def _order(plan: Plan, track: TrackMask) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -124,10 +124,15 @@ def score_frames(plan: Plan, maps: Iterable[ConceptMaps], monitor: Monitor) -> I
     seen = smooth(stitch(maps), pictures, method=settings.smooth)
     before: FrameScores | None = None
     for now in seen:
+        cut = now.reset
         if before is not None:
             for offset in range(1, settings.stride):
-                yield _interpolated(refs.popleft(), before, now, offset, settings.stride)
-        place = (now.latent_index, now.window_index, False, now.reset)
+                frame = _interpolated(refs.popleft(), before, now, offset, settings.stride)
+                # A scene begins with the first frame that shows its scores.
+                begins = cut and 2 * offset >= settings.stride
+                yield replace(frame, reset=begins)
+                cut = cut and not begins
+        place = (now.latent_index, now.window_index, False, cut)
         yield ScoredFrame(refs.popleft(), *place, now.scores, _share(now, settings.stride))
         before = now
     # Frames after the last one that the model saw, fewer than a stride.

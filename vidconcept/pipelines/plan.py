@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vidconcept.errors import UsageError
+from vidconcept.errors import InputError, UsageError
 from vidconcept.geometry import TilePlan, fit_size, plan_tiles, region_of
 from vidconcept.models.folder import ModelFolder, find_folder, preset_for
 from vidconcept.models.layout import ModelLayout, read_layout
@@ -54,6 +55,7 @@ class Plan:
                 "source": self.folder.preset.source,
                 "licence": self.folder.preset.licence,
                 "words": list(self.words),
+                "asked": len(self.settings.concepts),
                 "picture": [self.tiles.tile_width, self.tiles.tile_height],
                 "tiles": len(self.tiles.origins_px),
                 "token_px": self.layout.pitch_px,
@@ -71,14 +73,20 @@ class Plan:
         }
 
 
-def make_plan(video: str | Path, overrides: Mapping[str, Any], config: Path | None = None) -> Plan:
+def make_plan(
+    video: str | Path,
+    overrides: Mapping[str, Any],
+    config: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Plan:
     """Settle everything for one video.
 
-    overrides: the command line's or the caller's settings, None for "not given". Raises UsageError, InputError or
+    overrides: the command line's or the caller's settings, None for "not given". environ: instead of the process's
+    environment. Raises UsageError, InputError or
     ModelError with the reason and the next step.
     """
     given = Layer("command line", {key: value for key, value in overrides.items() if value is not None})
-    layers = [given, environment_layer(), *([config_layer(config)] if config else [])]
+    layers = [given, environment_layer(environ), *([config_layer(config)] if config else [])]
     first, _ = resolve(layers)
     preset = preset_for(first.model)
     settings, sources = resolve([*layers, preset.layer])
@@ -88,9 +96,16 @@ def make_plan(video: str | Path, overrides: Mapping[str, Any], config: Path | No
     words = _words(settings, preset)
     # A calibration's thresholds go before the preset's, concept by concept.
     given = {} if sources["thresholds"] == preset.layer.name else settings.thresholds
-    own = preset_thresholds(settings, sources, preset)
-    settings = settings.model_copy(update={"thresholds": {**own, **given}})
+    thresholds = preset_thresholds(settings, sources, preset) | _of_asked(given, settings, preset)
+    lifts = _of_asked(settings.place_lifts, settings, preset)
+    settings = settings.model_copy(update={"thresholds": thresholds, "place_lifts": lifts})
+    _check_range(settings)
     source = Path(video)
+    try:
+        source.name.encode()
+    except UnicodeEncodeError as error:
+        name = os.fsencode(source.name)
+        raise InputError(f"the name {name!r} is not UTF-8, so no table can hold it. Next: rename the file") from error
     info = probe(source, settings.fps)
     region = region_of(settings.roi, info.width_px, info.height_px)
     folder = find_folder(preset)
@@ -112,6 +127,21 @@ def _words(settings: TrackSettings, preset: Preset) -> tuple[str, ...]:
     if not settings.background:
         raise UsageError("no background words: one of the concepts would win everywhere. Next: --background surface")
     return tuple(dict.fromkeys([*asked, *others]))
+
+
+def _of_asked(table: Mapping[str, Any], settings: TrackSettings, preset: Preset) -> dict[str, Any]:
+    """What a calibration says of the concepts asked for, under the words asked for; it may name them by other words.
+
+    Raises UsageError for a word that a closed vocabulary does not have.
+    """
+    asked = {preset.canonical(word): word for word in settings.concepts}
+    mains = {preset.canonical(word): value for word, value in table.items()}
+    return {word: mains[main] for main, word in asked.items() if main in mains}
+
+
+def _check_range(settings: TrackSettings) -> None:
+    if settings.end_s is not None and settings.end_s <= (settings.start_s or 0):
+        raise UsageError(f"nothing lies between start_s = {settings.start_s or 0:g} and end_s = {settings.end_s:g}")
 
 
 def preset_thresholds(settings: TrackSettings, sources: Mapping[str, str], preset: Preset) -> dict[str, float]:

@@ -18,7 +18,7 @@ from vidconcept.pipelines.heat import HeatJournal
 from vidconcept.pipelines.maps import compute_maps
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan, make_plan
-from vidconcept.runs import Existing, open_run, read_manifest
+from vidconcept.runs import Existing, RunFolder, open_run, read_manifest
 from vidconcept.types import Event, FrameRow, TrackMask
 from vidconcept.writers import tables
 from vidconcept.writers.journal import TrackJournal
@@ -56,9 +56,15 @@ class Run:
 
 def default_out(video: str | Path) -> Path:
     """`<video stem>.vidconcept/` beside the video; for a folder or a printf pattern, beside the folder."""
-    source = Path(video)
-    stem = source.name if source.is_dir() else source.stem.split("%")[0].rstrip("_-. ") or source.parent.name
-    return source.absolute().parent / f"{stem}.vidconcept"
+    source = Path(video).absolute()
+    if source.is_dir():
+        source = source.resolve()
+        stem = source.name
+    elif source.exists() or "%" not in source.name:
+        stem = source.stem
+    else:
+        stem = source.stem.split("%")[0].rstrip("_-. ") or source.parent.name
+    return source.parent / f"{stem}.vidconcept"
 
 
 def track(
@@ -99,7 +105,7 @@ def run_plan(plan: Plan, out: Path, existing: Existing, monitor: Monitor) -> Run
                 with monitor.timed("video and tables"):
                     deliver(plan, run, journal, heat, findings, monitor)
     except Interrupted:
-        run.save(**_told(monitor), interrupted=datetime.now(UTC).isoformat(timespec="seconds"))
+        run.save(**_told(run, monitor), interrupted=datetime.now(UTC).isoformat(timespec="seconds"))
         raise
     run.finish()
     counts = {name: sum(e.concept == name for e in findings.events) for name in plan.settings.concepts}
@@ -109,14 +115,16 @@ def run_plan(plan: Plan, out: Path, existing: Existing, monitor: Monitor) -> Run
         frames=findings.frames,
         events=counts,
         cuts=findings.cuts,
-        **_told(monitor),
+        **_told(run, monitor),
     )
     write_review(run.path)
     return Run(run.path, run.manifest)
 
 
-def _told(monitor: Monitor) -> dict[str, Any]:
-    return {"gaps": monitor.gaps, "fallbacks": monitor.fallbacks, "timings_s": monitor.timings_s}
+def _told(run: RunFolder, monitor: Monitor) -> dict[str, Any]:
+    # What an earlier pass fell back to still holds for the maps that it made.
+    fallbacks = list(dict.fromkeys([*run.manifest.get("fallbacks", ()), *monitor.fallbacks]))
+    return {"gaps": monitor.gaps, "fallbacks": fallbacks, "timings_s": monitor.timings_s}
 
 
 def _versions() -> dict[str, str]:

@@ -1,5 +1,7 @@
 """From the working grid to pixels of the source frame."""
 
+import math
+
 import cv2
 import numpy as np
 
@@ -21,7 +23,10 @@ def in_source(component: Component, grid: tuple[int, int], region: Region) -> tu
     cells = np.zeros((y_max - y_min, x_max - x_min), np.float32)
     cells[component.points[:, 1] - y_min, component.points[:, 0] - x_min] = 1
     left, top = int(x_min * scale_x), int(y_min * scale_y)
-    right, bottom = min(region.width, -int(-x_max * scale_x)), min(region.height, -int(-y_max * scale_y))
+    right, bottom = (
+        min(size, math.ceil(last * scale - 1e-9))
+        for size, last, scale in ((region.width, x_max, scale_x), (region.height, y_max, scale_y))
+    )
     # Pixel centres: source pixel X shows cell (X + 0.5) / scale - 0.5.
     to_cells = np.array(
         [

@@ -132,7 +132,9 @@ def sound_findings(container: av.container.InputContainer, stream: av.video.stre
     if not container.streams.audio:
         return []
     sound = container.streams.audio[0]
-    text = f"sound: {sound.codec_context.name}, {sound.codec_context.sample_rate} Hz"
+    codec = sound.codec_context
+    # FFmpeg has no decoder for some.
+    text = "sound of an unknown kind" if codec is None else f"sound: {codec.name}, {codec.sample_rate} Hz"
     if sound.start_time is not None and stream.start_time is not None:
         offset = sound.start_time * (sound.time_base or 0) - stream.start_time * (stream.time_base or Fraction(0))
         if abs(offset) > Fraction(1, 25):

@@ -40,7 +40,8 @@ def read_rows(path: Path, columns: Sequence[str], make: Callable[[dict[str, str]
     try:
         # utf-8-sig: spreadsheets put a byte order mark in front when they save.
         with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
+            # restval: spreadsheets also leave out empty cells at the end of a row.
+            reader = csv.DictReader(file, restval="")
             missing = [name for name in columns if name not in (reader.fieldnames or ())]
             if missing:
                 raise InputError(f"{path} has no column {', '.join(missing)}; is it a table of a vidconcept run?")

@@ -56,6 +56,13 @@ class Selection:
                 held = next(tracks, None)
             yield frame, own
 
+    def last_frame_of_run(self) -> int:
+        """Index of the run's last frame, whatever part is selected; -1 where there is none."""
+        latest = -1
+        for row in read_frames(self.run_dir / "frames.csv"):
+            latest = row.frame_index
+        return latest
+
     def last_frame_index(self) -> int:
         """Index of the last frame, -1 where there is none."""
         latest = -1

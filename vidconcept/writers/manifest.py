@@ -13,7 +13,8 @@ class RunInfo:
     """What a run says of itself.
 
     frame_size: (width, height) in pixels. declared_fps: as the container says, None where it says nothing. thresholds:
-    concept -> the score that its findings reach at their peak; empty where the run does not say.
+    concept -> the score that its findings reach at their peak; empty where the run does not say. cut: whether the video
+    goes on behind the run's last frame.
     """
 
     run_id: str
@@ -24,6 +25,7 @@ class RunInfo:
     thresholds: dict[str, float]
     gaps: int
     done: bool
+    cut: bool
 
 
 def read_run(run_dir: Path) -> RunInfo:
@@ -41,6 +43,7 @@ def read_run(run_dir: Path) -> RunInfo:
             thresholds=_thresholds(manifest.get("settings", {}), manifest["concepts"]),
             gaps=len(manifest.get("gaps", ())),
             done=bool(manifest.get("done")),
+            cut=manifest.get("settings", {}).get("end_s") is not None,
         )
     except OSError as error:
         raise InputError(

@@ -38,7 +38,7 @@ def review(path: Path, apply: Path | None = None) -> tuple[Path, str]:
         return write_review(path), told
     if apply:
         raise UsageError(f"{path} is not a run: verdicts belong to one run, give its folder")
-    return write_index(path), f"{sum(1 for _ in path.rglob('run.json'))} runs"
+    return write_index(path), f"{len(_runs_in(path))} runs"
 
 
 def write_index(folder: Path) -> Path:
@@ -46,7 +46,7 @@ def write_index(folder: Path) -> Path:
 
     Raises InputError where there is no run in it.
     """
-    entries = [_entry(path.parent) for path in sorted(folder.rglob("run.json"))]
+    entries = [_entry(run_dir) for run_dir in _runs_in(folder)]
     if not entries:
         raise InputError(f"no run in {folder}: give a folder of `vidconcept track`, or one that holds several")
     entries.sort(key=lambda e: (-len(e.events), -(e.events[0].peak_score if e.events else 0.0), str(e.folder)))
@@ -72,6 +72,11 @@ def write_index(folder: Path) -> Path:
     with replacing(path) as file:
         file.write(page)
     return path
+
+
+def _runs_in(folder: Path) -> list[Path]:
+    """Runs at any depth that have come to events; the maps that `calibrate` and `evaluate` keep are none."""
+    return [path.parent for path in sorted(folder.rglob("run.json")) if (path.parent / "events.csv").is_file()]
 
 
 def _entry(run_dir: Path) -> _Entry:
