@@ -1,8 +1,10 @@
 """`track` on footage that nobody prepared: every frame that can be decoded is in the tables and in the video."""
 
 from collections import defaultdict
+from fractions import Fraction
 
 import av
+import cv2
 import numpy as np
 import pytest
 from clips import BAD, GOOD, read_barcode
@@ -11,7 +13,9 @@ from pycocotools import mask as coco
 from vidconcept.errors import VidconceptError
 from vidconcept.pipelines import maps as first_pass
 from vidconcept.pipelines.track import track
+from vidconcept.types import VideoInfo
 from vidconcept.video.reader import read_frames
+from vidconcept.video.writer import open_writer
 
 
 def run_track(path, tiny_model, out, **settings):
@@ -110,6 +114,17 @@ class TestRanges:
         assert [r.frame_index for r in rows] == list(range(truth.frame_count))
         assert [r.interpolated for r in rows] == [i % stride != 0 for i in range(truth.frame_count)]
         assert len(video_times(run.path / "annotated.mp4")) == truth.frame_count
+
+    def test_between_seen_frames_a_new_scene_begins_where_its_scores_do(self, tmp_path, tiny_model):
+        rng = np.random.default_rng(0)
+        scenes = [cv2.resize(rng.integers(0, 256, (12, 18, 3), np.uint8), (192, 128)) for _ in "ab"]
+        path = tmp_path / "cut.mp4"
+        with open_writer(path, VideoInfo(path, 192, 128, "h264", "", Fraction(1, 25), 25.0, None, None)) as video:
+            for number in range(21):
+                video.write(scenes[number >= 10], number)
+        run = run_track(path, tiny_model, tmp_path / "run", stride=4, smooth="flow")
+        # Frames 8 and 12 are seen; 10 is the first that takes its scores from 12.
+        assert run.manifest["cuts"] == [10]
 
     def test_roi_keeps_masks_inside(self, tmp_path, tiny_model):
         truth = GOOD["h264"](tmp_path)

@@ -154,6 +154,15 @@ def test_explain_draws_the_maps_of_the_peak_frame(footage, tiny_model, tmp_path)
     assert picture.std() > 10
 
 
+def test_explain_finds_the_images_of_a_pattern(tiny_model, tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    for number in range(5):
+        cv2.imwrite(str(tmp_path / f"img_{number:04d}.png"), rng.integers(0, 255, (64, 96, 3), np.uint8))
+    run = track(tmp_path / "img_%04d.png", ["dent"], model=str(tiny_model), threshold=0.01, fps=25, out=tmp_path / "r")
+    monkeypatch.setenv("VIDCONCEPT_ROI", "0,0,32,32")  # another's: the run was made without
+    assert call("explain", run.path, "--event", run.events[0].event_id, "--json")["scores"]
+
+
 @pytest.mark.slow
 @pytest.mark.slice
 def test_explain_says_what_track_read(footage, tiny_model, tmp_path):

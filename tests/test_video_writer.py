@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from clips import GOOD, paint, read_barcode, write_clip
 from vidconcept.errors import OutputError
 from vidconcept.types import VideoInfo
 from vidconcept.video import remux
-from vidconcept.video.probe import probe
+from vidconcept.video.probe import examine, probe
 from vidconcept.video.reader import read_frames
 from vidconcept.video.writer import open_writer
 
@@ -65,6 +66,19 @@ def test_every_format_keeps_its_frames_and_times(name, codec, tmp_path):
     width, height = truth.size_px
     assert written[0].image.shape == (height + height % 2, width + width % 2, 3)
     assert [p.name for p in tmp_path.glob("annotated*")] == ["annotated.mp4"]
+
+
+def test_pixels_that_are_not_square_stay_so(tmp_path):
+    source, out = tmp_path / "dv.mp4", tmp_path / "annotated.mp4"
+    info = replace(info_of(), pixel_aspect=Fraction(4, 3))
+    with open_writer(source, info) as video:
+        for pts in range(3):
+            video.write(np.full((128, 192, 3), 90, np.uint8), pts)
+    assert probe(source).pixel_aspect == Fraction(4, 3)
+    copy(source, out)
+    with av.open(str(out)) as container:
+        assert container.streams.video[0].sample_aspect_ratio == Fraction(4, 3)
+    assert any("pixels of 4:3" in finding.message for finding in examine(source).findings)
 
 
 def test_the_file_is_what_a_browser_plays(tmp_path):

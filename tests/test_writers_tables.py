@@ -193,6 +193,12 @@ class TestRle:
         )
         assert (filled[5 : 5 + height, 3 : 3 + width] == binary_fill_holes(mask)).all()
 
+    @pytest.mark.parametrize(("width", "cols"), [(4096, 1121), (1624, 1097), (384, 384), (100, 64)])
+    def test_a_mask_at_the_border_reaches_it(self, width: int, cols: int) -> None:
+        points = np.array([[x, y] for x in (cols - 2, cols - 1) for y in (3, 4)])
+        crop, left, _ = in_source(from_points(points), (8, cols), Region(0, 0, width, round(8 * width / cols)))
+        assert left + crop.shape[1] == width
+
     @pytest.mark.parametrize("scale", [0.4, 1.0, 1.5, 3.7])
     def test_even_a_single_cell_is_somewhere(self, scale: float) -> None:
         region = Region(7, 9, round(40 * scale), round(30 * scale))

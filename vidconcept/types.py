@@ -13,7 +13,7 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """What a video source says of itself. Sizes are as displayed, i.e. after rotation."""
+    """What a video source says of itself. Sizes are in stored pixels, after rotation."""
 
     path: Path
     width_px: int
@@ -27,6 +27,8 @@ class VideoInfo:
     duration_s: float | None
     # Clockwise degrees by which the stored picture is turned for display: 0, 90, 180 or 270.
     rotation_deg: int = 0
+    # Width of a pixel over its height; a player stretches pictures by it.
+    pixel_aspect: Fraction = Fraction(1)
     has_audio: bool = False
     container: str = ""
 

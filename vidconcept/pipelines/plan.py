@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +42,18 @@ class Plan:
         """The plan as it stands in `run.json`; `maps_from` is all that the maps depend on."""
         source_hash = file_hash(self.source)
         settings = self.settings.model_dump(mode="json")
+        info = asdict(self.info)
+        del info["path"]
         return {
             "video": {
                 "path": str(self.source.resolve()),
                 "name": self.source.name,
                 "sha256": source_hash,
-                **{key: value for key, value in asdict(self.info).items() if key not in ("path", "time_base")},
-                "time_base": str(self.info.time_base),
+                **{
+                    key: str(v) if isinstance(v, Fraction) else v
+                    for key, v in asdict(self.info).items()
+                    if key != "path"
+                },
             },
             "concepts": list(self.settings.concepts),
             "model": {
@@ -55,7 +61,6 @@ class Plan:
                 "source": self.folder.preset.source,
                 "licence": self.folder.preset.licence,
                 "words": list(self.words),
-                "asked": len(self.settings.concepts),
                 "picture": [self.tiles.tile_width, self.tiles.tile_height],
                 "tiles": len(self.tiles.origins_px),
                 "token_px": self.layout.pitch_px,
@@ -68,6 +73,7 @@ class Plan:
                 "model": self.folder.preset.source,
                 "weights": self.layout.fingerprint,
                 "words": list(self.words),
+                "asked": len(self.settings.concepts),
                 **{key: settings[key] for key in sorted(TrackSettings.map_keys() - {"model", "concepts"})},
             },
         }

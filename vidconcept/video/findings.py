@@ -107,6 +107,10 @@ def picture_findings(info: VideoInfo, frame: av.VideoFrame) -> list[Finding]:
     if info.rotation_deg:
         text = f"stored turned; shown after {info.rotation_deg} degrees clockwise, which is applied"
         findings.append(Finding("note", "rotation", text))
+    if info.pixel_aspect != 1:
+        shape = f"{info.pixel_aspect.numerator}:{info.pixel_aspect.denominator}"
+        text = f"pixels of {shape}: players stretch the picture; boxes, masks and areas count stored pixels"
+        findings.append(Finding("note", "pixels", text))
     bits = max(component.bits for component in frame.format.components)
     if bits > 8:
         findings.append(Finding("note", "depth", f"{bits} bits per channel, reduced to 8 for the model"))

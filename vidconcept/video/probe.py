@@ -140,6 +140,7 @@ def _video_info(
     width_px, height_px = view.displayed_size(first_frame)
     rate = stream.average_rate or stream.guessed_rate
     time_base = stream.time_base or Fraction(1, 90_000)
+    aspect = stream.sample_aspect_ratio or Fraction(1)
     if stream.duration is not None:
         duration_s = float(stream.duration * time_base)
     else:
@@ -155,6 +156,7 @@ def _video_info(
         declared_frames=stream.frames or None,
         duration_s=duration_s,
         rotation_deg=-90 * view.turns % 360,
+        pixel_aspect=1 / aspect if view.turns % 2 else aspect,
         has_audio=bool(container.streams.audio),
         container=container.format.name,
     )

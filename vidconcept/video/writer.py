@@ -72,6 +72,7 @@ class VideoWriter:
         self._on_problem = on_problem
         self._size_px = size or (info.width_px, info.height_px)
         self._source_time_base = info.time_base
+        self._pixel_aspect = info.pixel_aspect
         too_fine = 1 / info.time_base > MAX_TICKS_PER_SECOND
         self._time_base = Fraction(1, 90_000) if too_fine else info.time_base
         self._encoder, self._options = _ENCODERS[codec]
@@ -156,6 +157,7 @@ class VideoWriter:
         context = stream.codec_context
         context.time_base = self._time_base
         context.gop_size = KEYFRAME_EVERY
+        context.sample_aspect_ratio = self._pixel_aspect
         context.colorspace = Colorspace.ITU709
         context.color_primaries = ColorPrimaries.BT709
         context.color_trc = ColorTrc.BT709

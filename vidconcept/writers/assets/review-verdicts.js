@@ -1,6 +1,6 @@
 // Verdicts: this browser's, else those that the run's own table holds. Keyed by the run, since pages opened from disk
-// may share one storage, and by its events, since another threshold makes other events. The browser keeps only what
-// differs from the table: what another person has written there since must not be undone by an old copy.
+// may share one storage, and by its events, since another threshold makes other events. Each is kept with what the
+// table held when it was given: where the table has changed since, somebody has decided there, and the table counts.
 const VERDICTS = { accept: "Accept", reject: "Reject", unsure: "Unsure" };
 const storageKey = `vidconcept/${run.run_id}/${run.events_digest}`;
 const written = new Map(run.events.map((event) => [event.id, event.verdict]));
@@ -9,23 +9,19 @@ const verdicts = new Map(written);
 function loadVerdicts() {
   try {
     const kept = JSON.parse(localStorage.getItem(storageKey) ?? "{}");
-    for (const [id, verdict] of Object.entries(kept))
-      if (verdicts.has(Number(id)) && (verdict === "" || verdict in VERDICTS)) verdicts.set(Number(id), verdict);
-    keepVerdicts();
+    for (const [id, { verdict, over }] of Object.entries(kept))
+      if (written.get(Number(id)) === over && (verdict === "" || verdict in VERDICTS)) verdicts.set(Number(id), verdict);
   } catch {
     warn("This browser keeps nothing for pages opened from disk: download the verdicts before you close the page.");
   }
 }
 
-function keepVerdicts() {
-  const own = [...verdicts].filter(([id, verdict]) => verdict !== written.get(id));
-  localStorage.setItem(storageKey, JSON.stringify(Object.fromEntries(own)));
-}
-
 function setVerdict(id, verdict) {
   verdicts.set(id, verdicts.get(id) === verdict ? "" : verdict);
+  const own = [...verdicts].filter(([id, verdict]) => verdict !== written.get(id));
+  const kept = own.map(([id, verdict]) => [id, { verdict, over: written.get(id) }]);
   try {
-    keepVerdicts();
+    localStorage.setItem(storageKey, JSON.stringify(Object.fromEntries(kept)));
   } catch {
     warn("This browser cannot keep the verdicts: download them before you close the page.");
   }
