@@ -166,7 +166,9 @@ def count_events(
         for level in levels:
             # What an earlier calibration says of concepts and places is not written, so it is not counted with.
             changed = plan.settings.model_copy(update={"threshold": level, "thresholds": {}, "place_lifts": {}})
-            result[clip.name][level] = measure_frames(replace(plan, settings=changed), clip, frames).by_concept
+            result[clip.name][level] = measure_frames(
+                replace(plan, settings=changed), clip, frames, thresholds_only=True
+            ).by_concept
         monitor.check("thresholds tried", number + 1, len(dataset.clips))
     return result
 

@@ -124,8 +124,11 @@ def measure_clip(plan: Plan, run: RunFolder, clip: Clip, monitor: Monitor) -> Fi
     return measure_frames(plan, clip, score_frames(plan, run.stored_maps(), monitor))
 
 
-def measure_frames(plan: Plan, clip: Clip, frames: Iterable[ScoredFrame]) -> Figures:
-    """Figures of one clip from its scored frames."""
+def measure_frames(plan: Plan, clip: Clip, frames: Iterable[ScoredFrame], *, thresholds_only: bool = False) -> Figures:
+    """Figures of one clip from its scored frames.
+
+    thresholds_only: leave out what no threshold changes, the measures of the scores themselves.
+    """
     figures = Figures.empty(plan.settings.concepts)
     if clip.kind == "box":
         figures.boxed = set(clip.concepts)
@@ -138,6 +141,8 @@ def measure_frames(plan: Plan, clip: Clip, frames: Iterable[ScoredFrame]) -> Fig
         index = scored.ref.index
         rows[index] = tracks
         times.append(scored.ref.time_s)
+        if thresholds_only:
+            continue
         if before is not None and scored.flow is not None:
             for earlier, now in zip(before, scored.scores, strict=True):
                 figures.warping.add(earlier, now, scored.flow)
