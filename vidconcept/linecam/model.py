@@ -1,5 +1,6 @@
 """The embedded model's parts: architecture, tokenizer, and the pipeline folder that they are saved to and read from."""
 
+import io
 import json
 import shutil
 from dataclasses import dataclass
@@ -65,11 +66,13 @@ def write_tokenizer(folder: Path) -> None:
         + [word for text in sentences for word in text.split()]
         + [word for word in CONCEPTS for _ in range(2000)]
     )
+    # Written by way of memory: a model that is written to a file names the file's path in itself.
+    trained = io.BytesIO()
     sentencepiece.SentencePieceTrainer.Train(
-        sentence_iterator=iter(sentences), model_prefix=str(folder / "spiece"), vocab_size=480, hard_vocab_limit=False,
+        sentence_iterator=iter(sentences), model_writer=trained, vocab_size=480, hard_vocab_limit=False,
         model_type="unigram", pad_id=0, eos_id=1, unk_id=2, bos_id=-1, character_coverage=1.0, minloglevel=2,
     )  # fmt: skip
-    (folder / "spiece.vocab").unlink(missing_ok=True)
+    (folder / "spiece.model").write_bytes(trained.getvalue())
     config = {
         "tokenizer_class": "T5Tokenizer",
         "extra_ids": 0,
