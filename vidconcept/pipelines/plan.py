@@ -49,11 +49,7 @@ class Plan:
                 "path": str(self.source.resolve()),
                 "name": self.source.name,
                 "sha256": source_hash,
-                **{
-                    key: str(v) if isinstance(v, Fraction) else v
-                    for key, v in asdict(self.info).items()
-                    if key != "path"
-                },
+                **{key: str(value) if isinstance(value, Fraction) else value for key, value in info.items()},
             },
             "concepts": list(self.settings.concepts),
             "model": {
@@ -152,7 +148,7 @@ def _check_range(settings: TrackSettings) -> None:
 
 def preset_thresholds(settings: TrackSettings, sources: Mapping[str, str], preset: Preset) -> dict[str, float]:
     """The preset's thresholds of single concepts by the words asked for; none where somebody gave a `threshold`."""
-    if sources["threshold"] != preset.layer.name:
+    if sources["threshold"] not in (preset.layer.name, "default"):
         return {}
     own = preset.settings.get("thresholds", {})
     mains = {word: preset.canonical(word) for word in settings.concepts}
