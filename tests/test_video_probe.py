@@ -84,13 +84,12 @@ def test_recordings_glued_together_are_not_trusted(tmp_path):
 
 def test_hdr_is_a_warning(tmp_path):
     path = tmp_path / "hdr.mp4"
+    bt2020, pq = 9, 16  # ITU-T H.273
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(
-            "libx265",
-            rate=25,
-            options={"preset": "ultrafast", "x265-params": "log-level=error:colorprim=9:transfer=16:colormatrix=9"},
-        )
+        stream = container.add_stream("libx264", rate=25)
         stream.width, stream.height, stream.pix_fmt = 192, 128, "yuv420p10le"
+        context = stream.codec_context
+        context.color_primaries, context.color_trc, context.colorspace = bt2020, pq, bt2020
         frame = av.VideoFrame.from_ndarray(np.full((128, 192, 3), 90, np.uint8)).reformat(format="yuv420p10le")
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
