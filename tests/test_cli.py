@@ -252,8 +252,11 @@ def test_interrupt_journals_and_resume_goes_on(tmp_path, tiny_model):
     assert told == ["vidconcept", *map(str, arguments), "--existing", "resume"]
     kept = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "run" / "maps").iterdir()}
     assert kept
+    before = json.loads((tmp_path / "run" / "run.json").read_text())["timings_s"]
     resumed = vidconcept(*arguments, "--existing", "resume", "--json")
-    assert json.loads(resumed.stdout)["frames"] == 24
+    told = json.loads(resumed.stdout)
+    assert told["frames"] == 24
+    assert told["timings_s"]["model"] >= before["model"]
     assert {name: (tmp_path / "run" / "maps" / name).stat().st_mtime_ns for name in kept} == kept
     straight = track(
         clip,

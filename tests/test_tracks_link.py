@@ -25,11 +25,11 @@ class Ref:
 class Scene:
     """Boxes on a grid of 160 × 100, one step a frame."""
 
-    def __init__(self, concepts: int = 1, **settings: float) -> None:
+    def __init__(self, concepts: int = 1, frame_s: float = FRAME_S, **settings: float) -> None:
         names = [f"c{i}" for i in range(concepts)]
         region = Region(0, 0, GRID[1], GRID[0])
         self.linker = Linker(names, region, (GRID[1], GRID[0]), LinkSettings(**settings))  # pyright: ignore
-        self.frames = 0
+        self.frames, self.frame_s = 0, frame_s
 
     def step(
         self, *boxes: tuple[int, int, int, int], flow_x: float | None = None, concept: int = 0, reset: bool = False
@@ -38,7 +38,7 @@ class Scene:
         for x, y, w, h in boxes:
             masks[concept, max(0, y) : max(0, y + h), max(0, x) : max(0, x + w)] = True
         flow = None if flow_x is None else np.full((10, 16, 2), (flow_x, 0.0), np.float32)
-        ref = Ref(self.frames, self.frames * 512, self.frames * FRAME_S)
+        ref = Ref(self.frames, self.frames * 512, self.frames * self.frame_s)
         self.frames += 1
         return self.linker.step(ref, masks, masks * np.float32(0.8), flow, 0, 0, reset=reset)
 
@@ -171,6 +171,13 @@ class TestWhatCounts:
         for i in range(9):
             scene.step(*([(60, 40, 8, 8)] if 3 <= i < 6 else []))
         assert len(scene.events()) == 1
+
+    @pytest.mark.parametrize(("frame_s", "seen"), [(0.04, 2), (0.1, 1)])
+    def test_one_frame_less_than_the_least_duration_is_not(self, frame_s: float, seen: int) -> None:
+        scene = Scene(frame_s=frame_s, min_duration_s=0.12)
+        for i in range(9):
+            scene.step(*([(60, 40, 8, 8)] if 3 <= i < 3 + seen else []))
+        assert not scene.events()
 
     def test_a_video_of_one_frame_has_events(self) -> None:
         scene = Scene(min_duration_s=0.5)

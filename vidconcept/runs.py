@@ -141,7 +141,7 @@ def open_run(path: Path, facts: dict[str, Any], existing: Existing) -> tuple[Run
             _check_same(
                 path, "resumed, its maps were made otherwise", manifest.get("maps_from", {}), facts["maps_from"]
             )
-            names = ("run_id", "created", "windows", "maps_done", "fallbacks")
+            names = ("run_id", "created", "windows", "maps_done", "fallbacks", "timings_s")
             kept = {key: manifest[key] for key in names if key in manifest}
             return _prepared(RunFolder(path, facts | kept)), False
     elif path.is_dir() and existing == "error" and not manifest_path.is_file() and any(path.iterdir()):

@@ -99,6 +99,9 @@ def _scuff(rng: Rng, ground: Ground) -> Patch:
         phase = np.arange(size[1], dtype=np.float32) * (2 * np.pi / (rng.uniform(4, 18) * s))
         alpha = alpha * (1 - rng.uniform(0.15, 0.6) * (0.5 + 0.5 * np.sin(phase))[None])
     strength = contrast(rng, ground, 0.2, 2.0)
+    if rng.random() < 0.15:
+        # Bare metal: so bright that the camera clips.
+        strength *= rng.uniform(1.5, 3.0)
     if rng.random() < 0.5:
         turn = (int(size[0]), int(size[1]))
         alpha, profile = (np.ascontiguousarray(a.T) for a in (alpha, profile))

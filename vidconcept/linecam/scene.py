@@ -45,6 +45,13 @@ def _shape_parts(rng: Rng, layout: Layout, scale: float) -> np.ndarray:
     for _ in range(int(rng.integers(0, 3))):
         band, edge = rng.uniform(1.5, 14) * scale, rng.uniform(0, 10) * scale
         gain *= 1 + rng.uniform(-0.45, 0.6) * np.clip(1.2 - np.abs(depth - edge - band / 2) / (band / 2), 0, 1)
+    if rng.random() < 0.3:
+        # Tool marks that follow the edge.
+        reach = rng.uniform(5, 30) * scale
+        lines = smooth_noise(rng, 2, int(reach) + 2, 1.0, rng.uniform(1, 4) * scale)[0]
+        uneven = rng.uniform(0.5, 1.0) + 0.4 * smooth_noise(rng, height, width, 50 * scale, 50 * scale)
+        fade = np.clip(2 - 2 * depth / reach, 0, 1) * np.clip(uneven, 0, 1.5)
+        gain *= np.exp(rng.uniform(0.1, 0.4) * fade * np.interp(depth, np.arange(len(lines)), lines))
     if rng.random() < 0.5:
         gain *= 1 - rng.uniform(0.2, 0.75) * np.exp(-depth / (rng.uniform(8, 50) * scale))
     if rng.random() < 0.5:

@@ -83,6 +83,17 @@ def blasted(rng: Rng, h: int, w: int, scale: float) -> np.ndarray:
     return smooth_noise(rng, h, w, 1.0 * scale, 1.0 * scale) + 0.4 * smooth_noise(rng, h, w, 3 * scale, 3 * scale)
 
 
+def milled(rng: Rng, h: int, w: int, scale: float) -> np.ndarray:
+    """Milled or planed: straight feed marks at an even pitch, sharp on one flank, deeper in some places than others."""
+    pitch, sharp = log_uniform(rng, 2.5, 16) * scale, rng.uniform(0.5, 4)
+    phase = np.arange(h, dtype=np.float32)[:, None] * (2 * np.pi / pitch)
+    phase = phase + rng.uniform(0, 0.8) * smooth_noise(rng, h, w, 60 * scale, 200 * scale)
+    marks = np.exp(sharp * (np.sin(phase) - 1))
+    depth = np.clip(1 + rng.uniform(0.1, 0.6) * smooth_noise(rng, h, w, 30 * scale, 120 * scale), 0, 2)
+    field = (marks - marks.mean()) / marks.std() * depth
+    return field + rng.uniform(0.1, 0.8) * octaves(rng, h, w, 20 * scale, 4, 0.8, rng.uniform(1, 4))
+
+
 def painted(rng: Rng, h: int, w: int, scale: float) -> np.ndarray:
     """Paint: orange peel of a few pixels and slow unevenness."""
     return 0.6 * smooth_noise(rng, h, w, 5 * scale, 5 * scale) + smooth_noise(rng, h, w, 90 * scale, 90 * scale)
@@ -97,7 +108,7 @@ def speckled(rng: Rng, h: int, w: int, scale: float) -> np.ndarray:
     )
 
 
-SURFACES = {f.__name__: f for f in (brushed, ground, rolled, cast, blasted, painted, speckled)}
+SURFACES = {f.__name__: f for f in (brushed, ground, milled, rolled, cast, blasted, painted, speckled)}
 
 
 def belt(rng: Rng, h: int, w: int, scale: float) -> np.ndarray:
@@ -130,8 +141,28 @@ def mottle(rng: Rng, h: int, w: int, scale: float) -> np.ndarray:
     return field
 
 
+def side_lit(rng: Rng, field: np.ndarray, scale: float) -> np.ndarray:
+    """The field `(h, w)` read as heights under a low light: flanks towards it are bright, the others dark."""
+    heights = cv2.GaussianBlur(field.astype(np.float32), (0, 0), log_uniform(rng, 0.5, 2.5) * scale)
+    slope_y, slope_x = np.gradient(heights)
+    light = rng.uniform(0, 2 * np.pi)
+    shade = np.sin(light) * slope_y + np.cos(light) * slope_x
+    return shade / (shade.std() + 1e-6) + rng.uniform(0, 0.8) * field
+
+
 def surface(rng: Rng, h: int, w: int, scale: float, kind: str) -> np.ndarray:
-    """A surface of the given kind, `(h, w)` float32, about zero mean and unit deviation, worked along x or y."""
-    if rng.random() < 0.5:
-        return np.ascontiguousarray(SURFACES[kind](rng, w, h, scale).T)
-    return SURFACES[kind](rng, h, w, scale)
+    """A surface of the given kind, `(h, w)` float32, about zero mean and unit deviation, worked along x or y.
+
+    Some have traces of an earlier work step of another kind, some lie under a low light.
+    """
+
+    def worked(name: str) -> np.ndarray:
+        if rng.random() < 0.5:
+            return np.ascontiguousarray(SURFACES[name](rng, w, h, scale).T)
+        return SURFACES[name](rng, h, w, scale)
+
+    field = worked(kind)
+    if rng.random() < 0.3:
+        share = rng.uniform(0.2, 1.0)
+        field = (field + share * worked(str(rng.choice(list(SURFACES))))) / np.sqrt(1 + share**2)
+    return side_lit(rng, field, scale) if rng.random() < 0.25 else field

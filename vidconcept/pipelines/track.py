@@ -124,7 +124,11 @@ def run_plan(plan: Plan, out: Path, existing: Existing, monitor: Monitor) -> Run
 def _told(run: RunFolder, monitor: Monitor) -> dict[str, Any]:
     # What an earlier pass fell back to still holds for the maps that it made.
     fallbacks = list(dict.fromkeys([*run.manifest.get("fallbacks", ()), *monitor.fallbacks]))
-    return {"gaps": monitor.gaps, "fallbacks": fallbacks, "timings_s": monitor.timings_s}
+    # The maps of an earlier call are part of this run; tracks and tables are made anew each time.
+    earlier = run.manifest.get("timings_s", {})
+    before = {stage: earlier[stage] for stage in ("load", "model") if stage in earlier}
+    timings = before | {stage: round(s + before.get(stage, 0.0), 3) for stage, s in monitor.timings_s.items()}
+    return {"gaps": monitor.gaps, "fallbacks": fallbacks, "timings_s": timings}
 
 
 def _versions() -> dict[str, str]:

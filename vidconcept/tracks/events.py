@@ -32,7 +32,7 @@ class Summary:
 
 def lasts(summary: Summary, min_duration_s: float, frame_s: float) -> bool:
     """Whether the track is long enough. frame_s: how long one frame is shown."""
-    tolerance_s = frame_s / 2  # timestamps are rounded to the stream's time base
+    tolerance_s = max(frame_s / 10, 0.001)  # timestamps are rounded to the stream's time base, often to 1 ms
     return summary.last.time_s - summary.first.time_s + frame_s >= min_duration_s - tolerance_s
 
 
