@@ -1,4 +1,4 @@
-"""The command as a user types it: streams, exit codes, layers of settings, resume, interrupt."""
+"""The command as a user types it: streams, exit codes, resume, interrupt."""
 
 import csv
 import ctypes
@@ -20,7 +20,6 @@ from typer.testing import CliRunner
 from vidconcept import cli
 from vidconcept.errors import OutputError, UsageError
 from vidconcept.pipelines.track import Run, default_out, track
-from vidconcept.settings import Layer, TrackSettings, environment_layer, resolve
 from vidconcept.writers.tables import write_events
 
 COMMAND = [sys.executable, "-m", "vidconcept"]
@@ -268,34 +267,6 @@ def test_interrupt_journals_and_resume_goes_on(tmp_path, tiny_model):
         out=tmp_path / "straight",
     )
     assert (straight.path / "tracks.csv").read_bytes() == (tmp_path / "run" / "tracks.csv").read_bytes()
-
-
-class TestSettings:
-    def test_layers_and_where_each_value_came_from(self, tmp_path):
-        settings, sources = resolve(
-            [
-                Layer("command line", {"threshold": 0.7}),
-                environment_layer({"VIDCONCEPT_THRESHOLD": "0.6", "VIDCONCEPT_BACKGROUND": "steel, belt"}),
-                Layer("config x.toml", {"stride": 3, "threshold": 0.4}),
-                Layer("preset p", {"timestep": 20, "stride": 9}),
-            ]
-        )
-        assert (settings.threshold, settings.stride, settings.timestep) == (0.7, 3, 20)
-        assert settings.background == ("steel", "belt")
-        assert sources["threshold"] == "command line"
-        assert sources["background"] == "environment"
-        assert sources["stride"] == "config x.toml"
-        assert sources["seed"] == "default"
-
-    def test_unknown_keys_name_the_nearest(self):
-        with pytest.raises(UsageError, match=r"unknown key .treshold. \(did you mean .threshold.\?\)"):
-            resolve([Layer("config a.toml", {"treshold": 1})])
-        with pytest.raises(UsageError, match="did you mean 'VIDCONCEPT_THRESHOLD'"):
-            environment_layer({"VIDCONCEPT_TRESHOLD": "1"})
-
-    def test_every_key_that_maps_depend_on_is_a_key(self):
-        assert TrackSettings.map_keys() < set(TrackSettings.model_fields)
-        assert "threshold" not in TrackSettings.map_keys()
 
 
 def test_tables_have_the_columns_of_the_contract(clip, tiny_model, tmp_path):
