@@ -139,14 +139,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, help="a pipeline folder; default the one in the package")
     parser.add_argument("--clips", type=int, default=60, help="clips of each generated set")
+    parser.add_argument("--seed", type=int, default=HELD_OUT_SEED, help="of the first clip; default the held-out ones")
     parser.add_argument("--real", type=Path, help="a folder of recorded clips with clips.json")
     parser.add_argument("--window-sizes", action="store_true", help="also figures by the size of the window")
     parser.add_argument("--all-windows", action="store_true", help="of recorded clips, not only the peak window")
     options = parser.parse_args(arguments)
     model = open_model(options.model)
-    seeds = range(HELD_OUT_SEED, HELD_OUT_SEED + options.clips)
+    seeds = range(options.seed, options.seed + options.clips)
     result = {
-        "held_out": figures(*generated(model, seeds, defects=4.0)),
+        "generated": figures(*generated(model, seeds, defects=4.0)),
         "held_out_styles": figures(*generated(model, seeds, styles=list(heldout.SURFACES), defects=4.0)),
     }
     scores, _ = generated(model, [s + options.clips for s in seeds], defects=0.0)
