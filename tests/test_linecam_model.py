@@ -1,4 +1,4 @@
-"""The embedded model's parts: codec, alignment, vocabulary, training that goes on, and the shipped folder."""
+"""The embedded model's parts: alignment, vocabulary, training that goes on, and the shipped folder."""
 
 import json
 import socket
@@ -21,7 +21,7 @@ from vidconcept.linecam.evaluate import average_precision
 from vidconcept.linecam.model import load_parts, new_parts, save_parts
 from vidconcept.linecam.sample import sample
 from vidconcept.linecam.train import main as train
-from vidconcept.linecam.train_codec import KernelMuon, fit_picture
+from vidconcept.linecam.train_codec import fit_picture
 from vidconcept.linecam.vocabulary import CLASS_ID, CONCEPTS, IGNORE, main_word, synonyms
 from vidconcept.models.folder import find_folder
 from vidconcept.models.patch_codec import PatchCodec
@@ -42,67 +42,6 @@ def shards(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory):
     return new_parts(PatchCodec(), tmp_path_factory.mktemp("tokenizer"), layers=3, heads=2, seed=0)
-
-
-class TestCodec:
-    def test_pictures_survive_encoding(self):
-        codec = PatchCodec().eval()
-        fit_picture(codec, 1, clips=12)
-        decibels = []
-        for seed in range(7, 12):
-            frames = footage.clip(seed, (128, 192), 9).frames.copy()
-            video = torch.from_numpy(frames).permute(3, 0, 1, 2)[None] / 127.5 - 1
-            with torch.inference_mode():
-                latents = codec.encode(video).latent_dist.mode()
-                decoded = codec.decode(latents).sample
-            assert latents.shape == (1, 16, 3, 32, 48)
-            error = ((decoded - video) / 2).square().mean((0, 1, 3, 4))
-            decibels.append([-10 * float(part.log10()) for part in (error[0], error[1:].mean())])
-        # Of one clip that flickers or jumps the later frames are worse.
-        first, later = np.median(decibels, 0)
-        assert first > 38
-        assert later > 29
-
-    def test_features_do_not_reach_the_picture(self):
-        codec = PatchCodec().eval()
-        latents = torch.randn(1, 16, 2, 8, 8)
-        other = latents.clone()
-        other[:, 8:] += 1
-        assert torch.equal(codec.decode(latents).sample, codec.decode(other).sample)
-
-    def test_what_one_frame_of_a_step_shows_is_not_averaged_away(self):
-        torch.manual_seed(0)
-        codec = PatchCodec().eval()
-        video = torch.rand(1, 3, 5, 32, 48) * 2 - 1
-        with torch.inference_mode():
-            kinds = codec.feature_net(video[0].movedim(0, 1)).softmax(1).movedim(1, -1)  # (t, row, col, kind)
-            features = codec.features(video)[0]
-        assert features.shape == (2, 4, 6, 32)
-        torch.testing.assert_close(features[0, ..., :15], kinds[0])
-        torch.testing.assert_close(features[0, ..., 15:30], kinds[0])
-        torch.testing.assert_close(features[1, ..., :15], kinds[1:].amax(0))
-        torch.testing.assert_close(features[1, ..., 15:30], kinds[1:].mean(0))
-        assert not features[..., 30:].any()
-
-    @pytest.mark.parametrize("shape", [(1, 3, 8, 32, 32), (1, 3, 5, 36, 32)], ids=["frames", "pixels"])
-    def test_sizes_that_do_not_fit_are_refused(self, shape):
-        with pytest.raises(ValueError, match="4k\\+1"):
-            PatchCodec().encode(torch.zeros(shape))
-
-    @pytest.mark.parametrize("size", [(40, 56), (64, 48), (24, 8)])
-    def test_any_multiple_of_a_cell_fits(self, size):
-        codec = PatchCodec().eval()
-        with torch.inference_mode():
-            latents = codec.encode(torch.zeros(1, 3, 5, *size)).latent_dist.mode()
-        assert latents.shape == (1, 16, 2, size[0] // 4, size[1] // 4)
-
-    def test_saved_and_loaded_it_encodes_the_same(self, tmp_path):
-        codec = PatchCodec().eval()
-        codec.save_pretrained(tmp_path)
-        video = torch.rand(1, 3, 5, 32, 32)
-        with torch.inference_mode():
-            one, two = (c.encode(video).latent_dist.mode() for c in (codec, PatchCodec.from_pretrained(tmp_path)))
-        assert torch.equal(one, two)
 
 
 class TestAlignment:
@@ -233,27 +172,6 @@ class TestFolder:
         assert sum(p.stat().st_size for p in files) < 25e6
         weights = load_file(folder / "transformer" / "diffusion_pytorch_model.safetensors")
         assert {w.dtype for w in weights.values()} == {torch.float16}
-
-
-class TestKernelMuon:
-    def conv(self, layout: torch.memory_format) -> torch.nn.Conv2d:
-        torch.manual_seed(0)
-        return torch.nn.Conv2d(4, 6, 3).to(memory_format=layout)  # type: ignore[call-overload]
-
-    def test_a_step_is_that_of_the_kernels_as_rows(self):
-        conv = self.conv(torch.channels_last)
-        conv(torch.randn(2, 4, 8, 8)).square().mean().backward()
-        rows = torch.nn.Parameter(conv.weight.detach().flatten(1).clone())
-        rows.grad = conv.weight.grad.flatten(1).clone()
-        settings = {"lr": 0.1, "weight_decay": 0.0, "adjust_lr_fn": "match_rms_adamw"}
-        KernelMuon([conv.weight], **settings).step()
-        torch.optim.Muon([rows], **settings).step()
-        # Muon orthogonalises in half precision, and the columns come in another order.
-        torch.testing.assert_close(conv.weight.detach().flatten(1), rows.detach(), atol=0.02, rtol=0)
-
-    def test_kernels_in_another_layout_are_refused(self):
-        with pytest.raises(ValueError, match="channels_last"):
-            KernelMuon([self.conv(torch.contiguous_format).weight], lr=0.1)
 
 
 @pytest.mark.slow

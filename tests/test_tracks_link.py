@@ -32,7 +32,12 @@ class Scene:
         self.frames, self.frame_s = 0, frame_s
 
     def step(
-        self, *boxes: tuple[int, int, int, int], flow_x: float | None = None, concept: int = 0, reset: bool = False
+        self,
+        *boxes: tuple[int, int, int, int],
+        flow_x: float | None = None,
+        concept: int = 0,
+        reset: bool = False,
+        strong: bool = True,
     ) -> list[TrackMask]:
         masks = np.zeros((len(self.linker._live), *GRID), bool)
         for x, y, w, h in boxes:
@@ -40,7 +45,7 @@ class Scene:
         flow = None if flow_x is None else np.full((10, 16, 2), (flow_x, 0.0), np.float32)
         ref = Ref(self.frames, self.frames * 512, self.frames * self.frame_s)
         self.frames += 1
-        return self.linker.step(ref, masks, masks * np.float32(0.8), flow, 0, 0, reset=reset)
+        return self.linker.step(ref, masks, masks * np.float32(0.8), flow, 0, 0, strong=masks & strong, reset=reset)
 
     def events(self) -> list[Event]:
         return self.linker.finish()[0]
@@ -165,6 +170,19 @@ class TestWhatCounts:
             scene.step((100, 20, 8, 8), flow_x=0.0)
         events = scene.events()
         assert [(e.event_id, e.tracker_id, e.start_frame, e.end_frame) for e in events] == [(1, 1, 1, 5)]
+
+    def test_a_track_is_an_event_from_its_first_mask_where_it_reaches_the_threshold_once(self) -> None:
+        scene = Scene()
+        for i in range(9):
+            scene.step(*([(60, 40, 8, 8)] if 2 <= i < 8 else []), strong=i == 5)
+        assert [(e.start_frame, e.end_frame) for e in scene.events()] == [(2, 7)]
+
+    def test_a_track_that_never_reaches_the_threshold_is_none(self) -> None:
+        scene = Scene()
+        for i in range(20):
+            scene.step(*([(60, 40, 8, 8)] if i < 9 else []), strong=False)
+        assert not scene.linker._summaries  # forgotten once it is dead
+        assert scene.linker.finish() == ([], {})
 
     def test_exactly_the_least_duration_is_enough(self) -> None:
         scene = Scene(min_duration_s=0.12)

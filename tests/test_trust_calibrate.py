@@ -45,6 +45,13 @@ class TestStrengths:
         found = strengths(times, scores, 0.12, 0.4, FRAME_S)
         assert [level for level, _ in found] == pytest.approx([0.8, 0.7])
 
+    def test_an_event_lasts_as_long_as_it_is_followed(self):
+        times = np.arange(100) * FRAME_S
+        scores = np.full(100, 0.1)
+        scores[10:40], scores[20], scores[60:64] = 0.5, 0.8, 0.4
+        assert strengths(times, scores, 0.12, 0.4, FRAME_S, hysteresis=0.6) == [(0.8, 0.4), (0.4, 2.4)]
+        assert strengths(times, scores, 0.12, 0.4, FRAME_S, hysteresis=1.0)[0] == (0.5, 0.4)
+
     def test_too_short_is_no_event(self):
         assert strengths([0.0], [0.9], 0.12, 0.4, FRAME_S) == []
 
@@ -161,10 +168,21 @@ class TestPlaces:
         scores[:, 4:14, 4:14] = 0.45
         scores[:, 30:40, 40:50] = 0.45
         lifts = {"dent": [[0.3, 0.0], [0.0, 0.0]]}
-        masks = decide_by_concept(scores, ("scratch", "dent"), DecisionSettings(0.5), {"dent": 0.4}, lifts)
+        masks, strong = decide_by_concept(scores, ("scratch", "dent"), DecisionSettings(0.5), {"dent": 0.4}, lifts)
+        assert np.array_equal(masks, strong)
         assert not masks[0].any()
         assert not masks[1, :20, :20].any()
         assert masks[1, 30:40, 40:50].all()
+
+    def test_what_is_followed_is_told_from_what_reaches_the_threshold(self):
+        scores = np.zeros((1, 48, 64), np.float32)
+        scores[0, 4:14, 4:14], scores[0, 8, 8] = 0.4, 0.5
+        scores[0, 30:40, 40:50], scores[0, 4:14, 40:50] = 0.31, 0.29
+        masks, strong = decide_by_concept(scores, ("dent",), DecisionSettings(0.5), {}, {}, 0.6)
+        assert masks[0, 4:14, 4:14].all()
+        assert masks[0, 30:40, 40:50].all()
+        assert not masks[0, 4:14, 40:50].any()
+        assert np.argwhere(strong).tolist() == [[0, 8, 8]]
 
 
 class TestLabelled:

@@ -91,6 +91,7 @@ def track(
     window_frames: Annotated[str | None, _option("window_frames", SPACE, metavar="N")] = None,
     overlap_frames: Annotated[str | None, _option("overlap_frames", SPACE, metavar="N")] = None,
     threshold: Annotated[str | None, _option("threshold", DECIDE, metavar="0-1")] = None,
+    hysteresis: Annotated[str | None, _option("hysteresis", DECIDE, metavar="0-1")] = None,
     ratio: Annotated[str | None, _option("ratio", DECIDE, metavar="0-1")] = None,
     floor: Annotated[str | None, _option("floor", DECIDE, metavar="0-1")] = None,
     smooth: Annotated[str | None, _option("smooth", DECIDE, metavar="none|ema|gaussian|flow|energy")] = None,

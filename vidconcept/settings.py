@@ -61,6 +61,9 @@ class TrackSettings(BaseModel):
     # From maps to findings.
     smooth: Literal["none", "ema", "gaussian", "flow", "energy"] = Field(default="energy", description="over time")
     threshold: float = Field(default=0.5, gt=0, lt=1, description="score that a finding must reach at its peak")
+    hysteresis: float = Field(
+        default=0.6, gt=0, le=1, description="share of the threshold down to which such a finding is followed"
+    )
     # What calibration adds: numbers of a concept's own, and of places in the picture.
     thresholds: dict[str, Annotated[float, Field(gt=0, lt=1)]] = Field(
         default={}, description="threshold of single concepts, concept=score,…"
@@ -88,7 +91,8 @@ class TrackSettings(BaseModel):
     # Keys that change the maps; all others can change on maps that are already there.
     @classmethod
     def map_keys(cls) -> frozenset[str]:
-        decision = {"threshold", "thresholds", "place_lifts", "ratio", "floor", "min_area_px", "min_duration_s"}
+        decision = {"threshold", "thresholds", "place_lifts", "ratio", "floor", "min_area_px"}
+        decision |= {"hysteresis", "min_duration_s"}
         return frozenset(cls.model_fields) - decision - {"smooth", "view", "codec", "device"}
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vidconcept.evaluation.statistics import CONFIDENCE, exposure_for_bound, poisson_interval, predicted_count
+from vidconcept.tracks.events import lasts
 
 # Rows and columns of places in the picture, a few tokens each.
 PLACES = (6, 8)
@@ -64,24 +65,28 @@ class Choice:
 
 
 def strengths(
-    times_s: Sequence[float], scores: Sequence[float], min_duration_s: float, max_gap_s: float, frame_s: float
+    times_s: Sequence[float],
+    scores: Sequence[float],
+    min_duration_s: float,
+    max_gap_s: float,
+    frame_s: float,
+    hysteresis: float = 1.0,
 ) -> list[tuple[float, float]]:
     """The events that a track, given by its rows, turns into at rising thresholds: `(strength, start in seconds)`.
 
-    Rows below the threshold drop out; a run of rows in which less than `max_gap_s` is missing, and that lasts
-    `min_duration_s`, is an event. One long track at a low threshold may be several events at a higher one: as many
-    strengths lie above a level as there are events at the level above it that has most.
+    Rows below `hysteresis` times the threshold drop out; a run of rows in which less than `max_gap_s` is missing, that
+    lasts `min_duration_s` and reaches the threshold, is an event. One long track at a low threshold may be several
+    events at a higher one: as many strengths lie above a level as there are events at the level above it that has most.
     """
     times, levels = np.asarray(times_s), np.floor(np.asarray(scores) * 1000) / 1000
-    needed = min_duration_s - 1.5 * frame_s
     found: list[tuple[float, float]] = []
     for level in np.unique(levels)[::-1]:
-        left = times[levels >= level]
-        runs = np.split(left, np.flatnonzero(np.diff(left) > max_gap_s + 1.5 * frame_s) + 1)
-        lasting = [float(run[0]) for run in runs if run[-1] - run[0] >= needed]
-        started = {start for _, start in found}
-        fresh = [start for start in lasting if start not in started]
-        found += [(float(level), start) for start in fresh[: max(len(lasting) - len(found), 0)]]
+        left = np.flatnonzero(levels >= hysteresis * level)
+        runs = np.split(left, np.flatnonzero(np.diff(times[left]) > max_gap_s + 1.5 * frame_s) + 1)
+        spans = [(float(times[run[0]]), float(times[run[-1]])) for run in runs if levels[run].max() >= level]
+        lasting = [span for span in spans if lasts(*span, min_duration_s, frame_s)]
+        fresh = [begin for begin, end in lasting if not any(begin <= start <= end for _, start in found)]
+        found += [(float(level), begin) for begin in fresh[: max(len(lasting) - len(found), 0)]]
     return found
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vidconcept.linecam.augment import turned_crop
 from vidconcept.linecam.vocabulary import CONCEPTS, DEFECT_IDS, IGNORE
 
 # A cell of 8×8 px counts as a defect from this covered share on; below it, and above nothing, it teaches nothing.
@@ -46,11 +47,12 @@ def cell_truth(shares: np.ndarray) -> np.ndarray:
 class ShardStream:
     """Random crops of the shards in a folder; new shards join as they appear.
 
-    `defect_share` of the crops are centred near a defect where the scene has one.
+    `defect_share` of the crops are centred near a defect where the scene has one. `turned_share` of those of a single
+    frame are zoomed and turned.
     """
 
-    def __init__(self, folder: Path, seed: int, defect_share: float = 0.6) -> None:
-        self.folder, self.defect_share = folder, defect_share
+    def __init__(self, folder: Path, seed: int, defect_share: float = 0.6, turned_share: float = 0.0) -> None:
+        self.folder, self.defect_share, self.turned_share = folder, defect_share, turned_share
         self.rng = np.random.default_rng(seed)
         self._names: list[Path] = []
         self._draws = 0
@@ -91,8 +93,12 @@ class ShardStream:
             if len(hits):
                 at = hits[rng.integers(len(hits))] - (rng.random(2) * (h, w)).astype(int)
                 y, x = (int(v) for v in np.clip(at, 0, (video.shape[1] - h, video.shape[2] - w)))
-        part = (slice(first, first + frames), slice(y, y + h), slice(x, x + w))
-        image, labels = np.array(video[part]), np.array(classes[part])
+        if frames == 1 and rng.random() < self.turned_share:
+            middle = (y + (h - 1) / 2, x + (w - 1) / 2)
+            image, labels = (a[None] for a in turned_crop(rng, video[first], classes[first], (h, w), middle))
+        else:
+            part = (slice(first, first + frames), slice(y, y + h), slice(x, x + w))
+            image, labels = np.array(video[part]), np.array(classes[part])
         if swap:
             image, labels = image.swapaxes(1, 2), labels.swapaxes(1, 2)
         for axis in (1, 2):

@@ -22,12 +22,12 @@ from torch import Tensor, nn
 from torch.multiprocessing.spawn import spawn
 
 from vidconcept.linecam.alignment import ConceptProcessor, alignment_loss, attach, rotary, word_logits
+from vidconcept.linecam.augment import jitter
 from vidconcept.linecam.data import ShardStream
 from vidconcept.linecam.model import Parts, load_parts, new_parts, save_parts
 from vidconcept.linecam.parallel import average_gradients, common_clock, join, world_size
-from vidconcept.linecam.train_codec import fit_feature_scale, jitter, train_features
+from vidconcept.linecam.train_codec import fit_feature_scale, new_codec, train_features
 from vidconcept.linecam.vocabulary import BACKGROUND, CONCEPTS, DEFECTS, IGNORE
-from vidconcept.models.patch_codec import PatchCodec
 
 DEFAULT_CONFIG = Path(__file__).with_name("train.toml")
 
@@ -166,7 +166,7 @@ def open_parts(config: dict, out: Path, resume_from: Path | None, shards: Path) 
         if parts is None:
             raise FileNotFoundError(f"no {out / 'codec.pt'}: run `train codec` first, or give --resume-from")
         return parts
-    codec = PatchCodec(feature_widths=tuple(config["codec"]["widths"]), feature_kinds=len(CONCEPTS))
+    codec = new_codec(config["codec"])
     codec.load_state_dict(torch.load(out / "codec.pt", weights_only=True)["codec"])
     fit_feature_scale(codec, ShardStream(shards, config["seed"], 0.3))
     if parts is not None:

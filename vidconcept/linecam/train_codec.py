@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vidconcept.linecam.augment import jitter, roughened
 from vidconcept.linecam.data import ShardStream
 from vidconcept.linecam.footage import clip, training_seed
 from vidconcept.linecam.parallel import average_gradients, common_clock
@@ -42,16 +43,6 @@ def fit_picture(codec: PatchCodec, seed: int, clips: int = 64) -> None:
         getattr(codec, f"{name}_std").copy_(torch.from_numpy(std.copy()))
 
 
-def jitter(video: Tensor, generator: torch.Generator) -> Tensor:
-    """Random exposure, gamma and loss of colour of clips `(b, 3, t, h, w)` in [-1, 1]."""
-    b = video.shape[0]
-    draw = lambda low, high: low + (high - low) * torch.rand(b, 1, 1, 1, 1, generator=generator)  # noqa: E731
-    x = ((video + 1) / 2).clamp_min(1e-4) ** torch.exp(draw(-0.35, 0.35)) * draw(0.6, 1.3)
-    mono = (torch.rand(b, 1, 1, 1, 1, generator=generator) < 0.2).float()
-    x = mono * x.mean(1, keepdim=True) + (1 - mono) * x
-    return x.clamp(0, 1) * 2 - 1
-
-
 def _overlap(logits: Tensor, truth: Tensor) -> np.ndarray:
     """Intersection and union of cells for each defect, `(2, defect)`."""
     guess, known = logits.argmax(1), truth != IGNORE
@@ -59,14 +50,25 @@ def _overlap(logits: Tensor, truth: Tensor) -> np.ndarray:
     return np.array([[(a & b).sum().item() for a, b in pairs], [(a | b).sum().item() for a, b in pairs]])
 
 
-def start_codec(seed: int, widths: tuple[int, int, int, int], resume_from: Path | None) -> PatchCodec:
-    """A codec to train: its picture fitted to generated clips, or what fits in shape taken from a pipeline folder."""
-    codec = PatchCodec(feature_widths=widths, feature_kinds=len(CONCEPTS))
+def new_codec(config: dict) -> PatchCodec:
+    """A codec of the sizes of the recipe's `[codec]`, untrained. A block of its net begins as nothing but its input."""
+    return PatchCodec(
+        feature_widths=tuple(config["widths"]), feature_blocks=tuple(config["blocks"]), feature_kinds=len(CONCEPTS)
+    )
+
+
+def start_codec(config: dict, resume_from: Path | None) -> PatchCodec:
+    """A codec to train: its picture fitted to generated clips, or what fits in shape taken from a pipeline folder.
+
+    config: the recipe's `[codec]`, and its seed. Blocks that the folder's net has not are added as they begin.
+    """
+    codec = new_codec(config)
     if resume_from is None:
-        fit_picture(codec, seed)
+        fit_picture(codec, config["seed"])
         return codec
     own, theirs = codec.state_dict(), PatchCodec.from_pretrained(resume_from / "vae", torch_dtype=torch.float32)
-    codec.load_state_dict(own | {k: v for k, v in theirs.state_dict().items() if v.shape == own[k].shape})
+    fitting = {k: v for k, v in theirs.state_dict().items() if k in own and v.shape == own[k].shape}
+    codec.load_state_dict(own | fitting)
     return codec
 
 
@@ -104,7 +106,7 @@ def train_features(
     seed, seconds = config["seed"], config["seconds"]
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed + rank)
-    codec = start_codec(seed, tuple(config["widths"]), resume_from)
+    codec = start_codec(config, resume_from)
     step, earlier = 0, 0.0
     if (out / "codec.pt").exists():
         saved = torch.load(out / "codec.pt", weights_only=True)
@@ -124,7 +126,9 @@ def train_features(
     weight = torch.ones(len(CONCEPTS), device=device)
     weight[list(DEFECT_IDS)] = config["defect_weight"]
     feeds = [
-        ShardStream(shards, seed + 100 * step + 10 * rank + late, share).batches(batch, 1, size, size)
+        ShardStream(shards, seed + 100 * step + 10 * rank + late, share, config["turned_share"]).batches(
+            batch, 1, size, size
+        )
         for late, (size, batch, share) in enumerate((config["early"], config["late"]))
     ]
     begun, last, ious, losses = time.monotonic(), time.monotonic(), [], []
@@ -133,8 +137,9 @@ def train_features(
         video, truth, _ = next(feeds[progress >= config["late_from"]])
         for optimizer, rate in zip(optimizers, (config["matrix_rate"], config["rate"]), strict=True):
             optimizer.param_groups[0]["lr"] = rate * min(1.0, (step + 1) / 200) * min(1.0, 1.6 * (1 - progress))
+        frames = roughened(jitter(video, generator)[:, :, 0], generator)
         with torch.autocast(device.type, torch.bfloat16):
-            logits = net(jitter(video, generator)[:, :, 0].to(device).contiguous(memory_format=torch.channels_last))
+            logits = net(frames.to(device).contiguous(memory_format=torch.channels_last))
         target = truth[:, 0].long().to(device)
         loss = F.cross_entropy(logits.float(), target, weight, ignore_index=IGNORE)
         net.zero_grad(set_to_none=True)

@@ -7,8 +7,9 @@ of 4×4 pixels; frames are grouped 1, 4, 4, ….
   each scaled to unit deviation. Encoding is one strided convolution, decoding its transpose.
 * 8 feature channels: how much each 8×8 pixel cell looks like each of 15 kinds of surface to `FeatureNet`, a
   convolutional net trained on generated footage, as the largest and the mean of the group's frames (a defect that
-  crosses a cell in one frame of four is not averaged away), laid out on the cell's four patches. Decoding ignores them.
-  They let a small transformer see a hair-thin crack without having to learn filters through attention.
+  crosses a cell in one frame of four is not averaged away), laid out on the cell's four patches. Frames
+  are read mirrored too, and the readings averaged. Decoding ignores these channels. They let a small transformer see a
+  hair-thin crack without having to learn filters through attention.
 """
 
 from dataclasses import dataclass
@@ -30,10 +31,17 @@ def _conv(width_in: int, width_out: int, size: int = 3, stride: int = 1) -> nn.S
     )
 
 
+# Axes that two readings of a frame are mirrored along. The frames of a group take turns, a first frame has all four.
+_MIRRORED = (((), (-1, -2)), ((-1,), (-2,)))
+
+
 class _Residual(nn.Module):
+    """A block that is its input until its second part is trained."""
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.first, self.second = _conv(width, width), _conv(width, width)
+        nn.init.zeros_(self.second[1].weight)  # pyright: ignore
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.second(self.first(x))
@@ -42,16 +50,17 @@ class _Residual(nn.Module):
 class FeatureNet(nn.Module):
     """Frames `(n, 3, h, w)` in [-1, 1] -> logits `(n, kinds, h/8, w/8)`, from what lies within about 150 px."""
 
-    def __init__(self, kinds: int, widths: tuple[int, int, int, int]) -> None:
+    def __init__(self, kinds: int, widths: tuple[int, int, int, int], blocks: tuple[int, int, int]) -> None:
         super().__init__()
         fine, cell, coarse, broad = widths
+        at_cell, at_coarse, at_broad = blocks
         self.stem = nn.Sequential(_conv(4 * 16, fine), _conv(fine, fine))
         self.to_cell = _conv(fine, cell, 2, 2)
-        self.cell = nn.Sequential(*(_Residual(cell) for _ in range(2)))
+        self.cell = nn.Sequential(*(_Residual(cell) for _ in range(at_cell)))
         self.to_coarse = _conv(cell, coarse, 2, 2)
-        self.coarse = nn.Sequential(*(_Residual(coarse) for _ in range(2)))
+        self.coarse = nn.Sequential(*(_Residual(coarse) for _ in range(at_coarse)))
         self.to_broad = _conv(coarse, broad, 2, 2)
-        self.broad = nn.Sequential(*(_Residual(broad) for _ in range(2)))
+        self.broad = nn.Sequential(*(_Residual(broad) for _ in range(at_broad)))
         self.from_broad = _conv(broad, coarse, 1)
         self.from_coarse = _conv(coarse, cell, 1)
         self.fuse = nn.Sequential(_conv(2 * cell, cell, 1), _Residual(cell))
@@ -128,6 +137,8 @@ class PatchCodec(ModelMixin, ConfigMixin):
         block_out_channels: tuple[int, ...] = (32, 64, 96),
         # Channels of the feature net at 4, 8, 16 and 32 px.
         feature_widths: tuple[int, int, int, int] = (48, 96, 192, 256),
+        # Its residual blocks at 8, 16 and 32 px.
+        feature_blocks: tuple[int, int, int] = (2, 2, 2),
         # Kinds of surface that it tells apart; twice their number fits the feature channels.
         feature_kinds: int = 15,
     ) -> None:
@@ -140,7 +151,7 @@ class PatchCodec(ModelMixin, ConfigMixin):
         self.register_buffer("later_mean", torch.zeros(3 * 16 * group))
         self.register_buffer("later_std", torch.ones(picture_channels))
         features = 4 * (latent_channels - picture_channels)
-        self.feature_net = FeatureNet(feature_kinds, feature_widths)
+        self.feature_net = FeatureNet(feature_kinds, feature_widths, feature_blocks)
         self.register_buffer("feature_mean", torch.zeros(features))
         self.register_buffer("feature_std", torch.ones(features))
 
@@ -154,11 +165,27 @@ class PatchCodec(ModelMixin, ConfigMixin):
             z = torch.cat([z, ((later - self.later_mean) @ self.later_basis.T) / self.later_std], 1)
         return rearrange(z, "b t h w c -> b c t h w")
 
+    def kinds(self, x: Tensor) -> Tensor:
+        """How much each cell of each frame looks like each kind, `(b, t, h/8, w/8, kind)`, summing to 1."""
+        parts = []
+        for turn, mirrors in enumerate(_MIRRORED):
+            # The first frame, then every other one.
+            own = torch.cat([x[:, :, :1], x[:, :, 1 + turn :: 2]], 2)
+            frames = rearrange(own, "b c t h w -> (b t) c h w")
+            readings = [
+                self.feature_net(frames.flip(axes).contiguous(memory_format=torch.channels_last))
+                .float().softmax(1).flip(axes) for axes in mirrors
+            ]  # fmt: skip
+            parts.append(rearrange(sum(readings) / 2, "(b t) c h w -> b t h w c", b=len(x)))
+        out = torch.empty(len(x), x.shape[2], *parts[0].shape[2:], device=x.device)
+        out[:, 0] = (parts[0][:, 0] + parts[1][:, 0]) / 2
+        out[:, 1::2], out[:, 2::2] = parts[0][:, 1:], parts[1][:, 1:]
+        return out
+
     def features(self, x: Tensor) -> Tensor:
         """The features of each cell and latent step, `(b, t_lat, h/8, w/8, feature)` in 0..1, zeros at the end."""
-        t, group = x.shape[2], self.config.temporal_compression_ratio
-        frames = rearrange(x, "b c t h w -> (b t) c h w").contiguous(memory_format=torch.channels_last)
-        each = rearrange(self.feature_net(frames).float().softmax(1), "(b t) c h w -> b t h w c", t=t)
+        group = self.config.temporal_compression_ratio
+        each = self.kinds(x)
         later = rearrange(each[:, 1:], "b (t g) h w c -> b t g h w c", g=group)
         largest, mean = (torch.cat([each[:, :1], part], 1) for part in (later.amax(2), later.mean(2)))
         spare = self.feature_mean.numel() - 2 * self.config.feature_kinds

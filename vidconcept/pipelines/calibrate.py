@@ -121,14 +121,14 @@ def _candidates_of(
 ) -> tuple[list[Candidate], np.ndarray, float]:
     plan, settings = part.plan, part.plan.settings
     base = decision_settings(settings)
-    low = DecisionSettings(threshold=LOWEST, ratio=base.ratio, floor=base.floor)
+    low = DecisionSettings(threshold=settings.hysteresis * LOWEST, ratio=base.ratio, floor=base.floor)
     link = LinkSettings(min_area_px=settings.min_area_px, min_duration_s=0.0)
     linker = Linker(settings.concepts, plan.region, (plan.info.width_px, plan.info.height_px), link)
     rows: dict[int, list[tuple[float, float, str]]] = {}
     times, peaks = [], []
     for scored in frames:
         judged = lifted(scored.scores, settings.concepts, lifts)
-        masks = decide_by_concept(judged, settings.concepts, low, {}, {})
+        masks, _ = decide_by_concept(judged, settings.concepts, low, {}, {})
         place = (scored.latent_index, scored.window_index, scored.interpolated)
         for row in linker.step(scored.ref, masks, judged, scored.flow, *place, reset=scored.reset):
             rows.setdefault(row.tracker_id, []).append((row.time_s, row.score_max, row.concept))
@@ -139,7 +139,7 @@ def _candidates_of(
     candidates = []
     for track in rows.values():
         at, scores, names = zip(*track, strict=True)
-        found = strengths(at, scores, settings.min_duration_s, link.max_gap_s, frame_s)
+        found = strengths(at, scores, settings.min_duration_s, link.max_gap_s, frame_s, settings.hysteresis)
         candidates += [Candidate(names[0], level, start_s + begin) for level, begin in found if level >= LOWEST]
     return candidates, np.stack(peaks), frame_s * len(times)
 

@@ -107,9 +107,19 @@ def link_frames(
     """Scored frames with their tracks under provisional ids."""
     decision = decision_settings(settings)
     for scored in frames:
-        masks = decide_by_concept(scored.scores, settings.concepts, decision, settings.thresholds, settings.place_lifts)
+        masks, strong = decide_by_concept(
+            scored.scores,
+            settings.concepts,
+            decision,
+            settings.thresholds,
+            settings.place_lifts,
+            settings.hysteresis,
+        )
         place = (scored.latent_index, scored.window_index, scored.interpolated)
-        yield scored, linker.step(scored.ref, masks, scored.scores, scored.flow, *place, reset=scored.reset)
+        yield (
+            scored,
+            linker.step(scored.ref, masks, scored.scores, scored.flow, *place, strong=strong, reset=scored.reset),
+        )
 
 
 def decision_settings(settings: TrackSettings) -> DecisionSettings:

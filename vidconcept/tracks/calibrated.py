@@ -34,14 +34,18 @@ def decide_by_concept(
     settings: DecisionSettings,
     thresholds: Mapping[str, float],
     lifts: Mapping[str, Sequence[Sequence[float]]],
-) -> np.ndarray:
-    """Masks `(concept, h, w)` bool of scores `(concept, h, w)` by the one decision of `masks.decide`.
+    hysteresis: float = 1.0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Masks, and where in them the threshold is reached: two of `(concept, h, w)` bool, by `masks.decide`.
 
-    thresholds: a concept's own high level instead of `settings.threshold`. lifts: by how much a concept's scores are
-    lowered at each place of the picture before they are judged, because good footage scores high there.
+    scores: `(concept, h, w)`. thresholds: a concept's own high level instead of `settings.threshold`. lifts: by how
+    much a concept's scores are lowered at each place of the picture before they are judged, because good footage scores
+    high there. hysteresis: the share of the threshold that a piece needs; below 1 there are pieces without a place that
+    reaches the threshold, which only belong to a track that reaches it on another frame.
     """
-    masks = np.zeros(scores.shape, bool)
+    masks, strong = np.zeros(scores.shape, bool), np.zeros(scores.shape, bool)
     for index, (name, judged) in enumerate(zip(concepts, lifted(scores, concepts, lifts), strict=True)):
-        own = replace(settings, threshold=thresholds[name]) if name in thresholds else settings
-        masks[index] = decide(judged, settings=own)
-    return masks
+        threshold = thresholds.get(name, settings.threshold)
+        masks[index] = decide(judged, settings=replace(settings, threshold=hysteresis * threshold))
+        strong[index] = masks[index] & (judged >= np.float32(threshold))
+    return masks, strong

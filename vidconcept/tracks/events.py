@@ -8,43 +8,50 @@ from vidconcept.types import Event, TrackMask
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What is known of a track so far: first, peak and latest row, and its largest area."""
+    """What is known of a track so far: first, peak and latest row, largest area, whether it reached the threshold."""
 
     first: TrackMask
     peak: TrackMask
     last: TrackMask
     max_area_px: int
+    strong: bool
 
     @classmethod
-    def begun(cls, row: TrackMask) -> "Summary":
-        """The summary of a track that was just born."""
-        return cls(row, row, row, row.area_px)
+    def begun(cls, row: TrackMask, strong: bool) -> "Summary":
+        """The summary of a track that was just born. strong: its row reaches the threshold."""
+        return cls(row, row, row, row.area_px, strong)
 
-    def seen(self, row: TrackMask) -> "Summary":
+    def seen(self, row: TrackMask, strong: bool) -> "Summary":
         """The summary after one more row; of equal peaks the first one stays."""
         return replace(
             self,
             peak=row if row.score_max > self.peak.score_max else self.peak,
             last=row,
             max_area_px=max(self.max_area_px, row.area_px),
+            strong=self.strong or strong,
         )
 
 
-def lasts(summary: Summary, min_duration_s: float, frame_s: float) -> bool:
-    """Whether the track is long enough. frame_s: how long one frame is shown."""
+def lasts(first_s: float, last_s: float, min_duration_s: float, frame_s: float) -> bool:
+    """Whether a track that was seen from `first_s` to `last_s` is long enough. frame_s: how long one frame is shown."""
     tolerance_s = max(frame_s / 10, 0.001)  # timestamps are rounded to the stream's time base, often to 1 ms
-    return summary.last.time_s - summary.first.time_s + frame_s >= min_duration_s - tolerance_s
+    return last_s - first_s + frame_s >= min_duration_s - tolerance_s
+
+
+def counts(summary: Summary, min_duration_s: float, frame_s: float) -> bool:
+    """Whether the track is an event: strong on one frame at least, and long enough."""
+    return summary.strong and lasts(summary.first.time_s, summary.last.time_s, min_duration_s, frame_s)
 
 
 def events_of(
     summaries: Iterable[Summary], min_duration_s: float, frame_s: float
 ) -> tuple[list[Event], dict[int, int]]:
-    """Events of the tracks that last at least `min_duration_s`, ordered by start, then concept.
+    """Events of the strong tracks that last at least `min_duration_s`, ordered by start, then concept.
 
     frame_s: how long one frame is shown: a track that is seen on n frames lasts n of them. Returns the events and the
     final `tracker_id` (from 1, in that order) of each provisional id that is kept.
     """
-    kept = [summary for summary in summaries if lasts(summary, min_duration_s, frame_s)]
+    kept = [summary for summary in summaries if counts(summary, min_duration_s, frame_s)]
     kept.sort(key=lambda s: (s.first.frame_index, s.first.class_id, s.first.tracker_id))
     ids = {s.first.tracker_id: number for number, s in enumerate(kept, start=1)}
     events = [

@@ -14,7 +14,7 @@ from vidconcept.errors import UsageError
 from vidconcept.tracks import rle
 from vidconcept.tracks.assign import assign, expected_overlap, parent_of
 from vidconcept.tracks.components import Component, components, from_points
-from vidconcept.tracks.events import Summary, events_of, lasts
+from vidconcept.tracks.events import Summary, counts, events_of
 from vidconcept.tracks.motion import Motion, at_rest, has_left, moved, observed
 from vidconcept.tracks.place import in_source
 from vidconcept.types import Event, Region, TrackMask
@@ -109,16 +109,19 @@ class Linker:
         window_index: int,
         interpolated: bool = False,
         *,
+        strong: np.ndarray | None = None,
         reset: bool = False,
     ) -> list[TrackMask]:
         """Tracks of one frame, with provisional ids that `finish` maps to final ones.
 
         masks: `(concept, h, w)` bool; scores: `(concept, h, w)` float in [0, 1], the same grid. flow: `(h', w', 2)`
         from the previous frame in pixels of that grid, None where there is none (motion alone then links).
-        reset: a scene cut lies before this frame; no track outlives it.
+        strong: `(concept, h, w)` bool, where the threshold is reached; a track that never touches it is no event. None:
+        wherever there is a mask. reset: a scene cut lies before this frame; no track outlives it.
         """
         if masks.shape != scores.shape or len(masks) != len(self._concepts):
             raise ValueError(f"one mask and score a concept, got {masks.shape = } {scores.shape = }")
+        strong = masks if strong is None else strong
         if reset:
             self._forget([track for tracks in self._live for track in tracks], frame.time_s)
             self._live = [[] for _ in self._concepts]
@@ -147,7 +150,8 @@ class Linker:
                     interpolated=interpolated,
                     rle=rle.encode(crop, x, y, self._frame_size),
                 )
-                self._remember(class_id, row)
+                reached = strong[class_id][component.points[:, 1], component.points[:, 0]].any()
+                self._remember(class_id, row, bool(reached))
                 rows.append(row)
         return rows
 
@@ -166,20 +170,20 @@ class Linker:
             self._frame_s = min(self._frame_s or dt_s, dt_s)
         return dt_s
 
-    def _remember(self, class_id: int, row: TrackMask) -> None:
+    def _remember(self, class_id: int, row: TrackMask, strong: bool) -> None:
         known = self._summaries.get(row.tracker_id)
-        self._summaries[row.tracker_id] = known.seen(row) if known else Summary.begun(row)
+        self._summaries[row.tracker_id] = known.seen(row, strong) if known else Summary.begun(row, strong)
         self._live[class_id] = [
             replace(track, confidence=row.confidence) if track.tracker_id == row.tracker_id else track
             for track in self._live[class_id]
         ]
 
     def _forget(self, dead: Sequence[_Live], now_s: float) -> None:
-        """Drops what is known of dead tracks that were too short, so that hours of noise do not fill the memory."""
+        """Drops what is known of dead tracks that are no events, so that hours of noise do not fill the memory."""
         if now_s - (self._first_s or 0.0) < self._settings.min_duration_s:
             return
         for track in dead:
-            if not lasts(self._summaries[track.tracker_id], self._settings.min_duration_s, self._frame_s):
+            if not counts(self._summaries[track.tracker_id], self._settings.min_duration_s, self._frame_s):
                 del self._summaries[track.tracker_id]
 
     def _link(
