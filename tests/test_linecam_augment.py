@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from vidconcept.linecam.augment import jitter, roughened, turned_crop
+from vidconcept.linecam.data import ShardStream
 
 
 def test_the_truth_turns_with_the_picture():
@@ -17,6 +18,22 @@ def test_the_truth_turns_with_the_picture():
         assert ((image[..., 0] > 130) != (labels == 9)).mean() < 0.03
         shares.append((labels == 9).mean())
     assert max(shares) > 1.5 * min(shares)
+
+
+def test_crops_of_single_frames_are_turned_as_asked(tmp_path):
+    rows, columns = np.mgrid[0:192, 0:250]
+    frame = np.stack([rows, columns, 0 * rows], -1).astype(np.uint8)
+    np.save(tmp_path / "000000_frames.npy", frame[None, None])
+    np.save(tmp_path / "000000_classes.npy", np.zeros((1, 1, 192, 250), np.uint8))
+    (tmp_path / "000000.txt").write_text("a slope")
+    for share in (0.0, 1.0):
+        stream = ShardStream(tmp_path, 0, turned_share=share)
+        for _ in range(12):
+            (image,), labels, _ = stream.crop(1, 64, 96)
+            assert (image.shape, labels.shape) == ((64, 96, 3), (1, 64, 96))
+            # Cut out, mirrored or swapped, a slope still climbs by one for each pixel, along an axis.
+            climbs = {tuple(np.unique(np.abs(np.diff(image[..., 0].astype(int), axis=axis)))) for axis in (0, 1)}
+            assert (climbs == {(0,), (1,)}) == (share == 0.0)
 
 
 def test_variation_keeps_an_even_area_even_but_for_its_texture():

@@ -39,10 +39,12 @@ def test_the_page_draws_each_concept_s_own_threshold(run_dir: Path) -> None:
     path = run_dir / "run.json"
     manifest = json.loads(path.read_text(encoding="utf-8"))
     first, second, third = manifest["concepts"]
-    manifest["settings"] = {"threshold": 0.7, "thresholds": {second: 0.4}}
-    path.write_text(json.dumps(manifest), encoding="utf-8")
-    told = review_data(run_dir, read_run(run_dir))["concepts"]
-    assert {c["name"]: c["threshold"] for c in told} == {first: 0.7, second: 0.4, third: 0.7}
+    settings = {"threshold": 0.7, "thresholds": {second: 0.4}}
+    for more, share in (({}, 1.0), ({"hysteresis": 0.5}, 0.5)):
+        path.write_text(json.dumps(manifest | {"settings": settings | more}), encoding="utf-8")
+        told = {c["name"]: c["levels"] for c in review_data(run_dir, read_run(run_dir))["concepts"]}
+        assert {name: levels[0] for name, levels in told.items()} == {first: 0.7, second: 0.4, third: 0.7}
+        assert told[second] == ([0.4] if share == 1.0 else [0.4, pytest.approx(0.4 * share)])
 
 
 def test_they_are_written_into_the_events_and_every_later_export(run_dir: Path, tmp_path: Path) -> None:

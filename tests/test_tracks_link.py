@@ -37,7 +37,7 @@ class Scene:
         flow_x: float | None = None,
         concept: int = 0,
         reset: bool = False,
-        strong: bool = True,
+        reaches: bool = True,
     ) -> list[TrackMask]:
         masks = np.zeros((len(self.linker._live), *GRID), bool)
         for x, y, w, h in boxes:
@@ -45,7 +45,7 @@ class Scene:
         flow = None if flow_x is None else np.full((10, 16, 2), (flow_x, 0.0), np.float32)
         ref = Ref(self.frames, self.frames * 512, self.frames * self.frame_s)
         self.frames += 1
-        return self.linker.step(ref, masks, masks * np.float32(0.8), flow, 0, 0, strong=masks & strong, reset=reset)
+        return self.linker.step(ref, masks, masks * np.float32(0.8), flow, 0, 0, reaches=masks & reaches, reset=reset)
 
     def events(self) -> list[Event]:
         return self.linker.finish()[0]
@@ -174,15 +174,24 @@ class TestWhatCounts:
     def test_a_track_is_an_event_from_its_first_mask_where_it_reaches_the_threshold_once(self) -> None:
         scene = Scene()
         for i in range(9):
-            scene.step(*([(60, 40, 8, 8)] if 2 <= i < 8 else []), strong=i == 5)
+            scene.step(*([(60, 40, 8, 8)] if 2 <= i < 8 else []), reaches=i == 5)
         assert [(e.start_frame, e.end_frame) for e in scene.events()] == [(2, 7)]
 
     def test_a_track_that_never_reaches_the_threshold_is_none(self) -> None:
         scene = Scene()
         for i in range(20):
-            scene.step(*([(60, 40, 8, 8)] if i < 9 else []), strong=False)
+            scene.step(*([(60, 40, 8, 8)] if i < 9 else []), reaches=False)
         assert not scene.linker._summaries  # forgotten once it is dead
         assert scene.linker.finish() == ([], {})
+
+    def test_its_peak_is_among_the_frames_that_reach_it(self) -> None:
+        # Where scores are lowered at some places before they are judged, a higher one may not reach the threshold.
+        scene, mask = Scene(), np.zeros((1, *GRID), bool)
+        mask[0, 40:48, 60:68] = True
+        for i, score in enumerate((0.95, 0.9, 0.82, 0.85, 0.9)):
+            ref = Ref(i, i, i * FRAME_S)
+            scene.linker.step(ref, mask, mask * np.float32(score), None, 0, 0, reaches=mask & (i in (2, 3)))
+        assert [(e.start_frame, e.peak_frame, e.end_frame) for e in scene.events()] == [(0, 3, 4)]
 
     def test_exactly_the_least_duration_is_enough(self) -> None:
         scene = Scene(min_duration_s=0.12)

@@ -9,6 +9,7 @@ import pytest
 from vidconcept.cli_trust import per_hour
 from vidconcept.errors import UsageError
 from vidconcept.evaluation.alarms import (
+    LOWEST,
     Background,
     Candidate,
     Scale,
@@ -21,10 +22,13 @@ from vidconcept.evaluation.alarms import (
 from vidconcept.evaluation.metrics_events import EventCounts
 from vidconcept.models.folder import preset_for
 from vidconcept.pipelines.calibrate_labelled import choose_thresholds
+from vidconcept.pipelines.findings import FrameRef
 from vidconcept.pipelines.plan import make_plan, preset_thresholds
 from vidconcept.settings import Layer, TrackSettings, config_layer, resolve
 from vidconcept.tracks.calibrated import decide_by_concept
+from vidconcept.tracks.link import Linker, LinkSettings
 from vidconcept.tracks.masks import DecisionSettings
+from vidconcept.types import Region
 
 FRAME_S = 0.04
 EXAMPLE = Path(__file__).parents[1] / "examples" / "line_cam.mp4"
@@ -51,6 +55,37 @@ class TestStrengths:
         scores[10:40], scores[20], scores[60:64] = 0.5, 0.8, 0.4
         assert strengths(times, scores, 0.12, 0.4, FRAME_S, hysteresis=0.6) == [(0.8, 0.4), (0.4, 2.4)]
         assert strengths(times, scores, 0.12, 0.4, FRAME_S, hysteresis=1.0)[0] == (0.5, 0.4)
+
+    @pytest.mark.parametrize("hysteresis", [0.6, 1.0])
+    def test_track_finds_no_more_than_is_counted(self, hysteresis):
+        rng = np.random.default_rng(5)
+        counted = found = 0
+        for _ in range(10):
+            flares = np.exp(-(((np.arange(60) - rng.uniform(0, 60, (4, 1))) / rng.uniform(1, 6, (4, 1))) ** 2))
+            scores = np.clip((flares * rng.uniform(0.3, 1, (4, 1))).max(0) + rng.normal(0, 0.03, 60), 0, 1)
+            rows = self.linked(scores, LOWEST, hysteresis)[1]
+            tracks = {row.tracker_id for row in rows}
+            each = [
+                strengths(*zip(*((r.time_s, r.score_max) for r in rows if r.tracker_id == t), strict=True),
+                          0.12, 0.4, FRAME_S, hysteresis) for t in tracks
+            ]  # fmt: skip
+            for threshold in (0.3, 0.45, 0.6, 0.7, 0.801, 0.9):
+                events = len(self.linked(scores, threshold, hysteresis)[0].finish()[0])
+                promised = sum(level >= threshold for levels in each for level, _ in levels)
+                assert events <= promised
+                counted, found = counted + promised, found + events
+        assert 0.7 * counted < found
+
+    def linked(self, scores, threshold, hysteresis):
+        """One patch whose score goes up and down, decided and linked as `track` does it."""
+        linker, rows = Linker(["x"], Region(0, 0, 48, 32), (48, 32), LinkSettings(min_duration_s=0.12)), []
+        for number, score in enumerate(scores):
+            maps = np.zeros((1, 32, 48), np.float32)
+            maps[0, 10:20, 20:30] = score
+            masks, reaches = decide_by_concept(maps, ["x"], DecisionSettings(threshold), {}, {}, hysteresis)
+            ref = FrameRef(number, number, number * FRAME_S)
+            rows += linker.step(ref, masks, maps, None, 0, 0, reaches=reaches)
+        return linker, rows
 
     def test_too_short_is_no_event(self):
         assert strengths([0.0], [0.9], 0.12, 0.4, FRAME_S) == []
@@ -168,8 +203,8 @@ class TestPlaces:
         scores[:, 4:14, 4:14] = 0.45
         scores[:, 30:40, 40:50] = 0.45
         lifts = {"dent": [[0.3, 0.0], [0.0, 0.0]]}
-        masks, strong = decide_by_concept(scores, ("scratch", "dent"), DecisionSettings(0.5), {"dent": 0.4}, lifts)
-        assert np.array_equal(masks, strong)
+        masks, reaches = decide_by_concept(scores, ("scratch", "dent"), DecisionSettings(0.5), {"dent": 0.4}, lifts)
+        assert np.array_equal(masks, reaches)
         assert not masks[0].any()
         assert not masks[1, :20, :20].any()
         assert masks[1, 30:40, 40:50].all()
@@ -178,11 +213,11 @@ class TestPlaces:
         scores = np.zeros((1, 48, 64), np.float32)
         scores[0, 4:14, 4:14], scores[0, 8, 8] = 0.4, 0.5
         scores[0, 30:40, 40:50], scores[0, 4:14, 40:50] = 0.31, 0.29
-        masks, strong = decide_by_concept(scores, ("dent",), DecisionSettings(0.5), {}, {}, 0.6)
+        masks, reaches = decide_by_concept(scores, ("dent",), DecisionSettings(0.5), {}, {}, 0.6)
         assert masks[0, 4:14, 4:14].all()
         assert masks[0, 30:40, 40:50].all()
         assert not masks[0, 4:14, 40:50].any()
-        assert np.argwhere(strong).tolist() == [[0, 8, 8]]
+        assert np.argwhere(reaches).tolist() == [[0, 8, 8]]
 
 
 class TestLabelled:

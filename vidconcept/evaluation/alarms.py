@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vidconcept.evaluation.statistics import CONFIDENCE, exposure_for_bound, poisson_interval, predicted_count
-from vidconcept.tracks.events import lasts
+from vidconcept.tracks.events import shortest_span_s
 
 # Rows and columns of places in the picture, a few tokens each.
 PLACES = (6, 8)
@@ -78,16 +78,28 @@ def strengths(
     lasts `min_duration_s` and reaches the threshold, is an event. One long track at a low threshold may be several
     events at a higher one: as many strengths lie above a level as there are events at the level above it that has most.
     """
-    times, levels = np.asarray(times_s), np.floor(np.asarray(scores) * 1000) / 1000
+    times, values = np.asarray(times_s), np.asarray(scores, float)
+    peaks = _thousandths(values)
+    # The count of events changes where a row reaches the threshold, or where it comes to be followed.
+    levels = np.union1d(peaks, _thousandths(values / hysteresis))
+    shortest_s = shortest_span_s(min_duration_s, frame_s)
     found: list[tuple[float, float]] = []
-    for level in np.unique(levels)[::-1]:
-        left = np.flatnonzero(levels >= hysteresis * level)
-        runs = np.split(left, np.flatnonzero(np.diff(times[left]) > max_gap_s + 1.5 * frame_s) + 1)
-        spans = [(float(times[run[0]]), float(times[run[-1]])) for run in runs if levels[run].max() >= level]
-        lasting = [span for span in spans if lasts(*span, min_duration_s, frame_s)]
-        fresh = [begin for begin, end in lasting if not any(begin <= start <= end for _, start in found)]
-        found += [(float(level), begin) for begin in fresh[: max(len(lasting) - len(found), 0)]]
+    for level in levels[levels <= peaks.max()][::-1]:
+        left = np.flatnonzero(values >= hysteresis * level)
+        starts = np.append(0, np.flatnonzero(np.diff(times[left]) > max_gap_s + 1.5 * frame_s) + 1)
+        begins, ends = times[left[starts]], times[left[np.append(starts[1:], len(left)) - 1]]
+        reached = np.maximum.reduceat(peaks[left], starts) >= level
+        lasting = np.flatnonzero(reached & (ends - begins >= shortest_s))
+        known = np.sort([start for _, start in found])
+        new = np.searchsorted(known, begins[lasting], "left") == np.searchsorted(known, ends[lasting], "right")
+        fresh = begins[lasting][new][: max(len(lasting) - len(found), 0)]
+        found += [(float(level), float(begin)) for begin in fresh]
     return found
+
+
+def _thousandths(scores: np.ndarray) -> np.ndarray:
+    """Rounded down, as thresholds are chosen."""
+    return np.floor(scores * 1000) / 1000
 
 
 def place_lifts(peaks: np.ndarray, quantile: float = 0.99) -> np.ndarray:

@@ -5,6 +5,7 @@ Runs before `train`; the transformer then learns on the codec's latents.
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +67,13 @@ def start_codec(config: dict, resume_from: Path | None) -> PatchCodec:
     if resume_from is None:
         fit_picture(codec, config["seed"])
         return codec
-    own, theirs = codec.state_dict(), PatchCodec.from_pretrained(resume_from / "vae", torch_dtype=torch.float32)
-    fitting = {k: v for k, v in theirs.state_dict().items() if k in own and v.shape == own[k].shape}
-    codec.load_state_dict(own | fitting)
+    _take_fitting(codec, PatchCodec.from_pretrained(resume_from / "vae", torch_dtype=torch.float32).state_dict())
     return codec
+
+
+def _take_fitting(codec: PatchCodec, weights: Mapping[str, Tensor]) -> None:
+    own = codec.state_dict()
+    codec.load_state_dict(own | {k: v for k, v in weights.items() if k in own and v.shape == own[k].shape})
 
 
 class KernelMuon:
@@ -110,7 +114,7 @@ def train_features(
     step, earlier = 0, 0.0
     if (out / "codec.pt").exists():
         saved = torch.load(out / "codec.pt", weights_only=True)
-        codec.load_state_dict(saved["codec"])
+        _take_fitting(codec, saved["codec"])
         step, earlier = saved["step"], saved["seconds"]
     net = codec.feature_net
     net.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

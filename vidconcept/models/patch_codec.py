@@ -48,7 +48,7 @@ class _Residual(nn.Module):
 
 
 class FeatureNet(nn.Module):
-    """Frames `(n, 3, h, w)` in [-1, 1] -> logits `(n, kinds, h/8, w/8)`, from what lies within about 150 px."""
+    """Frames `(n, 3, h, w)` in [-1, 1] -> logits `(n, kinds, h/8, w/8)`, mostly from what lies within 150 px."""
 
     def __init__(self, kinds: int, widths: tuple[int, int, int, int], blocks: tuple[int, int, int]) -> None:
         super().__init__()
@@ -176,7 +176,7 @@ class PatchCodec(ModelMixin, ConfigMixin):
                 self.feature_net(frames.flip(axes).contiguous(memory_format=torch.channels_last))
                 .float().softmax(1).flip(axes) for axes in mirrors
             ]  # fmt: skip
-            parts.append(rearrange(sum(readings) / 2, "(b t) c h w -> b t h w c", b=len(x)))
+            parts.append(rearrange(sum(readings) / len(readings), "(b t) c h w -> b t h w c", b=len(x)))
         out = torch.empty(len(x), x.shape[2], *parts[0].shape[2:], device=x.device)
         out[:, 0] = (parts[0][:, 0] + parts[1][:, 0]) / 2
         out[:, 1::2], out[:, 2::2] = parts[0][:, 1:], parts[1][:, 1:]

@@ -145,11 +145,12 @@ def _candidates_of(
 
 
 def kept_settings(plan: Plan) -> dict[str, Any]:
-    """The concepts, and every setting that was given: what `track` must share for the numbers to hold."""
+    """The concepts, how an event is told, and every setting that was given: what `track` must share."""
     skip = {"thresholds", "place_lifts", "start_s", "end_s", "fps", "view", "codec", "device"}
     values = plan.settings.model_dump(mode="json", exclude_none=True)
     given = {key for key, source in plan.sources.items() if source != "default" and not source.startswith("preset")}
-    return {key: values[key] for key in ("concepts", "model", *sorted(given - skip - {"concepts", "model"}))}
+    always = ("concepts", "model", "hysteresis", "min_duration_s")
+    return {key: values[key] for key in (*always, *sorted(given - skip - set(always)))}
 
 
 def provenance_of(footage: Sequence[Footage], choice: Choice) -> dict[str, Any]:

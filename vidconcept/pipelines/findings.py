@@ -107,7 +107,7 @@ def link_frames(
     """Scored frames with their tracks under provisional ids."""
     decision = decision_settings(settings)
     for scored in frames:
-        masks, strong = decide_by_concept(
+        masks, reaches = decide_by_concept(
             scored.scores,
             settings.concepts,
             decision,
@@ -118,7 +118,7 @@ def link_frames(
         place = (scored.latent_index, scored.window_index, scored.interpolated)
         yield (
             scored,
-            linker.step(scored.ref, masks, scored.scores, scored.flow, *place, strong=strong, reset=scored.reset),
+            linker.step(scored.ref, masks, scored.scores, scored.flow, *place, reaches=reaches, reset=scored.reset),
         )
 
 

@@ -43,9 +43,9 @@ def decide_by_concept(
     high there. hysteresis: the share of the threshold that a piece needs; below 1 there are pieces without a place that
     reaches the threshold, which only belong to a track that reaches it on another frame.
     """
-    masks, strong = np.zeros(scores.shape, bool), np.zeros(scores.shape, bool)
+    masks, reaches = np.zeros(scores.shape, bool), np.zeros(scores.shape, bool)
     for index, (name, judged) in enumerate(zip(concepts, lifted(scores, concepts, lifts), strict=True)):
         threshold = thresholds.get(name, settings.threshold)
         masks[index] = decide(judged, settings=replace(settings, threshold=hysteresis * threshold))
-        strong[index] = masks[index] & (judged >= np.float32(threshold))
-    return masks, strong
+        reaches[index] = masks[index] & (judged >= np.float32(threshold))
+    return masks, reaches

@@ -8,45 +8,50 @@ from vidconcept.types import Event, TrackMask
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What is known of a track so far: first, peak and latest row, largest area, whether it reached the threshold."""
+    """What is known of a track so far: first, peak and latest row, largest area, whether it reached the threshold.
+
+    The peak is the highest of the rows that reach the threshold, of all rows while none does.
+    """
 
     first: TrackMask
     peak: TrackMask
     last: TrackMask
     max_area_px: int
-    strong: bool
+    reached: bool
 
     @classmethod
-    def begun(cls, row: TrackMask, strong: bool) -> "Summary":
-        """The summary of a track that was just born. strong: its row reaches the threshold."""
-        return cls(row, row, row, row.area_px, strong)
+    def begun(cls, row: TrackMask, reached: bool) -> "Summary":
+        """The summary of a track that was just born. reached: its row reaches the threshold."""
+        return cls(row, row, row, row.area_px, reached)
 
-    def seen(self, row: TrackMask, strong: bool) -> "Summary":
+    def seen(self, row: TrackMask, reached: bool) -> "Summary":
         """The summary after one more row; of equal peaks the first one stays."""
+        higher = (reached, row.score_max) > (self.reached, self.peak.score_max)
         return replace(
             self,
-            peak=row if row.score_max > self.peak.score_max else self.peak,
+            peak=row if higher else self.peak,
             last=row,
             max_area_px=max(self.max_area_px, row.area_px),
-            strong=self.strong or strong,
+            reached=self.reached or reached,
         )
 
 
-def lasts(first_s: float, last_s: float, min_duration_s: float, frame_s: float) -> bool:
-    """Whether a track that was seen from `first_s` to `last_s` is long enough. frame_s: how long one frame is shown."""
+def shortest_span_s(min_duration_s: float, frame_s: float) -> float:
+    """Seconds from the first to the last frame of what just lasts long enough. frame_s: how long one frame is shown."""
     tolerance_s = max(frame_s / 10, 0.001)  # timestamps are rounded to the stream's time base, often to 1 ms
-    return last_s - first_s + frame_s >= min_duration_s - tolerance_s
+    return min_duration_s - frame_s - tolerance_s
 
 
 def counts(summary: Summary, min_duration_s: float, frame_s: float) -> bool:
-    """Whether the track is an event: strong on one frame at least, and long enough."""
-    return summary.strong and lasts(summary.first.time_s, summary.last.time_s, min_duration_s, frame_s)
+    """Whether the track is an event: it reached the threshold on one frame at least, and it lasted."""
+    span_s = summary.last.time_s - summary.first.time_s
+    return summary.reached and span_s >= shortest_span_s(min_duration_s, frame_s)
 
 
 def events_of(
     summaries: Iterable[Summary], min_duration_s: float, frame_s: float
 ) -> tuple[list[Event], dict[int, int]]:
-    """Events of the strong tracks that last at least `min_duration_s`, ordered by start, then concept.
+    """Events of the tracks that reach the threshold and last at least `min_duration_s`, ordered by start, then concept.
 
     frame_s: how long one frame is shown: a track that is seen on n frames lasts n of them. Returns the events and the
     final `tracker_id` (from 1, in that order) of each provisional id that is kept.

@@ -109,19 +109,19 @@ class Linker:
         window_index: int,
         interpolated: bool = False,
         *,
-        strong: np.ndarray | None = None,
+        reaches: np.ndarray | None = None,
         reset: bool = False,
     ) -> list[TrackMask]:
         """Tracks of one frame, with provisional ids that `finish` maps to final ones.
 
         masks: `(concept, h, w)` bool; scores: `(concept, h, w)` float in [0, 1], the same grid. flow: `(h', w', 2)`
         from the previous frame in pixels of that grid, None where there is none (motion alone then links).
-        strong: `(concept, h, w)` bool, where the threshold is reached; a track that never touches it is no event. None:
-        wherever there is a mask. reset: a scene cut lies before this frame; no track outlives it.
+        reaches: `(concept, h, w)` bool, where a score reaches the threshold, None where there is a mask; a track that
+        never touches it is no event. reset: a scene cut lies before this frame; no track outlives it.
         """
-        if masks.shape != scores.shape or len(masks) != len(self._concepts):
-            raise ValueError(f"one mask and score a concept, got {masks.shape = } {scores.shape = }")
-        strong = masks if strong is None else strong
+        reaches = masks if reaches is None else reaches
+        if not masks.shape == scores.shape == reaches.shape or len(masks) != len(self._concepts):
+            raise ValueError(f"one mask and score a concept, got {masks.shape = } {scores.shape = } {reaches.shape = }")
         if reset:
             self._forget([track for tracks in self._live for track in tracks], frame.time_s)
             self._live = [[] for _ in self._concepts]
@@ -150,7 +150,7 @@ class Linker:
                     interpolated=interpolated,
                     rle=rle.encode(crop, x, y, self._frame_size),
                 )
-                reached = strong[class_id][component.points[:, 1], component.points[:, 0]].any()
+                reached = reaches[class_id][component.points[:, 1], component.points[:, 0]].any()
                 self._remember(class_id, row, bool(reached))
                 rows.append(row)
         return rows
@@ -170,9 +170,9 @@ class Linker:
             self._frame_s = min(self._frame_s or dt_s, dt_s)
         return dt_s
 
-    def _remember(self, class_id: int, row: TrackMask, strong: bool) -> None:
+    def _remember(self, class_id: int, row: TrackMask, reached: bool) -> None:
         known = self._summaries.get(row.tracker_id)
-        self._summaries[row.tracker_id] = known.seen(row, strong) if known else Summary.begun(row, strong)
+        self._summaries[row.tracker_id] = known.seen(row, reached) if known else Summary.begun(row, reached)
         self._live[class_id] = [
             replace(track, confidence=row.confidence) if track.tracker_id == row.tracker_id else track
             for track in self._live[class_id]

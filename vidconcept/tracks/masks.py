@@ -2,7 +2,8 @@
 
 A token spreads a thin defect over 16×16 pixels, so a crack peaks at 0.1 to 0.2 where a stain reaches 0.9: one absolute
 level cannot serve both. A pixel is therefore judged against the highest score near it, with a floor under that, and a
-connected piece stays only if its own peak passes the high level (hysteresis with a peak gate).
+connected piece stays only if its own peak passes the high level (hysteresis in space, with a peak gate). Hysteresis in
+time is the tracks': see `calibrated.decide_by_concept`.
 """
 
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class DecisionSettings:
-    """How scores become masks; calibration sets these numbers, `--threshold` is `threshold`."""
+    """How scores become masks."""
 
     # High level: a connected piece whose highest score is below this is dropped (peak gate).
     threshold: float = 0.2

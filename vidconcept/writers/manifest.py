@@ -13,7 +13,8 @@ class RunInfo:
     """What a run says of itself.
 
     frame_size: (width, height) in pixels. declared_fps: as the container says, None where it says nothing. thresholds:
-    concept -> the score that its findings reach at their peak; empty where the run does not say. cut: whether the video
+    concept -> the score that its findings reach at their peak; empty where the run does not say. hysteresis: the share
+    of it down to which they are followed. cut: whether the video
     goes on behind the run's last frame.
     """
 
@@ -23,6 +24,7 @@ class RunInfo:
     concepts: tuple[str, ...]
     declared_fps: float | None
     thresholds: dict[str, float]
+    hysteresis: float
     gaps: int
     done: bool
     cut: bool
@@ -41,6 +43,7 @@ def read_run(run_dir: Path) -> RunInfo:
             concepts=tuple(manifest["concepts"]),
             declared_fps=video.get("declared_fps"),
             thresholds=_thresholds(manifest.get("settings", {}), manifest["concepts"]),
+            hysteresis=manifest.get("settings", {}).get("hysteresis", 1.0),
             gaps=len(manifest.get("gaps", ())),
             done=bool(manifest.get("done")),
             cut=manifest.get("settings", {}).get("end_s") is not None,

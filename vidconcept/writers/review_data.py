@@ -36,7 +36,7 @@ def review_data(run_dir: Path, run: RunInfo) -> dict[str, Any]:
         "summary": _summary(run, events, len(times_s), end_s - first_s),
         "notice": _notice(run),
         "concepts": [
-            {"name": name, "colour": hex_of(class_id), "threshold": run.thresholds.get(name)}
+            {"name": name, "colour": hex_of(class_id), "levels": _levels(run, name)}
             for class_id, name in enumerate(run.concepts)
         ],
         "times": {"first_s": first_s, "tick_s": tick_s, "base64": base64.b64encode(ticks.tobytes()).decode("ascii")},
@@ -45,6 +45,14 @@ def review_data(run_dir: Path, run: RunInfo) -> dict[str, Any]:
         "series": _series(times_s, scores),
         "events": [_event(run_dir, run, event) for event in events],
     }
+
+
+def _levels(run: RunInfo, concept: str) -> list[float]:
+    """The score that an event reaches, and the one down to which it is followed where that is lower."""
+    threshold = run.thresholds.get(concept)
+    if threshold is None:
+        return []
+    return [threshold] if run.hysteresis >= 1 else [threshold, threshold * run.hysteresis]
 
 
 def events_digest(events: Sequence[Event]) -> str:

@@ -26,17 +26,17 @@ function drawBars(chart, concept) {
   ctx.beginPath();
   ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
   ctx.clip();
-  const { threshold } = run.concepts[concept];
-  if (threshold !== null) {
-    const y = Math.round(chart.valToPos(threshold, "y", true)) + 0.5;
+  // The threshold dashed, the level down to which an event is followed dotted.
+  run.concepts[concept].levels.forEach((level, rank) => {
+    const y = Math.round(chart.valToPos(level, "y", true)) + 0.5, dash = rank ? 1 : 4;
     ctx.strokeStyle = "#a3adba";
-    ctx.setLineDash([4 * ratio, 4 * ratio]);
+    ctx.setLineDash([dash * ratio, 4 * ratio]);
     ctx.beginPath();
     ctx.moveTo(bbox.left, y);
     ctx.lineTo(bbox.left + bbox.width, y);
     ctx.stroke();
     ctx.setLineDash([]);
-  }
+  });
   for (const event of barsOf(concept)) {
     const left = chart.valToPos(event.start_s, "x", true), right = chart.valToPos(event.end_s, "x", true);
     const width = Math.max(3 * ratio, right - left), top = bbox.top + bbox.height - BARS_PX * ratio + lanes.get(event.id) * step;

@@ -49,7 +49,7 @@ function refreshRows() {
   const shown = visibleEvents();
   $("rows").replaceChildren(...shown.map((event) => rows.get(event.id).row));
   $("empty").hidden = shown.length > 0;
-  $("empty").textContent = run.events.length ? "No event matches." : "No events: no concept scored above the threshold.";
+  $("empty").textContent = run.events.length ? "No event matches." : "No events: no concept reached its threshold for long enough.";
   for (const event of run.events) refreshRow(event);
   const judged = run.events.filter((event) => verdicts.get(event.id)).length;
   $("progress").textContent = run.events.length ? `${judged} of ${run.events.length} judged` : "";
