@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from vidconcept.linecam import footage
-from vidconcept.linecam.train_codec import KernelMuon, fit_picture, start_codec
+from vidconcept.linecam.train_codec import KernelMuon, fit_picture, start_codec, train_features
 from vidconcept.models.patch_codec import PatchCodec
 
 
@@ -71,11 +71,22 @@ class TestCodec:
         codec = PatchCodec().eval()
         codec.save_pretrained(tmp_path / "vae")
         sizes = {"widths": [48, 96, 192, 256], "blocks": [3, 4, 3], "seed": 0}
-        deep = start_codec(sizes, tmp_path).eval()
+        with pytest.warns(UserWarning, match="of the codec's tensors are not in"):
+            deep = start_codec(sizes, tmp_path).eval()
         video = torch.rand(1, 3, 5, 32, 48) * 2 - 1
         with torch.inference_mode():
             torch.testing.assert_close(deep.features(video), codec.features(video))
         assert len(deep.feature_net.coarse) == 4
+
+    def test_a_run_with_a_net_of_other_sizes_does_not_go_on(self, tmp_path):
+        config = {"widths": [48, 96, 192, 256], "blocks": [3, 4, 3], "seed": 0, "seconds": 0}
+        PatchCodec().save_pretrained(tmp_path / "vae")
+        torch.save({"codec": PatchCodec().state_dict(), "step": 5, "seconds": 1.0}, tmp_path / "codec.pt")
+        with (
+            pytest.warns(UserWarning, match="not in"),
+            pytest.raises(ValueError, match=r"codec\.pt is not of the sizes in the recipe"),
+        ):
+            train_features(0, 1, tmp_path, tmp_path, config, tmp_path, torch.device("cpu"))
 
     @pytest.mark.parametrize("shape", [(1, 3, 8, 32, 32), (1, 3, 5, 36, 32)], ids=["frames", "pixels"])
     def test_sizes_that_do_not_fit_are_refused(self, shape):

@@ -49,7 +49,7 @@ def jitter(video: Tensor, generator: torch.Generator) -> Tensor:
 def roughened(frames: Tensor, generator: torch.Generator) -> Tensor:
     """Random contrast, texture and filter, each on a part of the frames `(b, 3, h, w)` in [-1, 1].
 
-    The texture stays weaker than what the generator takes for visible.
+    The texture deviates by 1 to 6 % of the brightness: it may hide the faintest defects, and makes none.
     """
     b, _, height, width = frames.shape
     draw = lambda low, high: low + (high - low) * torch.rand(b, 1, 1, 1, generator=generator)  # noqa: E731

@@ -5,7 +5,7 @@ Runs before `train`; the transformer then learns on the codec's latents.
 
 import json
 import time
-from collections.abc import Mapping
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -67,13 +67,12 @@ def start_codec(config: dict, resume_from: Path | None) -> PatchCodec:
     if resume_from is None:
         fit_picture(codec, config["seed"])
         return codec
-    _take_fitting(codec, PatchCodec.from_pretrained(resume_from / "vae", torch_dtype=torch.float32).state_dict())
+    own, theirs = codec.state_dict(), PatchCodec.from_pretrained(resume_from / "vae", torch_dtype=torch.float32)
+    fitting = {k: v for k, v in theirs.state_dict().items() if k in own and v.shape == own[k].shape}
+    if len(fitting) < len(own):
+        warnings.warn(f"{len(own) - len(fitting)} of the codec's tensors are not in {resume_from}: new", stacklevel=2)
+    codec.load_state_dict(own | fitting)
     return codec
-
-
-def _take_fitting(codec: PatchCodec, weights: Mapping[str, Tensor]) -> None:
-    own = codec.state_dict()
-    codec.load_state_dict(own | {k: v for k, v in weights.items() if k in own and v.shape == own[k].shape})
 
 
 class KernelMuon:
@@ -114,7 +113,9 @@ def train_features(
     step, earlier = 0, 0.0
     if (out / "codec.pt").exists():
         saved = torch.load(out / "codec.pt", weights_only=True)
-        _take_fitting(codec, saved["codec"])
+        if {k: v.shape for k, v in saved["codec"].items()} != {k: v.shape for k, v in codec.state_dict().items()}:
+            raise ValueError(f"{out / 'codec.pt'} is not of the sizes in the recipe's [codec]. Next: another --out")
+        codec.load_state_dict(saved["codec"])
         step, earlier = saved["step"], saved["seconds"]
     net = codec.feature_net
     net.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -14,8 +14,7 @@ class RunInfo:
 
     frame_size: (width, height) in pixels. declared_fps: as the container says, None where it says nothing. thresholds:
     concept -> the score that its findings reach at their peak; empty where the run does not say. hysteresis: the share
-    of it down to which they are followed. cut: whether the video
-    goes on behind the run's last frame.
+    of it down to which they are followed. cut: whether the video goes on behind the run's last frame.
     """
 
     run_id: str
