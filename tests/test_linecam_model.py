@@ -186,8 +186,8 @@ def test_training_runs_stops_and_goes_on(shards, tmp_path, monkeypatch, capsys):
     text = text.replace("late = [256, 8, 0.3]", "late = [64, 4, 0.3]")
     text = text.replace("seconds = 3200", "seconds = 12").replace("layers = 5", "layers = 3")
     text = text.replace("aligned_layers = [2, 3, 4]", "aligned_layers = [1, 2]")
-    text = text.replace("[[16, 16, 8, 0.7], [16, 24, 5, 0.15], [24, 24, 3, 0.15]]", "[[8, 8, 2, 1.0]]")
-    text = text.replace("[[16, 16, 8, 0.7], [24, 32, 2, 0.2], [32, 56, 1, 0.1]]", "[[8, 8, 2, 1.0]]")
+    text = text.replace("[[16, 16, 8, 0.45], [24, 32, 2, 0.3], [32, 56, 1, 0.25]]", "[[8, 8, 2, 1.0]]")
+    text = text.replace("[[16, 16, 8, 0.3], [24, 32, 2, 0.3], [32, 56, 1, 0.4]]", "[[8, 8, 2, 1.0]]")
     config.write_text(text)
     common = ["--shards", str(shards), "--out", str(tmp_path / "out"), "--config", str(config)]
     train(["codec", *common, "--processes", "2"])

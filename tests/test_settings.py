@@ -30,6 +30,13 @@ def test_unknown_keys_name_the_nearest():
         environment_layer({"VIDCONCEPT_TRESHOLD": "1"})
 
 
+def test_a_value_out_of_range_is_told_with_its_bound_and_what_the_setting_is():
+    with pytest.raises(
+        UsageError, match=r"config a.toml: hysteresis = 1.5 .* equal to 1\. Change it .*share of the thr"
+    ):
+        resolve([Layer("config a.toml", {"hysteresis": 1.5})])
+
+
 def test_every_key_that_maps_depend_on_is_a_key():
     assert TrackSettings.map_keys() < set(TrackSettings.model_fields)
     assert "threshold" not in TrackSettings.map_keys()

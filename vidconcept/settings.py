@@ -130,9 +130,10 @@ def resolve(layers: Iterable[Layer]) -> tuple[TrackSettings, dict[str, str]]:
     except ValidationError as error:
         first = error.errors()[0]
         key = str(first["loc"][0]) if first["loc"] else ""
-        raise UsageError(
-            f"{sources.get(key, 'settings')}: {key} = {first.get('input')!r} does not fit: {first['msg']}"
-        ) from error
+        problem = f"{sources.get(key, 'settings')}: {key} = {first.get('input')!r} does not fit: {first['msg']}"
+        if key in TrackSettings.model_fields:
+            problem += f". Change it or leave it out ({key}: {TrackSettings.model_fields[key].description})"
+        raise UsageError(problem) from error
 
 
 def environment_layer(environ: Mapping[str, str] | None = None) -> Layer:

@@ -58,13 +58,18 @@ class Trainer:
         self.parts, self.s, self.device, self.rank = parts, settings, device, rank
         self.model = parts.trained().to(device).train()
         parts.codec.to(device).eval().requires_grad_(False)
-        matrices, rest = [], []
+        matrices, sharpness, rest = [], [], []
         for name, p in self.model.named_parameters():
-            (matrices if p.ndim == 2 and "transformer_blocks" in name and "norm" not in name else rest).append(p)
+            if "norm_q" in name or "norm_k" in name:
+                sharpness.append(p)
+            else:
+                (matrices if p.ndim == 2 and "transformer_blocks" in name and "norm" not in name else rest).append(p)
+        groups = [{"params": rest}, {"params": sharpness, "lr": settings["sharpness_rate"], "weight_decay": 0.0}]
         self.optimizers = [
             torch.optim.Muon(matrices, settings["matrix_rate"], weight_decay=0.02, adjust_lr_fn="match_rms_adamw"),
-            torch.optim.AdamW(rest, settings["rate"], weight_decay=0.01, betas=(0.9, 0.98)),
+            torch.optim.AdamW(groups, settings["rate"], weight_decay=0.01, betas=(0.9, 0.98)),
         ]
+        self.rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
         self.average = {k: v.detach().clone().float() for k, v in self.model.state_dict().items()}
         self.alphas = parts.scheduler.alphas_cumprod.float().to(device)
         self.step = self.clips = 0
@@ -128,8 +133,9 @@ class Trainer:
         loss.backward()
         average_gradients(self.model.parameters())
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        for optimizer, key in zip(self.optimizers, ("matrix_rate", "rate"), strict=True):
-            optimizer.param_groups[0]["lr"] = self.s[key] * rate
+        for optimizer, rates in zip(self.optimizers, self.rates, strict=True):
+            for group, full in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = full * rate
             optimizer.step()
         decay = min(self.s["average"], (1 + self.step) / (10 + self.step))
         for name, value in self.model.state_dict().items():

@@ -82,6 +82,8 @@ def along_motion(
     low, high = reach(motions, stretch)
     ways = carries(motions, key, low, high, grid=(canvas.rows, canvas.cols))
     grey = _grey_on(canvas, here.images[key])
+    # The energy only begins with the mean: every other cell will do.
+    points = canvas.points(block=1 if method == "flow" else 2)
 
     seen = []  # (step, ways of its frames, their middle, weight)
     for k, step in enumerate(near):
@@ -90,11 +92,11 @@ def along_motion(
         if inside:
             # A step that a scene cut divides mixes both scenes: it speaks up only where no other does.
             weight = settings.energy.decay ** abs(k - index) * (len(inside) / len(span)) ** 3
-            seen.append((step, inside, middle_of(inside, canvas), weight))
+            seen.append((step, inside, middle_of(inside, points), weight))
     fields, solved = [], []
     for concept in range(len(here.maps.scores)):
         observations = [Observation(np.ascontiguousarray(s.maps.scores[concept]), *rest) for s, *rest in seen]
-        mean = robust_mean(observations, canvas, settings.energy)
+        mean = robust_mean(observations, canvas, settings.energy, touched=method == "flow")
         # An empty concept costs no more than its mean.
         solved.append(method == "energy" and bool(active_cells(mean, canvas, settings.energy).any()))
         fields.append(solve(observations, mean, canvas, grey, settings.energy) if solved[-1] else mean)

@@ -15,8 +15,8 @@ class Observation:
     """What one latent step says of one concept.
 
     tokens: `(row, col)` scores. ways: the ways of its frames to the key frame. weight: in [0, 1], for its distance in
-    time and the share of its frames on this side of a scene cut. middle: where the `points` of the canvas lie in
-    its middle frame, normalised, and which of them are inside it, bool.
+    time and the share of its frames on this side of a scene cut. middle: where points of the canvas lie in its middle
+    frame, normalised, and which of them are inside it, bool.
     """
 
     tokens: np.ndarray = field(repr=False)
@@ -57,9 +57,9 @@ class Canvas:
         """Normalised points `(..., 2)` as fractional canvas indices, x first."""
         return points * np.array([self.cols, self.rows], np.float32) + np.float32(self.margin - 0.5)
 
-    def points(self) -> np.ndarray:
-        """Normalised centres of 2×2 blocks of cells, `((rows + 2m) / 2, (cols + 2m) / 2, 2)` float32."""
-        return grid_points(self.rows // 2, self.cols // 2, self.margin // 2)
+    def points(self, block: int = 1) -> np.ndarray:
+        """Normalised centres of squares of `block` cells a side, `((rows + 2m) / block, (cols + 2m) / block, 2)`."""
+        return grid_points(self.rows // block, self.cols // block, self.margin // block)
 
     def profile(self) -> np.ndarray:
         """Weights of the cells along one axis that make a token, from `reach` tokens before it; sums to 1."""
@@ -68,9 +68,9 @@ class Canvas:
         return np.repeat(taps / taps.sum() / self.per_token, self.per_token).astype(np.float32)
 
 
-def middle_of(ways: Sequence[Carry], canvas: Canvas) -> tuple[np.ndarray, np.ndarray]:
-    """`Observation.middle` of a latent step."""
-    there = ways[len(ways) // 2].sources(canvas.points())
+def middle_of(ways: Sequence[Carry], points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`Observation.middle` of a latent step for normalised `points` `(rows, cols, 2)` of the key frame."""
+    there = ways[len(ways) // 2].sources(points)
     return there, np.logical_and.reduce((there > 0) & (there < 1), axis=-1)
 
 

@@ -53,16 +53,22 @@ class EnergySettings:
     spread_tokens: float = 0.0
 
 
-def robust_mean(observations: Sequence[Observation], canvas: Canvas, settings: EnergySettings) -> np.ndarray:
+def robust_mean(
+    observations: Sequence[Observation], canvas: Canvas, settings: EnergySettings, *, touched: bool = False
+) -> np.ndarray:
     """Mean of the tokens along the motion, on the canvas, `(rows + 2m, cols + 2m)` float32: u₀.
 
-    Every latent step is carried by its middle frame. A step that contradicts the others counts less.
+    Every latent step is carried by its middle frame. A step that contradicts the others counts less. touched: a token
+    says how surely something touches it, so that each point takes the token that it lies in, and a defect smaller
+    than a token keeps its score; else tokens are means over their area, and are interpolated between their centres.
     """
+    interpolation = cv2.INTER_NEAREST if touched else cv2.INTER_LINEAR
     values, weights = [], []
     for o in observations:
         rows, cols = o.tokens.shape
         there, inside = o.middle
-        values.append(sample(o.tokens, there * np.array([cols, rows], np.float32) - np.float32(0.5)))
+        at = there * np.array([cols, rows], np.float32) - np.float32(0.5)
+        values.append(sample(o.tokens, at, interpolation=interpolation))
         # Beyond the frame the border token stands in, where no other step sees the place.
         weights.append(inside * np.float32(o.weight) + np.float32(1e-4))
     stack, base = np.stack(values), np.stack(weights)  # (step, row, col), on every other cell
