@@ -7,7 +7,7 @@ import pytest
 from vidconcept.temporal.carry import HERE, Carry
 from vidconcept.temporal.pooling import Canvas, Observation, footprints, middle_of
 from vidconcept.temporal.regularize import EnergySettings, robust_mean, solve
-from vidconcept.temporal.unpool import Guide, boxes_around, carried
+from vidconcept.temporal.unpool import Guide, boxes_around, carried, rounded
 
 ROWS, COLS = 6, 9
 
@@ -94,6 +94,19 @@ def test_a_spot_smaller_than_a_token_keeps_its_score_when_tokens_say_what_touche
     assert means.max() < 0.75
     # What no step touched stays empty.
     assert touched[:, : x - 8].max() == touched[:, x + 9 :].max() == 0
+
+
+def test_rounding_keeps_peaks_and_takes_corners():
+    field = np.zeros((48, 64), np.float32)
+    field[16:20, 20:24] = 0.9  # one token
+    field[32:36, 40:56] = 0.5  # four in a row
+    soft = rounded(field, 4)
+    assert soft[16:20, 20:24].max() == pytest.approx(0.9)
+    assert soft[32:36, 40:56].max() == pytest.approx(0.5)
+    assert soft.max() == pytest.approx(0.9)
+    # Halfway between two corners of a token the edge is farther out than at them.
+    assert soft[18, 24] > 1.2 * soft[20, 24]
+    np.testing.assert_allclose(rounded(np.full((48, 64), 0.3, np.float32), 4), 0.3, atol=1e-6)
 
 
 def test_a_known_point_spread_is_undone():

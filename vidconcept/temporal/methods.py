@@ -12,7 +12,7 @@ from vidconcept.temporal.pooling import Canvas, Observation, middle_of
 from vidconcept.temporal.regularize import EnergySettings, active_cells, active_level, robust_mean, solve
 from vidconcept.temporal.sampling import grid_points, sample
 from vidconcept.temporal.stream import Step, reach
-from vidconcept.temporal.unpool import Guide, GuideSettings, boxes_around, carried, standing_out, upsample
+from vidconcept.temporal.unpool import Guide, GuideSettings, boxes_around, carried, rounded, standing_out, upsample
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,8 @@ def along_motion(
     for concept in range(len(here.maps.scores)):
         observations = [Observation(np.ascontiguousarray(s.maps.scores[concept]), *rest) for s, *rest in seen]
         mean = robust_mean(observations, canvas, settings.energy, touched=method == "flow")
+        if method == "flow":
+            mean = rounded(mean, canvas.per_token)
         # An empty concept costs no more than its mean.
         solved.append(method == "energy" and bool(active_cells(mean, canvas, settings.energy).any()))
         fields.append(solve(observations, mean, canvas, grey, settings.energy) if solved[-1] else mean)
