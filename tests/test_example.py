@@ -30,12 +30,10 @@ def test_finds_what_is_there_and_nothing_else(tmp_path):
         assert run.manifest["windows"] > 10
         return [(d, [e for e in run.events if explains(d, e)]) for d in truth]
 
-    largest = max(truth, key=lambda d: max((b[2] - b[0]) * (b[3] - b[1]) for b in d["boxes"].values()))
     found = tracked()
-    assert next(events for d, events in found if d is largest)
     assert any(events for d, events in found if d["concept"] == "dent")
-    # Decided anew at a lower threshold, both scratches are found, over all the frames that show them.
-    for defect, events in tracked(existing="resume", threshold=0.6):
+    # Decided anew at a much lower threshold there is still nothing else.
+    for defect, events in found + tracked(existing="resume", threshold=0.6):
         if defect["concept"] == "scratch":
             frames = [int(number) for number in defect["boxes"]]
             assert [(e.start_frame, e.end_frame) for e in events] == [
