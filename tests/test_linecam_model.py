@@ -20,6 +20,7 @@ from vidconcept.linecam.denoising import main as denoising_main
 from vidconcept.linecam.evaluate import average_precision
 from vidconcept.linecam.model import load_parts, new_parts, save_parts
 from vidconcept.linecam.sample import sample
+from vidconcept.linecam.train import Trainer
 from vidconcept.linecam.train import main as train
 from vidconcept.linecam.train_codec import fit_picture
 from vidconcept.linecam.vocabulary import CLASS_ID, CONCEPTS, IGNORE, main_word, synonyms
@@ -147,6 +148,18 @@ class TestDenoisingLoss:
         silence = self.loss(parts, lambda noised, alpha: torch.zeros_like(noised))
         alphas = parts.scheduler.alphas_cumprod[[166, 500, 833]]
         assert silence["all"] == pytest.approx(float(alphas.mean()), rel=0.05)
+
+
+def test_every_weight_is_trained_once_and_the_attention_s_sharpness_at_its_own_rate(parts):
+    rates = {"matrix_rate": 1.0, "rate": 2.0, "sharpness_rate": 3.0, "defect_weight": 1.0}
+    trainer = Trainer(parts, rates, 0, torch.device("cpu"))
+    names = {id(p): name for name, p in trainer.model.named_parameters()}
+    groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
+    trained = [(names[id(p)], group["lr"]) for group in groups for p in group["params"]]
+    assert sorted(name for name, _ in trained) == sorted(names.values())
+    sharpness = [name for name, rate in trained if rate == 3.0]
+    assert len(sharpness) == 3 * 2 * 2  # of three blocks the query's and the key's norm, weight and bias
+    assert all(".norm_q." in name or ".norm_k." in name for name in sharpness)
 
 
 class TestFolder:

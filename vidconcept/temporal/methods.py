@@ -82,8 +82,9 @@ def along_motion(
     low, high = reach(motions, stretch)
     ways = carries(motions, key, low, high, grid=(canvas.rows, canvas.cols))
     grey = _grey_on(canvas, here.images[key])
+    touched = method == "flow"
     # The energy only begins with the mean: every other cell will do.
-    points = canvas.points(block=1 if method == "flow" else 2)
+    points = canvas.points(block=1 if touched else 2)
 
     seen = []  # (step, ways of its frames, their middle, weight)
     for k, step in enumerate(near):
@@ -96,12 +97,13 @@ def along_motion(
     fields, solved = [], []
     for concept in range(len(here.maps.scores)):
         observations = [Observation(np.ascontiguousarray(s.maps.scores[concept]), *rest) for s, *rest in seen]
-        mean = robust_mean(observations, canvas, settings.energy, touched=method == "flow")
-        if method == "flow":
-            mean = rounded(mean, canvas.per_token)
+        mean = robust_mean(observations, canvas, settings.energy, touched=touched)
         # An empty concept costs no more than its mean.
-        solved.append(method == "energy" and bool(active_cells(mean, canvas, settings.energy).any()))
-        fields.append(solve(observations, mean, canvas, grey, settings.energy) if solved[-1] else mean)
+        solved.append(not touched and bool(active_cells(mean, canvas, settings.energy).any()))
+        if solved[-1]:
+            fields.append(solve(observations, mean, canvas, grey, settings.energy))
+        else:
+            fields.append(rounded(mean, canvas.per_token) if touched else mean)
     for position in stretch:
         yield _sharpened(fields, solved, canvas, ways[position], here.images[position], settings)
 

@@ -71,7 +71,7 @@ def robust_mean(
         values.append(sample(o.tokens, at, interpolation=interpolation))
         # Beyond the frame the border token stands in, where no other step sees the place.
         weights.append(inside * np.float32(o.weight) + np.float32(1e-4))
-    stack, base = np.stack(values), np.stack(weights)  # (step, row, col), on every other cell
+    stack, base = np.stack(values), np.stack(weights)  # (step, row, col), on the points of the observations
     mean = (stack * base).sum(0) / base.sum(0)
     if float(stack.max()) > settings.quiet:
         for _ in range(2):
