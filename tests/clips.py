@@ -1,7 +1,7 @@
 """The clip factory: footage in every format a user may bring, with the frame number painted in as a bar code.
 
 A test that reads the bar code of what it was given proves that *this* result belongs to *that* frame. `GOOD` holds
-what must be read, `BAD` what must be refused with an exit code; both map a name to a maker that writes into a folder.
+what must be read, `bad_clips.BAD` what must be refused; both map a name to a maker that writes into a folder.
 """
 
 import os
@@ -128,7 +128,7 @@ def write_clip(
             stream.set_display_rotation(turn_ccw_deg)
         sound = container.add_stream(audio, rate=48_000, layout="mono") if audio else None
         if sound is not None:
-            container.mux(_tone(sound, float(stamps[-1] * time_base)))
+            container.mux(tone(sound, float(stamps[-1] * time_base)))
         for number, stamp in enumerate(stamps):
             image = np.ascontiguousarray(np.rot90(paint(number, size_px), -turns))
             frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format=pix_fmt, dst_colorspace="itu601")
@@ -147,7 +147,7 @@ def write_clip(
     )
 
 
-def _tone(stream: "av.AudioStream", length_s: float) -> list[av.Packet]:
+def tone(stream: "av.AudioStream", length_s: float) -> list[av.Packet]:
     """A 440 Hz tone, coded for `stream`."""
     samples = np.sin(np.arange(round(48_000 * (length_s + 0.04))) * 2 * np.pi * 440 / 48_000) * 8_000
     packets = []
@@ -185,7 +185,7 @@ def _cut_off(path: Path) -> ClipTruth:
     options = {"movflags": "faststart"} if path.suffix == ".mp4" else {}
     truth = write_clip(path, options=_PLAIN_GOPS, container_options=options)
     cut = path.stat().st_size * 6 // 10
-    intact = [n for n, (first, size) in enumerate(_packet_places(path)) if first + size <= cut]
+    intact = [n for n, (first, size) in enumerate(packet_places(path)) if first + size <= cut]
     path.write_bytes(path.read_bytes()[:cut])
     return _as_damaged(truth, intact)
 
@@ -194,7 +194,7 @@ def _cut_off_ts(path: Path) -> ClipTruth:
     """The first 60 % of a transport stream; the last picture before the cut may be lost with its end mark."""
     truth = write_clip(path, options=_PLAIN_GOPS)
     cut = path.stat().st_size * 6 // 10
-    starts = [first for first, _ in _packet_places(path)]
+    starts = [first for first, _ in packet_places(path)]
     path.write_bytes(path.read_bytes()[:cut])
     return _as_damaged(truth, [n for n in range(len(starts) - 2) if starts[n + 2] <= cut])
 
@@ -202,7 +202,7 @@ def _cut_off_ts(path: Path) -> ClipTruth:
 def _flipped_bytes(path: Path) -> ClipTruth:
     """One picture with flipped bits in its data, one with a nonsense length: the rest of their two GOPs is in doubt."""
     truth = write_clip(path, options=_PLAIN_GOPS)
-    places = _packet_places(path)
+    places = packet_places(path)
     data = bytearray(path.read_bytes())
     broken, headless = GOP // 2, 2 * GOP + 3
     first, size = places[broken]
@@ -219,13 +219,13 @@ def _as_damaged(truth: ClipTruth, intact: Sequence[int]) -> ClipTruth:
     return ClipTruth(truth.path, truth.times_s, truth.size_px, truth.tolerance_s, damaged=True, intact=tuple(intact))
 
 
-def _packet_places(path: Path) -> list[tuple[int, int]]:
+def packet_places(path: Path) -> list[tuple[int, int]]:
     """Position and size in bytes of every video packet, in file order."""
     with av.open(str(path)) as container:
         return [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
 
 
-def _image_folder(folder: Path) -> ClipTruth:
+def image_folder(folder: Path) -> ClipTruth:
     """Names that sort wrongly as text, among files that are no images."""
     folder.mkdir()
     for number in range(FRAMES):
@@ -275,7 +275,7 @@ GOOD: dict[str, Callable[[Path], ClipTruth]] = {
     "one_frame": lambda d: write_clip(d / "one.mp4", count=1),
     "two_frames": lambda d: write_clip(d / "two.mp4", count=2),
     "five_frames": lambda d: write_clip(d / "five.mp4", count=5),
-    "image_folder": lambda d: _image_folder(d / "images"),
+    "image_folder": lambda d: image_folder(d / "images"),
     "image_pattern": lambda d: _image_pattern(d / "img_%04d.png"),
     "with_audio": lambda d: write_clip(d / "sound.mp4", audio="aac"),
     "with_pcm_audio": lambda d: write_clip(d / "sound.mkv", audio="pcm_s16le"),
@@ -283,72 +283,4 @@ GOOD: dict[str, Callable[[Path], ClipTruth]] = {
     "cut_off_mkv": lambda d: _cut_off(d / "cut.mkv"),
     "cut_off_ts": lambda d: _cut_off_ts(d / "cut.ts"),
     "flipped_bytes": lambda d: _flipped_bytes(d / "flipped.mp4"),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class BadInput:
-    """Something that cannot be read, and what the command must return for it.
-
-    words: what its message has to say, in lower case.
-    """
-
-    path: Path
-    exit_code: int
-    words: str
-    fps: float | None = None
-
-
-def _audio_only(path: Path) -> BadInput:
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("aac", rate=48_000, layout="mono")
-        container.mux(_tone(stream, 1.0))
-    return BadInput(path, 4, "no video")
-
-
-def _written(path: Path, content: bytes, words: str) -> BadInput:
-    path.write_bytes(content)
-    return BadInput(path, 4, words)
-
-
-def _without_index(path: Path) -> BadInput:
-    write_clip(path)
-    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
-    return BadInput(path, 4, "index")
-
-
-def _no_picture_left(path: Path) -> BadInput:
-    write_clip(path)
-    data = bytearray(path.read_bytes())
-    for first, size in _packet_places(path):
-        data[first : first + size] = b"\xff" * size
-    path.write_bytes(data)
-    return BadInput(path, 4, "damaged")
-
-
-def _folder_with(folder: Path, name: str, words: str) -> BadInput:
-    folder.mkdir()
-    (folder / name).write_text("hello")
-    return BadInput(folder, 4, words, fps=25)
-
-
-def _no_fps(folder: Path) -> BadInput:
-    _image_folder(folder)
-    return BadInput(folder, 2, "--fps")
-
-
-BAD: dict[str, Callable[[Path], BadInput]] = {
-    "audio_only": lambda d: _audio_only(d / "sound.m4a"),
-    "zero_bytes": lambda d: _written(d / "empty.mp4", b"", "empty"),
-    "text_as_mp4": lambda d: _written(d / "text.mp4", b"This is not a film.\n" * 40, "text"),
-    "noise_as_mp4": lambda d: _written(
-        d / "noise.mp4", np.random.default_rng(0).integers(0, 256, 20_000, np.uint8).tobytes(), "not a video"
-    ),
-    "cut_off_without_index": lambda d: _without_index(d / "no_index.mp4"),
-    "no_picture_left": lambda d: _no_picture_left(d / "ruined.mp4"),
-    "folder_without_images": lambda d: _folder_with(d / "folder", "readme.txt", "no images"),
-    "broken_images": lambda d: _folder_with(d / "broken", "a.png", "can be read"),
-    "missing_path": lambda d: BadInput(d / "nowhere.mp4", 4, "does not exist"),
-    "missing_pattern": lambda d: BadInput(d / "img_%04d.png", 4, "no file matches", fps=25),
-    "images_without_fps": lambda d: _no_fps(d / "images"),
 }

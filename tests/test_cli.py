@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from vidconcept import cli
 from vidconcept.errors import OutputError, UsageError
+from vidconcept.pipelines.plan import MAPS_VERSION
 from vidconcept.pipelines.track import Run, default_out, track
 from vidconcept.writers.tables import write_events
 
@@ -191,6 +192,11 @@ class TestExisting:
     def test_resume_refuses_other_maps_and_says_what_differs(self, run, clip, tiny_model):
         with pytest.raises(UsageError, match="timestep was 500, is 20"):
             self.again(run, clip, tiny_model, "resume", timestep=20)
+
+    def test_resume_refuses_the_maps_of_code_that_read_them_otherwise(self, run, clip, tiny_model, monkeypatch):
+        monkeypatch.setattr("vidconcept.pipelines.plan.MAPS_VERSION", MAPS_VERSION + 1)
+        with pytest.raises(UsageError, match=f"maps_version was {MAPS_VERSION}, is {MAPS_VERSION + 1}"):
+            self.again(run, clip, tiny_model, "resume")
 
     def test_skip_keeps_a_finished_run(self, run, clip, tiny_model):
         before = (run.path / "run.json").read_bytes()

@@ -7,7 +7,8 @@ import av
 import cv2
 import numpy as np
 import pytest
-from clips import BAD, GOOD, read_barcode
+from bad_clips import BAD
+from clips import GOOD, read_barcode
 from pycocotools import mask as coco
 
 from vidconcept.errors import VidconceptError

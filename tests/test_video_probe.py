@@ -6,7 +6,8 @@ from dataclasses import asdict
 import av
 import numpy as np
 import pytest
-from clips import BAD, FRAMES, GOOD, rewrite_pts, write_clip
+from bad_clips import BAD
+from clips import FRAMES, GOOD, rewrite_pts, write_clip
 
 from vidconcept.errors import VidconceptError
 from vidconcept.video.probe import examine

@@ -9,7 +9,8 @@ import textwrap
 import av
 import numpy as np
 import pytest
-from clips import BAD, FRAMES, GOOD, paint, read_barcode, rewrite_pts, write_clip
+from bad_clips import BAD
+from clips import FRAMES, GOOD, paint, read_barcode, rewrite_pts, write_clip
 from reading import digest, numbers, read
 
 from vidconcept.errors import InputError, UsageError, VidconceptError

@@ -19,6 +19,9 @@ from vidconcept.settings import Layer, TrackSettings, config_layer, environment_
 from vidconcept.types import Region, VideoInfo
 from vidconcept.video.probe import probe
 
+# To be raised when the same weights, words and settings come to give other maps: runs of before are then not resumed.
+MAPS_VERSION = 1
+
 # Flow, un-pooling and masks work at the source's size, up to this many pixels.
 WORK_AREA_PX = 1280 * 720
 
@@ -66,6 +69,7 @@ class Plan:
             "settings_from": dict(self.sources),
             "maps_from": {
                 "source_sha256": source_hash,
+                "maps_version": MAPS_VERSION,
                 "model": self.folder.preset.source,
                 "weights": self.layout.fingerprint,
                 "words": list(self.words),
