@@ -103,7 +103,7 @@ def make_run(
             journal.append(ref, rows, scores, *place)
         events, ids = linker.finish()
         tables.write_frames_and_tracks(folder, "line cam.mp4", concepts, journal.frames(), ids)
-        journal.remove()
+    (folder / "tracks.partial.jsonl").unlink()
     tables.write_events(folder / "events.csv", events)
     write_youtube_vis(
         folder / "masks.json",

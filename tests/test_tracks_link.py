@@ -199,6 +199,17 @@ class TestWhatCounts:
             scene.step(*([(60, 40, 8, 8)] if 3 <= i < 6 else []))
         assert len(scene.events()) == 1
 
+    def test_one_repaired_stamp_does_not_make_frames_shorter(self) -> None:
+        scene, mask = Scene(min_duration_s=0.12), np.zeros((1, *GRID), bool)
+        mask[0, 40:48, 60:68] = True
+        # A repeated stamp is put half a step after its predecessor.
+        for i, time_s in enumerate(
+            [*(k * FRAME_S for k in range(9)), 8.5 * FRAME_S, *(k * FRAME_S for k in range(9, 20))]
+        ):
+            seen = mask & (3 <= i < 6)
+            scene.linker.step(Ref(i, i, time_s), seen, seen * np.float32(0.8), None, 0, 0)
+        assert len(scene.events()) == 1
+
     @pytest.mark.parametrize(("frame_s", "seen"), [(0.04, 2), (0.1, 1)])
     def test_one_frame_less_than_the_least_duration_is_not(self, frame_s: float, seen: int) -> None:
         scene = Scene(frame_s=frame_s, min_duration_s=0.12)

@@ -5,9 +5,13 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+from vidconcept.evaluation.dataset import Clip
 from vidconcept.evaluation.metrics_events import EventCounts
+from vidconcept.evaluation.perturb import PERTURBATIONS
 from vidconcept.evaluation.stress_report import sentence, write_checklist
-from vidconcept.pipelines.stress import Stressed, StressTest, _write
+from vidconcept.pipelines.monitor import Monitor
+from vidconcept.pipelines.stress import Stressed, StressTest, _write, write_perturbed
+from vidconcept.video.reader import read_frames
 
 LEVELS = (4.0, 10.0, 24.0)
 
@@ -75,6 +79,19 @@ class TestChecklist:
         text = checklist(tmp_path, "truth", {"created": created, "weights": '"old"', "kind": '"good footage"'})
         assert "0 days old" in text
         assert "made with other weights" in text
+
+
+@pytest.mark.parametrize("size", [(64, 96), (63, 95)])
+def test_perturbed_footage_keeps_its_size(tmp_path, size):
+    """Regions and areas are given in its pixels; fewer pixels' worth of detail is what low resolution means."""
+    noise = np.random.default_rng(0).integers(0, 255, (6, *size, 3), dtype=np.uint8)
+    _write(tmp_path / "clip.mkv", iter((frame, k / 25) for k, frame in enumerate(noise)), 4)
+    clip = Clip("clip", tmp_path / "clip.mkv", (), lambda index: None)
+    low = next(p for p in PERTURBATIONS if p.scale)
+    changed = write_perturbed(clip, low, 0.5, tmp_path, Monitor(), 0)
+    before, images = ([f.image for f in read_frames(c.source, on_problem=Monitor().problem)] for c in (clip, changed))
+    assert {image.shape for image in images} == {(*size, 3)}
+    assert images[0].std() < 0.7 * before[0].std()
 
 
 def test_the_same_frames_give_the_same_file(tmp_path):

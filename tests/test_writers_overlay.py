@@ -74,6 +74,12 @@ class TestViews:
         assert (drawn[:100] == 128).all()
         assert (drawn[100:300, 200:500] != 128).any(axis=2).all()
 
+    @pytest.mark.parametrize("region", [Region(10, 0, 2, 48), Region(62, 46, 2, 2)])
+    def test_a_region_narrower_than_a_pixel_of_its_cell(self, region: Region) -> None:
+        words = tuple("abcde")
+        image, scores = np.full((48, 64, 3), 128, np.uint8), np.ones((5, 4, 1), np.float32)
+        assert Annotator(words, (64, 48), "grid", region).draw(image, [], 0.0, 0, scores).shape == image.shape
+
     def test_the_grid_shows_each_concept_in_its_own_cell(self) -> None:
         scores = np.zeros((3, 9, 16), np.float32)
         scores[2] = 1

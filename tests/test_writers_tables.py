@@ -20,7 +20,7 @@ from vidconcept.tracks.polygons import polygons
 from vidconcept.types import Region
 from vidconcept.writers import tables
 from vidconcept.writers.atomic import replacing
-from vidconcept.writers.cells import cell_text, text_cell
+from vidconcept.writers.cells import cell_text, text_cell, write_rows
 from vidconcept.writers.journal import TrackJournal
 
 
@@ -115,7 +115,9 @@ class TestTracks:
 
 class TestRoundTrip:
     def test_tracks_and_events_are_read_back_as_they_were_written(self, run_dir: Path, tmp_path: Path) -> None:
-        tables.write_tracks(tmp_path / "t.csv", "line cam.mp4", tables.read_tracks(run_dir / "tracks.csv"))
+        with (tmp_path / "t.csv").open("w", newline="") as file:
+            rows = (tables.track_cells("line cam.mp4", track) for track in tables.read_tracks(run_dir / "tracks.csv"))
+            write_rows(file, [tables.TRACK_COLUMNS, *rows])
         tables.write_events(tmp_path / "e.csv", tables.read_events(run_dir / "events.csv"))
         assert (tmp_path / "t.csv").read_bytes() == (run_dir / "tracks.csv").read_bytes()
         assert (tmp_path / "e.csv").read_bytes() == (run_dir / "events.csv").read_bytes()

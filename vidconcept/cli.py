@@ -116,11 +116,11 @@ def track(
     settings = {key: parse_text(key, value) for key, value in options.items()}
     from vidconcept.pipelines.plan import make_plan
     from vidconcept.pipelines.track import default_out, run_plan
-    from vidconcept.terminal import err, monitored, print_events, resumed_command
+    from vidconcept.terminal import monitored, print_events, resumed_command
     from vidconcept.terminal import out as stdout
 
     plan = make_plan(video, settings, config)
-    _check_fail_on(fail_on, plan.settings.concepts)
+    wanted = _failing(fail_on, plan.settings.concepts)
     folder = out or default_out(video)
     if dry_run:
         _print_plan(plan, folder, as_json)
@@ -129,8 +129,8 @@ def track(
         with monitored() as monitor:
             run = run_plan(plan, folder, existing.value, monitor)
     except Interrupted:
-        err.print(f"interrupted; what was done is kept. Go on with: {resumed_command(sys.argv[1:])}", markup=False)
-        raise
+        again = resumed_command(sys.argv[1:])
+        raise Interrupted(f"interrupted; what was done is kept. Go on with: {again}") from None
     events = run.events
     if as_json:
         result = {"run": str(run.path), "frames": run.manifest["frames"], "events": [asdict(e) for e in events]}
@@ -140,15 +140,21 @@ def track(
         print_events(events, list(plan.settings.concepts))
         stdout.print(f"open {run.path / 'review.html'}", markup=False)
         stdout.print(f"all files: {run.path}", markup=False)
-    wanted = set(plan.settings.concepts if fail_on == "any" else (fail_on or "").split(","))
     if any(event.concept in wanted for event in events):
         raise typer.Exit(ExitCode.FINDINGS)
 
 
-def _check_fail_on(fail_on: str | None, concepts: tuple[str, ...]) -> None:
-    unknown = [] if fail_on in (None, "any") else [w for w in str(fail_on).split(",") if w not in concepts]
+def _failing(fail_on: str | None, concepts: tuple[str, ...]) -> set[str]:
+    """The concepts whose events make the command fail."""
+    if fail_on is None:
+        return set()
+    if fail_on == "any":
+        return set(concepts)
+    wanted = [word.strip() for word in fail_on.split(",")]
+    unknown = [word for word in wanted if word not in concepts]
     if unknown:
         raise UsageError(f"--fail-on {unknown[0]!r} is not among the concepts: {', '.join(concepts)}, or: any")
+    return set(wanted)
 
 
 def _print_plan(plan: Any, folder: Path, as_json: bool) -> None:
@@ -163,7 +169,7 @@ def _print_plan(plan: Any, folder: Path, as_json: bool) -> None:
     rows = [
         (
             "video",
-            f"{plan.source}: {info.width_px}x{info.height_px}, {info.codec}, about {info.declared_frames} frames",
+            f"{plan.source}: {info.width_px}x{info.height_px}, {info.codec}, {_about(info.declared_frames)}",
         ),
         ("model", f"{plan.folder.preset.name} in {plan.folder.path}"),
         ("words", ", ".join(plan.words)),
@@ -175,6 +181,10 @@ def _print_plan(plan: Any, folder: Path, as_json: bool) -> None:
     ]
     rows += [(key, f"{value}  ({plan.sources[key]})") for key, value in plan.settings if plan.sources[key] != "default"]
     print_rows("would do", rows)
+
+
+def _about(frames: int | None) -> str:
+    return f"about {frames} frames" if frames else "frames not counted in the file"
 
 
 @app.command()
@@ -290,5 +300,4 @@ def main() -> None:
 def _say(debug: bool, error: BaseException, message: str) -> None:
     if debug:
         traceback.print_exception(error)
-    if not isinstance(error, Interrupted):
-        print(f"error: {message}", file=sys.stderr)
+    print(message if isinstance(error, Interrupted) else f"error: {message}", file=sys.stderr)

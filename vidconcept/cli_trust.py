@@ -65,10 +65,11 @@ def evaluate(
     from vidconcept.evaluation.report import clean, event_rows, figure_rows, write_report
     from vidconcept.pipelines.evaluate import evaluate as run_evaluation
     from vidconcept.pipelines.evaluate import thinned
+    from vidconcept.pipelines.track import default_out
     from vidconcept.terminal import monitored, print_rows
 
     data = thinned(read_dataset(dataset, format, split, _pairs(rename)), limit)
-    folder = out or dataset.absolute().parent / f"{dataset.stem}.evaluation"
+    folder = out or default_out(dataset, "evaluation")
     if sweep is not None:
         axes, times = _words(sweep), _timesteps(timesteps)
         _run_sweep(data, given_settings(concepts, setting), axes, times, folder, windows, config, as_json)
@@ -223,6 +224,7 @@ def stress(
     from vidconcept.evaluation.stress_report import write_checklist, write_stress
     from vidconcept.pipelines.evaluate import thinned
     from vidconcept.pipelines.stress import stress as run_stress
+    from vidconcept.pipelines.track import default_out
     from vidconcept.terminal import monitored, print_rows
 
     names = _words(only) if only else None
@@ -234,7 +236,7 @@ def stress(
     is_video = source.is_file() and source.suffix.lower() != ".json"
     alone = Dataset(source.stem, "video", (Clip(source.stem, source, (), lambda index: None),))
     data = alone if is_video else thinned(read_dataset(source), limit)
-    folder = out or source.absolute().parent / f"{source.stem}.stress"
+    folder = out or default_out(source, "stress")
     with monitored() as monitor:
         test = run_stress(
             data, given_settings(concepts, setting), folder, monitor, names=names,

@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,7 @@ from safetensors.numpy import save
 
 from vidconcept.errors import InputError, OutputError, UsageError, output_errors
 from vidconcept.types import ConceptMaps
+from vidconcept.video.source import image_paths
 from vidconcept.writers.atomic import replacing, replacing_bytes
 
 Existing = Literal["error", "resume", "overwrite", "skip"]
@@ -60,11 +61,12 @@ class RunFolder:
         """Journal one window's scores as float16; a score in [0, 1] keeps three digits."""
         tensors = {"scores": maps.scores.astype(np.float16), "positions": maps.positions.astype(np.int64)}
         facts = {"step": str(maps.step), "real_frames": str(maps.real_frames), "start": str(start)}
+        facts["maps_from"] = maps_digest(self.manifest)
         with replacing_bytes(self.map_path(maps.window_index)) as file:
             file.write(save(tensors, metadata=facts))
 
     def load_maps(self, window_index: int) -> ConceptMaps | None:
-        """The journaled scores of a window; None if it is not there or damaged."""
+        """The journaled scores of a window; None if it is not there, damaged, or made from something else."""
         path = self.map_path(window_index)
         if not path.is_file():
             return None
@@ -73,6 +75,8 @@ class RunFolder:
                 facts = stored.metadata()
                 scores, positions = stored.get_tensor("scores"), stored.get_tensor("positions")
         except (SafetensorError, OSError):
+            return None
+        if facts.get("maps_from") != maps_digest(self.manifest):
             return None
         step, real_frames = int(facts["step"]), int(facts["real_frames"])
         return ConceptMaps(window_index, positions, step, real_frames, scores.astype(np.float32))
@@ -90,6 +94,11 @@ class RunFolder:
 
     def finish(self) -> None:
         shutil.rmtree(self.work, ignore_errors=True)
+
+
+def maps_digest(facts: Mapping[str, Any]) -> str:
+    """Eight digits that stand for all that the maps depend on, `facts["maps_from"]`."""
+    return hashlib.sha256(json.dumps(facts.get("maps_from", {}), sort_keys=True).encode()).hexdigest()[:8]
 
 
 def remove_outputs(path: Path) -> None:
@@ -136,11 +145,9 @@ def open_run(path: Path, facts: dict[str, Any], existing: Existing) -> tuple[Run
         else:
             manifest = read_manifest(path)
             if existing == "skip" and manifest.get("done"):
-                _check_same(path, "skipped, it answers another question", _question(manifest), _question(facts))
+                check_same(path, "skipped, it answers another question", _question(manifest), _question(facts))
                 return RunFolder(path, manifest), True
-            _check_same(
-                path, "resumed, its maps were made otherwise", manifest.get("maps_from", {}), facts["maps_from"]
-            )
+            check_same(path, "resumed, its maps were made otherwise", manifest.get("maps_from", {}), facts["maps_from"])
             names = ("run_id", "created", "windows", "maps_done", "fallbacks", "timings_s")
             kept = {key: manifest[key] for key in names if key in manifest}
             return _prepared(RunFolder(path, facts | kept)), False
@@ -178,13 +185,20 @@ def _question(facts: dict[str, Any]) -> dict[str, Any]:
     return {**settings, **facts.get("maps_from", {})}
 
 
-def _check_same(path: Path, what: str, before: dict[str, Any], now: dict[str, Any]) -> None:
+def check_same(
+    path: Path,
+    what: str,
+    before: dict[str, Any],
+    now: dict[str, Any],
+    advice: str = "--existing overwrite, or another --out",
+) -> None:
+    """Raises UsageError, "PATH cannot be WHAT" and why, where the facts of an earlier run are not those of now."""
     # Through JSON, as the earlier run's were.
     now = json.loads(json.dumps(now))
     different = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
     if different:
         changes = "; ".join(f"{key} was {_short(before.get(key))}, is {_short(now.get(key))}" for key in different[:3])
-        raise UsageError(f"{path} cannot be {what}: {changes}. Next: --existing overwrite, or another --out")
+        raise UsageError(f"{path} cannot be {what}: {changes}. Next: {advice}")
 
 
 def _short(value: Any) -> str:
@@ -193,15 +207,16 @@ def _short(value: Any) -> str:
 
 
 def file_hash(source: Path) -> str:
-    """SHA-256 of a file; of a folder or a pattern, of its files' names and sizes."""
+    """SHA-256 of a file; of a folder or a pattern, of its images' names and what they hold.
+
+    Raises InputError for a folder or pattern without images.
+    """
     digest = hashlib.sha256()
-    if source.is_file():
-        with source.open("rb") as stream:
+    images = image_paths(source)
+    for path in [source] if images is None else images:
+        if images is not None:
+            digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
+        with path.open("rb") as stream:
             while chunk := stream.read(1 << 20):
                 digest.update(chunk)
-    else:
-        folder = source if source.is_dir() else source.parent
-        for path in sorted(folder.iterdir()):
-            if path.is_file():
-                digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
     return digest.hexdigest()

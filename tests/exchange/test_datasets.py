@@ -205,6 +205,16 @@ class TestDavis:
         }
         assert_same(told, disjoint(masks, rows))
 
+    def test_a_shorter_export_into_the_same_place_leaves_no_older_frame(
+        self, exported: Exporter, rows: dict[tuple[int, int], TrackMask]
+    ) -> None:
+        folder = exported("davis") / "Annotations" / "line cam"
+        assert len(list(folder.glob("*.png"))) == FRAMES
+        (folder / "mine.png").touch()
+        end_s = max(row.time_s for (frame, _), row in rows.items() if frame <= 15)
+        exported("davis", end_s=end_s)
+        assert sorted(path.name for path in folder.glob("*.png")) == [*(f"{k:05d}.png" for k in range(16)), "mine.png"]
+
 
 class TestFilters:
     def test_by_verdict(self, exported: Exporter) -> None:

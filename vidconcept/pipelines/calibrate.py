@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -19,11 +18,11 @@ from vidconcept.pipelines.findings import ScoredFrame, decision_settings, score_
 from vidconcept.pipelines.maps import ModelShelf, compute_maps
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan, make_plan
-from vidconcept.runs import RunFolder, file_hash, open_run
+from vidconcept.runs import RunFolder, file_hash, maps_digest, open_run
 from vidconcept.temporal.stitch import stitch
 from vidconcept.tracks.calibrated import decide_by_concept, lifted
+from vidconcept.tracks.events import frame_duration_s
 from vidconcept.tracks.link import Linker, LinkSettings
-from vidconcept.tracks.masks import DecisionSettings
 from vidconcept.writers.atomic import replacing
 
 
@@ -73,8 +72,7 @@ def read_footage(
     """Compute the maps of one video, or find them in `work`."""
     plan = make_plan(video, settings, config)
     facts = plan.facts()
-    digest = hashlib.sha256(json.dumps(facts["maps_from"], sort_keys=True).encode()).hexdigest()[:8]
-    run, _ = open_run(work / f"{video.stem}-{digest}", facts, "resume")
+    run, _ = open_run(work / f"{video.stem}-{maps_digest(facts)}", facts, "resume")
     compute_maps(plan, run, monitor, shelf)
     return Footage(plan, run)
 
@@ -120,10 +118,10 @@ def _candidates_of(
     monitor: Monitor,
 ) -> tuple[list[Candidate], np.ndarray, float]:
     plan, settings = part.plan, part.plan.settings
-    base = decision_settings(settings)
-    low = DecisionSettings(threshold=settings.hysteresis * LOWEST, ratio=base.ratio, floor=base.floor)
     link = LinkSettings(min_area_px=settings.min_area_px, min_duration_s=0.0)
     linker = Linker(settings.concepts, plan.region, (plan.info.width_px, plan.info.height_px), link)
+    height, width = plan.work_size_px
+    low = replace(decision_settings(settings, linker.min_cells(height * width)), threshold=settings.hysteresis * LOWEST)
     rows: dict[int, list[tuple[float, float, str]]] = {}
     times, peaks = [], []
     for scored in frames:
@@ -135,7 +133,7 @@ def _candidates_of(
         times.append(scored.ref.time_s)
         peaks.append(judged.max((1, 2)))
         monitor.check("looking for false alarms", len(times), None)
-    frame_s = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    frame_s = frame_duration_s(times)
     candidates = []
     for track in rows.values():
         at, scores, names = zip(*track, strict=True)
@@ -162,7 +160,7 @@ def provenance_of(footage: Sequence[Footage], choice: Choice) -> dict[str, Any]:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "vidconcept": version("vidconcept"),
         "weights": plan.layout.fingerprint,
-        "footage": [part.plan.source.name for part in footage],
+        "footage": [part.plan.video_name for part in footage],
         "footage_sha256": [file_hash(part.plan.source) for part in footage],
         **facts,
     }

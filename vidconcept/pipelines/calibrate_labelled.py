@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from vidconcept.evaluation.dataset import Dataset
+from vidconcept.evaluation.figures import Figures
 from vidconcept.evaluation.metrics_events import EventCounts
 from vidconcept.evaluation.sweep_report import RESAMPLES, mean_ap
 from vidconcept.pipelines.calibrate import kept_settings
-from vidconcept.pipelines.evaluate import clip_plan, clip_run, in_asked_words, measure_frames
+from vidconcept.pipelines.evaluate import Linked, clip_plan, clip_run, in_asked_words
 from vidconcept.pipelines.findings import score_frames
 from vidconcept.pipelines.maps import ModelShelf, compute_maps
 from vidconcept.pipelines.monitor import Monitor
@@ -155,20 +156,24 @@ def count_events(
 ) -> dict[str, dict[float, dict[str, EventCounts]]]:
     """Clip -> threshold -> concept -> events, for every level that is tried and the one that is set."""
     result: dict[str, dict[float, dict[str, EventCounts]]] = {}
+    bare = {"thresholds": {}, "place_lifts": {}}
     for number, original in enumerate(dataset.clips):
         plan = clip_plan(original, settings, config)
         clip = in_asked_words(dataset, plan.settings.concepts, plan.settings.model).clips[number]
         run = clip_run(plan, clip, work)
         compute_maps(plan, run, monitor, shelf)
-        frames = list(score_frames(plan, run.stored_maps(), monitor))
-        levels = sorted({*LEVELS, *_preset_thresholds(plan).values()})
-        result[clip.name] = {}
-        for level in levels:
-            # What an earlier calibration says of concepts and places is not written, so it is not counted with.
-            changed = plan.settings.model_copy(update={"threshold": level, "thresholds": {}, "place_lifts": {}})
-            result[clip.name][level] = measure_frames(
-                replace(plan, settings=changed), clip, frames, thresholds_only=True
-            ).by_concept
+        # What an earlier calibration says of concepts and places is not written, so it is not counted with.
+        tried = {
+            level: Linked(replace(plan, settings=plan.settings.model_copy(update={**bare, "threshold": level})))
+            for level in sorted({*LEVELS, *_preset_thresholds(plan).values()})
+        }
+        for scored in score_frames(plan, run.stored_maps(), monitor):
+            for linked in tried.values():
+                linked.add(scored)
+        result[clip.name] = {
+            level: linked.measure(clip, Figures.empty(plan.settings.concepts)).by_concept
+            for level, linked in tried.items()
+        }
         monitor.check("thresholds tried", number + 1, len(dataset.clips))
     return result
 

@@ -31,10 +31,10 @@ def deliver(
     path, concepts = run.path, plan.settings.concepts
     findings = replace(findings, events=_judged(run, findings.events, monitor))
     frame_size = (plan.info.width_px, plan.info.height_px)
-    tables.write_frames_and_tracks(path, plan.source.name, concepts, journal.frames(), findings.tracker_ids)
+    tables.write_frames_and_tracks(path, plan.video_name, concepts, journal.frames(), findings.tracker_ids)
     tables.write_events(path / "events.csv", findings.events)
     frames, tracks = tables.read_frames(path / "frames.csv"), tables.read_tracks(path / "tracks.csv")
-    write_youtube_vis(path / "masks.json", plan.source.name, concepts, frame_size, frames, tracks)
+    write_youtube_vis(path / "masks.json", plan.video_name, concepts, frame_size, frames, tracks)
     annotate(plan, path, heat, findings, monitor)
 
 

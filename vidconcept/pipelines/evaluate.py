@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,11 +18,12 @@ from vidconcept.evaluation.figures import Figures, MaskPass
 from vidconcept.evaluation.metrics_events import EventLedger, Found
 from vidconcept.geometry import crop
 from vidconcept.models.folder import preset_for
-from vidconcept.pipelines.findings import ScoredFrame, link_frames, make_linker, score_frames
+from vidconcept.pipelines.findings import ScoredFrame, link_frame, make_linker, score_frames
 from vidconcept.pipelines.maps import ModelShelf, compute_maps
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan, make_plan
-from vidconcept.runs import RunFolder, open_run
+from vidconcept.runs import RunFolder, maps_digest, open_run
+from vidconcept.tracks.events import frame_duration_s
 from vidconcept.tracks.rle import decode
 from vidconcept.types import TrackMask
 
@@ -94,8 +93,7 @@ def clip_run(plan: Plan, clip: Clip, out: Path) -> RunFolder:
     """The folder of a clip's maps; one for each way of reading them."""
     facts = plan.facts()
     name = clip.name.replace("/", "_")
-    digest = hashlib.sha256(json.dumps(facts["maps_from"], sort_keys=True).encode()).hexdigest()[:8]
-    run, _ = open_run(out / "maps" / f"{name}-{digest}", facts, "resume")
+    run, _ = open_run(out / "maps" / f"{name}-{maps_digest(facts)}", facts, "resume")
     return run
 
 
@@ -124,38 +122,50 @@ def measure_clip(plan: Plan, run: RunFolder, clip: Clip, monitor: Monitor) -> Fi
     return measure_frames(plan, clip, score_frames(plan, run.stored_maps(), monitor))
 
 
-def measure_frames(plan: Plan, clip: Clip, frames: Iterable[ScoredFrame], *, thresholds_only: bool = False) -> Figures:
-    """Figures of one clip from its scored frames.
+@dataclass
+class Linked:
+    """The tracks of a clip under some settings, frame by frame, and when each frame was. `plan` holds the settings."""
 
-    thresholds_only: leave out what no threshold changes, the measures of the scores themselves.
-    """
+    plan: Plan
+    rows: dict[int, list[TrackMask]] = field(default_factory=dict, repr=False)
+    times_s: list[float] = field(default_factory=list, repr=False)
+
+    def __post_init__(self) -> None:
+        self._linker = make_linker(self.plan)
+
+    def add(self, scored: ScoredFrame) -> None:
+        self.rows[scored.ref.index] = link_frame(self.plan.settings, scored, self._linker)
+        self.times_s.append(scored.ref.time_s)
+
+    def measure(self, clip: Clip, figures: Figures) -> Figures:
+        """`figures`, with what depends on the final tracks added."""
+        if clip.kind == "box":
+            figures.boxed = set(clip.concepts)
+        _, tracker_ids = self._linker.finish()
+        frame_s = frame_duration_s(self.times_s)
+        minutes = frame_s * len(self.times_s) / 60
+        measure_masks(self.plan, clip, figures, self.rows, tracker_ids, frame_s, minutes)
+        return figures
+
+
+def measure_frames(plan: Plan, clip: Clip, frames: Iterable[ScoredFrame]) -> Figures:
+    """Figures of one clip from its scored frames."""
     figures = Figures.empty(plan.settings.concepts)
-    if clip.kind == "box":
-        figures.boxed = set(clip.concepts)
-    linker = make_linker(plan)
-    rows: dict[int, list[TrackMask]] = {}
-    times: list[float] = []
+    linked = Linked(plan)
     before: np.ndarray | None = None
     ranked: int | None = None
-    for scored, tracks in link_frames(plan.settings, frames, linker):
-        index = scored.ref.index
-        rows[index] = tracks
-        times.append(scored.ref.time_s)
-        if thresholds_only:
-            continue
+    for scored in frames:
+        linked.add(scored)
         if before is not None and scored.flow is not None:
             for earlier, now in zip(before, scored.scores, strict=True):
                 figures.warping.add(earlier, now, scored.flow)
         before = scored.scores
         # Frames of one latent step share their scores, so the first annotated one is enough to rank pixels.
-        truth = clip.truth(index) if scored.latent_index != ranked else None
+        truth = clip.truth(scored.ref.index) if scored.latent_index != ranked else None
         if truth is not None:
             ranked = scored.latent_index
             figures.add_scores(scored.scores, on_grid(truth, plan))
-    _, tracker_ids = linker.finish()
-    frame_s = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
-    measure_masks(plan, clip, figures, rows, tracker_ids, frame_s, frame_s * len(times) / 60)
-    return figures
+    return linked.measure(clip, figures)
 
 
 def measure_masks(

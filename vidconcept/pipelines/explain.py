@@ -18,6 +18,7 @@ from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan, make_plan
 from vidconcept.pipelines.sweep import chosen_layers, plan_for_sweep
 from vidconcept.pipelines.track import Run
+from vidconcept.runs import check_same
 from vidconcept.settings import TrackSettings
 from vidconcept.temporal.windows import Window
 from vidconcept.tracks.calibrated import place_map
@@ -79,8 +80,8 @@ class Explanation:
 def explain(run_path: Path, event_id: int, monitor: Monitor, shelf: ModelShelf | None = None) -> Explanation:
     """Read the window of an event's peak frame again, with every layer.
 
-    Raises UsageError for an event that the run does not have, InputError when its video is gone, ModelError when its
-    model is.
+    Raises UsageError for an event that the run does not have, or where video or weights are not those of the run,
+    InputError when its video is gone, ModelError when its model is.
     """
     run = Run.open(run_path)
     event = next((e for e in run.events if e.event_id == event_id), None)
@@ -88,6 +89,10 @@ def explain(run_path: Path, event_id: int, monitor: Monitor, shelf: ModelShelf |
         ids = ", ".join(str(e.event_id) for e in run.events[:20]) or "none"
         raise UsageError(f"--event {event_id}: the run has the events {ids}")
     own = _plan_of(run)
+    check_same(
+        run_path, "explained", run.manifest["maps_from"], own.facts()["maps_from"],
+        "explain with the video and the weights of the run, or track again",
+    )  # fmt: skip
     if len(own.tiles.origins_px) > 1:
         raise UsageError(
             f"{run_path} was read in tiles, explain reads whole pictures. Next: track again without --tile"

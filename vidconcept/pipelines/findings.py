@@ -105,25 +105,30 @@ def link_frames(
     settings: TrackSettings, frames: Iterable[ScoredFrame], linker: Linker
 ) -> Iterator[tuple[ScoredFrame, list[TrackMask]]]:
     """Scored frames with their tracks under provisional ids."""
-    decision = decision_settings(settings)
     for scored in frames:
-        masks, reaches = decide_by_concept(
-            scored.scores,
-            settings.concepts,
-            decision,
-            settings.thresholds,
-            settings.place_lifts,
-            settings.hysteresis,
-        )
-        place = (scored.latent_index, scored.window_index, scored.interpolated)
-        yield (
-            scored,
-            linker.step(scored.ref, masks, scored.scores, scored.flow, *place, reaches=reaches, reset=scored.reset),
-        )
+        yield scored, link_frame(settings, scored, linker)
 
 
-def decision_settings(settings: TrackSettings) -> DecisionSettings:
-    return DecisionSettings(threshold=settings.threshold, ratio=settings.ratio, floor=settings.floor)
+def link_frame(settings: TrackSettings, scored: ScoredFrame, linker: Linker) -> list[TrackMask]:
+    """The tracks of one scored frame under provisional ids; frames must come in order."""
+    decision = decision_settings(settings, linker.min_cells(scored.scores[0].size))
+    masks, reaches = decide_by_concept(
+        scored.scores, settings.concepts, decision, settings.thresholds, settings.place_lifts, settings.hysteresis
+    )
+    place = (scored.latent_index, scored.window_index, scored.interpolated)
+    return linker.step(scored.ref, masks, scored.scores, scored.flow, *place, reaches=reaches, reset=scored.reset)
+
+
+def decision_settings(settings: TrackSettings, min_cells: float) -> DecisionSettings:
+    """How scores become masks. min_cells: the smallest mask that the linker takes, which is no noise either."""
+    usual = DecisionSettings()
+    return replace(
+        usual,
+        threshold=settings.threshold,
+        ratio=settings.ratio,
+        floor=settings.floor,
+        min_area_px=int(min(usual.min_area_px, min_cells)),
+    )
 
 
 def score_frames(plan: Plan, maps: Iterable[ConceptMaps], monitor: Monitor) -> Iterator[ScoredFrame]:

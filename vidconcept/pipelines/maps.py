@@ -78,9 +78,10 @@ def window_maps(plan: Plan, model: CogVideoX, window: Window) -> ConceptMaps:
 def expected_frames(plan: Plan) -> int | None:
     """How many frames the model will see, as far as the container tells; for progress only."""
     info, settings = plan.info, plan.settings
-    if not info.declared_frames:
+    # Matroska and transport streams do not count their frames.
+    frames = info.declared_frames or round((info.duration_s or 0) * (info.declared_fps or 0))
+    if not frames:
         return None
-    frames = info.declared_frames
     if info.duration_s and (settings.start_s or settings.end_s):
         end_s = min(settings.end_s or info.duration_s, info.duration_s)
         frames = round(frames * max(end_s - (settings.start_s or 0), 0) / info.duration_s)

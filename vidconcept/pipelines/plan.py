@@ -41,6 +41,11 @@ class Plan:
     words: tuple[str, ...]
     work_size_px: tuple[int, int] = field(default=(0, 0))
 
+    @property
+    def video_name(self) -> str:
+        """What tables call the video; a folder has a name even where it is given as `.`."""
+        return (self.source.resolve() if self.source.is_dir() else self.source).name
+
     def facts(self) -> dict[str, Any]:
         """The plan as it stands in `run.json`; `maps_from` is all that the maps depend on."""
         source_hash = file_hash(self.source)
@@ -50,7 +55,7 @@ class Plan:
         return {
             "video": {
                 "path": str(self.source.resolve()),
-                "name": self.source.name,
+                "name": self.video_name,
                 "sha256": source_hash,
                 **{key: str(value) if isinstance(value, Fraction) else value for key, value in info.items()},
             },

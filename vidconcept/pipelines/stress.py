@@ -128,7 +128,7 @@ def write_perturbed(clip: Clip, what: Perturbation, level: float, work: Path, mo
         order = what.keep(count, level, np.random.default_rng(seed))
     scale = level if what.scale else 1.0
     frames = (
-        (perturbed(_scaled(frame.image, scale), what, level, frame.index, time_s, seed), time_s)
+        (perturbed(_coarse(frame.image, scale), what, level, frame.index, time_s, seed), time_s)
         for frame, time_s in _sequence(clip, order, monitor, dropped=what.name.startswith("dropped"))
     )
     _write(path, frames, round(level) if what.crf else CLEAN_CRF)
@@ -162,24 +162,27 @@ def _moved_truth(clip: Clip, order: np.ndarray | None):
     return truth
 
 
-def _scaled(image: np.ndarray, scale: float) -> np.ndarray:
+def _coarse(image: np.ndarray, scale: float) -> np.ndarray:
+    """The image with the detail of one `scale` times as large. Its size stays: regions and areas are in its pixels."""
     if scale == 1.0:
         return image
-    size = (max(16, round(image.shape[1] * scale / 2) * 2), max(16, round(image.shape[0] * scale / 2) * 2))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    height, width = image.shape[:2]
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return cv2.resize(cv2.resize(image, size, interpolation=cv2.INTER_AREA), (width, height))
 
 
 def _write(path: Path, frames: Iterator[tuple[np.ndarray, float]], crf: int) -> None:
     """H.264 with the frames' own times, in milliseconds. The same frames give the same bytes: their maps are kept."""
     with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
         stream = container.add_stream("libx264", rate=25, options={"crf": str(crf), "preset": "veryfast", "bf": "0"})
-        stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = Fraction(1, 1000)
         for number, (image, time_s) in enumerate(frames):
-            height, width = image.shape[0] // 2 * 2, image.shape[1] // 2 * 2
+            height, width = image.shape[:2]
             if number == 0:
                 stream.height, stream.width = height, width
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image[:height, :width]), "rgb24")
+                # Halved colour needs even sides.
+                stream.pix_fmt = "yuv444p" if height % 2 or width % 2 else "yuv420p"
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgb24")
             frame.pts, frame.time_base = round(time_s * 1000), Fraction(1, 1000)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())

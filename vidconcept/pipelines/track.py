@@ -54,8 +54,8 @@ class Run:
         return tables.read_frames(self.path / "frames.csv")
 
 
-def default_out(video: str | Path) -> Path:
-    """`<video stem>.vidconcept/` beside the video; for a folder or a printf pattern, beside the folder."""
+def default_out(video: str | Path, suffix: str = "vidconcept") -> Path:
+    """`<video stem>.<suffix>/` beside the video; for a folder or a printf pattern, beside the folder."""
     source = Path(video).absolute()
     if source.is_dir():
         source = source.resolve()
@@ -64,12 +64,12 @@ def default_out(video: str | Path) -> Path:
         stem = source.stem
     else:
         stem = source.stem.split("%")[0].rstrip("_-. ") or source.parent.name
-    return source.parent / f"{stem}.vidconcept"
+    return source.parent / f"{stem}.{suffix}"
 
 
 def track(
     video: str | Path,
-    concepts: Sequence[str] = (),
+    concepts: str | Sequence[str] = (),
     *,
     out: str | Path | None = None,
     existing: Existing = "error",
@@ -79,14 +79,16 @@ def track(
 ) -> Run:
     """Track concepts through a video and write the run folder; what the command `vidconcept track` does.
 
-    video: a file, a folder of images or a printf pattern (the latter two with `fps`). settings: any key of
+    video: a file, a folder of images or a printf pattern (the latter two with `fps`). concepts: names, or one string
+    with commas between them. settings: any key of
     `TrackSettings`. existing: what to do when `out` holds a run; "resume" goes on with an interrupted one, or decides
     anew on the maps that are there, without the model, when only thresholds changed.
 
     Raises a `VidconceptError` subclass: UsageError, InputError, ModelError, OutputError, or Interrupted.
     """
     monitor = monitor or Monitor(warn=log.warning)
-    plan = make_plan(video, {"concepts": tuple(concepts) or None, **settings}, Path(config) if config else None)
+    words = concepts.split(",") if isinstance(concepts, str) and concepts else concepts
+    plan = make_plan(video, {"concepts": tuple(words) or None, **settings}, Path(config) if config else None)
     return run_plan(plan, Path(out) if out else default_out(video), existing, monitor)
 
 
@@ -107,17 +109,17 @@ def run_plan(plan: Plan, out: Path, existing: Existing, monitor: Monitor) -> Run
     except Interrupted:
         run.save(**_told(run, monitor), interrupted=datetime.now(UTC).isoformat(timespec="seconds"))
         raise
-    run.finish()
     counts = {name: sum(e.concept == name for e in findings.events) for name in plan.settings.concepts}
     run.save(
-        done=True,
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         frames=findings.frames,
         events=counts,
         cuts=findings.cuts,
         **_told(run, monitor),
     )
-    write_review(run.path)
+    write_review(run.path, done=True)
+    run.save(done=True)
+    run.finish()
     return Run(run.path, run.manifest)
 
 

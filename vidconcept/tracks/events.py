@@ -1,7 +1,9 @@
 """Events: a track from birth to death, summed up while its rows pass by."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from vidconcept.types import Event, TrackMask
 
@@ -34,6 +36,11 @@ class Summary:
             max_area_px=max(self.max_area_px, row.area_px),
             reached=self.reached or reached,
         )
+
+
+def frame_duration_s(times_s: Sequence[float]) -> float:
+    """How long a frame is shown: the median interval, 0 for a single frame. A gap or a repaired stamp is no frame's."""
+    return float(np.median(np.diff(times_s))) if len(times_s) > 1 else 0.0
 
 
 def shortest_span_s(min_duration_s: float, frame_s: float) -> float:

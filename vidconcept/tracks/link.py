@@ -3,6 +3,7 @@
 The linker holds the living tracks and one summary a track, nothing that grows with the number of frames.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import count
@@ -21,6 +22,8 @@ from vidconcept.types import Event, Region, TrackMask
 
 # Time constant of the confidence, so that a label does not flicker with the score of a single frame.
 _CONFIDENCE_S = 0.2
+# Intervals between frames are counted to this precision.
+_INTERVAL_S = 1e-4
 
 
 class FrameRef(Protocol):
@@ -97,7 +100,7 @@ class Linker:
         self._ids = count(1)
         self._first_s: float | None = None
         self._latest_s = 0.0
-        self._frame_s = 0.0
+        self._intervals: Counter[int] = Counter()
 
     def step(
         self,
@@ -155,20 +158,33 @@ class Linker:
                 rows.append(row)
         return rows
 
+    def min_cells(self, grid_cells: int) -> float:
+        """The smallest area of a mask on a working grid of so many cells."""
+        return self._settings.min_area_px * grid_cells / (self._region.width * self._region.height)
+
     def finish(self) -> tuple[list[Event], dict[int, int]]:
         """Events ordered by start, and the final `tracker_id` of each provisional one that is kept."""
-        footage_s = self._latest_s - (self._first_s or 0.0) + self._frame_s
-        return events_of(self._summaries.values(), min(self._settings.min_duration_s, footage_s), frame_s=self._frame_s)
+        frame_s = self._frame_s()
+        footage_s = self._latest_s - (self._first_s or 0.0) + frame_s
+        return events_of(self._summaries.values(), min(self._settings.min_duration_s, footage_s), frame_s=frame_s)
 
     def _clock(self, time_s: float) -> float:
         """Seconds since the previous frame, 0 on the first."""
         if self._first_s is None:
             self._first_s = self._latest_s = time_s
         dt_s, self._latest_s = time_s - self._latest_s, time_s
-        # The shortest interval seen: a gap in a variable-frame-rate stream is no frame's duration.
         if dt_s > 0:
-            self._frame_s = min(self._frame_s or dt_s, dt_s)
+            self._intervals[round(dt_s / _INTERVAL_S)] += 1
         return dt_s
+
+    def _frame_s(self) -> float:
+        """How long a frame is shown, as `frame_duration_s` tells it, without keeping every time."""
+        left = self._intervals.total() / 2
+        for interval in sorted(self._intervals):
+            left -= self._intervals[interval]
+            if left <= 0:
+                return interval * _INTERVAL_S
+        return 0.0
 
     def _remember(self, class_id: int, row: TrackMask, reached: bool) -> None:
         known = self._summaries.get(row.tracker_id)
@@ -182,8 +198,10 @@ class Linker:
         """Drops what is known of dead tracks that are no events, so that hours of noise do not fill the memory."""
         if now_s - (self._first_s or 0.0) < self._settings.min_duration_s:
             return
+        # Twice the frame known so far: the median of the whole footage may come out longer.
+        frame_s = 2 * self._frame_s()
         for track in dead:
-            if not counts(self._summaries[track.tracker_id], self._settings.min_duration_s, self._frame_s):
+            if not counts(self._summaries[track.tracker_id], self._settings.min_duration_s, frame_s):
                 del self._summaries[track.tracker_id]
 
     def _link(
@@ -193,7 +211,7 @@ class Linker:
         grid, settings = mask.shape, self._settings
         diagonal_px = float(np.hypot(*grid))
         merge_px = settings.merge_frac * diagonal_px
-        min_cells = settings.min_area_px * mask.size / (self._region.width * self._region.height)
+        min_cells = self.min_cells(mask.size)
         found = [component for component in components(mask, merge_px) if component.area >= min_cells]
         tracks = [replace(track, motion=moved(track.motion, flow, grid, dt_s)) for track in self._live[class_id]]
         motions, ages_s = [track.motion for track in tracks], [now_s - track.born_s for track in tracks]

@@ -52,6 +52,10 @@ def read_rows(path: Path, columns: Sequence[str], make: Callable[[dict[str, str]
                     raise InputError(f"{path}, line {reader.line_num}: {error}") from error
                 yield row
     except OSError as error:
+        if not path.exists() and (path.parent / "run.json").is_file():
+            raise InputError(
+                f"{path.parent} has no {path.name}: its run was not finished. Next: track again, --existing resume"
+            ) from error
         raise InputError(f"cannot read {path}: {error.strerror}; is its folder a vidconcept run?") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from error

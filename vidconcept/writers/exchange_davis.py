@@ -21,8 +21,9 @@ _MAX_OBJECTS = 254
 def write_davis(selection: Selection, folder: Path) -> None:
     """`Annotations/<video>/<frame index>.png` for every frame, and `objects.csv`: index, tracker id, concept, verdict.
 
-    A pixel has one owner: where masks overlap, the more confident one has it. Raises UsageError where there are more
-    than 254 tracks.
+    A pixel has one owner: where masks overlap, the more confident one has it. Frames of an earlier, longer export into
+    the same folder are removed, for its indices meant other tracks. Raises UsageError where there are more than 254
+    tracks.
     """
     if len(selection.verdicts) > _MAX_OBJECTS:
         raise UsageError(
@@ -33,6 +34,8 @@ def write_davis(selection: Selection, folder: Path) -> None:
     concept_of: dict[int, str] = {}
     palette = _palette()
     width_px, height_px = selection.run.frame_size
+    sequence = folder / "Annotations" / selection.stem
+    earlier = {path for path in sequence.glob("*.png") if path.stem.isdigit()}
     for frame, rows in selection.by_frame():
         concept_of |= {row.tracker_id: row.concept for row in rows}
         indices = np.array([0, *(index_of[row.tracker_id] for row in rows)], np.uint8)
@@ -41,8 +44,12 @@ def write_davis(selection: Selection, folder: Path) -> None:
         image.putpalette(palette)
         png = io.BytesIO()
         image.save(png, "PNG")
-        with replacing_bytes(folder / "Annotations" / selection.stem / f"{frame.frame_index:05d}.png") as file:
+        path = sequence / f"{frame.frame_index:05d}.png"
+        earlier.discard(path)
+        with replacing_bytes(path) as file:
             file.write(png.getvalue())
+    for path in earlier:
+        path.unlink()
     with replacing(folder / "objects.csv", newline="") as file:
         write_rows(file, [["index", "tracker_id", "concept", "verdict"]])
         for tracker_id, concept in sorted(concept_of.items()):

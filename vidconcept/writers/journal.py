@@ -78,11 +78,6 @@ class TrackJournal:
             for line in lines:
                 yield _record(json.loads(line))
 
-    def remove(self) -> None:
-        """Deletes the journal, once the final files stand."""
-        self._file.close()
-        self._path.unlink(missing_ok=True)
-
 
 def _track_line(t: TrackMask) -> list:
     head = [t.concept, t.class_id, t.tracker_id, t.confidence, t.box_px, t.area_px]

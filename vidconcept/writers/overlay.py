@@ -141,8 +141,10 @@ class Annotator:
         """The image, of any scale, under a heat map of `(h', w')` scores; outside of the region it stays as it is."""
         r, scale = self._region, image.shape[1] / self._frame_size[0]
         canvas = image.copy()
-        top, left = round(r.y * scale), round(r.x * scale)
-        part = canvas[top : round((r.y + r.height) * scale), left : round((r.x + r.width) * scale)]
+        # A narrow region may shrink to less than a pixel.
+        top, left = min(round(r.y * scale), canvas.shape[0] - 1), min(round(r.x * scale), canvas.shape[1] - 1)
+        below, beyond = max(top + 1, round((r.y + r.height) * scale)), max(left + 1, round((r.x + r.width) * scale))
+        part = canvas[top:below, left:beyond]
         level = cv2.resize(score, part.shape[1::-1], interpolation=cv2.INTER_LINEAR)
         level = cv2.merge([(np.clip(level, 0, 1) * 255).astype(np.uint8)] * 3)
         cv2.multiply(part, cv2.LUT(level, _SHINE_THROUGH), dst=part, scale=1 / 255)

@@ -5,6 +5,7 @@ import hashlib
 import html
 import json
 import re
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,14 @@ from vidconcept.writers.review_data import review_data
 _SCRIPTS = ("data", "verdicts", "player", "strips", "table", "main")
 
 
-def write_review(run_dir: Path) -> Path:
+def write_review(run_dir: Path, *, done: bool | None = None) -> Path:
     """Writes `review.html` into a run folder from its tables, and returns its path.
 
-    Raises InputError where the folder is no run, OutputError where it cannot be written.
+    done: whether the run is finished; None takes what its manifest says. Raises InputError where the folder is no run,
+    OutputError where it cannot be written.
     """
     run = read_run(run_dir)
+    run = run if done is None else replace(run, done=done)
     chart_style, style = asset("uplot.min.css"), asset("review.css")
     chart_script = asset("uplot.iife.min.js")
     script = '"use strict";\n(() => {\n' + "".join(asset(f"review-{name}.js") for name in _SCRIPTS) + "})();\n"

@@ -105,13 +105,6 @@ def frame_rows(record: FrameRecord, concepts: Sequence[str], tracks: Sequence[Tr
     return rows
 
 
-def write_tracks(path: Path, video: str, tracks: Iterable[TrackMask]) -> None:
-    """A `tracks.csv` of any mask tracks."""
-    with replacing(path, newline="") as file:
-        write_rows(file, [TRACK_COLUMNS])
-        write_rows(file, (track_cells(video, track) for track in tracks))
-
-
 def write_events(path: Path, events: Iterable[Event]) -> None:
     """`events.csv`, in the order given."""
     with replacing(path, newline="") as file:

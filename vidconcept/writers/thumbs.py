@@ -25,13 +25,20 @@ def thumb_name(event_id: int) -> str:
 
 
 class ThumbWriter:
-    """Takes the frames of the final pass and writes the thumbnail of each event whose peak they are."""
+    """Takes the frames of the final pass and writes the thumbnail of each event whose peak they are.
+
+    Thumbnails of events that are no more, from an earlier decision, are removed.
+    """
 
     def __init__(self, run_dir: Path, events: Sequence[Event]) -> None:
         self._run_dir = run_dir
         self._due: dict[int, list[Event]] = defaultdict(list)
         for event in events:
             self._due[event.peak_frame].append(event)
+        named = {thumb_name(event.event_id) for event in events}
+        for old in (run_dir / "thumbs").glob("*.jpg"):
+            if f"thumbs/{old.name}" not in named:
+                old.unlink()
 
     def frame(self, frame_index: int, image: np.ndarray, tracks: Sequence[TrackMask]) -> None:
         """image: the source frame, `(h, w, 3)` uint8 RGB. tracks: the final ones of this frame."""
