@@ -8,6 +8,7 @@ import pytest
 
 from vidconcept.linecam import defects, footage, heldout, layouts, scene, visibility
 from vidconcept.linecam.camera import Motion
+from vidconcept.linecam.forms import shape_parts
 from vidconcept.linecam.marks import faint_marks
 from vidconcept.linecam.patches import Ground
 from vidconcept.linecam.visibility import visible
@@ -133,6 +134,26 @@ def test_every_painter_changes_what_its_mask_covers(painters):
         # A broken face may be as bright as the surface was, and then only its outline shows.
         assert min(contrasts) > 1.2, name
         assert np.median(contrasts) > 5, name
+
+
+def test_rust_is_rarer_without_colour():
+    def rusty(colour: bool) -> int:
+        clips = (footage.clip(seed, (96, 128), 1, defects=9.0, colour=colour) for seed in range(60))
+        return sum("rust" in made.concepts.values() for made in clips)
+
+    assert 0 < rusty(False) < 0.75 * rusty(True)
+
+
+@pytest.mark.parametrize("name", ["row", "objects", "coil"])
+def test_the_form_of_parts_is_a_gain(name):
+    gains = []
+    for seed in range(12):
+        layout = layouts.LAYOUTS[name](np.random.default_rng(seed), 96, 160, 0.5)
+        gains.append(shape_parts(np.random.default_rng(seed), layout, 0.5))
+        assert gains[-1].shape == layout.part.shape
+    assert np.isfinite(gains).all()
+    assert np.min(gains) > 0
+    assert sum(gain.std() > 0.05 for gain in gains) > 3
 
 
 def test_traces_leave_the_truth_of_good_footage_alone():

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from vidconcept.linecam.patches import Ground, Patch, blob, stroke
-from vidconcept.linecam.textures import Rng, log_uniform, octaves, smooth_noise
+from vidconcept.linecam.textures import SURFACES, Rng, log_uniform, octaves, smooth_noise, surface
 
 
 def _facets(rng: Rng, height: int, width: int, scale: float) -> np.ndarray:
@@ -27,10 +27,14 @@ def _facets(rng: Rng, height: int, width: int, scale: float) -> np.ndarray:
 def _broken_face(rng: Rng, height: int, width: int, ground: Ground, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Gain and add that replace the surface by a broken face: smooth facets or terraces, and a lit break line."""
     s = ground.scale
-    level = rng.uniform(0.15, 1.1) * ground.mean if rng.random() < 0.8 else rng.uniform(1.2, 1.8) * ground.mean
+    level = rng.uniform(0.15, 1.1) * ground.mean if rng.random() < 0.7 else rng.uniform(1.2, 2.4) * ground.mean
     face = level * (1 + rng.uniform(0.1, 0.3) * octaves(rng, height, width, rng.uniform(12, 45) * s, 3, 0.5))
     if rng.random() < 0.7:
         face = face * (1 + rng.uniform(0.25, 0.7) * _facets(rng, height, width, s))
+    if rng.random() < 0.15:
+        # It broke along another grain.
+        skin = surface(rng, height, width, s, str(rng.choice(list(SURFACES))))
+        face = face * np.exp(rng.uniform(0.05, 0.35) * np.clip(skin, -3, 3))
     if rng.random() < 0.35:
         # Terraces of a conchoidal break.
         waves = octaves(rng, height, width, rng.uniform(20, 60) * s, 2, 0.5)
@@ -52,10 +56,10 @@ def _broken_face(rng: Rng, height: int, width: int, ground: Ground, alpha: np.nd
 def chip(rng: Rng, ground: Ground) -> Patch:
     """A piece broken out of an edge: a sharp outline round a broken face, or nothing but the bed behind it."""
     s = ground.scale
-    height, width = int(log_uniform(rng, 12, 130) * s), int(log_uniform(rng, 12, 60) * s)
+    height, width = int(log_uniform(rng, 8, 130) * s) + 2, int(log_uniform(rng, 8, 60) * s) + 2
     if rng.random() < 0.25:
         # A long narrow one along the edge.
-        height, width = int(log_uniform(rng, 40, 220) * s), int(rng.uniform(10, 20) * s)
+        height, width = int(log_uniform(rng, 40, 220) * s), int(log_uniform(rng, 6, 20) * s) + 2
     field = blob(rng, height, width, rng.uniform(0.06, 0.2))
     alpha = np.clip(field * min(height, width) / 2 + 0.5, 0, 1)
     if rng.random() < 0.3:

@@ -42,6 +42,8 @@ def scratch(rng: Rng, ground: Ground) -> Patch:
     if rng.random() < 0.75:
         uneven = smooth_noise(rng, *size, log_uniform(rng, 2, 30) * s, log_uniform(rng, 2, 30) * s)
         painted = painted * np.clip(rng.uniform(0.4, 1.0) + rng.uniform(0.3, 0.9) * uneven, 0, 1.4)
+    if rng.random() < 0.3:
+        painted = painted * _fade(rng, size)
     strength = contrast(rng, ground, 0.16, 2.0)
     look = rng.random()
     if look < 0.15:
@@ -66,6 +68,14 @@ def scratch(rng: Rng, ground: Ground) -> Patch:
     return Patch(gain, add.astype(np.float32), mask)
 
 
+def _fade(rng: Rng, size: tuple[int, int]) -> np.ndarray:
+    """Weight `(h, w)` in 0..1 that falls off towards one side or both: the point set down or lifted slowly."""
+    y, x = np.mgrid[-1 : 1 : size[0] * 1j, -1 : 1 : size[1] * 1j].astype(np.float32)
+    along = x if size[1] > size[0] else y
+    along = np.abs(along) if rng.random() < 0.5 else rng.choice([-1, 1]) * along
+    return np.clip((1 - along) * rng.uniform(0.5, 2), 0, 1)
+
+
 def _steps(angle: float, scale: float) -> tuple[int, int]:
     """A shift of about one groove's width towards `angle`, in whole pixels, (rows, columns)."""
     reach = 1.2 * max(scale, 1.0)
@@ -83,14 +93,22 @@ def _arc(rng: Rng, length: float) -> np.ndarray:
 def _scuff(rng: Rng, ground: Ground) -> Patch:
     """A broad score along or across the line: a band of parallel streaks with torn, sparkling edges."""
     s = ground.scale
-    length, band = log_uniform(rng, 40, 1000) * s, log_uniform(rng, 3, 80) * s
-    margin = int(4 * s) + 2
+    length, band = log_uniform(rng, 40, 1600) * s, log_uniform(rng, 3, 80) * s
+    margin = int(4 * s + 0.5 * band) + 2
     size = (int(band) + 2 * margin, int(length) + 2 * margin)
     across = (np.arange(size[0], dtype=np.float32) - size[0] / 2)[:, None] / (band / 2)
     along = (np.arange(size[1], dtype=np.float32) - size[1] / 2)[None] / (length / 2)
-    torn = 0.25 * smooth_noise(rng, *size, band / 3, log_uniform(rng, 4, 60) * s)
+    if rng.random() < 0.35:
+        # It wavers or curls on its way.
+        path = smooth_noise(rng, 1, size[1], 1.0, rng.uniform(0.2, 1.0) * length)
+        across = across + rng.uniform(0.1, 0.9) * (path - path.mean())
+    torn = rng.uniform(0.02, 0.3) * smooth_noise(rng, *size, band / 3, log_uniform(rng, 4, 60) * s)
     profile = np.clip((1 - np.abs(across) + torn) * rng.uniform(1.5, 6), 0, 1) * np.clip((1 - np.abs(along)) * 12, 0, 1)
-    streaks = smooth_noise(rng, *size, log_uniform(rng, 0.9, 2.5) * s, log_uniform(rng, 30, 400) * s)
+    streaks = smooth_noise(rng, *size, log_uniform(rng, 0.9, 2.5) * s, log_uniform(rng, 30, 1200) * s)
+    if rng.random() < 0.25:
+        # A comb of grooves at an even pitch.
+        pitch = log_uniform(rng, 2.5, 14) * s
+        streaks = 0.4 * streaks + np.sin((across * band / 2 + 0.3 * pitch * torn) * (2 * np.pi / pitch))
     uneven = smooth_noise(rng, *size, band, log_uniform(rng, 15, 120) * s)
     depth = rng.uniform(0.3, 1.0)
     alpha = profile * np.clip((1 - depth) + depth * np.clip(0.5 + 0.8 * streaks, 0, 1.5) + 0.3 * uneven, 0, 1.5)
@@ -99,7 +117,7 @@ def _scuff(rng: Rng, ground: Ground) -> Patch:
         phase = np.arange(size[1], dtype=np.float32) * (2 * np.pi / (rng.uniform(4, 18) * s))
         alpha = alpha * (1 - rng.uniform(0.15, 0.6) * (0.5 + 0.5 * np.sin(phase))[None])
     strength = contrast(rng, ground, 0.2, 2.0)
-    if rng.random() < 0.15:
+    if rng.random() < 0.25:
         # Bare metal: so bright that the camera clips.
         strength *= rng.uniform(1.5, 3.0)
     if rng.random() < 0.5:
@@ -132,7 +150,9 @@ def crack(rng: Rng, ground: Ground) -> Patch:
     s = ground.scale
     length = log_uniform(rng, 14, 230) * s
     step = rng.uniform(1.5, 5) * s
-    paths = [random_path(rng, length, step, rng.uniform(0.03, 0.3), rng.uniform(0.05, 0.6))]
+    # One in five follows the grain: nearly straight.
+    wander, jag = (0.006, 0.04) if rng.random() < 0.2 else (rng.uniform(0.03, 0.3), rng.uniform(0.05, 0.6))
+    paths = [random_path(rng, length, step, wander, jag)]
     for _ in range(int(rng.choice([0, 0, 1, 2, 3]))):
         start = paths[0][rng.integers(len(paths[0]))]
         branch = random_path(rng, length * rng.uniform(0.15, 0.5), step, 0.2, 0.4)
@@ -149,7 +169,7 @@ def crack(rng: Rng, ground: Ground) -> Patch:
                 alpha = np.maximum(alpha, stroke(size, line, width * taper * (1.0 if index == 0 else 0.7)))
     mask = alpha > 0.15
     uneven = np.clip(0.85 + 0.35 * smooth_noise(rng, *size, 6 * s, 6 * s), 0.3, 1.1)
-    strength = min(contrast(rng, ground, 0.45, 0.97), 0.97)
+    strength = min(contrast(rng, ground, 0.38, 0.97), 0.97)
     gain = 1 - np.clip(alpha * uneven * strength, 0, 0.97)
     add = np.zeros(size, np.float32)
     if rng.random() < 0.3:

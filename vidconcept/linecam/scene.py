@@ -11,11 +11,12 @@ import numpy as np
 
 from vidconcept.linecam import heldout
 from vidconcept.linecam.defects import EDGE_DEFECTS, PAINTERS, Painter
+from vidconcept.linecam.forms import shape_parts
 from vidconcept.linecam.furniture import bolt, printed_mark
 from vidconcept.linecam.layouts import LAYOUTS, Layout
 from vidconcept.linecam.marks import faint_marks
 from vidconcept.linecam.patches import Ground, Patch
-from vidconcept.linecam.textures import Rng, belt, log_uniform, mottle, octaves, smooth_noise, surface
+from vidconcept.linecam.textures import Rng, belt, mottle, octaves, surface
 from vidconcept.linecam.vocabulary import CLASS_ID, DEFECTS
 
 
@@ -33,50 +34,6 @@ class Strip:
     classes: np.ndarray
     instances: np.ndarray
     concepts: dict[int, str] = field(default_factory=dict)
-
-
-def _shape_parts(rng: Rng, layout: Layout, scale: float) -> np.ndarray:
-    """Gain `(h, w)` from the parts' form: curvature, chamfers, bright or dark edge lines, differing parts."""
-    height, width = layout.part.shape
-    inside = (layout.part > 0).astype(np.uint8)
-    # Without a bed the distance is unbounded.
-    depth = np.minimum(cv2.distanceTransform(inside, cv2.DIST_L2, 3), 1e4)
-    gain = np.ones((height, width), np.float32)
-    for _ in range(int(rng.integers(0, 3))):
-        band, edge = rng.uniform(1.5, 14) * scale, rng.uniform(0, 10) * scale
-        gain *= 1 + rng.uniform(-0.45, 0.6) * np.clip(1.2 - np.abs(depth - edge - band / 2) / (band / 2), 0, 1)
-    if rng.random() < 0.3:
-        # Tool marks that follow the edge.
-        reach = rng.uniform(5, 30) * scale
-        lines = smooth_noise(rng, 2, int(reach) + 2, 1.0, rng.uniform(1, 4) * scale)[0]
-        uneven = rng.uniform(0.5, 1.0) + 0.4 * smooth_noise(rng, height, width, 50 * scale, 50 * scale)
-        fade = np.clip(2 - 2 * depth / reach, 0, 1) * np.clip(uneven, 0, 1.5)
-        gain *= np.exp(rng.uniform(0.1, 0.4) * fade * np.interp(depth, np.arange(len(lines)), lines))
-    if rng.random() < 0.5:
-        gain *= 1 - rng.uniform(0.2, 0.75) * np.exp(-depth / (rng.uniform(8, 50) * scale))
-    if rng.random() < 0.5:
-        gain *= 1 + rng.uniform(0.2, 0.9) * np.exp(-depth / (rng.uniform(0.8, 2.0) * scale)) * inside
-    levels = np.exp(rng.normal(0, rng.uniform(0.02, 0.28), layout.count + 1)).astype(np.float32)
-    levels[0] = 1
-    return gain * levels[layout.part] * _curvature(rng, layout, scale)
-
-
-def _curvature(rng: Rng, layout: Layout, scale: float) -> np.ndarray:
-    """Gain of surfaces that bend under the light: one profile over the strip, or the same one over each part."""
-    height, width = layout.part.shape
-    gain = np.ones((height, width), np.float32)
-    if rng.random() < 0.4:
-        size = (height, 1) if rng.random() < 0.5 else (1, width)
-        profile = smooth_noise(rng, *size, *(log_uniform(rng, 40, 260) * scale if n > 1 else 1.0 for n in size))
-        gain *= np.exp(log_uniform(rng, 0.04, 0.4) * profile)
-    if rng.random() < 0.35:
-        line = layout.part[height // 2]
-        starts = np.maximum.accumulate(np.where(np.diff(line, prepend=-1) != 0, np.arange(width), 0))
-        across = (np.arange(width) - starts) / (rng.uniform(60, 240) * scale)
-        gain *= np.exp(rng.uniform(-0.3, 0.6) * np.sin(np.pi * across + rng.uniform(-0.6, 0.6))).astype(np.float32)[
-            None
-        ]
-    return gain
 
 
 def _relief(rng: Rng, layout: Layout, scale: float) -> np.ndarray:
@@ -151,6 +108,9 @@ def add_defects(
     """Paint `count` defects at random places that suit them, each one an instance. kinds: which; None draws a few."""
     names = [name for name in kinds or DEFECTS if name in painters and (len(layout.edges) or name not in EDGE_DEFECTS)]
     if kinds is None:
+        if strip.chroma is None and rng.random() < 0.6:
+            # Without colour rust is seldom told from other dark and rough places, and seldom called so.
+            names.remove("rust")
         # Real footage repeats one fault; a scene shows one to four kinds.
         names = list(rng.choice(names, min(len(names), int(rng.integers(1, 5))), replace=False))
     if not names:
@@ -254,7 +214,7 @@ def build_strip(
     skin = heldout.SURFACES[style](rng, height, width, scale) if held_out else surface(rng, height, width, scale, style)
     face = base * np.exp(np.clip(skin, -4, 4) * np.exp(rng.uniform(np.log(0.015), np.log(0.26))))
     clouds = mottle(rng, height, width, scale) if rng.random() < 0.5 else mottle(rng, width, height, scale).T
-    face = face * np.exp(clouds) * _shape_parts(rng, layout, scale) * _relief(rng, layout, scale)
+    face = face * np.exp(clouds) * shape_parts(rng, layout, scale) * _relief(rng, layout, scale)
     under = bed * np.exp(np.clip(belt(rng, height, width, scale), -3, 3) * rng.uniform(0.01, 0.2))
     if rng.random() < 0.6:
         fall = cv2.GaussianBlur(layout.coverage, (0, 0), rng.uniform(2, 8) * scale)
