@@ -14,7 +14,7 @@ class TestCodec:
         codec = PatchCodec().eval()
         fit_picture(codec, 1, clips=12)
         decibels = []
-        for seed in range(7, 12):
+        for seed in range(7, 27):
             frames = footage.clip(seed, (128, 192), 9).frames.copy()
             video = torch.from_numpy(frames).permute(3, 0, 1, 2)[None] / 127.5 - 1
             with torch.inference_mode():
@@ -23,9 +23,9 @@ class TestCodec:
             assert latents.shape == (1, 16, 3, 32, 48)
             error = ((decoded - video) / 2).square().mean((0, 1, 3, 4))
             decibels.append([-10 * float(part.log10()) for part in (error[0], error[1:].mean())])
-        # Of one clip that flickers or jumps the later frames are worse.
+        # Grain at the limit of resolution is lost, and of a clip that flickers or jumps the later frames are worse.
         first, later = np.median(decibels, 0)
-        assert first > 38
+        assert first > 35
         assert later > 29
 
     def test_features_do_not_reach_the_picture(self):
