@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vidconcept.pipelines.findings import decision_settings
+from vidconcept.settings import TrackSettings
 from vidconcept.tracks.masks import DecisionSettings, decide, local_maximum
 
 PLAIN = DecisionSettings(threshold=0.2, ratio=0.5, floor=0.2, reach_frac=0.1, min_area_px=4)
@@ -14,6 +16,15 @@ PLAIN = DecisionSettings(threshold=0.2, ratio=0.5, floor=0.2, reach_frac=0.1, mi
 def bump(peak: float, x: int, y: int, sigma: float = 6.0, size=(128, 192)) -> np.ndarray:
     rows, cols = np.mgrid[: size[0], : size[1]]
     return (peak * np.exp(-((rows - y) ** 2 + (cols - x) ** 2) / (2 * sigma**2))).astype(np.float32)
+
+
+@pytest.mark.parametrize(("min_cells", "smallest"), [(12, 4), (1.3, 1), (0, 0)])
+def test_what_the_linker_takes_is_no_noise(min_cells, smallest):
+    """On 4K footage twelve pixels of the source are a cell and a third of the working grid."""
+    assert decision_settings(TrackSettings(), min_cells).min_area_px == smallest
+    spot = np.zeros((64, 64), np.float32)
+    spot[30, 30:32] = 0.9
+    assert decide(spot, settings=decision_settings(TrackSettings(), min_cells)).any() == (smallest < 4)
 
 
 def test_weak_and_strong_defects_get_masks_of_one_width():
