@@ -90,7 +90,7 @@ def explain(run_path: Path, event_id: int, monitor: Monitor, shelf: ModelShelf |
         raise UsageError(f"--event {event_id}: the run has the events {ids}")
     own = _plan_of(run)
     check_same(
-        run_path, "explained", run.manifest["maps_from"], own.facts()["maps_from"],
+        run_path, "explained", run.manifest.get("maps_from", {}), own.facts()["maps_from"],
         "explain with the video and the weights of the run, or track again",
     )  # fmt: skip
     if len(own.tiles.origins_px) > 1:

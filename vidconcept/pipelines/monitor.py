@@ -33,7 +33,7 @@ class Monitor:
     def check(self, stage: str, done: int, total: int | None) -> None:
         self.progress(stage, done, total)
         if self.stop():
-            raise Interrupted("interrupted; the maps so far are kept. Next: the same command again goes on")
+            raise Interrupted("interrupted; what was finished is kept. Next: the same command again goes on")
 
     def problem(self, problem: Problem) -> None:
         """The reader reports the same problem in every pass; it is kept and told once."""

@@ -196,7 +196,7 @@ class Linker:
 
     def _forget(self, dead: Sequence[_Live], now_s: float) -> None:
         """Drops what is known of dead tracks that are no events, so that hours of noise do not fill the memory."""
-        if now_s - (self._first_s or 0.0) < self._settings.min_duration_s:
+        if not dead or now_s - (self._first_s or 0.0) < self._settings.min_duration_s:
             return
         # Twice the frame known so far: the median of the whole footage may come out longer.
         frame_s = 2 * self._frame_s()
