@@ -24,7 +24,14 @@ from vidconcept.evaluation.alarms import HIGHEST, LOWEST, choose, sentences
 from vidconcept.evaluation.metrics_events import EventCounts
 from vidconcept.evaluation.readers import read_dataset
 from vidconcept.evaluation.statistics import predicted_count
-from vidconcept.pipelines.calibrate import Footage, find_candidates, learn_lifts, read_footage, scored_frames
+from vidconcept.pipelines.calibrate import (
+    Footage,
+    find_candidates,
+    learn_background,
+    lowest_offered,
+    read_footage,
+    scored_frames,
+)
 from vidconcept.pipelines.evaluate import clip_plan, clip_run, in_asked_words, measure_clip
 from vidconcept.pipelines.findings import link_frames, make_linker
 from vidconcept.pipelines.maps import ModelShelf, compute_maps
@@ -57,7 +64,7 @@ def alarms(part: Footage, thresholds, lifts, held: Held, monitor: Monitor) -> in
 
 def global_threshold(footage, held, monitor, count: int) -> float:
     """The one threshold for all concepts that leaves `count` candidates on the calibration half."""
-    candidates, _, _ = find_candidates(footage, {}, monitor, held)
+    candidates, _, _ = find_candidates(footage, None, monitor, held)
     ranked = sorted((c.strength for c in candidates), reverse=True)
     return float(np.clip(ranked[count] + 1e-3 if len(ranked) > count else LOWEST, LOWEST, HIGHEST))
 
@@ -96,9 +103,10 @@ def main() -> None:
         order = np.random.default_rng(seed).permutation(len(footage))
         half = len(footage) // 2
         ours, theirs = [footage[i] for i in order[:half]], [footage[i] for i in order[half:]]
-        lifts = learn_lifts(ours)
-        candidates, scales, hours = find_candidates(ours, lifts, monitor, held)
-        choice = choose(candidates, scales, hours, options.per_hour)
+        background = learn_background(ours)
+        lifts = background.lifts()
+        candidates, scales, hours = find_candidates(ours, background, monitor, held)
+        choice = choose(candidates, scales, hours, options.per_hour, lowest_offered(ours[0].plan))
         seen = sum(alarms(part, choice.thresholds, lifts, held, monitor) for part in theirs)
         again = sum(alarms(part, choice.thresholds, lifts, held, monitor) for part in ours)
         length = hours * len(theirs) / len(ours)

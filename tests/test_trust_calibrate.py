@@ -10,17 +10,17 @@ from vidconcept.cli_trust import per_hour
 from vidconcept.errors import UsageError
 from vidconcept.evaluation.alarms import (
     LOWEST,
-    Background,
     Candidate,
     Scale,
     choose,
     clustering,
-    place_lifts,
     sentences,
     strengths,
 )
+from vidconcept.evaluation.background import Background, place_lifts
 from vidconcept.evaluation.metrics_events import EventCounts
 from vidconcept.models.folder import preset_for
+from vidconcept.pipelines.calibrate import lowest_offered
 from vidconcept.pipelines.calibrate_labelled import choose_thresholds
 from vidconcept.pipelines.findings import FrameRef
 from vidconcept.pipelines.plan import make_plan, preset_thresholds
@@ -143,6 +143,25 @@ class TestChoose:
         assert choice.thresholds == {"dent": 0.05}
         assert "lowest threshold" in " ".join(sentences(choice))
 
+    def test_no_threshold_is_offered_below_what_track_follows_anyway(self):
+        """A concept that is all but silent would get one on the scale of its own noise, whatever the others do."""
+        candidates = [c for c in good_footage(np.random.default_rng(5), 1, 100)[0] if c.concept == "dent"]
+        scales = {"scratch": Scale(-9.0, 1.0), "dent": Scale(-3.0, 1.0)}
+        assert choose(candidates, scales, 1, 20).thresholds["scratch"] == 0.05
+        choice = choose(candidates, scales, 1, 20, lowest=0.3)
+        assert choice.thresholds["scratch"] == 0.3
+        assert choice.alarms == sum(c.strength >= choice.thresholds[c.concept] for c in candidates)
+        assert "(0.3)" in " ".join(sentences(choice))
+        # The clusters below it are still told from single alarms.
+        assert choice.dispersion == choose(candidates, scales, 1, 20).dispersion
+
+    def test_the_lowest_follows_the_settings(self):
+        asked = {"concepts": ("dent",), "model": "linecam"}
+        preset = preset_for("linecam").settings["threshold"]
+        assert lowest_offered(make_plan(EXAMPLE, asked)) == pytest.approx(0.6 * preset)
+        assert lowest_offered(make_plan(EXAMPLE, asked | {"threshold": 0.2, "hysteresis": 0.5})) == pytest.approx(0.1)
+        assert lowest_offered(make_plan(EXAMPLE, asked | {"threshold": 0.02})) == LOWEST
+
     def test_loud_footage_is_not_told_to_wait(self):
         candidates = [Candidate("dent", 0.995, 60.0 * k) for k in range(60)]
         choice = choose(candidates, {"dent": Scale(-3.0, 1.0)}, 1, 2)
@@ -160,11 +179,13 @@ class TestChoose:
         assert "10 seconds" in said
         assert "too little" in said
         assert "3 hours" in said
+        assert "rule of thumb" in said
 
     def test_carried_on_beyond_what_was_seen(self):
         candidates, scales = good_footage(np.random.default_rng(2), 0.5, 300)
         choice = choose(candidates, scales, 0.5, 1)
         assert choice.alarms == 0
+        assert "by the tail" in " ".join(sentences(choice))
         assert max(c.strength for c in candidates) < choice.thresholds["dent"] < 0.99
 
     def test_each_concept_on_its_own_scale(self):
@@ -192,11 +213,35 @@ class TestPlaces:
 
     def test_background_takes_any_grid(self):
         background = Background(("scratch", "dent"))
+        background.begin()
         for _ in range(200):
             maps = np.full((2, 5, 30), 0.05, np.float32)
             maps[1, 4, 29] = 0.5
             background.add(maps)
         assert set(background.lifts()) == {"dent"}
+
+    def test_no_stretch_of_footage_is_judged_by_the_lifts_it_taught(self):
+        """Of two videos the first half of the second alone has a bright corner."""
+        background = Background(("dent",))
+        for video in range(2):
+            background.begin()
+            for step in range(200):
+                maps = np.full((1, 12, 16), 0.05, np.float32)
+                maps[0, 0, 0] = 0.5 if video == 1 and step < 100 else 0.05
+                background.add(maps)
+        first, second = background.left_out()
+        assert (len(first), len(second)) == (200, 200)
+        corner = background.lifts()["dent"][0][0]
+        assert corner > 0.3
+        assert second[0] == second[99] == {}
+        for lifts in (*first, *second[100:]):
+            assert lifts["dent"][0][0] == pytest.approx(corner, abs=0.05)
+
+    def test_a_single_step_teaches_nothing_to_itself(self):
+        background = Background(("dent",))
+        background.begin()
+        background.add(np.full((1, 12, 16), 0.5, np.float32))
+        assert background.left_out() == [[{}]]
 
     def test_the_decision_uses_thresholds_and_lifts_of_their_concept(self):
         scores = np.zeros((2, 48, 64), np.float32)

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from vidconcept.evaluation.statistics import CONFIDENCE, exposure_for_bound, poisson_interval, predicted_count
 from vidconcept.tracks.events import shortest_span_s
 
-# Rows and columns of places in the picture, a few tokens each.
-PLACES = (6, 8)
-# Latent steps of good footage after which a place's own statistics count as much as none at all.
-PLACE_PRIOR_STEPS = 60
-# Lifts below this change nothing that can be seen in a score.
-SMALLEST_LIFT = 0.02
 # The tail beyond the highest candidates is fitted to at most this many, and not to fewer than this.
 TAIL, SMALLEST_TAIL = 40, 8
 LOWEST, HIGHEST = 0.05, 0.99
@@ -38,8 +32,9 @@ class Choice:
     alarms: events on the calibration footage at these thresholds. per_hour_95: interval of the rate of false alarms.
     again_95: interval of their number on as much footage again, which is wider: that number is chance as well.
     dispersion: how much more the count of alarms varies from stretch to stretch than single ones would. extrapolated:
-    the thresholds lie above everything that was seen. clamped, capped: the lowest threshold offered gives fewer alarms
-    than wished, the highest more.
+    the thresholds lie above everything that was seen; fitted: along a tail, not by rule of thumb. lowest: the threshold
+    below which none is offered. clamped, capped: the lowest threshold offered gives fewer alarms than wished, the
+    highest more.
     """
 
     thresholds: dict[str, float]
@@ -50,6 +45,8 @@ class Choice:
     again_95: tuple[float, float]
     dispersion: float
     extrapolated: bool
+    fitted: bool
+    lowest: float
     clamped: bool
     capped: bool
 
@@ -102,16 +99,6 @@ def _thousandths(scores: np.ndarray) -> np.ndarray:
     return np.floor(scores * 1000) / 1000
 
 
-def place_lifts(peaks: np.ndarray, quantile: float = 0.99) -> np.ndarray:
-    """By how much each place of good footage scores above the usual place: `(step, row, col)` -> `(row, col)`.
-
-    peaks: highest score in each place at each latent step. Shrunk towards none where there is little footage.
-    """
-    high = np.quantile(peaks, quantile, axis=0)
-    excess = np.maximum(high - np.median(high), 0.0) * (len(peaks) / (len(peaks) + PLACE_PRIOR_STEPS))
-    return np.where(excess < SMALLEST_LIFT, 0.0, excess).round(3)
-
-
 @dataclass(frozen=True, slots=True)
 class Scale:
     """Where the frame peaks of a concept lie on good footage: middle and width in log-odds."""
@@ -139,7 +126,11 @@ def _log_odds(scores: np.ndarray | np.float64) -> np.ndarray:
 
 
 def choose(
-    candidates: Sequence[Candidate], scales: Mapping[str, Scale], hours: float, target_per_hour: float
+    candidates: Sequence[Candidate],
+    scales: Mapping[str, Scale],
+    hours: float,
+    target_per_hour: float,
+    lowest: float = LOWEST,
 ) -> Choice:
     """Thresholds at which all concepts together give the wished rate of false alarms.
 
@@ -147,20 +138,22 @@ def choose(
     many candidates above it as the wish allows; where that is less than one, an exponential tail is carried on.
     The level is an order statistic of the same candidates, and Garwood's interval of the count above it holds for the
     rate there: above the n-th of a Poisson process lies a gamma share of order n, above the next one of order n + 1.
+    lowest: no threshold lies below it, however quiet the footage is. What scores less was too little to be followed;
+    there the next hour holds clusters of false alarms that this one did not show.
     """
     ranked = sorted((scales[c.concept].standard(c.strength) for c in candidates), reverse=True)
     allowed = target_per_hour * hours
     count = math.floor(allowed)
     extrapolated = allowed < 1
-    lowest = max(scale.standard(LOWEST) for scale in scales.values())
+    at_lowest = [scale.standard(lowest) for scale in scales.values()]
     if extrapolated:
         level = _carried_on(ranked, allowed)
     elif len(ranked) <= count:
-        level = min(scale.standard(LOWEST) for scale in scales.values())
+        level = min(at_lowest)
     else:
         level = (ranked[count - 1] + ranked[count]) / 2
     wished = {name: scale.score(level) for name, scale in scales.items()}
-    thresholds = {name: _on_grid(min(max(t, LOWEST), HIGHEST)) for name, t in wished.items()}
+    thresholds = {name: _on_grid(min(max(t, lowest), HIGHEST)) for name, t in wished.items()}
     alarms = [c for c in candidates if c.strength >= thresholds[c.concept]]
     dispersion = clustering([c.time_s for c in _strongest(candidates, scales, max(len(alarms), 30))], hours * 3600)
     return Choice(
@@ -172,7 +165,9 @@ def choose(
         again_95=predicted_count(len(alarms), hours, hours, dispersion=dispersion),
         dispersion=dispersion,
         extrapolated=extrapolated,
-        clamped=level < lowest or (not extrapolated and len(ranked) <= count),
+        fitted=extrapolated and len(ranked) >= 2 * SMALLEST_TAIL,
+        lowest=lowest,
+        clamped=level < max(at_lowest) or (not extrapolated and len(ranked) <= count),
         capped=max(wished.values()) > HIGHEST and len(alarms) > allowed,
     )
 
@@ -220,9 +215,10 @@ def sentences(choice: Choice) -> list[str]:
         "even at a known rate.",
     ]
     if choice.extrapolated:
+        how = "by the tail of the highest candidates" if choice.fitted else "by rule of thumb, for want of candidates"
         lines.append(
             "The wish allows less than one alarm on this footage: the thresholds are carried on beyond everything "
-            "seen, which no footage of this length can confirm."
+            f"seen, {how}, which no footage of this length can confirm."
         )
     if choice.capped:
         lines.append(
@@ -237,7 +233,9 @@ def sentences(choice: Choice) -> list[str]:
             f"a half takes {_duration(choice.hours_for_half)}."
         )
     if choice.clamped:
-        lines.append(f"Good footage scores so low that the lowest threshold offered ({LOWEST:g}) gives fewer alarms.")
+        lines.append(
+            f"Good footage scores so low that the lowest threshold offered ({choice.lowest:g}) gives fewer alarms."
+        )
     if choice.dispersion > 1.5:
         lines.append(f"Alarms come in clusters ({choice.dispersion:.1f} at a time); the interval allows for that.")
     return lines
@@ -245,23 +243,3 @@ def sentences(choice: Choice) -> list[str]:
 
 def _duration(hours: float) -> str:
     return f"{hours:.3g} hours" if hours >= 1 else f"{60 * hours:.3g} minutes"
-
-
-@dataclass
-class Background:
-    """Statistics of good footage while it passes by: place peaks of each concept at each latent step."""
-
-    concepts: tuple[str, ...]
-    peaks: list[np.ndarray] = field(default_factory=list, repr=False)
-
-    def add(self, scores: np.ndarray) -> None:
-        """Maps of one latent step, `(concept, row, col)`."""
-        rows = np.array_split(np.arange(scores.shape[1]), min(PLACES[0], scores.shape[1]))
-        cols = np.array_split(np.arange(scores.shape[2]), min(PLACES[1], scores.shape[2]))
-        self.peaks.append(np.array([[scores[:, r][:, :, c].max((1, 2)) for c in cols] for r in rows]))
-
-    def lifts(self) -> dict[str, list[list[float]]]:
-        """Lifts of the concepts that have any."""
-        peaks = np.stack(self.peaks)  # (step, row, col, concept)
-        tables = {name: place_lifts(peaks[..., i]) for i, name in enumerate(self.concepts)}
-        return {name: table.tolist() for name, table in tables.items() if table.any()}

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from vidconcept.errors import UsageError
-from vidconcept.evaluation.alarms import LOWEST, Background, Candidate, Choice, Scale, choose, strengths
+from vidconcept.evaluation.alarms import LOWEST, Candidate, Choice, Scale, choose, strengths
+from vidconcept.evaluation.background import Background
 from vidconcept.pipelines.findings import ScoredFrame, decision_settings, score_frames
 from vidconcept.pipelines.maps import ModelShelf, compute_maps
 from vidconcept.pipelines.monitor import Monitor
@@ -57,13 +58,13 @@ def calibrate_good(
     """Learn thresholds from footage in which nothing is wrong. Maps stay in `work`, so a second call goes on there."""
     shelf = shelf or ModelShelf()
     footage = [read_footage(video, settings, work, monitor, config, shelf) for video in videos]
-    lifts = learn_lifts(footage)
-    candidates, scales, hours = find_candidates(footage, lifts, monitor)
+    background = learn_background(footage)
+    candidates, scales, hours = find_candidates(footage, background, monitor)
     if not hours:
         raise UsageError("footage of single frames lasts no time, so it has no rate of alarms. Next: give videos")
-    choice = choose(candidates, scales, hours, target_per_hour)
     first = footage[0].plan
-    return Calibration(choice, lifts, kept_settings(first), provenance_of(footage, choice))
+    choice = choose(candidates, scales, hours, target_per_hour, lowest_offered(first))
+    return Calibration(choice, background.lifts(), kept_settings(first), provenance_of(footage, choice))
 
 
 def read_footage(
@@ -77,13 +78,19 @@ def read_footage(
     return Footage(plan, run)
 
 
-def learn_lifts(footage: Sequence[Footage]) -> dict[str, list[list[float]]]:
-    """Background statistics of each place in the picture, as lifts."""
+def lowest_offered(plan: Plan) -> float:
+    """The score down to which `track` follows a finding anyway: a threshold below it would be a guess about noise."""
+    return max(LOWEST, round(plan.settings.hysteresis * plan.settings.threshold, 3))
+
+
+def learn_background(footage: Sequence[Footage]) -> Background:
+    """Statistics of each place in the picture."""
     background = Background(footage[0].plan.settings.concepts)
     for part in footage:
+        background.begin()
         for step in stitch(part.run.stored_maps()):
             background.add(step.scores)
-    return background.lifts()
+    return background
 
 
 def scored_frames(part: Footage, monitor: Monitor) -> Iterable[ScoredFrame]:
@@ -92,17 +99,22 @@ def scored_frames(part: Footage, monitor: Monitor) -> Iterable[ScoredFrame]:
 
 def find_candidates(
     footage: Sequence[Footage],
-    lifts: Mapping[str, Sequence[Sequence[float]]],
+    background: Background | None,
     monitor: Monitor,
     scored: Callable[[Footage, Monitor], Iterable[ScoredFrame]] = scored_frames,
 ) -> tuple[list[Candidate], dict[str, Scale], float]:
-    """Tracks at the lowest threshold, the scales of the concepts' frame peaks, and the hours of footage."""
+    """Tracks at the lowest threshold, the scales of the concepts' frame peaks, and the hours of footage.
+
+    background: of the same footage; each stretch is judged by the lifts of the others. None: without lifts.
+    """
     concepts = footage[0].plan.settings.concepts
+    lifts = background.left_out() if background else [[] for _ in footage]
     candidates: list[Candidate] = []
     peaks: list[np.ndarray] = []
     seconds = 0.0
-    for part in footage:
-        found, part_peaks, length_s = _candidates_of(part, lifts, seconds, scored(part, monitor), monitor)
+    for part, by_step in zip(footage, lifts, strict=True):
+        frames = _judged(part, scored(part, monitor), by_step)
+        found, part_peaks, length_s = _candidates_of(part, frames, seconds, monitor)
         candidates += found
         peaks.append(part_peaks)
         seconds += length_s
@@ -110,12 +122,18 @@ def find_candidates(
     return candidates, {name: Scale.of(stacked[:, i]) for i, name in enumerate(concepts)}, seconds / 3600
 
 
+def _judged(
+    part: Footage, frames: Iterable[ScoredFrame], by_step: Sequence[Mapping[str, Sequence[Sequence[float]]]]
+) -> Iterable[ScoredFrame]:
+    """Frames with their scores less the lifts of their latent step; none where there is no table at all."""
+    concepts = part.plan.settings.concepts
+    for frame in frames:
+        lifts = by_step[frame.latent_index] if by_step else {}
+        yield replace(frame, scores=lifted(frame.scores, concepts, lifts))
+
+
 def _candidates_of(
-    part: Footage,
-    lifts: Mapping[str, Sequence[Sequence[float]]],
-    start_s: float,
-    frames: Iterable[ScoredFrame],
-    monitor: Monitor,
+    part: Footage, frames: Iterable[ScoredFrame], start_s: float, monitor: Monitor
 ) -> tuple[list[Candidate], np.ndarray, float]:
     plan, settings = part.plan, part.plan.settings
     link = LinkSettings(min_area_px=settings.min_area_px, min_duration_s=0.0)
@@ -125,13 +143,12 @@ def _candidates_of(
     rows: dict[int, list[tuple[float, float, str]]] = {}
     times, peaks = [], []
     for scored in frames:
-        judged = lifted(scored.scores, settings.concepts, lifts)
-        masks, _ = decide_by_concept(judged, settings.concepts, low, {}, {})
+        masks, _ = decide_by_concept(scored.scores, settings.concepts, low, {}, {})
         place = (scored.latent_index, scored.window_index, scored.interpolated)
-        for row in linker.step(scored.ref, masks, judged, scored.flow, *place, reset=scored.reset):
+        for row in linker.step(scored.ref, masks, scored.scores, scored.flow, *place, reset=scored.reset):
             rows.setdefault(row.tracker_id, []).append((row.time_s, row.score_max, row.concept))
         times.append(scored.ref.time_s)
-        peaks.append(judged.max((1, 2)))
+        peaks.append(scored.scores.max((1, 2)))
         monitor.check("looking for false alarms", len(times), None)
     frame_s = frame_duration_s(times)
     candidates = []

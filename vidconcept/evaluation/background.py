@@ -1,0 +1,68 @@
+"""What good footage scores at each place of the picture, and how much of that is taken off again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+# Rows and columns of places in the picture, a few tokens each.
+PLACES = (6, 8)
+# Latent steps of good footage after which a place's own statistics count as much as none at all.
+PLACE_PRIOR_STEPS = 60
+# Lifts below this change nothing that can be seen in a score.
+SMALLEST_LIFT = 0.02
+# Runs of good footage, each of which is judged by the lifts that the others taught.
+FOLDS = 4
+
+
+def place_lifts(peaks: np.ndarray, quantile: float = 0.99) -> np.ndarray:
+    """By how much each place of good footage scores above the usual place: `(step, row, col)` -> `(row, col)`.
+
+    peaks: highest score in each place at each latent step. Shrunk towards none where there is little footage.
+    """
+    high = np.quantile(peaks, quantile, axis=0)
+    excess = np.maximum(high - np.median(high), 0.0) * (len(peaks) / (len(peaks) + PLACE_PRIOR_STEPS))
+    return np.where(excess < SMALLEST_LIFT, 0.0, excess).round(3)
+
+
+@dataclass
+class Background:
+    """Statistics of good footage while it passes by: place peaks of each concept at each latent step of each video."""
+
+    concepts: tuple[str, ...]
+    videos: list[list[np.ndarray]] = field(default_factory=list, repr=False)
+
+    def begin(self) -> None:
+        """Another video."""
+        self.videos.append([])
+
+    def add(self, scores: np.ndarray) -> None:
+        """Maps of the next latent step of the video, `(concept, row, col)`."""
+        rows = np.array_split(np.arange(scores.shape[1]), min(PLACES[0], scores.shape[1]))
+        cols = np.array_split(np.arange(scores.shape[2]), min(PLACES[1], scores.shape[2]))
+        self.videos[-1].append(np.array([[scores[:, r][:, :, c].max((1, 2)) for c in cols] for r in rows]))
+
+    def lifts(self) -> dict[str, list[list[float]]]:
+        """Lifts of the concepts that have any."""
+        return self._lifts([step for video in self.videos for step in video])
+
+    def left_out(self) -> list[list[dict[str, list[list[float]]]]]:
+        """For each video and latent step the lifts that this stretch of footage did not teach.
+
+        Lifts that were learnt on a stretch suit it better than any other: false alarms that are counted under them are
+        too few. So the steps of all videos are cut into `FOLDS` runs, and each takes the lifts of the others.
+        """
+        steps = [step for video in self.videos for step in video]
+        folds = [number * FOLDS // len(steps) for number in range(len(steps))]
+        tables = [self._lifts([s for s, own in zip(steps, folds, strict=True) if own != k]) for k in range(FOLDS)]
+        each = iter(folds)
+        return [[tables[next(each)] for _ in video] for video in self.videos]
+
+    def _lifts(self, steps: Sequence[np.ndarray]) -> dict[str, list[list[float]]]:
+        if not steps:
+            return {}
+        peaks = np.stack(steps)  # (step, row, col, concept)
+        tables = {name: place_lifts(peaks[..., i]) for i, name in enumerate(self.concepts)}
+        return {name: table.tolist() for name, table in tables.items() if table.any()}
