@@ -26,12 +26,12 @@ STYLE, SPEED_PX, PART_S = "brushed", 6.0, 300
 LINE_S = 10
 
 
-def write_good(folder: Path, minutes: float, fps: int, size: tuple[int, int]) -> None:
+def write_good(folder: Path, minutes: float, fps: int, size: tuple[int, int], seed: int) -> None:
     """Videos of the line with nothing wrong, five minutes each."""
     for k in range(round(minutes * 60 / PART_S)):
         path = folder / f"good_{k:02d}.mp4"
         if not path.exists():
-            made = clip(GOOD_SEED + k, size, PART_S * fps, style=STYLE, motion=Motion(SPEED_PX), defects=0.0,
+            made = clip(GOOD_SEED + seed + k, size, PART_S * fps, style=STYLE, motion=Motion(SPEED_PX), defects=0.0,
                         colour=False, layout="row")  # fmt: skip
             write_video(path, made.frames, fps=fps)
 
@@ -77,8 +77,7 @@ def main() -> None:
         command = commands.add_parser(name)
         command.add_argument("folder", type=Path)
         command.add_argument("--fps", type=int, default={"good": 1, "lines": 10}.get(name, 25))
-        if name != "good":
-            command.add_argument("--seed", type=int, default=0, help="other clips of the same kind")
+        command.add_argument("--seed", type=int, default=0, help="other clips of the same kind")
         command.add_argument("--height", type=int, default=128)
         command.add_argument("--width", type=int, default=192)
         if name != "defects":
@@ -90,7 +89,7 @@ def main() -> None:
     options = parser.parse_args()
     size = (options.height, options.width)
     if options.command == "good":
-        write_good(options.folder, options.minutes, options.fps, size)
+        write_good(options.folder, options.minutes, options.fps, size, options.seed)
     elif options.command == "lines":
         write_lines(options.folder, options.minutes, options.fps, size, options.seed)
     else:
