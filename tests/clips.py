@@ -266,6 +266,7 @@ GOOD: dict[str, Callable[[Path], ClipTruth]] = {
     "vp9": lambda d: write_clip(d / "vp9.webm", codec="libvpx-vp9", options={"cpu-used": "8", "deadline": "realtime"}),
     "av1": lambda d: write_clip(d / "av1.mp4", codec="libsvtav1", options=_AV1),
     "ffv1": lambda d: write_clip(d / "ffv1.mkv", codec="ffv1"),
+    "h264_avi": lambda d: write_clip(d / "old.avi", options={"bf": "2"}),
     "mjpeg_avi": lambda d: write_clip(d / "mjpeg.avi", codec="mjpeg", pix_fmt="yuvj420p"),
     "rotated_90": lambda d: write_clip(d / "turn_90.mp4", turn_ccw_deg=-90),
     "rotated_180": lambda d: write_clip(d / "turn_180.mp4", turn_ccw_deg=180),

@@ -69,7 +69,7 @@ class TestWindows:
         assert window.frames[:, 0, 0, 0].tolist() == [0, 1, 2, 2, 2]
         assert window.positions.tolist() == [[0, 0], [1, 4]]
 
-    @pytest.mark.parametrize(("length", "overlap"), [(8, 1), (9, 2), (9, 9), (9, 0)])
+    @pytest.mark.parametrize(("length", "overlap"), [(8, 1), (9, 2), (9, 9), (9, 0), (1, 1)])
     def test_lengths_that_do_not_fit(self, length, overlap):
         with pytest.raises(ValueError, match="frames"):
             list(cut_windows(frames(20), length=length, overlap=overlap, step=4))

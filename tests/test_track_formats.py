@@ -1,22 +1,25 @@
 """`track` on footage that nobody prepared: every frame that can be decoded is in the tables and in the video."""
 
+import json
 from collections import defaultdict
 from fractions import Fraction
+from xml.etree import ElementTree
 
 import av
 import cv2
 import numpy as np
 import pytest
 from bad_clips import BAD
-from clips import GOOD, read_barcode
+from clips import GOOD, read_barcode, write_clip
 from pycocotools import mask as coco
 
-from vidconcept.errors import VidconceptError
+from vidconcept.errors import InputError, VidconceptError
 from vidconcept.pipelines import maps as first_pass
 from vidconcept.pipelines.track import track
 from vidconcept.types import VideoInfo
 from vidconcept.video.reader import read_frames
 from vidconcept.video.writer import open_writer
+from vidconcept.writers.exchange import export
 
 
 def run_track(path, tiny_model, out, **settings):
@@ -140,3 +143,25 @@ class TestRanges:
         run = run_track(truth.path, tiny_model, tmp_path / "run", tile=(2, 2))
         assert run.manifest["model"]["tiles"] == 4
         assert {row.frame_index for row in run.frames()} == set(range(5))
+
+    @pytest.mark.parametrize("end_s", [None, 1.0, 2.0, 60.0])
+    def test_an_export_names_no_frame_that_the_video_does_not_have(self, tmp_path, tiny_model, end_s):
+        """The clip has 50 frames, the last at 1.96 s; CVAT refuses a whole file for one frame too many."""
+        truth = write_clip(tmp_path / "line.mp4", count=50)
+        run = run_track(truth.path, tiny_model, tmp_path / "run", end_s=end_s)
+        export(run.path, "cvat", tmp_path / "out.xml")
+        root = ElementTree.parse(tmp_path / "out.xml").getroot()
+        # What is alive at an earlier end is told that it ends there.
+        assert int(root.findtext(".//stop_frame") or -1) == (25 if end_s == 1.0 else 49)
+        named = [int(shape.get("frame", -1)) for track in root.iter("track") for shape in track]
+        assert named
+        assert max(named) <= 49
+
+    def test_what_an_unfinished_decision_left_is_not_exported(self, tmp_path, tiny_model):
+        truth = GOOD["five_frames"](tmp_path)
+        run = run_track(truth.path, tiny_model, tmp_path / "run")
+        path = run.path / "run.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"done": False}))
+        with pytest.raises(InputError, match=r"not finished.*--existing resume"):
+            export(run.path, "coco", tmp_path / "out.json")
+        assert not (tmp_path / "out.json").exists()

@@ -100,6 +100,16 @@ class TestGaps:
             scene.step(flow_x=0.0)  # the occluder stands still
         assert ids(scene.step((20 + 4 * 16, 40, 12, 12), flow_x=4.0)) == [1]
 
+    def test_confidence_forgets_while_a_track_is_out_of_sight(self) -> None:
+        masks = np.zeros((1, *GRID), bool)
+        masks[0, 40:60, 40:60] = True
+        linker, told = Scene().linker, []
+        for i, score in enumerate([0.9, 0.9, None, None, None, None, 0.5]):
+            seen = masks & (score is not None)
+            told += linker.step(Ref(i, i, i * FRAME_S), seen, seen * np.float32(score or 0.0), None, 0, 0)
+        # Five frames of 0.04 s since it was seen, time constant 0.2 s.
+        assert told[-1].confidence == pytest.approx(0.5 + 0.4 * np.exp(-1), abs=1e-6)
+
     def test_a_long_one_is_not(self) -> None:
         scene = Scene(max_gap_s=0.2)
         for _ in range(5):

@@ -9,6 +9,7 @@ from vidconcept.evaluation.dataset import FrameTruth
 from vidconcept.evaluation.figures import Figures, MaskPass
 from vidconcept.evaluation.metrics_events import EventCounts, EventLedger, Found
 from vidconcept.evaluation.statistics import exposure_for_bound, poisson_interval, predicted_count, share_interval
+from vidconcept.tracks.events import footage_s
 
 SHAPE = (60, 80)
 
@@ -63,6 +64,13 @@ class TestLedger:
         assert ledger.counts(["scratch"], 1).objects == 0
         assert ledger.counts(["dent"], 1).objects == 1
 
+    def test_what_is_found_of_a_defect_too_small_to_count_is_no_false_alarm(self):
+        ledger = EventLedger(min_area_px=50)
+        for _ in range(3):
+            ledger.add([Found(1, "dent", at(10, 10)), Found(2, "dent", at(40, 60))], truth(("dent", 7, (10, 10))))
+        counts = ledger.counts(["dent"], 1)
+        assert (counts.objects, counts.events, counts.false_events) == (0, 2, 1)
+
     def test_located_asks_for_the_time_and_the_place_of_the_peak(self):
         def seen(frames, scores, places):
             ledger = EventLedger()
@@ -94,6 +102,32 @@ def test_a_finding_where_nothing_counts_is_no_false_alarm():
         clip.add([Found(1, "dent", at(10, 10)), Found(2, "dent", at(40, 60))], replace(truth(), ignore=ignore))
     clip.finish(1.0, good=False)
     assert (figures.events.events, figures.events.false_events) == (1, 1)
+
+
+def test_objects_outside_of_the_region_are_not_missed_by_the_identities():
+    """Perfect tracking of the one object that is in view; the mask of the other lies outside and comes out empty."""
+    figures = Figures.empty(["dent"])
+    clip = MaskPass(figures, "clip", True, EventLedger())
+    seen = truth(("dent", 1, (10, 10)), ("dent", 2, (40, 60)))
+    seen.masks[1] = False
+    for _ in range(3):
+        clip.add([Found(1, "dent", at(10, 10)), Found(2, "dent", np.zeros(SHAPE, bool))], seen)
+    clip.finish(1.0, good=False)
+    assert figures.summary()["identities"]["hota"] == pytest.approx(1)
+    assert figures.summary()["identities"]["idf1"] == pytest.approx(1)
+
+
+class TestFootage:
+    def test_a_rate_that_changes_is_counted_as_it_is(self):
+        times = np.concatenate([np.arange(0, 600, 1 / 30), np.arange(600, 1200, 1 / 15)])
+        assert footage_s(times) == pytest.approx(1200, abs=0.1)
+
+    def test_a_hole_counts_as_one_frame(self):
+        times = np.concatenate([np.arange(0, 10, 0.04), np.arange(100, 110, 0.04)])
+        assert footage_s(times) == pytest.approx(20, abs=0.01)
+
+    def test_a_single_frame_lasts_no_time(self):
+        assert footage_s([3.0]) == 0.0
 
 
 class TestIntervals:

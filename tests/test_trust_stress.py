@@ -4,8 +4,10 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+from clips import GOOD
+from reading import numbers, read
 
-from vidconcept.evaluation.dataset import Clip
+from vidconcept.evaluation.dataset import Clip, FrameTruth
 from vidconcept.evaluation.metrics_events import EventCounts
 from vidconcept.evaluation.perturb import PERTURBATIONS
 from vidconcept.evaluation.stress_report import sentence, write_checklist
@@ -99,3 +101,29 @@ def test_the_same_frames_give_the_same_file(tmp_path):
     for name in ("a.mkv", "b.mkv"):
         _write(tmp_path / name, iter((frame, k / 25) for k, frame in enumerate(frames)), 4)
     assert (tmp_path / "a.mkv").read_bytes() == (tmp_path / "b.mkv").read_bytes()
+
+
+@pytest.mark.parametrize("size_px", [(448, 256), (1280, 720)])
+def test_writing_adds_no_colour_of_its_own(size_px, tmp_path):
+    """A reader takes large pictures that do not say otherwise for BT.709, small ones for BT.601."""
+    image = np.empty((size_px[1], size_px[0], 3), np.uint8)
+    image[:, : size_px[0] // 2], image[:, size_px[0] // 2 :] = (200, 60, 40), (40, 170, 60)
+    _write(tmp_path / "a.mkv", iter([(image, 0.0), (image, 0.04)]), 4)
+    (first, _) = read_frames(tmp_path / "a.mkv", on_problem=print)
+    for column in (size_px[0] // 4, size_px[0] * 3 // 4):
+        assert first.image[50, column].astype(int) == pytest.approx(image[50, column].astype(int), abs=3)
+
+
+@pytest.mark.parametrize("name", ["dropped frames", "duplicated frames"])
+def test_truth_goes_where_its_frame_goes(tmp_path, name):
+    """Each frame shows its number as a bar code, and its truth has that number for an id."""
+    made = GOOD["h264"](tmp_path)
+    width, height = made.size_px
+    masks = np.zeros((1, height, width), bool)
+    clip = Clip("clip", made.path, ("dent",), lambda index: FrameTruth(masks, ("dent",), (index,)))
+    what = next(p for p in PERTURBATIONS if p.name == name)
+    changed = write_perturbed(clip, what, 0.25, tmp_path, Monitor(), 0)
+    shown = numbers(read(changed.source))
+    assert shown != list(range(made.frame_count))
+    assert [changed.truth(index).ids for index in range(len(shown))] == [(number,) for number in shown]
+    assert changed.truth(len(shown)) is None

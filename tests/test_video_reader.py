@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 import textwrap
+from fractions import Fraction
+from itertools import pairwise
 
 import av
 import numpy as np
@@ -14,6 +16,7 @@ from clips import FRAMES, GOOD, paint, read_barcode, rewrite_pts, write_clip
 from reading import digest, numbers, read
 
 from vidconcept.errors import InputError, UsageError, VidconceptError
+from vidconcept.video.clock import Clock
 from vidconcept.video.packets import scan_packets
 from vidconcept.video.probe import probe
 from vidconcept.video.reader import read_frames
@@ -158,6 +161,14 @@ class TestTime:
         frames = read(path, problems)
         assert [frame.time_s for frame in frames] == pytest.approx([n / 25 for n in range(FRAMES)])
         assert [(p.kind, p.first_frame) for p in problems] == [("time-jump", 9)]
+
+    def test_a_first_picture_without_a_timestamp_belongs_to_its_successor(self):
+        """A recorder's clock may be hours on when the recording starts."""
+        clock = Clock(Fraction(1, 90_000), Fraction(25))
+        raw = [None, *(3_600 * 90_000 + 3_600 * n for n in range(1, 5)), None]
+        told = [clock.stamp(*pair) for pair in pairwise(raw)]
+        assert [pts - told[0][0] for pts, _ in told] == [3_600 * n for n in range(5)]
+        assert [fault and fault.kind for _, fault in told] == ["missing-pts", None, None, None, None]
 
     def test_frames_that_an_edit_list_hides_do_not_count(self, tmp_path):
         """Remuxing from a later point gives an MP4 whose edit list starts between key frames."""

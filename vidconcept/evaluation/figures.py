@@ -163,7 +163,9 @@ class MaskPass:
         self.ledger.add(found, truth)
 
     def _pair(self, found: Sequence[Found], truth: FrameTruth) -> None:
-        asked = [i for i, word in enumerate(truth.concepts) if word in self.figures.concepts]
+        # An object outside of the region, or where pixels count for nothing, is not there.
+        asked = [i for i, w in enumerate(truth.concepts) if w in self.figures.concepts and truth.masks[i].any()]
+        found = [track for track in found if track.mask.any()]
         similarity = np.array(
             [[jaccard(t.mask, truth.masks[i]) if t.concept == truth.concepts[i] else 0.0 for t in found] for i in asked]
         ).reshape(len(asked), len(found))

@@ -78,13 +78,14 @@ class EventLedger:
     """Counts, over the annotated frames of one clip, which tracks and defects meet.
 
     A track and a defect meet when they touch on at least half of the frames of the one that is seen for less long.
-    min_frames, min_area_px: what is smaller or shorter could not become an event, and is no defect to be found.
+    min_frames, min_area_px: what is smaller or shorter is no defect to be found; what is found there is no false alarm.
     """
 
     min_frames: int = 1
     min_area_px: int = 1
     _touches: Counter[tuple[int, int]] = field(default_factory=Counter, repr=False)
     _seen: Counter[int] = field(default_factory=Counter, repr=False)
+    _large: Counter[int] = field(default_factory=Counter, repr=False)
     _tracked: Counter[int] = field(default_factory=Counter, repr=False)
     _words: dict[int, str] = field(default_factory=dict, repr=False)
     _labels: dict[int, str] = field(default_factory=dict, repr=False)
@@ -111,9 +112,10 @@ class EventLedger:
                 met = frozenset(number for number, box in boxes.items() if _meet(own, box))
                 self._peaks[track.tracker_id] = (track.score, met)
         for mask, word, number in zip(truth.masks, truth.concepts, truth.ids, strict=True):
-            if np.count_nonzero(mask) < self.min_area_px:
+            if not mask.any():
                 continue
             self._seen[number] += 1
+            self._large[number] += int(np.count_nonzero(mask) >= self.min_area_px)
             self._words[number] = word
             near = cv2.dilate(mask.astype(np.uint8), disk) > 0
             for track in found:
@@ -130,7 +132,7 @@ class EventLedger:
         right = {(t, n) for t, n in meets if self._labels[t] == self._words[n]}
         tracks = {t for t in self._tracked if self._labels[t] in concepts}
         false_tracks = tracks - {t for t, _ in right}
-        objects = {n for n, times in self._seen.items() if times >= self.min_frames and self._words[n] in concepts}
+        objects = {n for n, times in self._large.items() if times >= self.min_frames and self._words[n] in concepts}
         return EventCounts(
             events=len(tracks),
             false_events=len(false_tracks),

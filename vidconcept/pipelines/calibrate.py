@@ -22,7 +22,7 @@ from vidconcept.pipelines.plan import Plan, make_plan
 from vidconcept.runs import RunFolder, file_hash, maps_digest, open_run
 from vidconcept.temporal.stitch import stitch
 from vidconcept.tracks.calibrated import decide_by_concept, lifted
-from vidconcept.tracks.events import frame_duration_s
+from vidconcept.tracks.events import footage_s, frame_duration_s
 from vidconcept.tracks.link import Linker, LinkSettings
 from vidconcept.writers.atomic import replacing
 
@@ -135,6 +135,7 @@ def _judged(
 def _candidates_of(
     part: Footage, frames: Iterable[ScoredFrame], start_s: float, monitor: Monitor
 ) -> tuple[list[Candidate], np.ndarray, float]:
+    """start_s: the good footage before this part. Candidates, peaks `(frame, concept)`, and seconds of this part."""
     plan, settings = part.plan, part.plan.settings
     link = LinkSettings(min_area_px=settings.min_area_px, min_duration_s=0.0)
     linker = Linker(settings.concepts, plan.region, (plan.info.width_px, plan.info.height_px), link)
@@ -155,8 +156,9 @@ def _candidates_of(
     for track in rows.values():
         at, scores, names = zip(*track, strict=True)
         found = strengths(at, scores, settings.min_duration_s, link.max_gap_s, frame_s, settings.hysteresis)
-        candidates += [Candidate(names[0], level, start_s + begin) for level, begin in found if level >= LOWEST]
-    return candidates, np.stack(peaks), frame_s * len(times)
+        begun_s = start_s - times[0]
+        candidates += [Candidate(names[0], level, begun_s + at_s) for level, at_s in found if level >= LOWEST]
+    return candidates, np.stack(peaks), footage_s(times)
 
 
 def kept_settings(plan: Plan) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from vidconcept.pipelines.maps import ModelShelf, compute_maps
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan, make_plan
 from vidconcept.runs import RunFolder, maps_digest, open_run
-from vidconcept.tracks.events import frame_duration_s
+from vidconcept.tracks.events import footage_s, frame_duration_s
 from vidconcept.tracks.rle import decode
 from vidconcept.types import TrackMask
 
@@ -143,8 +143,7 @@ class Linked:
             figures.boxed = set(clip.concepts)
         _, tracker_ids = self._linker.finish()
         frame_s = frame_duration_s(self.times_s)
-        minutes = frame_s * len(self.times_s) / 60
-        measure_masks(self.plan, clip, figures, self.rows, tracker_ids, frame_s, minutes)
+        measure_masks(self.plan, clip, figures, self.rows, tracker_ids, frame_s, footage_s(self.times_s) / 60)
         return figures
 
 

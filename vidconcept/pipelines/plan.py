@@ -173,8 +173,10 @@ def _check_reading(settings: TrackSettings, layout: ModelLayout) -> None:
         if value % layout.step != 1 % layout.step:
             near = 1 + round((value - 1) / layout.step) * layout.step
             raise UsageError(f"{key} = {value}: this model takes 1 + n x {layout.step} frames, e.g. {near}")
-    if settings.overlap_frames >= max(settings.window_frames, 2):
-        raise UsageError(f"overlap_frames = {settings.overlap_frames} must be less than window_frames")
+    single = settings.window_frames == settings.overlap_frames == layout.step == 1
+    if settings.overlap_frames >= settings.window_frames and not single:
+        least = settings.overlap_frames + layout.step
+        raise UsageError(f"overlap_frames = {settings.overlap_frames} must be less than window_frames, e.g. {least}")
 
 
 def _work_size(region: Region) -> tuple[int, int]:

@@ -22,6 +22,7 @@ from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
 from vidconcept.tracks.rle import decode
 from vidconcept.types import Frame
+from vidconcept.video.colour import Bt709Encoding
 from vidconcept.video.reader import read_frames
 
 # Near-lossless, so that nothing but the perturbation is added.
@@ -176,13 +177,14 @@ def _write(path: Path, frames: Iterator[tuple[np.ndarray, float]], crf: int) -> 
     with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
         stream = container.add_stream("libx264", rate=25, options={"crf": str(crf), "preset": "veryfast", "bf": "0"})
         stream.codec_context.time_base = Fraction(1, 1000)
+        to_bt709 = Bt709Encoding(stream.codec_context)
         for number, (image, time_s) in enumerate(frames):
             height, width = image.shape[:2]
             if number == 0:
                 stream.height, stream.width = height, width
                 # Halved colour needs even sides.
                 stream.pix_fmt = "yuv444p" if height % 2 or width % 2 else "yuv420p"
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgb24")
+            frame = to_bt709(image, stream.pix_fmt or "yuv420p")
             frame.pts, frame.time_base = round(time_s * 1000), Fraction(1, 1000)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())

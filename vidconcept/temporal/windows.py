@@ -39,7 +39,8 @@ def cut_windows(frames: Iterable[np.ndarray], *, length: int, overlap: int, step
     """
     if length % step != 1 % step or length < 1:
         raise ValueError(f"a window has 1 + n·{step} frames, got {length}")
-    if overlap % step != 1 % step or not 1 <= overlap < max(length, 2):
+    # A window of one frame overlaps its neighbour by nothing but its own grid: only where each frame is a latent step.
+    if overlap % step != 1 % step or not (1 <= overlap < length or length == overlap == step == 1):
         raise ValueError(f"windows overlap by 1 + n·{step} frames and less than {length}, got {overlap}")
     advance = max(length - overlap, 1)
     held: deque[np.ndarray] = deque(maxlen=length)

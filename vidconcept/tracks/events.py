@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vidconcept.types import Event, TrackMask
+from vidconcept.video.findings import HOLE_S, HOLE_STEPS
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,13 @@ class Summary:
 def frame_duration_s(times_s: Sequence[float]) -> float:
     """How long a frame is shown: the median interval, 0 for a single frame. A gap or a repaired stamp is no frame's."""
     return float(np.median(np.diff(times_s))) if len(times_s) > 1 else 0.0
+
+
+def footage_s(times_s: Sequence[float]) -> float:
+    """How long frames are shown altogether: a hole in the recording, as `probe` tells it, counts as one frame."""
+    frame_s, steps = frame_duration_s(times_s), np.diff(times_s)
+    holes = (steps > HOLE_STEPS * frame_s) & (steps >= HOLE_S)
+    return float(steps[~holes].sum() + frame_s * (1 + np.count_nonzero(holes)))
 
 
 def shortest_span_s(min_duration_s: float, frame_s: float) -> float:

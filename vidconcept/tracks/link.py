@@ -64,12 +64,13 @@ class LinkSettings:
 
 @dataclass(frozen=True, slots=True)
 class _Live:
-    """A living track: when it was seen, and how it moves."""
+    """A living track: when it was seen, how long it had not been seen before that, and how it moves."""
 
     tracker_id: int
     motion: Motion
     born_s: float
     seen_s: float
+    unseen_s: float = 0.0
     # None until its first row.
     confidence: float | None = None
 
@@ -143,7 +144,7 @@ class Linker:
                     concept=self._concepts[class_id],
                     class_id=class_id,
                     tracker_id=track.tracker_id,
-                    confidence=_smoothed(track.confidence, float(values.max()), dt_s),
+                    confidence=_smoothed(track.confidence, float(values.max()), track.unseen_s),
                     box_px=(x, y, x + crop.shape[1], y + crop.shape[0]),
                     area_px=int(crop.sum()),
                     score_mean=float(values.mean()),
@@ -244,13 +245,14 @@ class Linker:
         left = self._left[class_id]
         if left is not None and now_s - left.seen_s <= self._settings.reentry_s:
             self._left[class_id] = None
-            return replace(left, motion=at_rest(component), seen_s=now_s)
+            return replace(left, motion=at_rest(component), seen_s=now_s, unseen_s=now_s - left.seen_s)
         return _Live(next(self._ids), at_rest(component), now_s, now_s)
 
 
 def _again(track: _Live, component: Component, grid: tuple[int, int], now_s: float) -> _Live:
-    motion = observed(track.motion, component, grid, now_s - track.seen_s)
-    return replace(track, motion=motion, seen_s=now_s)
+    unseen_s = now_s - track.seen_s
+    motion = observed(track.motion, component, grid, unseen_s)
+    return replace(track, motion=motion, seen_s=now_s, unseen_s=unseen_s)
 
 
 def _smoothed(before: float | None, now: float, dt_s: float) -> float:

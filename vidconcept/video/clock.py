@@ -37,9 +37,12 @@ class Clock:
         """The timestamp to use, in the time base, and what was wrong with the file's own."""
         last = self._last
         if last is None:
-            self._last = raw_pts or 0
-            fault = None if raw_pts is not None else ClockFault("missing-pts", "the first picture has no timestamp")
-            return self._last, fault
+            if raw_pts is not None:
+                self._last = raw_pts
+                return self._last, None
+            # A recording may begin at any time of day, and its successor knows at which.
+            self._last = 0 if next_raw_pts is None else next_raw_pts - self._step
+            return self._last, ClockFault("missing-pts", "the first picture has no timestamp; placed before the second")
         if raw_pts is None:
             self._last = last + self._step
             return self._last, ClockFault("missing-pts", "no timestamp; placed one frame after its predecessor")

@@ -1,10 +1,11 @@
-"""Decoded pictures to upright 8-bit RGB, with the matrix and range that the stream asks for."""
+"""Decoded pictures to upright 8-bit RGB, with the matrix and range that the stream asks for, and RGB to BT.709."""
 
 from dataclasses import dataclass
 
 import av
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+from av.video.codeccontext import VideoCodecContext
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
 
 # AVColorSpace (the tag in the stream) to the conversion matrix.
 _MATRIX = {
@@ -86,3 +87,28 @@ class RgbConverter:
         if self._orientation.mirrored:
             image = image[:, ::-1]
         return np.ascontiguousarray(np.rot90(image, turns))
+
+
+class Bt709Encoding:
+    """RGB pictures as BT.709 of limited range, for a stream that says so.
+
+    An untagged stream is read by its size: small pictures with one matrix, large ones with another.
+    """
+
+    def __init__(self, context: VideoCodecContext) -> None:
+        context.colorspace = Colorspace.ITU709
+        context.color_primaries = ColorPrimaries.BT709
+        context.color_trc = ColorTrc.BT709
+        context.color_range = ColorRange.MPEG
+        self._reformatter = VideoReformatter()
+
+    def __call__(self, image: np.ndarray, pix_fmt: str = "yuv420p") -> av.VideoFrame:
+        """`(h, w, 3)` uint8 RGB; with halved colour the sides must be even."""
+        return self._reformatter.reformat(
+            av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24"),
+            format=pix_fmt,
+            dst_colorspace=Colorspace.ITU709,
+            src_color_range=ColorRange.JPEG,
+            dst_color_range=ColorRange.MPEG,
+            interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND,
+        )

@@ -39,10 +39,11 @@ def decode_packets(
     stream.codec_context.thread_count = 1
     if stream.codec_context.name in STRICT_CODECS:
         stream.codec_context.options = {"err_detect": "explode"}
-    ledger = _Ledger(stream, log)
+    ledger = _Ledger(stream, log, guessed=_guessed_pts(container, stream))
     for packet in _demux(container, stream, ledger):
         ledger.sent(packet)
         for frame in _decode(packet, ledger):
+            ledger.restamp(frame)
             if ledger.shown(frame):
                 yield frame
     ledger.end()
@@ -57,6 +58,15 @@ def decode_packets(
     if missing_s > MISSING_S:
         text = f"the header promises {missing_s:.3f} s more of pictures than the file holds: it was cut off"
         log.add("cut-off", text, ledger.index)
+
+
+def _guessed_pts(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> bool:
+    """Whether the demuxer makes the presentation times up, one after the other in the order of decoding.
+
+    AVI stores none. Of H.264, unlike MPEG-4, the type of a picture is not known before it is decoded.
+    """
+    context = stream.codec_context
+    return container.format.name == "avi" and context.name == "h264" and context.has_b_frames
 
 
 def _tagged_duration_s(stream: av.video.stream.VideoStream) -> float:
@@ -104,13 +114,14 @@ def _decode(packet: av.packet.Packet, ledger: "_Ledger") -> list[av.VideoFrame]:
 class _Ledger:
     """Which packets have given their picture, and which pictures are worth showing."""
 
-    def __init__(self, stream: av.video.stream.VideoStream, log: ProblemLog) -> None:
+    def __init__(self, stream: av.video.stream.VideoStream, log: ProblemLog, guessed: bool) -> None:
         self.index = 0
         self.packets = 0
         # When the last packet's picture ends, in the file's own time.
         self.end_s = 0.0
         self._time_base = stream.time_base or Fraction(1, 90_000)
         self._conceals = stream.codec_context.name != "hevc"
+        self._guessed = guessed
         self._log = log
         self._first: int | None = None
         self._pending: set[int] = set()
@@ -138,11 +149,20 @@ class _Ledger:
     def failed(self, packet: av.packet.Packet, error: Exception) -> None:
         """A packet with a timestamp is lost when a later picture overtakes it; one without is noted here."""
         pts = raw_pts(packet)
-        if pts is None:
+        if pts is None or self._guessed:
+            self._pending.discard(-1 if pts is None else pts)
             self._log.add("undecodable", f"a packet could not be decoded ({_reason(error)}); skipped", self.index)
         elif not self._conceals:
             self._tainting = True
             self._tainted.add(pts)
+
+    def restamp(self, frame: av.VideoFrame) -> None:
+        """Give a decoded picture the earliest timestamp that no picture had, where timestamps are guessed.
+
+        Pictures come out of the decoder in the order in which they are shown, whatever their packets' guesses.
+        """
+        if self._guessed and self._pending:
+            frame.pts = min(self._pending)
 
     def shown(self, frame: av.VideoFrame) -> bool:
         """Strike off a decoded picture and all that it overtakes; whether to deliver it."""

@@ -10,10 +10,10 @@ import av
 import av.error
 import av.video.stream
 import numpy as np
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
 
 from vidconcept.errors import OutputError, output_errors
 from vidconcept.types import VideoInfo
+from vidconcept.video.colour import Bt709Encoding
 from vidconcept.video.problems import Problem
 from vidconcept.video.remux import remux
 
@@ -77,7 +77,6 @@ class VideoWriter:
         self._time_base = Fraction(1, 90_000) if too_fine else info.time_base
         self._encoder, self._options = _ENCODERS[codec]
         self._rate = Fraction(info.declared_fps or 25).limit_denominator(100_000)
-        self._reformatter = VideoReformatter()
         self._held: tuple[av.VideoFrame, int, int | None] | None = None
         self._first_pts: int | None = None
         self._durations: dict[int, int] = {}
@@ -158,10 +157,7 @@ class VideoWriter:
         context.time_base = self._time_base
         context.gop_size = KEYFRAME_EVERY
         context.sample_aspect_ratio = self._pixel_aspect
-        context.colorspace = Colorspace.ITU709
-        context.color_primaries = ColorPrimaries.BT709
-        context.color_trc = ColorTrc.BT709
-        context.color_range = ColorRange.MPEG
+        self._to_bt709 = Bt709Encoding(context)
         context.thread_count = 0
         return stream
 
@@ -169,14 +165,7 @@ class VideoWriter:
         height, width = image.shape[:2]
         if height % 2 or width % 2:
             image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        return self._reformatter.reformat(
-            av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24"),
-            format="yuv420p",
-            dst_colorspace=Colorspace.ITU709,
-            src_color_range=ColorRange.JPEG,
-            dst_color_range=ColorRange.MPEG,
-            interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND,
-        )
+        return self._to_bt709(image)
 
     def _encode(self, frame: av.VideoFrame, ticks: int, duration: int) -> None:
         frame.pts, frame.time_base = ticks, self._time_base

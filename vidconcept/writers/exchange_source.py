@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vidconcept.errors import UsageError
+from vidconcept.errors import InputError, UsageError
 from vidconcept.tracks import rle
 from vidconcept.types import FrameRow, TrackMask
 from vidconcept.writers.manifest import RunInfo, read_run
@@ -82,8 +82,17 @@ def select(
     start_s: float | None,
     end_s: float | None,
 ) -> Selection:
-    """None selects all. Raises UsageError on a word that is no verdict or no concept of the run, or an empty span."""
+    """None selects all.
+
+    Raises InputError on a run that is not finished, UsageError on a word that is no verdict or no concept of the run,
+    or an empty span.
+    """
     run = read_run(run_dir)
+    if not run.done:
+        raise InputError(
+            f"{run_dir} is not finished: its tables are those of an earlier decision, or parts. "
+            "Next: vidconcept track with --existing resume"
+        )
     for word in verdict or ():
         if word not in (*VERDICTS, OPEN):
             raise UsageError(f"no verdict {word!r}; the verdicts are {', '.join((*VERDICTS, OPEN))}")

@@ -45,7 +45,7 @@ def read_run(run_dir: Path) -> RunInfo:
             hysteresis=manifest.get("settings", {}).get("hysteresis", 1.0),
             gaps=len(manifest.get("gaps", ())),
             done=bool(manifest.get("done")),
-            cut=manifest.get("settings", {}).get("end_s") is not None,
+            cut=_goes_on(manifest.get("settings", {}).get("end_s"), video),
         )
     except OSError as error:
         raise InputError(
@@ -53,6 +53,13 @@ def read_run(run_dir: Path) -> RunInfo:
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is not the manifest of a run: {error!r}; track the video again") from error
+
+
+def _goes_on(end_s: float | None, video: dict[str, Any]) -> bool:
+    """Whether the video has a frame at `end_s` or later, as far as its header tells."""
+    duration_s, rate = video.get("duration_s"), video.get("declared_fps")
+    # Half a frame of tolerance: headers round.
+    return None not in (end_s, duration_s) and bool(rate) and end_s < duration_s - 0.5 / rate
 
 
 def _thresholds(settings: dict[str, Any], concepts: list[str]) -> dict[str, float]:
