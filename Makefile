@@ -23,7 +23,7 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/pyright
 
-# torch first and alone: a range that admits a newer release would bring the CUDA build, several GB.
+# torch first and alone: a range may admit a newer release whose only build is the one for CUDA, several GB.
 # trackeval and supervision ask for the full opencv-python, which would overwrite the headless build: no dependencies.
 $(READY): pyproject.toml constraints.txt Makefile
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -1,6 +1,7 @@
 """Generated footage: the same seed gives the same clip, and its truth is true."""
 
 import json
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -12,7 +13,7 @@ from vidconcept.linecam.forms import shape_parts
 from vidconcept.linecam.marks import faint_marks
 from vidconcept.linecam.patches import Ground
 from vidconcept.linecam.visibility import visible
-from vidconcept.linecam.vocabulary import CLASS_ID, CONCEPTS, DEFECT_IDS, DEFECTS, IGNORE
+from vidconcept.linecam.vocabulary import CONCEPTS, DEFECT_IDS, DEFECTS, IGNORE
 
 SIZE = (128, 192)
 
@@ -182,5 +183,14 @@ def test_written_folder_has_the_layout_of_recorded_clips(tmp_path):
 
 
 def test_gap_and_conveyor_are_told_apart_by_width():
-    made = footage.clip(2, SIZE, 3, layout="row", defects=0.0)
-    assert (made.classes == CLASS_ID["part"]).mean() > 0.3
+    """Bed between two parts is a gap below 48 px, at a scale of 1."""
+    widths = {"gap": set(), "conveyor": set()}
+    for seed in range(40):
+        strip = scene.build_strip(np.random.default_rng(seed), 128, 900, 1.0, 0.0, False, "painted", "row")
+        row = strip.classes[64]
+        ends = np.flatnonzero(np.diff(row, prepend=row[0] + 1, append=row[-1] + 1))
+        for first, last in pairwise(ends):
+            if CONCEPTS[row[first]] in widths and first > 0 and last < len(row):
+                widths[CONCEPTS[row[first]]].add(int(last - first))
+    assert all(widths.values()), widths
+    assert max(widths["gap"]) < 48 <= min(widths["conveyor"])

@@ -7,8 +7,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from bad_clips import BAD
 from clips import GOOD
+from diffusers import AutoencoderKLCogVideoX
 
 from vidconcept.errors import InputError, UsageError
 from vidconcept.pipelines.explain import explain
@@ -111,3 +113,40 @@ def test_a_folder_without_images_is_refused_before_anything_is_written(tmp_path,
     with pytest.raises(InputError, match="no images"):
         track(bad.path, "scratch", model=str(tiny_model), fps=25, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+class TestMemory:
+    """The VAE's first window does not fit."""
+
+    # As torch says it on a GPU and on a CPU.
+    SAID = (torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory"))
+
+    @pytest.fixture(params=SAID, ids=("gpu", "cpu"))
+    def tiled(self, monkeypatch, request) -> list[bool]:
+        """Whether the VAE was tiled at each window that it was given."""
+        encode, tiled = AutoencoderKLCogVideoX.encode, []
+
+        def full_at_first(vae, video):
+            tiled.append(vae.use_tiling)
+            if len(tiled) == 1:
+                raise request.param
+            return encode(vae, video)
+
+        monkeypatch.setattr(AutoencoderKLCogVideoX, "encode", full_at_first)
+        return tiled
+
+    @staticmethod
+    def track(tmp_path: Path, model: Path, **settings) -> Run:
+        frames = write_images(tmp_path / "frames", seed=1, count=5)
+        return track(frames, "scratch", model=str(model), threshold=0.01, fps=25, out=tmp_path / "run", **settings)
+
+    def test_it_goes_on_in_tiles_and_the_run_says_so(self, tmp_path, tiny_model, tiled):
+        run = self.track(tmp_path, tiny_model)
+        assert tiled == [False, True]
+        assert len(list(run.frames())) == 5
+        assert [said for said in run.manifest["fallbacks"] if "runs tiled" in said]
+
+    def test_it_does_not_where_tiles_are_off(self, tmp_path, tiny_model, tiled):
+        with pytest.raises(RuntimeError, match="memory"):
+            self.track(tmp_path, tiny_model, vae_tiling="off")
+        assert tiled == [False]

@@ -1,9 +1,22 @@
-"""Settings: which layer wins, where each value came from, and what is said of a key that is none."""
+"""Settings: which layer wins, where each value came from, and which of them the maps depend on."""
 
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
 import pytest
+from clips import image_folder
+from model_folders import write_folder
 
 from vidconcept.errors import UsageError
-from vidconcept.settings import Layer, TrackSettings, environment_layer, resolve
+from vidconcept.models.folder import preset_for
+from vidconcept.pipelines.maps import ModelShelf, window_maps, windows_of
+from vidconcept.pipelines.monitor import Monitor
+from vidconcept.pipelines.plan import make_plan, preset_thresholds
+from vidconcept.runs import maps_digest
+from vidconcept.settings import Layer, TrackSettings, config_layer, environment_layer, resolve
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "line_cam.mp4"
 
 
 def test_layers_and_where_each_value_came_from():
@@ -35,6 +48,107 @@ def test_a_value_out_of_range_is_told_with_its_bound_and_what_the_setting_is():
         resolve([Layer("config a.toml", {"hysteresis": 1.5})])
 
 
-def test_every_key_that_maps_depend_on_is_a_key():
-    assert TrackSettings.map_keys() < set(TrackSettings.model_fields)
-    assert "threshold" not in TrackSettings.map_keys()
+class TestCalibratedThresholds:
+    def test_a_threshold_asked_for_overrules_a_calibration(self, tmp_path):
+        path = tmp_path / "c.toml"
+        path.write_text('concepts = ["dent"]\n[thresholds]\ndent = 0.3\n[provenance]\nhours = 1\n')
+        calibrated, _ = resolve([config_layer(path)])
+        assert calibrated.thresholds == {"dent": 0.3}
+        asked, _ = resolve([Layer("command line", {"threshold": 0.7}), config_layer(path)])
+        assert (asked.threshold, asked.thresholds) == (0.7, {})
+
+    def test_a_preset_has_thresholds_of_single_concepts_until_somebody_gives_one(self):
+        preset = replace(
+            preset_for("linecam"), settings={"threshold": 0.7, "thresholds": {"scratch": 0.6, "hole": 0.4}}
+        )
+        asked = Layer("command line", {"concepts": ("Kratzer", "dent")})
+        assert preset_thresholds(*resolve([asked, preset.layer]), preset) == {"Kratzer": 0.6}
+        given = Layer("command line", {"concepts": ("Kratzer", "dent"), "threshold": 0.5})
+        assert preset_thresholds(*resolve([given, preset.layer]), preset) == {}
+
+    def test_a_calibration_holds_for_the_concept_by_whatever_word(self, tmp_path):
+        path = tmp_path / "c.toml"
+        path.write_text("[thresholds]\nscratch = 0.33\nrust = 0.2\n[place_lifts]\nscratch = [[0.1]]\n")
+        plan = make_plan(EXAMPLE, {"concepts": ("Kratzer", "dent")}, path)
+        assert plan.settings.thresholds["Kratzer"] == 0.33
+        assert "rust" not in plan.settings.thresholds
+        assert plan.settings.place_lifts == {"Kratzer": ((0.1,),)}
+        path.write_text("[thresholds]\nscrach = 0.33\n")
+        with pytest.raises(UsageError, match="did you mean 'scratch'"):
+            make_plan(EXAMPLE, {"concepts": ("scratch",)}, path)
+
+
+# Another value of each setting, and what has to be set with it for the maps to show.
+OTHERWISE = {
+    "concepts": ("dent",),
+    "background": ("metal",),
+    "distractors": ("round",),
+    "prompt": "a machine part",
+    "model": "other",
+    "layers": (0,),
+    "timestep": 20,
+    "reduce": "mean-softmax",
+    "concept_tokens": "first",
+    "noise_samples": 2,
+    "seed": 1,
+    "dtype": "bfloat16",
+    "device": "cpu:0",
+    "vae_tiling": "on",
+    "height": 96,
+    "width": 144,
+    "window_frames": 5,
+    "overlap_frames": 1,
+    "stride": 2,
+    "start_s": 0.1,
+    "end_s": 0.3,
+    "roi": (0, 0, 64, 64),
+    "tile": (2, 1),
+    "fps": 50,
+    "smooth": "none",
+    "threshold": 0.3,
+    "hysteresis": 0.9,
+    "thresholds": {"scratch": 0.3},
+    "place_lifts": {"scratch": ((0.1,),)},
+    "ratio": 0.4,
+    "floor": 0.3,
+    "min_area_px": 50,
+    "min_duration_s": 1.0,
+    "view": "grid",
+    "codec": "libvpx-vp9",
+}
+WITH = {
+    "window_frames": {"overlap_frames": 1},
+    "overlap_frames": {"end_s": 0.7},
+    # A smaller picture is one tile.
+    "vae_tiling": {"height": 256, "width": 384, "end_s": 0.04},
+}
+
+
+@pytest.fixture(scope="module")
+def maps_of(tmp_path_factory, tiny_model):
+    """Settings -> what the model sees and says with them, and the digest of all that it should depend on."""
+    folder = tmp_path_factory.mktemp("settings")
+    frames, other = image_folder(folder / "frames").path, write_folder(folder / "other", "5b")
+    shelf, monitor = ModelShelf(), Monitor()
+
+    def compute(settings):
+        model = other if settings.get("model") else tiny_model
+        asked = {"concepts": ("scratch", "dent"), "fps": 25, "end_s": 0.5, "device": "cpu"}
+        plan = make_plan(frames, asked | settings | {"model": str(model)})
+        loaded = shelf(plan, monitor)
+        windows = [(w.positions.tolist(), window_maps(plan, loaded, w).scores) for w in windows_of(plan, monitor)]
+        return windows, maps_digest(plan.facts())
+
+    return compute
+
+
+@pytest.mark.parametrize("key", TrackSettings.model_fields)
+def test_a_setting_counts_for_the_maps_when_it_changes_them(maps_of, key):
+    assert key in OTHERWISE, "give the new setting another value to try"
+    plain = maps_of(WITH.get(key, {}))
+    changed = maps_of(WITH.get(key, {}) | {key: OTHERWISE[key]})
+    same = [at for at, _ in plain[0]] == [at for at, _ in changed[0]] and all(
+        one.shape == two.shape and np.allclose(one, two, rtol=0, atol=1e-6)
+        for (_, one), (_, two) in zip(plain[0], changed[0], strict=True)
+    )
+    assert same == (plain[1] == changed[1])

@@ -1,12 +1,11 @@
 """Thresholds for a wished rate of false alarms: the statistics on candidates whose true rate is known."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from vidconcept.cli_trust import per_hour
+from vidconcept.cli_calibrate import per_hour
 from vidconcept.errors import UsageError
 from vidconcept.evaluation.alarms import (
     LOWEST,
@@ -18,13 +17,10 @@ from vidconcept.evaluation.alarms import (
     strengths,
 )
 from vidconcept.evaluation.background import Background, place_lifts
-from vidconcept.evaluation.metrics_events import EventCounts
 from vidconcept.models.folder import preset_for
 from vidconcept.pipelines.calibrate import lowest_offered
-from vidconcept.pipelines.calibrate_labelled import choose_thresholds
 from vidconcept.pipelines.findings import FrameRef
-from vidconcept.pipelines.plan import make_plan, preset_thresholds
-from vidconcept.settings import Layer, TrackSettings, config_layer, resolve
+from vidconcept.pipelines.plan import make_plan
 from vidconcept.tracks.calibrated import decide_by_concept
 from vidconcept.tracks.link import Linker, LinkSettings
 from vidconcept.tracks.masks import DecisionSettings
@@ -263,56 +259,6 @@ class TestPlaces:
         assert masks[0, 30:40, 40:50].all()
         assert not masks[0, 4:14, 40:50].any()
         assert np.argwhere(reaches).tolist() == [[0, 8, 8]]
-
-
-class TestLabelled:
-    def counts(self, per_clip):
-        return {f"clip{i}": dict(levels) for i, levels in enumerate(per_clip)}
-
-    def test_a_level_that_is_better_on_clips_left_out_is_taken(self):
-        clip = {0.2: {"dent": EventCounts(1, 0, 1, 1, 1, 1)}, 0.5: {"dent": EventCounts(0, 0, 1, 0, 0, 1)}}
-        thresholds, told = choose_thresholds(self.counts([clip] * 6), {"dent": 0.5})
-        assert thresholds == {"dent": 0.2}
-        assert "clips left out" in told[0]
-
-    def test_too_few_defects_are_said_to_be_too_few(self):
-        clip = {0.2: {"dent": EventCounts(1, 0, 1, 1, 1, 1)}, 0.5: {"dent": EventCounts(0, 0, 1, 0, 0, 1)}}
-        thresholds, told = choose_thresholds(self.counts([clip] * 2), {"dent": 0.5})
-        assert thresholds == {}
-        assert "too few" in told[0]
-
-
-class TestSettings:
-    def test_a_threshold_asked_for_overrules_a_calibration(self, tmp_path):
-        path = tmp_path / "c.toml"
-        path.write_text('concepts = ["dent"]\n[thresholds]\ndent = 0.3\n[provenance]\nhours = 1\n')
-        calibrated, _ = resolve([config_layer(path)])
-        assert calibrated.thresholds == {"dent": 0.3}
-        asked, _ = resolve([Layer("command line", {"threshold": 0.7}), config_layer(path)])
-        assert (asked.threshold, asked.thresholds) == (0.7, {})
-
-    def test_a_preset_has_thresholds_of_single_concepts_until_somebody_gives_one(self):
-        preset = replace(
-            preset_for("linecam"), settings={"threshold": 0.7, "thresholds": {"scratch": 0.6, "hole": 0.4}}
-        )
-        asked = Layer("command line", {"concepts": ("Kratzer", "dent")})
-        assert preset_thresholds(*resolve([asked, preset.layer]), preset) == {"Kratzer": 0.6}
-        given = Layer("command line", {"concepts": ("Kratzer", "dent"), "threshold": 0.5})
-        assert preset_thresholds(*resolve([given, preset.layer]), preset) == {}
-
-    def test_a_calibration_holds_for_the_concept_by_whatever_word(self, tmp_path):
-        path = tmp_path / "c.toml"
-        path.write_text("[thresholds]\nscratch = 0.33\nrust = 0.2\n[place_lifts]\nscratch = [[0.1]]\n")
-        plan = make_plan(EXAMPLE, {"concepts": ("Kratzer", "dent")}, path)
-        assert plan.settings.thresholds["Kratzer"] == 0.33
-        assert "rust" not in plan.settings.thresholds
-        assert plan.settings.place_lifts == {"Kratzer": ((0.1,),)}
-        path.write_text("[thresholds]\nscrach = 0.33\n")
-        with pytest.raises(UsageError, match="did you mean 'scratch'"):
-            make_plan(EXAMPLE, {"concepts": ("scratch",)}, path)
-
-    def test_calibration_never_changes_the_maps(self):
-        assert not TrackSettings.map_keys() & {"thresholds", "place_lifts"}
 
 
 @pytest.mark.parametrize(("text", "rate"), [("1/hour", 1), ("20/h", 20), ("12/day", 0.5), ("0.1/min", 6), ("3", 3)])

@@ -106,7 +106,7 @@ def test_calibrate_writes_what_track_takes(footage, model, tmp_path):
 @pytest.mark.slow
 @pytest.mark.slice
 def test_calibrate_with_masks_says_when_the_sample_is_too_small(footage, model, tmp_path):
-    found = call("calibrate", "--labelled", footage, "--concepts", "dent", *model,
+    found = call("calibrate", "--labelled", footage, "--concepts", "ding", "--rename", "dent=ding", *model,
                  "--out", tmp_path / "line.toml", "--json")  # fmt: skip
     assert "too few" in found["says"][0]
     assert "too few" in found["says"][1]

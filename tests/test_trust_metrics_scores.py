@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.integrate import trapezoid
 
-from vidconcept.evaluation.metrics_scores import Curves, PaperProtocol, average_precision, bin_of, edge_of
+from vidconcept.evaluation.metrics_scores import Curves, PaperProtocol, average_precision, bin_of
 
 
 @pytest.fixture
@@ -37,11 +37,9 @@ class TestAveragePrecision:
 
 
 class TestCurves:
-    def test_bins_rise_with_the_score_and_know_their_edges(self):
-        scores = np.array([0.0, 1e-5, 0.01, 0.3, 0.5, 0.9, 0.9999, 1.0])
-        bins = bin_of(scores)
+    def test_bins_rise_with_the_score(self):
+        bins = bin_of(np.array([0.0, 1e-5, 0.01, 0.3, 0.5, 0.9, 0.9999, 1.0]))
         assert (np.diff(bins) > 0).all()
-        assert (edge_of(bins[1:-1]) <= scores[1:-1] + 1e-12).all()
 
     def test_average_precision_and_auroc_as_torchmetrics(self, picture):
         functional = pytest.importorskip("torchmetrics.functional.classification")

@@ -194,15 +194,23 @@ class TestThumbs:
     def event(self, one: TrackMask) -> Event:
         return Event(7, one.tracker_id, one.concept, 0, 9, 0.0, 0.4, 5, 0.9, one.area_px, one.box_px)
 
-    @pytest.mark.parametrize("place", [(0, 0, 30, 20), (610, 340, 30, 20), (10, 20, 620, 330), (300, 100, 4, 4)])
-    def test_they_show_the_defect_wherever_it_is(self, place: tuple[int, int, int, int]) -> None:
+    @pytest.mark.parametrize(
+        ("place", "share"),
+        [
+            ((0, 0, 30, 20), 30 * 20 / (96 * 72)),
+            ((610, 340, 30, 20), 30 * 20 / (96 * 72)),
+            ((300, 100, 4, 4), 4 * 4 / (96 * 72)),
+            ((200, 100, 80, 60), 0.25),
+            ((10, 20, 620, 330), 330 / 360),  # wider than a crop of the frame's height
+        ],
+    )
+    def test_they_show_the_whole_defect_wherever_it_is(self, place: tuple[int, int, int, int], share: float) -> None:
         image = grey()
         x, y, w, h = place
         image[y : y + h, x : x + w] = 250
         drawn = thumbnail(image, (x, y, x + w, y + h), None)
         assert drawn.shape == (192, 256, 3)
-        share = (drawn > 200).all(axis=2).mean()
-        assert 0.0005 < share <= 1
+        assert (drawn > (128 + 250) / 2).all(axis=2).mean() == pytest.approx(share, rel=0.15)
 
     def test_one_jpeg_an_event_at_its_peak(self, tmp_path: Path) -> None:
         one = track(200, 100, 100, 60)

@@ -13,7 +13,8 @@ from typing import Annotated, Any
 
 import typer
 
-from vidconcept import __version__, cli_trust
+from vidconcept import __version__, cli_calibrate, cli_machine, cli_review, cli_trust
+from vidconcept.cli_options import words_of
 from vidconcept.errors import ExitCode, Interrupted, UsageError, VidconceptError
 from vidconcept.settings import TrackSettings, parse_text
 
@@ -33,8 +34,6 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-models_app = typer.Typer(help="Which models there are, what they need, and whether they are here.")
-app.add_typer(models_app, name="models")
 
 
 class Existing(StrEnum):
@@ -51,6 +50,7 @@ def _option(key: str, panel: str, *names: str, metavar: str | None = None) -> An
     return typer.Option(*(names or (flag,)), help=text, rich_help_panel=panel, show_default=False, metavar=metavar)
 
 
+SMALLER = "smaller window_frames, height and width (options of track, --set KEY=VALUE elsewhere)"
 FIND, MODEL, SPACE, DECIDE, OUTPUT = "What to find", "Model", "Space and time", "From maps to findings", "Output"
 
 
@@ -150,10 +150,12 @@ def _failing(fail_on: str | None, concepts: tuple[str, ...]) -> set[str]:
         return set()
     if fail_on == "any":
         return set(concepts)
-    wanted = [word.strip() for word in fail_on.split(",")]
+    wanted = words_of(fail_on)
     unknown = [word for word in wanted if word not in concepts]
-    if unknown:
-        raise UsageError(f"--fail-on {unknown[0]!r} is not among the concepts: {', '.join(concepts)}, or: any")
+    if unknown or not wanted:
+        raise UsageError(
+            f"--fail-on {(unknown or [fail_on])[0]!r} is not among the concepts: {', '.join(concepts)}, or: any"
+        )
     return set(wanted)
 
 
@@ -187,89 +189,8 @@ def _about(frames: int | None) -> str:
     return f"about {frames} frames" if frames else "frames not counted in the file"
 
 
-@app.command()
-def probe(
-    source: Annotated[str, typer.Argument(help="A video, a folder of images, or a pattern like img_%04d.png.")],
-    fps: Annotated[float | None, typer.Option(help="rate of an image sequence")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False,
-) -> None:
-    """What a file is, and whether its timestamps can be trusted."""
-    from vidconcept.terminal import print_rows
-    from vidconcept.video.probe import examine
-
-    report = examine(source, fps)
-    if as_json:
-        typer.echo(json.dumps(asdict(report), default=str, ensure_ascii=False))
-        return
-    print_rows(str(source), report.rows())
-
-
-@models_app.callback(invoke_without_command=True)
-def models(
-    context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False,
-) -> None:
-    """List the models, or fetch one."""
-    if context.invoked_subcommand:
-        return
-    from vidconcept.doctor import model_states
-    from vidconcept.terminal import print_rows
-
-    states = model_states()
-    if as_json:
-        table = [
-            {"name": s.preset.name, "source": s.preset.source, "licence": s.preset.licence, "fits": s.fits}
-            | {"download_gb": s.preset.download_gb, "memory_gb": s.preset.memory_gb, "path": s.path and str(s.path)}
-            for s in states
-        ]
-        typer.echo(json.dumps({"models": table}, ensure_ascii=False))
-        return
-    for state in states:
-        here = f"here: {state.path}" if state.path else f"not here ({state.preset.download_gb:g} GB to fetch)"
-        print_rows(
-            state.preset.name,
-            [
-                ("what", state.preset.summary),
-                ("licence", state.preset.licence),
-                ("needs", state.fits),
-                ("weights", here),
-            ],
-        )
-
-
-@models_app.command()
-def fetch(name: Annotated[str, typer.Argument(help="A preset's name or a hub id.")]) -> None:
-    """Download a model's weights, with progress; a broken download goes on where it stopped."""
-    from vidconcept.models.folder import fetch as fetch_weights
-    from vidconcept.models.folder import preset_for
-
-    typer.echo(str(fetch_weights(preset_for(name))))
-
-
-@app.command()
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False) -> None:
-    """What this machine can run: codecs, GPU, memory, weights on disk."""
-    from vidconcept.doctor import machine_rows, model_states
-    from vidconcept.terminal import print_rows
-
-    rows = machine_rows()
-    states = [(s.preset.name, ("here" if s.path else "not fetched") + f"; {s.fits}") for s in model_states()]
-    if as_json:
-        typer.echo(json.dumps({"machine": dict(rows), "models": dict(states)}, ensure_ascii=False))
-        return
-    print_rows("this machine", rows)
-    print_rows("models", states)
-
-
-def _commands() -> None:
-    """Register the commands that live in modules of their own."""
-    from vidconcept import cli_review  # noqa: F401
-
-
-_commands()
-
-
-cli_trust.register(app)
+for module in (cli_review, cli_calibrate, cli_trust, cli_machine):
+    module.register(app)
 
 
 def main() -> None:
@@ -286,13 +207,15 @@ def main() -> None:
     except KeyboardInterrupt:
         raise SystemExit(int(ExitCode.INTERRUPTED)) from None
     except MemoryError as error:
-        _say(debug, error, "out of memory. Next: a smaller --window-frames, --height and --width")
+        _say(
+            debug,
+            error,
+            "out of memory. Next: smaller window_frames, height and width (options of track, --set elsewhere)",
+        )
         raise SystemExit(int(ExitCode.FAILURE)) from None
     except Exception as error:
         text = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
-        advice = (
-            "a smaller --window-frames, or --device cpu" if "out of memory" in text.lower() else "--debug shows where"
-        )
+        advice = f"{SMALLER}, or device=cpu" if "out of memory" in text.lower() else "--debug shows where"
         _say(debug, error, f"{text}. Next: {advice}")
         raise SystemExit(int(ExitCode.FAILURE)) from None
 

@@ -9,15 +9,10 @@ from typing import Annotated
 
 import typer
 
-from vidconcept.cli import app
+from vidconcept.cli_options import words_of
 from vidconcept.errors import UsageError
 
 
-def _list(text: str | None) -> list[str] | None:
-    return [part.strip() for part in text.split(",") if part.strip()] if text else None
-
-
-@app.command()
 def review(
     run: Annotated[Path, typer.Argument(help="A run folder, or a folder of run folders.")],
     apply: Annotated[Path | None, typer.Option(help="verdicts.csv from the page, written into events.csv")] = None,
@@ -33,21 +28,29 @@ def review(
         webbrowser.open(page.resolve().as_uri())
 
 
-@app.command()
 def export(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
     to: Annotated[str, typer.Option(help="csv, coco, youtube-vis, mots, mot, cvat, label-studio, davis, supervision")],
-    out: Annotated[Path | None, typer.Option(help="file or folder [exports/ in the run]")] = None,
+    out: Annotated[Path | None, typer.Option(help="file or folder; default: exports/ in the run")] = None,
     verdict: Annotated[str | None, typer.Option(help="accept,reject,unsure,open", metavar="A,B")] = None,
     concepts: Annotated[str | None, typer.Option(help="only these", metavar="A,B")] = None,
-    start: Annotated[float | None, typer.Option(help="seconds", metavar="S")] = None,
-    end: Annotated[float | None, typer.Option(help="seconds", metavar="S")] = None,
+    start: Annotated[float | None, typer.Option(help="seconds, included", metavar="S")] = None,
+    end: Annotated[float | None, typer.Option(help="seconds, included", metavar="S")] = None,
     masks: Annotated[str, typer.Option(help="rle or polygon")] = "rle",
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False,
 ) -> None:
     """Write a run's mask tracks in a format that other tools read."""
     from vidconcept.writers.exchange import export as write_export
 
-    verdicts, names = _list(verdict), _list(concepts)
+    verdicts = words_of(verdict) if verdict else None
+    names = words_of(concepts) if concepts else None
     if start is not None and end is not None and end < start:
         raise UsageError(f"--end {end:g} must not be before --start {start:g}")
-    typer.echo(write_export(run, to, out, verdict=verdicts, concepts=names, start_s=start, end_s=end, masks=masks))
+    told = write_export(run, to, out, verdict=verdicts, concepts=names, start_s=start, end_s=end, masks=masks)
+    typer.echo(json.dumps({"run": str(run), "format": to, "told": told}, ensure_ascii=False) if as_json else told)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module to the application."""
+    for command in (review, export):
+        app.command()(command)

@@ -1,52 +1,36 @@
-"""Commands that say how far the findings can be trusted: evaluate, calibrate, stress, explain."""
+"""Commands that say how far the findings can be trusted: evaluate, stress, explain."""
 
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from vidconcept.cli_options import (
+    Concepts,
+    Config,
+    Debug,
+    Format,
+    Json,
+    Rename,
+    Setting,
+    Split,
+    command_line,
+    given_settings,
+    renamed,
+    words_of,
+)
 from vidconcept.errors import UsageError
-from vidconcept.settings import TrackSettings, nearest, parse_text
-
-Concepts = Annotated[str | None, typer.Option("--concepts", metavar="A,B", help="concepts to look for")]
-Setting = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="any setting of track, e.g. --set threshold=0.4; repeatable"),
-]
-Config = Annotated[Path | None, typer.Option("--config", help="settings from a TOML file")]
-Json = Annotated[bool, typer.Option("--json", help="one JSON object on stdout")]
-Debug = Annotated[bool, typer.Option("--debug", help="tracebacks")]
-
-
-def given_settings(concepts: str | None, pairs: list[str] | None) -> dict[str, Any]:
-    """Settings of the command line. Raises UsageError for a pair that is none, or an unknown key."""
-    settings: dict[str, Any] = {}
-    for pair in pairs or []:
-        key, separator, value = pair.partition("=")
-        if not separator:
-            raise UsageError(f"--set {pair!r} is no KEY=VALUE, e.g. --set threshold=0.4")
-        key = key.strip().replace("-", "_")
-        if key not in TrackSettings.model_fields:
-            raise UsageError(f"--set: unknown key {key!r}{nearest(key, TrackSettings.model_fields)}")
-        settings[key] = parse_text(key, value)
-    return settings | ({} if concepts is None else {"concepts": parse_text("concepts", concepts)})
-
-
-def _command() -> str:
-    return shlex.join(["vidconcept", *sys.argv[1:]])
 
 
 def evaluate(
     dataset: Annotated[Path, typer.Argument(help="A folder or JSON file; docs/evaluate.md lists the formats.")],
     concepts: Concepts = None,
-    format: Annotated[str | None, typer.Option(help="of the data set, when it cannot be guessed")] = None,
-    split: Annotated[str, typer.Option(help="split of DAVIS, YouTube-VIS, VSPW")] = "val",
-    rename: Annotated[str | None, typer.Option(metavar="THEIRS=YOURS,…", help="their word = the word to ask")] = None,
+    format: Format = None,
+    split: Split = "val",
+    rename: Rename = None,
     limit: Annotated[int | None, typer.Option(min=1, help="take this many clips, evenly spread")] = None,
     sweep: Annotated[
         str | None,
@@ -68,16 +52,16 @@ def evaluate(
     from vidconcept.pipelines.track import default_out
     from vidconcept.terminal import monitored, print_rows
 
-    data = thinned(read_dataset(dataset, format, split, _pairs(rename)), limit)
+    data = thinned(read_dataset(dataset, format, split, renamed(rename)), limit)
     folder = out or default_out(dataset, "evaluation")
     if sweep is not None:
-        axes, times = _words(sweep), _timesteps(timesteps)
+        axes, times = words_of(sweep), _timesteps(timesteps)
         _run_sweep(data, given_settings(concepts, setting), axes, times, folder, windows, config, as_json)
         return
     with monitored() as monitor:
         result = run_evaluation(data, given_settings(concepts, setting), folder, monitor, config=config)
     content = result.to_json()
-    report = write_report(folder, content, result.total, _command())
+    report = write_report(folder, content, result.total, command_line())
     if as_json:
         typer.echo(json.dumps(clean({"report": str(report), **content}), ensure_ascii=False))
         return
@@ -86,13 +70,9 @@ def evaluate(
     print_rows("files", [("report", str(report))])
 
 
-def _words(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
 def _timesteps(text: str) -> list[int]:
     try:
-        times = [int(part) for part in _words(text)]
+        times = [int(part) for part in words_of(text)]
     except ValueError:
         times = [-1]
     if not times or any(not 0 <= t < 1000 for t in times):
@@ -117,7 +97,7 @@ def _run_sweep(
 
     with monitored() as monitor:
         result = sweep(data, settings, axes, out, monitor, windows=windows, timesteps=timesteps, config=config)
-    content = write_sweep(out, result, _command())
+    content = write_sweep(out, result, command_line())
     if as_json:
         typer.echo(json.dumps(clean({"report": str(out / "sweep.md"), **content}), ensure_ascii=False))
         return
@@ -135,80 +115,19 @@ def _run_sweep(
     print_rows("files", [("report", str(out / "sweep.md"))])
 
 
-def calibrate(
-    footage: Annotated[
-        list[Path] | None, typer.Argument(help="Good footage: videos in which nothing is wrong.")
-    ] = None,
-    labelled: Annotated[Path | None, typer.Option(help="a data set with masks instead of good footage")] = None,
-    concepts: Concepts = None,
-    false_alarms: Annotated[str, typer.Option(metavar="N/hour", help="wished rate: 1/hour, 2/day, 0.1/min")] = "1/hour",
-    setting: Setting = None,
-    config: Config = None,
-    out: Annotated[Path | None, typer.Option(help="TOML for track --config [<footage>.calibration.toml]")] = None,
-    as_json: Json = False,
-    debug: Debug = False,
-) -> None:
-    """Thresholds for a wished rate of false alarms from good footage, or how to read the maps from masks."""
-    if (labelled is None) == (not footage):
-        raise UsageError("give good footage, or --labelled with a data set, e.g. vidconcept calibrate good.mp4")
-    if labelled is not None:
-        _calibrate_labelled(labelled, given_settings(concepts, setting), config, out, as_json)
-        return
-    assert footage
-    from vidconcept.evaluation.alarms import sentences
-    from vidconcept.evaluation.report import clean
-    from vidconcept.pipelines.calibrate import calibrate_good, write_toml
-    from vidconcept.terminal import monitored, print_rows
-
-    target = per_hour(false_alarms)
-    path = out or footage[0].absolute().parent / f"{footage[0].stem}.calibration.toml"
-    with monitored() as monitor:
-        result = calibrate_good(
-            footage, given_settings(concepts, setting), target, path.with_suffix(".maps"), monitor, config=config
-        )
-    told = sentences(result.choice)
-    provenance = {**result.provenance, "command": _command()}
-    write_toml(path, result.keys, result.choice.thresholds, result.lifts, provenance, told)
-    if as_json:
-        content = {"config": str(path), "thresholds": result.choice.thresholds, "says": told, **provenance}
-        typer.echo(json.dumps(clean(content), ensure_ascii=False))
-        return
-    print_rows("thresholds", [(name, f"{value:g}") for name, value in result.choice.thresholds.items()])
-    print_rows("what this promises", [("-", line) for line in told])
-    print_rows("use it", [("config", str(path)), ("then", f"vidconcept track VIDEO --config {path}")])
-
-
-def _calibrate_labelled(
-    labelled: Path, settings: dict[str, Any], config: Path | None, out: Path | None, as_json: bool
-) -> None:
-    from vidconcept.evaluation.readers import read_dataset
-    from vidconcept.evaluation.report import clean
-    from vidconcept.pipelines.calibrate import write_toml
-    from vidconcept.pipelines.calibrate_labelled import calibrate_labelled
-    from vidconcept.terminal import monitored, print_rows
-
-    path = out or labelled.absolute().parent / f"{labelled.stem}.calibration.toml"
-    with monitored() as monitor:
-        found = calibrate_labelled(read_dataset(labelled), settings, path.with_suffix(".maps"), monitor, config=config)
-    facts = {key: value for key, value in found.provenance.items() if key != "reading"} | {"command": _command()}
-    write_toml(path, found.keys, found.thresholds, {}, facts, found.says)
-    if as_json:
-        content = {"config": str(path), "thresholds": found.thresholds, "says": found.says, **facts}
-        typer.echo(json.dumps(clean(content), ensure_ascii=False))
-        return
-    print_rows("what was chosen, and why", [("-", line) for line in found.says])
-    print_rows("use it", [("config", str(path)), ("then", f"vidconcept track VIDEO --config {path}")])
-
-
 def stress(
     source: Annotated[Path, typer.Argument(help="A video, or a data set with truth.")],
+    format: Format = None,
+    split: Split = "val",
+    rename: Rename = None,
     concepts: Concepts = None,
     only: Annotated[str | None, typer.Option(metavar="NAME,…", help="these perturbations, e.g. 'sensor noise'")] = None,
     severities: Annotated[str, typer.Option(metavar="N,…", help="of 1, 2, 3")] = "1,2,3",
     limit: Annotated[int | None, typer.Option(min=1, help="take this many clips, evenly spread")] = None,
     seed: Annotated[int, typer.Option(min=0, help="of the perturbations")] = 0,
     calibration: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="for the checklist; its settings, unless --config")
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="tests with it; the checklist says how old it is"),
     ] = None,
     setting: Setting = None,
     config: Config = None,
@@ -227,23 +146,25 @@ def stress(
     from vidconcept.pipelines.track import default_out
     from vidconcept.terminal import monitored, print_rows
 
-    names = _words(only) if only else None
+    if calibration is not None and config is not None:
+        raise UsageError("--calibration is a --config that the checklist speaks of: give one of them")
+    names = words_of(only) if only else None
     unknown = [name for name in names or [] if name not in {p.name for p in PERTURBATIONS}]
     if unknown:
         raise UsageError(f"--only {unknown[0]!r} is not known: {', '.join(p.name for p in PERTURBATIONS)}")
-    if not set(_words(severities)) <= {str(s) for s in SEVERITIES} or not _words(severities):
+    if not set(words_of(severities)) <= {str(s) for s in SEVERITIES} or not words_of(severities):
         raise UsageError(f"--severities {severities!r}: of 1, 2, 3")
     is_video = source.is_file() and source.suffix.lower() != ".json"
     alone = Dataset(source.stem, "video", (Clip(source.stem, source, (), lambda index: None),))
-    data = alone if is_video else thinned(read_dataset(source), limit)
+    data = alone if is_video else thinned(read_dataset(source, format, split, renamed(rename)), limit)
     folder = out or default_out(source, "stress")
     with monitored() as monitor:
         test = run_stress(
             data, given_settings(concepts, setting), folder, monitor, names=names,
-            severities=[int(s) for s in _words(severities)], seed=seed, has_truth=not is_video,
+            severities=[int(s) for s in words_of(severities)], seed=seed, has_truth=not is_video,
             config=config or calibration,
         )  # fmt: skip
-    content = write_stress(folder, test, _command())
+    content = write_stress(folder, test, command_line())
     checklist = write_checklist(folder, test, calibration or config)
     if as_json:
         typer.echo(json.dumps(clean({"checklist": str(checklist), **content}), ensure_ascii=False))
@@ -276,27 +197,7 @@ def explain(
     print_rows("scores at its peak", [(name, f"{value:.3f}") for name, value in found.scores().items()])
 
 
-def per_hour(text: str) -> float:
-    """A rate like 1/hour, 20/h, 2/day or 0.1/min as a number an hour. Raises UsageError for anything else."""
-    units = {"hour": 1.0, "h": 1.0, "day": 1 / 24, "d": 1 / 24, "min": 60.0, "minute": 60.0, "shift": 1 / 8}
-    count, _, unit = text.partition("/")
-    try:
-        rate = float(count) * units[unit.strip().lower() or "hour"]
-    except (ValueError, KeyError):
-        rate = 0.0
-    if not 0 < rate < float("inf"):
-        raise UsageError(f"--false-alarms {text!r} is no rate above 0, e.g. 1/hour, 2/day, 0.1/min")
-    return rate
-
-
-def _pairs(text: str | None) -> dict[str, str]:
-    pairs = [part.partition("=") for part in (text or "").split(",") if part.strip()]
-    if any(not separator for _, separator, _ in pairs):
-        raise UsageError(f"--rename {text!r} is no THEIRS=YOURS, e.g. --rename broken_large=chip")
-    return {theirs.strip(): yours.strip() for theirs, _, yours in pairs}
-
-
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to the application."""
-    for command in (evaluate, calibrate, stress, explain):
+    for command in (evaluate, stress, explain):
         app.command()(command)

@@ -14,7 +14,6 @@ class ExitCode(IntEnum):
     DONE = 0
     FAILURE = 1
     USAGE = 2
-    BATCH_PARTIAL = 3
     UNREADABLE_INPUT = 4
     MODEL_UNAVAILABLE = 5
     FINDINGS = 10

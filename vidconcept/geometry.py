@@ -41,7 +41,8 @@ def region_of(roi: tuple[int, int, int, int] | None, width_px: int, height_px: i
     x, y, width, height = roi or (0, 0, width_px, height_px)
     if x < 0 or y < 0 or width <= 0 or height <= 0 or x + width > width_px or y + height > height_px:
         raise UsageError(
-            f"--roi {x},{y},{width},{height} does not lie inside the frame of {width_px}x{height_px} pixels"
+            f"--roi {x},{y},{width},{height} does not lie inside the frame of {width_px}x{height_px} pixels. "
+            "Next: x, y of its upper left corner, then its width and height"
         )
     return Region(x, y, width, height)
 

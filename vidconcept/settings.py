@@ -36,7 +36,7 @@ class TrackSettings(BaseModel):
 
     # The model and how it is read.
     model: str = Field(default="linecam", description="preset name, folder or hub id")
-    layers: tuple[int, ...] | None = Field(default=None, description="layers read; none: the deep half")
+    layers: tuple[int, ...] | None = Field(default=None, description="layers read, e.g. 2,3,4; -1 is the last")
     timestep: int = Field(default=500, ge=0, lt=1000, description="noise level the footage is read at")
     reduce: Literal["softmax-mean", "mean-softmax"] = Field(default="softmax-mean", description="order of reduction")
     concept_tokens: Literal["all", "first"] = Field(default="all", description="sub-words of a concept that count")

@@ -31,11 +31,6 @@ def bin_of(scores: np.ndarray) -> np.ndarray:
     return np.clip((odds + _REACH) * (BINS / (2 * _REACH)), 0, BINS - 1).astype(np.int64)
 
 
-def edge_of(bins: np.ndarray | int) -> np.ndarray:
-    """Lowest score of a bin."""
-    return 1 / (1 + np.exp(_REACH - np.asarray(bins) * (2 * _REACH / BINS)))
-
-
 @dataclass
 class Curves:
     """Counts of scores, so that curves over a whole data set cost a fixed memory.

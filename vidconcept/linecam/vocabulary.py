@@ -23,9 +23,3 @@ def synonyms() -> dict[str, tuple[str, ...]]:
     """Main word -> the words that mean it, the main word first, in English, German, Japanese and Chinese."""
     text = resources.files("vidconcept.linecam").joinpath("data/words.json").read_text(encoding="utf-8")
     return {main: tuple(words) for main, words in json.loads(text).items()}
-
-
-@functools.cache
-def main_word() -> dict[str, str]:
-    """Any known word, lower case -> its main word."""
-    return {word.lower(): main for main, words in synonyms().items() for word in words}

@@ -74,7 +74,9 @@ class CogVideoX:
         latents = None
         try:
             latents = self.codec.encode(video).latent_dist.mode()
-        except torch.OutOfMemoryError:
+        except (RuntimeError, MemoryError) as error:
+            if not _is_out_of_memory(error):
+                raise
             if self.settings.vae_tiling != "auto" or getattr(self.codec, "use_tiling", True):
                 raise
         if latents is None:
@@ -214,15 +216,25 @@ def load(
         transformer: Any = CogVideoXTransformer3DModel.from_pretrained(path / "transformer", **options)
         transformer = transformer.eval().to(device)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise ModelError(f"cannot load the model in {path}: {str(error).splitlines()[0]}") from error
+        raise ModelError(
+            f"cannot load the model in {path}: {str(error).splitlines()[0]}. Next: fetch it again, or another --model"
+        ) from error
     if settings.vae_tiling == "on" and hasattr(codec, "enable_tiling"):
         codec.enable_tiling()
         report("the VAE runs tiled as asked, which changes the latents by some percent")
     return CogVideoX(transformer, codec, scheduler, texts, settings, device, report)
 
 
+def _is_out_of_memory(error: Exception) -> bool:
+    """A GPU has a type of error for it; the allocator of the CPU says it in words."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+
+
 def _known(index: dict, part: str, classes: dict[str, Any]) -> Any:
     name = index.get(part, ["", ""])[1]
     if name not in classes:
-        raise ModelError(f"model_index.json names {part} {name!r}; this tool loads {', '.join(classes)}")
+        raise ModelError(
+            f"model_index.json names {part} {name!r}; this tool loads {', '.join(classes)}. "
+            "Next: a text-to-video folder of the CogVideoX family, see vidconcept models"
+        )
     return classes[name]

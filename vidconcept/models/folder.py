@@ -140,6 +140,12 @@ def _check_complete(path: Path, preset: Preset) -> None:
         raise ModelError(f"model {preset.name} in {path} is incomplete: no {', '.join(missing)}.{fetch}")
 
 
+def _fetched_gb(cache: Path, source: str) -> float:
+    """What an earlier download of a hub id left in the cache, finished or not."""
+    blobs = cache / f"models--{source.replace('/', '--')}" / "blobs"
+    return sum(path.stat().st_size for path in blobs.glob("*")) / 1e9
+
+
 def fetch(preset: Preset) -> Path:
     """Download a model's folder with progress; a broken download resumes.
 
@@ -150,9 +156,10 @@ def fetch(preset: Preset) -> Path:
     cache = Path(constants.HF_HUB_CACHE)
     cache.mkdir(parents=True, exist_ok=True)
     free_gb = shutil.disk_usage(cache).free / 1e9
-    if free_gb < preset.download_gb:
+    need_gb = preset.download_gb - _fetched_gb(cache, preset.source)
+    if free_gb < need_gb:
         raise OutputError(
-            f"{preset.name} needs {preset.download_gb:g} GB, {cache} has {free_gb:.1f} GB free. "
+            f"{preset.name} needs {need_gb:.3g} GB, {cache} has {free_gb:.1f} GB free. "
             "Next: free some, or point HF_HOME to a larger disk."
         )
     if constants.HF_HUB_OFFLINE:

@@ -42,7 +42,10 @@ def read_layout(path: Path) -> ModelLayout:
             fingerprint=_fingerprint(path),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path} is not a CogVideoX pipeline folder: {type(error).__name__} {error}") from error
+        raise ModelError(
+            f"{path} is not a CogVideoX pipeline folder: {type(error).__name__} {error}. "
+            "Next: a folder with model_index.json, see vidconcept models"
+        ) from error
 
 
 def _check_channels(path: Path, transformer: dict, vae: dict) -> None:

@@ -23,7 +23,6 @@ class Preset:
 
     name: str
     source: str
-    family: str
     licence: str
     summary: str
     download_gb: float

@@ -71,7 +71,9 @@ def _encode(
             folder / "text_encoder", dtype=dtype, use_safetensors=True, local_files_only=True
         )
     except (OSError, ValueError, ImportError, SafetensorError) as error:
-        raise ModelError(f"cannot load the text encoder in {folder}: {str(error).splitlines()[0]}") from error
+        raise ModelError(
+            f"cannot load the text encoder in {folder}: {str(error).splitlines()[0]}. Next: fetch the model again"
+        ) from error
     torch.nn.Module.to(encoder.eval(), device)
     results = []
     with torch.inference_mode():

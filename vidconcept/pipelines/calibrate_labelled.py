@@ -174,7 +174,7 @@ def count_events(
             level: linked.measure(clip, Figures.empty(plan.settings.concepts)).by_concept
             for level, linked in tried.items()
         }
-        monitor.check("thresholds tried", number + 1, len(dataset.clips))
+        monitor.check("clips tried", number + 1, len(dataset.clips))
     return result
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from vidconcept.attention.maps import pool_subwords, reduce_layers
 from vidconcept.errors import InputError, UsageError
 from vidconcept.geometry import crop, resize
+from vidconcept.pipelines.findings import source_frames
 from vidconcept.pipelines.maps import ModelShelf, windows_of
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan, make_plan
@@ -24,7 +25,6 @@ from vidconcept.temporal.windows import Window
 from vidconcept.tracks.calibrated import place_map
 from vidconcept.tracks.rle import decode
 from vidconcept.types import Event, TrackMask
-from vidconcept.video.reader import read_frames
 from vidconcept.video.sparse import grab_frames
 from vidconcept.writers.atomic import replacing_bytes
 
@@ -164,13 +164,9 @@ def _window_at(plan: Plan, frame_index: int, monitor: Monitor) -> tuple[Window, 
 
 def _position_of(plan: Plan, frame_index: int, monitor: Monitor) -> int:
     """Position, among the frames that the model saw, of the last one up to `frame_index`."""
-    settings = plan.settings
-    frames = read_frames(
-        plan.source, fps=settings.fps, start_s=settings.start_s, end_s=settings.end_s, on_problem=monitor.problem
-    )
-    for number, frame in enumerate(frames):
+    for number, frame in enumerate(source_frames(plan, monitor)):
         if frame.index >= frame_index:
-            return number // settings.stride
+            return number // plan.settings.stride
     return 0
 
 

@@ -152,7 +152,7 @@ def _of_asked(table: Mapping[str, Any], settings: TrackSettings, preset: Preset)
 
 def _check_range(settings: TrackSettings) -> None:
     if settings.end_s is not None and settings.end_s <= (settings.start_s or 0):
-        raise UsageError(f"nothing lies between start_s = {settings.start_s or 0:g} and end_s = {settings.end_s:g}")
+        raise UsageError(f"--end {settings.end_s:g} must be after --start {settings.start_s or 0:g}, both in seconds")
 
 
 def preset_thresholds(settings: TrackSettings, sources: Mapping[str, str], preset: Preset) -> dict[str, float]:

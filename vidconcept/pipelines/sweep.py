@@ -10,15 +10,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from vidconcept.attention.hooks import METHODS
-from vidconcept.attention.maps import pool_subwords, reduce_layers
+from vidconcept.attention.hooks import METHODS, resolve_layers
+from vidconcept.attention.maps import Reduce, pool_subwords, reduce_layers
 from vidconcept.errors import UsageError
 from vidconcept.evaluation.dataset import Clip, Dataset
 from vidconcept.evaluation.metrics_masks import Confusion
@@ -35,7 +35,6 @@ AXES = ("layers", "timestep", "method", "reduce", "noise-samples", "background")
 # The quiet end, the middle and the loud end of the noise schedule.
 TIMESTEPS = (20, 250, 500, 750)
 NOISE_SAMPLES = (1, 2)
-Reduce = Literal["softmax-mean", "mean-softmax"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +116,7 @@ def words_to_leave_out(plan: Plan) -> list[tuple[str, ...]]:
 
 def chosen_layers(plan: Plan) -> tuple[int, ...]:
     """The layers that the plan's settings read, counted from 0."""
-    count = plan.layout.num_layers
-    layers = plan.settings.layers if plan.settings.layers is not None else range(count // 2, count)
-    return tuple(sorted(layer % count for layer in layers))
+    return resolve_layers(plan.settings.layers, plan.layout.num_layers)
 
 
 def base_reading(plan: Plan) -> Reading:

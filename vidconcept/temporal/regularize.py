@@ -49,7 +49,7 @@ class EnergySettings:
     iterations: int = 8
     # Pull of negative cells to zero.
     positivity: float = 0.5
-    # Point spread of the model in tokens (standard deviation), from calibration; 0: tokens are plain area means.
+    # Point spread of the model in tokens (standard deviation) by `pointspread`; 0: tokens are plain area means.
     spread_tokens: float = 0.0
 
 

@@ -1,0 +1,112 @@
+"""The command that sets thresholds: from good footage, or from masks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vidconcept.cli_options import (
+    Concepts,
+    Config,
+    Debug,
+    Format,
+    Json,
+    Rename,
+    Setting,
+    Split,
+    command_line,
+    given_settings,
+    renamed,
+)
+from vidconcept.errors import UsageError
+
+
+def calibrate(
+    footage: Annotated[
+        list[Path] | None, typer.Argument(help="Good footage: videos in which nothing is wrong.")
+    ] = None,
+    labelled: Annotated[Path | None, typer.Option(help="a data set with masks instead of good footage")] = None,
+    format: Format = None,
+    split: Split = "val",
+    rename: Rename = None,
+    concepts: Concepts = None,
+    false_alarms: Annotated[str, typer.Option(metavar="N/hour", help="wished rate: 1/hour, 2/day, 0.1/min")] = "1/hour",
+    setting: Setting = None,
+    config: Config = None,
+    out: Annotated[Path | None, typer.Option(help="TOML for track --config [<footage>.calibration.toml]")] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Thresholds for a wished rate of false alarms from good footage, or how to read the maps from masks."""
+    if (labelled is None) == (not footage):
+        raise UsageError("give good footage, or --labelled with a data set, e.g. vidconcept calibrate good.mp4")
+    if labelled is not None:
+        from vidconcept.evaluation.readers import read_dataset
+
+        data = read_dataset(labelled, format, split, renamed(rename))
+        _calibrate_labelled(labelled, data, given_settings(concepts, setting), config, out, as_json)
+        return
+    assert footage
+    from vidconcept.evaluation.alarms import sentences
+    from vidconcept.evaluation.report import clean
+    from vidconcept.pipelines.calibrate import calibrate_good, write_toml
+    from vidconcept.terminal import monitored, print_rows
+
+    target = per_hour(false_alarms)
+    path = out or footage[0].absolute().parent / f"{footage[0].stem}.calibration.toml"
+    with monitored() as monitor:
+        result = calibrate_good(
+            footage, given_settings(concepts, setting), target, path.with_suffix(".maps"), monitor, config=config
+        )
+    told = sentences(result.choice)
+    provenance = {**result.provenance, "command": command_line()}
+    write_toml(path, result.keys, result.choice.thresholds, result.lifts, provenance, told)
+    if as_json:
+        content = {"config": str(path), "thresholds": result.choice.thresholds, "says": told, **provenance}
+        typer.echo(json.dumps(clean(content), ensure_ascii=False))
+        return
+    print_rows("thresholds", [(name, f"{value:g}") for name, value in result.choice.thresholds.items()])
+    print_rows("what this promises", [("-", line) for line in told])
+    print_rows("use it", [("config", str(path)), ("then", f"vidconcept track VIDEO --config {path}")])
+
+
+def _calibrate_labelled(
+    labelled: Path, data: Any, settings: dict[str, Any], config: Path | None, out: Path | None, as_json: bool
+) -> None:
+    from vidconcept.evaluation.report import clean
+    from vidconcept.pipelines.calibrate import write_toml
+    from vidconcept.pipelines.calibrate_labelled import calibrate_labelled
+    from vidconcept.terminal import monitored, print_rows
+
+    path = out or labelled.absolute().parent / f"{labelled.stem}.calibration.toml"
+    with monitored() as monitor:
+        found = calibrate_labelled(data, settings, path.with_suffix(".maps"), monitor, config=config)
+    facts = {key: value for key, value in found.provenance.items() if key != "reading"} | {"command": command_line()}
+    write_toml(path, found.keys, found.thresholds, {}, facts, found.says)
+    if as_json:
+        content = {"config": str(path), "thresholds": found.thresholds, "says": found.says, **facts}
+        typer.echo(json.dumps(clean(content), ensure_ascii=False))
+        return
+    print_rows("what was chosen, and why", [("-", line) for line in found.says])
+    print_rows("use it", [("config", str(path)), ("then", f"vidconcept track VIDEO --config {path}")])
+
+
+def per_hour(text: str) -> float:
+    """A rate like 1/hour, 20/h, 2/day or 0.1/min as a number an hour. Raises UsageError for anything else."""
+    units = {"hour": 1.0, "h": 1.0, "day": 1 / 24, "d": 1 / 24, "min": 60.0, "minute": 60.0, "shift": 1 / 8}
+    count, _, unit = text.partition("/")
+    try:
+        rate = float(count) * units[unit.strip().lower() or "hour"]
+    except (ValueError, KeyError):
+        rate = 0.0
+    if not 0 < rate < float("inf"):
+        raise UsageError(f"--false-alarms {text!r} is no rate above 0, e.g. 1/hour, 2/day, 0.1/min")
+    return rate
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module to the application."""
+    app.command()(calibrate)

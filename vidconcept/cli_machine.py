@@ -1,0 +1,98 @@
+"""Commands on a file and on this machine: `probe`, `models`, `doctor`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+models_app = typer.Typer(help="Which models there are, what they need, and whether they are here.")
+
+
+def probe(
+    source: Annotated[str, typer.Argument(help="A video, a folder of images, or a pattern like img_%04d.png.")],
+    fps: Annotated[float | None, typer.Option(help="rate of an image sequence")] = None,
+    decode: Annotated[
+        bool, typer.Option("--decode", help="decode every picture too: finds damage inside them")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False,
+) -> None:
+    """What a file is, and whether its timestamps can be trusted."""
+    from vidconcept.terminal import print_rows
+    from vidconcept.video.probe import examine
+
+    report = examine(source, fps, decode=decode)
+    if as_json:
+        typer.echo(json.dumps(asdict(report), default=str, ensure_ascii=False))
+        return
+    print_rows(str(source), report.rows())
+
+
+@models_app.callback(invoke_without_command=True)
+def models(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False,
+) -> None:
+    """List the models, or fetch one."""
+    if context.invoked_subcommand:
+        return
+    from vidconcept.doctor import model_states
+    from vidconcept.terminal import print_rows
+
+    states = model_states()
+    if as_json:
+        table = [
+            {"name": s.preset.name, "source": s.preset.source, "licence": s.preset.licence, "fits": s.fits}
+            | {"download_gb": s.preset.download_gb, "memory_gb": s.preset.memory_gb, "path": s.path and str(s.path)}
+            | {"problem": s.problem}
+            for s in states
+        ]
+        typer.echo(json.dumps({"models": table}, ensure_ascii=False))
+        return
+    for state in states:
+        here = f"here: {state.path}" if state.path else state.problem
+        print_rows(
+            state.preset.name,
+            [
+                ("what", state.preset.summary),
+                ("licence", state.preset.licence),
+                ("machine", state.fits),
+                ("weights", here),
+            ],
+        )
+
+
+@models_app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="A preset's name or a hub id.")],
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False,
+) -> None:
+    """Download a model's weights, with progress; a broken download goes on where it stopped."""
+    from vidconcept.models.folder import fetch as fetch_weights
+    from vidconcept.models.folder import preset_for
+
+    path = str(fetch_weights(preset_for(name)))
+    typer.echo(json.dumps({"name": name, "path": path}, ensure_ascii=False) if as_json else path)
+
+
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False) -> None:
+    """What this machine can run: codecs, GPU, memory, weights on disk."""
+    from vidconcept.doctor import machine_rows, model_states
+    from vidconcept.terminal import print_rows
+
+    rows = machine_rows()
+    states = [(s.preset.name, ("here" if s.path else s.problem) + f"; {s.fits}") for s in model_states()]
+    if as_json:
+        typer.echo(json.dumps({"machine": dict(rows), "models": dict(states)}, ensure_ascii=False))
+        return
+    print_rows("this machine", rows)
+    print_rows("models", states)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module to the application."""
+    app.command()(probe)
+    app.add_typer(models_app, name="models")
+    app.command()(doctor)

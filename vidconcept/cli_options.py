@@ -1,0 +1,56 @@
+"""Options that several commands share, and what their texts mean."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vidconcept.errors import UsageError
+from vidconcept.settings import TrackSettings, nearest, parse_text
+
+Concepts = Annotated[str | None, typer.Option("--concepts", metavar="A,B", help="concepts to look for")]
+Setting = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="any setting of track, e.g. --set threshold=0.4; repeatable"),
+]
+Config = Annotated[Path | None, typer.Option("--config", help="settings from a TOML file")]
+Json = Annotated[bool, typer.Option("--json", help="one JSON object on stdout")]
+Debug = Annotated[bool, typer.Option("--debug", help="tracebacks")]
+Format = Annotated[str | None, typer.Option("--format", help="of the data set, when it cannot be guessed")]
+Split = Annotated[str, typer.Option("--split", help="split of DAVIS, YouTube-VIS, VSPW")]
+Rename = Annotated[str | None, typer.Option("--rename", metavar="THEIRS=YOURS,…", help="their word = the word to ask")]
+
+
+def given_settings(concepts: str | None, pairs: list[str] | None) -> dict[str, Any]:
+    """Settings of the command line. Raises UsageError for a pair that is none, or an unknown key."""
+    settings: dict[str, Any] = {}
+    for pair in pairs or []:
+        key, separator, value = pair.partition("=")
+        if not separator:
+            raise UsageError(f"--set {pair!r} is no KEY=VALUE, e.g. --set threshold=0.4")
+        key = key.strip().replace("-", "_")
+        if key not in TrackSettings.model_fields:
+            raise UsageError(f"--set: unknown key {key!r}{nearest(key, TrackSettings.model_fields)}")
+        settings[key] = parse_text(key, value)
+    return settings | ({} if concepts is None else {"concepts": parse_text("concepts", concepts)})
+
+
+def command_line() -> str:
+    return shlex.join(["vidconcept", *sys.argv[1:]])
+
+
+def words_of(text: str) -> list[str]:
+    """A list separated by commas, without blanks."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def renamed(text: str | None) -> dict[str, str]:
+    """What `--rename` asks for. Raises UsageError for what is no pair."""
+    pairs = [part.partition("=") for part in (text or "").split(",") if part.strip()]
+    if any(not separator for _, separator, _ in pairs):
+        raise UsageError(f"--rename {text!r} is no THEIRS=YOURS, e.g. --rename broken_large=chip")
+    return {theirs.strip(): yours.strip() for theirs, _, yours in pairs}
