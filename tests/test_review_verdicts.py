@@ -4,6 +4,7 @@ import csv
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from review_runs import RUN_ID, make_run
 
@@ -13,7 +14,7 @@ from vidconcept.writers import tables
 from vidconcept.writers.exchange import export
 from vidconcept.writers.manifest import read_run
 from vidconcept.writers.review import filled, json_in_html
-from vidconcept.writers.review_data import review_data
+from vidconcept.writers.review_data import _series, review_data
 from vidconcept.writers.review_index import review
 
 
@@ -140,3 +141,12 @@ class TestTemplate:
 
     def test_data_cannot_end_its_script_element(self) -> None:
         assert "<" not in json_in_html({"name": "</script><script>alert(1)</script><!--"})
+
+
+@pytest.mark.parametrize("frames", [1, 1999, 2000, 5003])
+def test_the_strip_ends_where_the_video_does_and_keeps_every_peak(frames):
+    scores = np.random.default_rng(0).random((2, frames)).astype(np.float32)
+    told = _series(np.arange(frames) / 25, scores)
+    assert told["time_s"][-1] == pytest.approx((frames - 1) / 25)
+    assert [max(line) for line in told["scores"]] == pytest.approx(scores.max(1), abs=1e-3)
+    assert len(told["time_s"]) <= 2001

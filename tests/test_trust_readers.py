@@ -181,6 +181,35 @@ def test_clips_folder_with_masks_boxes_and_instances(tmp_path):
     assert instances.truth(3).concepts == ("dent", "hole")
 
 
+@pytest.mark.parametrize("mode", ["1", "P", "L"])
+def test_masks_of_any_depth(tmp_path, mode):
+    (tmp_path / "clips.json").write_text(json.dumps([{"clip": "m", "concept": "crack", "truth": "mask"}]))
+    (tmp_path / "annotations/m").mkdir(parents=True)
+    Image.fromarray(box(2, 2) * 255).convert(mode).save(tmp_path / "annotations/m/00000.png")
+    assert (read_dataset(tmp_path).clips[0].truth(0).of("crack") == (box(2, 2) > 0)).all()
+
+
+def test_a_defect_that_enters_late_is_in_the_truth_of_davis_2017(tmp_path):
+    for k in range(2):
+        picture(tmp_path / f"JPEGImages/480p/bear/{k:05d}.jpg")
+        picture(tmp_path / f"Annotations/480p/bear/{k:05d}.png", box(2, 3) * 0 + box(12, 20, 2) * k)
+    (clip,) = read_dataset(tmp_path, "davis2017").clips
+    assert clip.concepts == ("bear",)
+    assert [clip.truth(k).ids for k in range(2)] == [(), (2,)]
+
+
+def test_coco_as_published_has_other_tables_of_the_split(tmp_path):
+    picture(tmp_path / "val/one.jpg")
+    image = {"id": 1, "file_name": "one.jpg", "height": H, "width": W}
+    table = {"categories": [{"id": 7, "name": "dent"}], "images": [image], "annotations": []}
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations/instances_val.json").write_text(json.dumps(table))
+    (tmp_path / "annotations/captions_val.json").write_text(json.dumps({"images": [image]}))
+    assert [c.name for c in read_dataset(tmp_path).clips] == ["one"]
+    with pytest.raises(InputError, match="not a COCO instances file"):
+        read_dataset(tmp_path / "annotations/captions_val.json", "coco")
+
+
 def test_coco_with_boxes_alone(tmp_path):
     picture(tmp_path / "images/one.jpg")
     image = {"id": 1, "file_name": "one.jpg", "height": H, "width": W}

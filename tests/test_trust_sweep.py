@@ -111,10 +111,41 @@ class TestReport:
         tallies |= {replace(r, left_out=("fork",)): tally(0.1) for r in (base, *singles)}
         facts = {"dataset": {"name": "d", "clips": 1, "concepts": ["dent"]}, "model": {"name": "m", "weights": "w"}}
         swept = Sweep(("dent",), tallies, base, facts)
-        assert "1.000 early, 1.000 deep" in claims(swept)[0]
+        assert claims(swept)[0] == (
+            "Deeper layers are better: is open, one clip tells nothing of others (mean AP +0.000)."
+        )
         write_sweep(tmp_path, swept, "command")
         assert "0.500" not in (tmp_path / "sweep_concept-attention.svg").read_text()
         assert "| fork |" in (tmp_path / "sweep.md").read_text()
+
+
+class TestClaims:
+    BASE = Reading("concept-attention", "preset", (1,), 500, "softmax-mean", 1)
+
+    def told(self, levels, others, **change):
+        """Claims of a sweep in which the base has `levels` on its clips, and another reading `others`."""
+        other = replace(self.BASE, **change)
+        tallies = {
+            reading: {str(k): next(iter(tally(v).values())) for k, v in enumerate(values)}
+            for reading, values in ((self.BASE, levels), (other, others))
+        }
+        return claims(Sweep(("dent",), tallies, self.BASE, {}))
+
+    def test_a_gap_on_every_clip_holds_and_on_one_clip_is_open(self):
+        (line,) = self.told([0.9] * 6, [0.1] * 6, method="cross-attention")
+        assert "cross-attention: holds" in line
+        (line,) = self.told([0.9], [0.1], method="cross-attention")
+        assert "is open, one clip" in line
+        assert "95 %" not in line
+
+    def test_a_gap_that_comes_from_one_clip_of_three_is_open(self):
+        (line,) = self.told([0.9, 0.1, 0.1], [0.1, 0.1, 0.1], method="cross-attention")
+        assert "is open on this sample" in line
+
+    def test_a_timestep_is_not_compared_with_itself(self):
+        assert self.told([0.9] * 3, [0.1] * 3, timestep=750) == []
+        (line,) = self.told([0.9] * 3, [0.1] * 3, timestep=20)
+        assert line.startswith("A middle timestep (500) beats almost none (20): holds")
 
 
 def test_noise_and_background_cost_one_pass_a_draw_and_go_on(video, tiny_model, tmp_path):

@@ -72,6 +72,28 @@ class TestSound:
         assert onset == pytest.approx(0.48, abs=0.05)
         assert heard[-1][0] < 1.05
 
+    def test_a_pause_in_sound_that_is_encoded_again_stays_a_pause(self, tmp_path):
+        """Half a second of tone, a second of which nothing is stored, and half a second of tone."""
+        source, out = tmp_path / "pause.mkv", tmp_path / "annotated.mp4"
+        tone = (np.sin(np.arange(1000) * 0.06) * 16_000).astype(np.int16)
+        with av.open(str(source), "w") as container:
+            pictures = container.add_stream("libx264", rate=25)
+            pictures.width, pictures.height, pictures.pix_fmt = 192, 128, "yuv420p"
+            sound = container.add_stream("pcm_s16le", rate=48_000, layout="mono")
+            for first in (*range(0, 24_000, 1000), *range(72_000, 96_000, 1000)):
+                piece = av.AudioFrame.from_ndarray(tone[None], "s16", "mono")
+                piece.sample_rate, piece.pts, piece.time_base = 48_000, first, Fraction(1, 48_000)
+                container.mux(sound.encode(piece))
+            for number in range(50):
+                container.mux(pictures.encode(av.VideoFrame.from_ndarray(paint(number), format="rgb24")))
+            container.mux(pictures.encode(None))
+        copy(source, out)
+        heard = loudness(out)
+        quiet = [time for time, level in heard if level < 0.01 and 0.2 < time < 1.8]
+        assert quiet[0] == pytest.approx(0.5, abs=0.06)
+        assert quiet[-1] == pytest.approx(1.48, abs=0.06)
+        assert heard[-1][0] == pytest.approx(2.0, abs=0.1)
+
     def test_sound_that_mp4_refuses_is_reported_and_costs_no_picture(self, tmp_path, monkeypatch):
         monkeypatch.setattr(remux, "COPIED_AUDIO", frozenset({"pcm_mulaw"}))
         source = write_clip(tmp_path / "a.avi", audio="pcm_mulaw", options={"bf": "0"}).path

@@ -14,12 +14,18 @@ from vidconcept.types import Region
 TILE_OVERLAP_FRAC = 0.25
 
 
-def fit_size(width_px: int, height_px: int, *, area_px: int, multiple: int) -> tuple[int, int]:
+def fit_size(
+    width_px: int, height_px: int, *, area_px: int, multiple: int, largest_px: tuple[int, int] | None = None
+) -> tuple[int, int]:
     """Picture size (height, width) of at most about `area_px`, sides multiples of `multiple`, aspect kept if possible.
 
-    Frames are resized to it without padding, so that a map covers its region exactly.
+    Frames are resized to it without padding, so that a map covers its region exactly. largest_px: height and
+    width that it must not exceed; a very long picture then has less than the area.
     """
     scale = (area_px / (width_px * height_px)) ** 0.5
+    if largest_px is not None:
+        most_height, most_width = (side // multiple * multiple for side in largest_px)
+        scale = min(scale, most_height / height_px, most_width / width_px)
     height = max(round(height_px * scale / multiple), 1)
     width = max(round(width_px * scale / multiple), 1)
     # A very long picture would otherwise grow beyond the area when its short side is rounded up to one multiple.
@@ -85,11 +91,18 @@ class TilePlan:
 
 
 def plan_tiles(
-    region: Region, columns_rows: tuple[int, int], *, area_px: int, pitch_px: int, multiple: int
+    region: Region,
+    columns_rows: tuple[int, int],
+    *,
+    area_px: int,
+    pitch_px: int,
+    multiple: int,
+    largest_px: tuple[int, int] | None = None,
 ) -> TilePlan:
     """Tiles of about `area_px` each, `columns_rows` of them, that overlap by a quarter and cover the region.
 
     pitch_px: a token's side. multiple: what the model's picture must be a multiple of, itself a multiple of the pitch.
+    largest_px: of a tile, height and width.
     """
     columns, rows = columns_rows
     if columns < 1 or rows < 1:
@@ -101,6 +114,7 @@ def plan_tiles(
         max(round(region.height / spans[1]), 1),
         area_px=area_px,
         multiple=multiple,
+        largest_px=largest_px,
     )
     ys, xs = _origins(height, rows, multiple), _origins(width, columns, multiple)
     return TilePlan(ys[-1] + height, xs[-1] + width, height, width, pitch_px, tuple((y, x) for y in ys for x in xs))

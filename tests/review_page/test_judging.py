@@ -5,6 +5,7 @@ import os
 import shutil
 import time
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,27 @@ class TestVerdicts:
         make_run(tmp_path / "other", run_id="f" * 32)
         page.goto((tmp_path / "other" / "review.html").as_uri())  # same browser, same storage
         assert page.inner_text("#progress") == "0 of 4 judged"
+
+    def test_judging_under_a_filter_does_not_lose_the_place(self, page: "playwright.Page") -> None:
+        page.select_option("#filter", "open")
+        selected = "document.querySelector('#rows [aria-selected=true] td:nth-child(2)')?.textContent"
+        for key in ("n", "n"):
+            page.keyboard.press(key)
+        assert page.evaluate(selected) == "2"
+        page.keyboard.press("a")  # out of the table it goes; event 1 was left open on purpose
+        page.keyboard.press("n")
+        assert page.evaluate(selected) == "3"
+        page.keyboard.press("r")
+        page.keyboard.press("p")
+        assert page.evaluate(selected) == "1"
+
+    def test_times_are_rounded_before_they_are_split(self, page: "playwright.Page") -> None:
+        # The page keeps its functions to itself, so the asset's own text is evaluated.
+        asset = (resources.files("vidconcept.writers") / "assets" / "review-data.js").read_text("utf-8")
+        clock = "function clock" + asset.split("\nfunction clock")[1].split("\n}\n")[0] + "}"
+        calls = "[clock(59.97, 1), clock(3659.967, 1), clock(59.9996), clock(59.94, 1)]"
+        told = page.evaluate(f"(() => {{ {clock}; return {calls}; }})()")
+        assert told == ["1:00.0", "1:01:00.0", "1:00.000", "0:59.9"]
 
     def test_filtering_by_verdict(self, page: "playwright.Page") -> None:
         page.keyboard.press("n")

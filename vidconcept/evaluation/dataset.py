@@ -79,11 +79,24 @@ def read_labels(path: Path) -> np.ndarray:
 
     Raises InputError when it cannot be read.
     """
+    return _values(path, grey=False)
+
+
+def read_grey(path: Path) -> np.ndarray:
+    """Grey values `(h, w)` of a picture, also of one with a palette or a single bit a pixel (0 and 255).
+
+    Raises InputError when it cannot be read.
+    """
+    return _values(path, grey=True)
+
+
+def _values(path: Path, grey: bool) -> np.ndarray:
     try:
         with Image.open(path) as image:
-            values = np.asarray(image)
+            values = np.asarray(image.convert("L") if grey and image.mode in ("1", "P") else image)
     except (OSError, UnidentifiedImageError) as error:
         raise InputError(f"cannot read the annotation {path}: {error}") from error
+    values = values.astype(np.uint8) if values.dtype == bool else values
     return values[..., 0] if values.ndim == 3 else values
 
 

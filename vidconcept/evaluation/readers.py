@@ -81,4 +81,6 @@ def _read(path: Path, format: str, split: str) -> Dataset:
 def _json_of(path: Path, split: str) -> Path | None:
     """The annotation file of a split, or the only one there is."""
     found = sorted([*path.glob("*.json"), *path.glob("annotations/*.json")])
+    # COCO's own folder has captions and key points of the same split beside its instances.
+    found.sort(key=lambda p: not p.stem.startswith("instances"))
     return next((p for p in found if split in p.stem), found[0] if len(found) == 1 else None)

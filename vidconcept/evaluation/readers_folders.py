@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from vidconcept.errors import InputError
-from vidconcept.evaluation.dataset import Clip, Dataset, FrameTruth, objects_of, read_labels
+from vidconcept.evaluation.dataset import Clip, Dataset, FrameTruth, objects_of, read_grey, read_labels
 from vidconcept.video.source import image_paths
 
 # Frame rates at which the data sets were published as pictures.
@@ -53,9 +53,10 @@ def read_davis(root: Path, year: int, split: str) -> Dataset:
         paths = image_paths(labels / name) or []
         stems = {path.stem: path for path in paths}
         order = [stems.get(path.stem) for path in image_paths(pictures / name) or []]
-        first = read_labels(paths[0])
-        numbers = [1] if year == 2016 else [n for n in np.unique(first).tolist() if n not in (0, 255)]
         own = words.get(name, {})
+        # An object may enter late: all annotated frames say which there are.
+        seen = {n for path in paths for n in np.unique(read_labels(path)).tolist()} | {int(n) for n in own}
+        numbers = [1] if year == 2016 else sorted(seen - {0, 255})
         concepts = {n: own.get(str(n), name.partition("-")[0]) for n in numbers}
 
         def truth(index: int) -> FrameTruth | None:
@@ -154,8 +155,7 @@ def read_clips(root: Path) -> Dataset:
             path = folder / f"{index:05d}.png"
             if not path.is_file():
                 return None
-            values = read_labels(path)
-            return objects_of(values if instances else (values > 127).astype(np.uint8), concepts)
+            return objects_of(read_labels(path) if instances else (read_grey(path) > 127).astype(np.uint8), concepts)
 
         words = tuple(dict.fromkeys(concepts.values()))
         return Clip(name, root / "videos" / f"{name}.mp4", words, truth, kind="box" if kind == "box" else "mask")

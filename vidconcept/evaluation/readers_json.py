@@ -86,10 +86,8 @@ def read_coco(json_path: Path, images: Path) -> Dataset:
     An image with boxes alone has boxes for truth. Raises InputError for an annotation with neither mask nor box.
     """
     table = load_json(json_path)
-    words = {row["id"]: row["name"] for row in table["categories"]}
+    words: dict[int, str] = {}
     objects: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    for annotation in table.get("annotations") or []:
-        objects[annotation["image_id"]].append(annotation)
 
     def clip(image: dict[str, Any]) -> Clip:
         own = objects[image["id"]]
@@ -106,6 +104,9 @@ def read_coco(json_path: Path, images: Path) -> Dataset:
         )
 
     try:
+        words |= {row["id"]: row["name"] for row in table["categories"]}
+        for annotation in table.get("annotations") or []:
+            objects[annotation["image_id"]].append(annotation)
         return Dataset(json_path.stem, "coco", tuple(map(clip, table["images"])))
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{json_path} is not a COCO instances file: {error!r}") from error

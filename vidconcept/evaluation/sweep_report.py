@@ -40,13 +40,24 @@ def mean_iou(tallies: Iterable[Tally]) -> float:
     return Confusion(np.sum(tables, axis=0)).mean_iou
 
 
-def difference(sweep: Sweep, one: Reading, other: Reading, seed: int = 0) -> tuple[float, float, float]:
-    """Mean AP of `one` less that of `other`, and its 95 % interval by resampling clips in pairs."""
-    clips = list(sweep.tallies[one])
+def difference(
+    sweep: Sweep, ones: Sequence[Reading], others: Sequence[Reading], seed: int = 0
+) -> tuple[float, float, float]:
+    """Mean AP of `ones` less that of `others`, and its 95 % interval by resampling clips in pairs.
+
+    The interval of a single clip is unbounded: nothing is known of how clips differ.
+    """
+    clips = list(sweep.tallies[ones[0]])
     rng = np.random.default_rng(seed)
 
+    def level(readings: Sequence[Reading], names: Sequence[str]) -> float:
+        return float(np.mean([mean_ap(sweep.tallies[r][n] for n in names) for r in readings]))
+
     def gap(names: Sequence[str]) -> float:
-        return mean_ap(sweep.tallies[one][n] for n in names) - mean_ap(sweep.tallies[other][n] for n in names)
+        return level(ones, names) - level(others, names)
+
+    if len(clips) < 2:
+        return gap(clips), -np.inf, np.inf
 
     drawn = [gap([clips[i] for i in rng.integers(len(clips), size=len(clips))]) for _ in range(RESAMPLES)]
     low, high = np.nanquantile(drawn, [0.025, 0.975])
@@ -68,26 +79,24 @@ def claims(sweep: Sweep) -> list[str]:
     lines = []
     cross = replace(base, method="cross-attention")
     if cross in found:
-        lines.append(_verdict("Output space beats cross-attention", base, cross, sweep))
+        lines.append(_verdict("Output space beats cross-attention", [base], [cross], sweep))
     singles = sorted((r for r in found if r.layers_name.isdigit() and _otherwise_base(r, base)), key=lambda r: r.layers)
     everything = replace(
         base, layers_name="all", layers=max((r.layers for r in found if r.layers_name == "all"), default=())
     )
     if len(singles) > 1:
         half = len(singles) // 2
-        deep = np.mean([mean_ap(found[r].values()) for r in singles[half:]])
-        early = np.mean([mean_ap(found[r].values()) for r in singles[:half]])
-        word = "holds" if deep > early else "does not hold"
-        lines.append(f"Deeper layers are better: {word} (mean AP of single layers {early:.3f} early, {deep:.3f} deep).")
+        lines.append(_verdict("Deeper layers are better", singles[half:], singles[:half], sweep))
         best = max(singles, key=lambda r: mean_ap(found[r].values()))
         if everything in found:
-            lines.append(_verdict(f"All layers combined beat the best one ({best.layers[0]})", everything, best, sweep))
+            name = f"All layers combined beat the best one ({best.layers[0]})"
+            lines.append(_verdict(name, [everything], [best], sweep))
     times = sorted(r.timestep for r in found if replace(r, timestep=base.timestep) == base)
-    if len(times) > 1:
-        middle = min(times, key=lambda t: abs(t - 500))
+    middle = min(times, key=lambda t: abs(t - 500), default=base.timestep)
+    if len(times) > 1 and middle != times[0]:
         quiet = replace(base, timestep=times[0])
         name = f"A middle timestep ({middle}) beats almost none ({times[0]})"
-        lines.append(_verdict(name, replace(base, timestep=middle), quiet, sweep))
+        lines.append(_verdict(name, [replace(base, timestep=middle)], [quiet], sweep))
     return lines
 
 
@@ -96,8 +105,10 @@ def _otherwise_base(reading: Reading, base: Reading) -> bool:
     return replace(reading, layers_name="", layers=(), reduce=base.reduce) == replace(base, layers_name="", layers=())
 
 
-def _verdict(claim: str, one: Reading, other: Reading, sweep: Sweep) -> str:
-    gap, low, high = difference(sweep, one, other)
+def _verdict(claim: str, ones: Sequence[Reading], others: Sequence[Reading], sweep: Sweep) -> str:
+    gap, low, high = difference(sweep, ones, others)
+    if np.isinf(low):
+        return f"{claim}: is open, one clip tells nothing of others (mean AP {gap:+.3f})."
     word = "holds" if low > 0 else "does not hold" if high < 0 else "is open on this sample"
     return f"{claim}: {word} (mean AP {gap:+.3f}, 95 % {low:+.3f} to {high:+.3f})."
 

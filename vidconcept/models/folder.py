@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tomllib
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -50,7 +51,11 @@ def preset_for(model: str) -> Preset:
         path = _snapshot(model) or path
     own = path / "vidconcept.toml"
     if own.is_file():
-        return Preset.read(own)
+        try:
+            # Whatever model the preset was copied from, the weights are those beside it.
+            return replace(Preset.read(own), source=str(path))
+        except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+            raise ModelError(f"{own} is no preset: {error}. Next: write it as those in vidconcept/configs/") from error
     config = _transformer_config(path)
     base = known[_architecture(config)]
     settings = {key: value for key, value in base.settings.items() if key != "layers"}

@@ -10,16 +10,23 @@ from pathlib import Path
 
 from vidconcept.errors import ModelError
 
+# Files from this size on are known by samples, spread evenly: hashing 20 GB would take a minute.
+LARGE_BYTES, SAMPLES, SAMPLE_BYTES = 32_000_000, 64, 65_536
+
 
 @dataclass(frozen=True)
 class ModelLayout:
-    """pitch_px: pixels of the model's picture per token. step: frames per token. fingerprint: of all files."""
+    """pitch_px: pixels of the model's picture per token. step: frames per token. fingerprint: of all files.
+
+    largest_px: height and width of the largest picture that the model's table of positions serves; None: any.
+    """
 
     pitch_px: int
     step: int
     num_layers: int
     text_length: int
     fingerprint: str
+    largest_px: tuple[int, int] | None = None
 
     @property
     def multiple_px(self) -> int:
@@ -34,12 +41,14 @@ def read_layout(path: Path) -> ModelLayout:
         vae = json.loads((path / "vae" / "config.json").read_text("utf-8"))
         ratio = vae.get("temporal_compression_ratio", 4)
         _check_channels(path, transformer, vae)
+        pitch_px = spatial_scale(vae) * transformer["patch_size"]
         return ModelLayout(
-            pitch_px=spatial_scale(vae) * transformer["patch_size"],
+            pitch_px=pitch_px,
             step=int(ratio) * (transformer.get("patch_size_t") or 1),
             num_layers=transformer["num_layers"],
             text_length=transformer.get("max_text_seq_length", 226),
             fingerprint=_fingerprint(path),
+            largest_px=_largest_px(transformer, pitch_px),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
@@ -64,13 +73,26 @@ def spatial_scale(vae_config: dict) -> int:
     return 2 ** (len(blocks) - 1) if blocks else vae_config["spatial_compression_ratio"]
 
 
+def _largest_px(transformer: dict, pitch_px: int) -> tuple[int, int] | None:
+    """CogVideoX 1.5 cuts its rotary positions out of a table of the largest picture; the others scale theirs."""
+    if transformer.get("patch_size_t") is None or "sample_height" not in transformer:
+        return None
+    height, width = (transformer[key] // transformer["patch_size"] for key in ("sample_height", "sample_width"))
+    return height * pitch_px, width * pitch_px
+
+
 def _fingerprint(path: Path) -> str:
-    """Of small files the content, of large ones name and size: enough to notice other weights under the same name."""
+    """Of small files the content, of large ones samples of it: enough to notice other weights under the same name."""
     digest = hashlib.sha256()
     for part in ("transformer", "vae", "text_encoder", "tokenizer", "scheduler"):
         for file in sorted((path / part).iterdir()):
             size = file.stat().st_size
             digest.update(f"{part}/{file.name}:{size}".encode())
-            if size < 32_000_000:
+            if size < LARGE_BYTES:
                 digest.update(file.read_bytes())
+                continue
+            with file.open("rb") as content:
+                for number in range(SAMPLES):
+                    content.seek(number * (size - SAMPLE_BYTES) // (SAMPLES - 1))
+                    digest.update(content.read(SAMPLE_BYTES))
     return digest.hexdigest()[:16]

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoTokenizer, T5EncoderModel
 
-from vidconcept.errors import ModelError
+from vidconcept.errors import ModelError, UsageError
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,8 @@ def encode_texts(
     """Encode the prompt and the concept words with the folder's T5, or take them from the cache on disk.
 
     Every text is padded to `text_length` and encoded without a mask, as CogVideoX's own pipeline does, so that words
-    look to the transformer as its training texts did. Raises ModelError when the tokenizer or encoder cannot be loaded.
+    look to the transformer as its training texts did. Raises ModelError when the tokenizer or encoder cannot be loaded,
+    UsageError for a word with letters that the tokenizer does not have: all such words would be one and the same.
     """
     texts = [prompt, *words]
     identity = _identity(folder, text_length, dtype)
@@ -52,6 +53,9 @@ def encode_texts(
                 cached[index] = fresh[text]
                 _write_cached(path, fresh[text])
     parts = [part for part in cached if part is not None]
+    for word, part in zip(words, parts[1:], strict=True):
+        if part["unknown"]:
+            raise UsageError(f"the text encoder of this model cannot read {word!r}. Next: say it in English")
     return TextEmbeds(parts[0]["embeds"][None], tuple(p["embeds"][: int(p["tokens"])] for p in parts[1:]))
 
 
@@ -64,7 +68,7 @@ def cache_dir() -> Path:
 def _encode(
     folder: Path, texts: list[str], text_length: int, dtype: torch.dtype, device: torch.device
 ) -> list[dict[str, Tensor]]:
-    """One dict a text: `embeds` (text length, dim), `tokens` sub-words without `</s>`."""
+    """One dict a text: `embeds` (text length, dim), `tokens` sub-words without `</s>`, `unknown` whether any is."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
         encoder = T5EncoderModel.from_pretrained(
@@ -89,7 +93,8 @@ def _encode(
             special = torch.tensor([i for i in (tokenizer.pad_token_id, tokenizer.eos_token_id) if i is not None])
             tokens = int((~torch.isin(ids, special)).sum())
             embeds = encoder(ids.to(device))[0][0].to("cpu", dtype)
-            results.append({"embeds": embeds.contiguous(), "tokens": torch.tensor(tokens)})
+            unknown = (ids == (-1 if tokenizer.unk_token_id is None else tokenizer.unk_token_id)).any()
+            results.append({"embeds": embeds.contiguous(), "tokens": torch.tensor(tokens), "unknown": unknown})
     return results
 
 
@@ -102,7 +107,7 @@ def _identity(folder: Path, text_length: int, dtype: torch.dtype) -> str:
             small = stat.st_size < 32_000_000
             content = hashlib.sha256(path.read_bytes()).hexdigest() if small else str(stat.st_mtime_ns)
             files.append([part, path.name, stat.st_size, content])
-    return json.dumps([files, text_length, str(dtype)])
+    return json.dumps([files, text_length, str(dtype), "unknown"])
 
 
 def _digest(identity: str, text: str) -> str:

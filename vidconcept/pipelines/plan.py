@@ -18,6 +18,7 @@ from vidconcept.runs import file_hash
 from vidconcept.settings import Layer, TrackSettings, config_layer, environment_layer, resolve
 from vidconcept.types import Region, VideoInfo
 from vidconcept.video.probe import probe
+from vidconcept.video.writer import H264_SIDE_PX
 
 # To be raised when the same weights, words and settings come to give other maps: runs of before are then not resumed.
 MAPS_VERSION = 1
@@ -118,12 +119,20 @@ def make_plan(
         name = os.fsencode(source.name)
         raise InputError(f"the name {name!r} is not UTF-8, so no table can hold it. Next: rename the file") from error
     info = probe(source, settings.fps)
+    _check_view(settings, info)
     region = region_of(settings.roi, info.width_px, info.height_px)
     folder = find_folder(preset)
     layout = read_layout(folder.path)
     _check_reading(settings, layout)
     area_px = settings.height * settings.width
-    tiles = plan_tiles(region, settings.tile, area_px=area_px, pitch_px=layout.pitch_px, multiple=layout.multiple_px)
+    tiles = plan_tiles(
+        region,
+        settings.tile,
+        area_px=area_px,
+        pitch_px=layout.pitch_px,
+        multiple=layout.multiple_px,
+        largest_px=layout.largest_px,
+    )
     return Plan(source, info, settings, sources, folder, layout, region, tiles, words, _work_size(region))
 
 
@@ -162,6 +171,15 @@ def preset_thresholds(settings: TrackSettings, sources: Mapping[str, str], prese
     own = preset.settings.get("thresholds", {})
     mains = {word: preset.canonical(word) for word in settings.concepts}
     return {word: own[main] for word, main in mains.items() if main in own}
+
+
+def _check_view(settings: TrackSettings, info: VideoInfo) -> None:
+    side_px = max(info.width_px * (2 if settings.view == "side-by-side" else 1), info.height_px)
+    if settings.codec == "h264" and side_px > H264_SIDE_PX:
+        raise UsageError(
+            f"annotated.mp4 would be {side_px} pixels long, and H.264 ends at {H264_SIDE_PX}. "
+            "Next: --codec libvpx-vp9, or --view overlay"
+        )
 
 
 def _check_reading(settings: TrackSettings, layout: ModelLayout) -> None:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from heapq import merge
+from itertools import chain
 from pathlib import Path
 
 import av
@@ -14,6 +15,7 @@ import av.container
 import av.error
 import av.packet
 import av.video.stream
+import numpy as np
 
 from vidconcept.video.problems import Problem
 
@@ -21,6 +23,8 @@ from vidconcept.video.problems import Problem
 COPIED_AUDIO = frozenset({"aac", "mp3", "opus", "flac", "ac3", "eac3", "alac"})
 AAC_RATE_HZ = 48_000
 AAC_BITS_PER_S = 160_000
+# Less than this between two pieces of sound is rounding.
+PAUSE_S = 0.05
 
 REFUSED_BY_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
@@ -195,11 +199,25 @@ def _encoded(
         if time_s < start_s:
             continue
         first_s = time_s - start_s if first_s is None else first_s
-        for frame in resampler.resample(decoded):
+        # A pause in the sound is silence: what follows stays with its pictures.
+        pause = round((time_s - start_s - first_s) * AAC_RATE_HZ) - samples
+        silence = _silence(target, pause) if pause > PAUSE_S * AAC_RATE_HZ else iter(())
+        for frame in chain(silence, resampler.resample(decoded)):
             frame.pts, frame.time_base = round(first_s * AAC_RATE_HZ) + samples, Fraction(1, AAC_RATE_HZ)
             samples += frame.samples
             yield from map(_timed_audio, target.encode(frame))
     yield from map(_timed_audio, target.encode(None))
+
+
+def _silence(target: av.audio.stream.AudioStream, samples: int) -> Iterator[av.AudioFrame]:
+    """So many silent samples, a second at a time."""
+    channels = target.layout.nb_channels
+    while samples > 0:
+        count = min(samples, AAC_RATE_HZ)
+        frame = av.AudioFrame.from_ndarray(np.zeros((channels, count), np.float32), "fltp", target.layout.name)
+        frame.sample_rate = AAC_RATE_HZ
+        samples -= count
+        yield frame
 
 
 def _timed_audio(packet: av.packet.Packet) -> Timed:

@@ -30,6 +30,8 @@ _ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
 # A finer clock than this is rounded to 90 kHz: MP4 stores durations in 32 bits.
 MAX_TICKS_PER_SECOND = 1_000_000
 KEYFRAME_EVERY = 50
+# x264 writes no longer side.
+H264_SIDE_PX = 16_384
 
 
 def open_writer(

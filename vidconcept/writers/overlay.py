@@ -131,7 +131,7 @@ class Annotator:
         }
 
     def _time_code(self, canvas: np.ndarray, time_s: float, frame_index: int) -> None:
-        minutes, seconds = divmod(time_s, 60)
+        minutes, seconds = divmod(round(time_s, 3), 60)
         text = f"{int(minutes // 60):d}:{int(minutes % 60):02d}:{seconds:06.3f}  frame {frame_index}"
         width = text_width_px(text, self._text_px) + self._text_px
         height = round(1.5 * self._text_px)

@@ -81,8 +81,12 @@ def _series(times_s: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
         return {"time_s": [0.0], "scores": [[0.0] for _ in scores]}
     starts = np.unique(np.arange(_BUCKETS) * frames // _BUCKETS)
     best = np.maximum.reduceat(scores, starts, axis=1)
+    at_s = times_s[starts]
+    if starts[-1] < frames - 1:
+        # The strip ends where the video does, not where the last bucket begins.
+        at_s, best = np.append(at_s, times_s[-1]), np.concatenate([best, best[:, -1:]], axis=1)
     return {
-        "time_s": [round(float(time_s), 4) for time_s in times_s[starts]],
+        "time_s": [round(float(time_s), 4) for time_s in at_s],
         "scores": [[round(float(score), 3) for score in line] for line in best],
     }
 

@@ -26,7 +26,8 @@ function positionAt(time_s) {
 }
 
 function clock(time_s, decimals = 3) {
-  const whole = Math.max(0, time_s), hours = Math.floor(whole / 3600), minutes = Math.floor(whole / 60) % 60;
+  // Rounded first: 59.97 s is a minute where one decimal is shown.
+  const whole = Number(Math.max(0, time_s).toFixed(decimals)), hours = Math.floor(whole / 3600), minutes = Math.floor(whole / 60) % 60;
   const seconds = (whole % 60).toFixed(decimals).padStart(decimals ? decimals + 3 : 2, "0");
   return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${seconds}` : `${minutes}:${seconds}`;
 }

@@ -37,13 +37,17 @@ function makeRow(event) {
   rows.set(event.id, { row, buttons });
 }
 
-function visibleEvents() {
-  const key = COLUMNS[order.column].key, sign = order.descending ? -1 : 1, wanted = $("filter").value;
-  return run.events
-    .filter((event) => !hidden.has(event.concept))
-    .filter((event) => wanted === "all" || verdicts.get(event.id) === (wanted === "open" ? "" : wanted))
-    .sort((a, b) => sign * (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0) || a.id - b.id);
+function orderedEvents() {
+  const key = COLUMNS[order.column].key, sign = order.descending ? -1 : 1;
+  return [...run.events].sort((a, b) => sign * (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0) || a.id - b.id);
 }
+
+function isVisible(event) {
+  const wanted = $("filter").value;
+  return !hidden.has(event.concept) && (wanted === "all" || verdicts.get(event.id) === (wanted === "open" ? "" : wanted));
+}
+
+function visibleEvents() { return orderedEvents().filter(isVisible); }
 
 function refreshRows() {
   const shown = visibleEvents();
@@ -77,11 +81,11 @@ function select(event, { seek = true, scroll = false } = {}) {
 }
 
 function stepEvent(step) {
-  const shown = visibleEvents();
-  if (!shown.length) return;
-  const at = shown.indexOf(selection.event);
-  const next = at < 0 ? (step > 0 ? 0 : shown.length - 1) : Math.max(0, Math.min(shown.length - 1, at + step));
-  select(shown[next], { seek: true, scroll: true });
+  // A verdict may have taken the selected event out of the table; its neighbours are those it had there.
+  const all = orderedEvents(), at = all.indexOf(selection.event);
+  const ahead = step > 0 ? all.slice(at + 1) : all.slice(0, at < 0 ? all.length : at).reverse();
+  const next = ahead.find(isVisible) ?? (isVisible(selection.event ?? {}) ? selection.event : visibleEvents().at(step > 0 ? -1 : 0));
+  if (next) select(next, { seek: true, scroll: true });
 }
 
 function judge(verdict) {
