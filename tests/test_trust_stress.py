@@ -11,6 +11,7 @@ from vidconcept.evaluation.dataset import Clip, FrameTruth
 from vidconcept.evaluation.metrics_events import EventCounts
 from vidconcept.evaluation.perturb import PERTURBATIONS
 from vidconcept.evaluation.stress_report import sentence, write_checklist
+from vidconcept.linecam.files import write_video
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.stress import Stressed, StressTest, _write, write_perturbed
 from vidconcept.video.reader import read_frames
@@ -104,12 +105,17 @@ def test_the_same_frames_give_the_same_file(tmp_path):
 
 
 @pytest.mark.parametrize("size_px", [(448, 256), (1280, 720)])
-def test_writing_adds_no_colour_of_its_own(size_px, tmp_path):
+@pytest.mark.parametrize("write", ["stress", "generated"])
+def test_writing_adds_no_colour_of_its_own(size_px, write, tmp_path):
     """A reader takes large pictures that do not say otherwise for BT.709, small ones for BT.601."""
     image = np.empty((size_px[1], size_px[0], 3), np.uint8)
     image[:, : size_px[0] // 2], image[:, size_px[0] // 2 :] = (200, 60, 40), (40, 170, 60)
-    _write(tmp_path / "a.mkv", iter([(image, 0.0), (image, 0.04)]), 4)
-    (first, _) = read_frames(tmp_path / "a.mkv", on_problem=print)
+    path = tmp_path / "a.mkv"
+    if write == "stress":
+        _write(path, iter([(image, 0.0), (image, 0.04)]), 4)
+    else:
+        write_video(path, np.stack([image, image]), crf=4)
+    (first, _) = read_frames(path, on_problem=print)
     for column in (size_px[0] // 4, size_px[0] * 3 // 4):
         assert first.image[50, column].astype(int) == pytest.approx(image[50, column].astype(int), abs=3)
 

@@ -1,10 +1,14 @@
 """Generated footage as files: H.264 videos, pictures of identities, boxes."""
 
+from functools import partial
 from pathlib import Path
 
 import av
 import cv2
 import numpy as np
+from av.video.reformatter import Colorspace
+
+from vidconcept.video.colour import Bt709Encoding, yuv_matrix
 
 
 def write_video(path: Path, frames: np.ndarray, *, fps: int = 25, crf: int = 20) -> None:
@@ -13,8 +17,12 @@ def write_video(path: Path, frames: np.ndarray, *, fps: int = 25, crf: int = 20)
     with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
         stream = container.add_stream("libx264", rate=fps, options={"crf": str(crf), "preset": "slow", "threads": "1"})
         stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], "yuv420p"
+        # Small pictures that name no matrix are BT.601 to every reader, large ones BT.709.
+        to_frame = partial(av.VideoFrame.from_ndarray, format="rgb24")
+        if yuv_matrix(0, stream.width, stream.height) == Colorspace.ITU709:
+            to_frame = Bt709Encoding(stream.codec_context)
         for image in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
+            container.mux(stream.encode(to_frame(image)))
         container.mux(stream.encode())
 
 
