@@ -53,7 +53,7 @@ class TrackSettings(BaseModel):
     overlap_frames: int = Field(default=9, ge=1, description="frames that neighbouring windows share")
     stride: int = Field(default=1, ge=1, description="the model sees every n-th frame")
     start_s: float | None = Field(default=None, ge=0, description="where to start, seconds")
-    end_s: float | None = Field(default=None, gt=0, description="where to stop, seconds")
+    end_s: float | None = Field(default=None, gt=0, description="where to stop, seconds, not included")
     roi: tuple[int, int, int, int] | None = Field(default=None, description="x,y,width,height in pixels")
     tile: tuple[int, int] = Field(default=(1, 1), description="columns x rows of overlapping crops")
     fps: float | None = Field(default=None, gt=0, description="rate of an image sequence")
