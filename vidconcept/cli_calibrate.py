@@ -19,6 +19,7 @@ from vidconcept.cli_options import (
     Split,
     command_line,
     given_settings,
+    only_of_data_sets,
     renamed,
 )
 from vidconcept.errors import UsageError
@@ -50,6 +51,7 @@ def calibrate(
         _calibrate_labelled(labelled, data, given_settings(concepts, setting), config, out, as_json)
         return
     assert footage
+    only_of_data_sets(format, rename)
     from vidconcept.evaluation.alarms import sentences
     from vidconcept.evaluation.report import clean
     from vidconcept.pipelines.calibrate import calibrate_good, write_toml

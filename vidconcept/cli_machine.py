@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from vidconcept.cli_options import Json
+
 models_app = typer.Typer(help="Which models there are, what they need, and whether they are here.")
 
 
@@ -17,7 +19,7 @@ def probe(
     decode: Annotated[
         bool, typer.Option("--decode", help="decode every picture too: finds damage inside them")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False,
+    as_json: Json = False,
 ) -> None:
     """What a file is, and whether its timestamps can be trusted."""
     from vidconcept.terminal import print_rows
@@ -33,7 +35,7 @@ def probe(
 @models_app.callback(invoke_without_command=True)
 def models(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False,
+    as_json: Json = False,
 ) -> None:
     """List the models, or fetch one."""
     if context.invoked_subcommand:
@@ -67,7 +69,7 @@ def models(
 @models_app.command()
 def fetch(
     name: Annotated[str, typer.Argument(help="A preset's name or a hub id.")],
-    as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False,
+    as_json: Json = False,
 ) -> None:
     """Download a model's weights, with progress; a broken download goes on where it stopped."""
     from vidconcept.models.folder import fetch as fetch_weights
@@ -77,7 +79,7 @@ def fetch(
     typer.echo(json.dumps({"name": name, "path": path}, ensure_ascii=False) if as_json else path)
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False) -> None:
+def doctor(as_json: Json = False) -> None:
     """What this machine can run: codecs, GPU, memory, weights on disk."""
     from vidconcept.doctor import machine_rows, model_states
     from vidconcept.terminal import print_rows

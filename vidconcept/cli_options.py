@@ -50,7 +50,14 @@ def words_of(text: str) -> list[str]:
 
 def renamed(text: str | None) -> dict[str, str]:
     """What `--rename` asks for. Raises UsageError for what is no pair."""
-    pairs = [part.partition("=") for part in (text or "").split(",") if part.strip()]
+    pairs = [part.partition("=") for part in words_of(text or "")]
     if any(not separator for _, separator, _ in pairs):
         raise UsageError(f"--rename {text!r} is no THEIRS=YOURS, e.g. --rename broken_large=chip")
     return {theirs.strip(): yours.strip() for theirs, _, yours in pairs}
+
+
+def only_of_data_sets(format: str | None, rename: str | None) -> None:
+    """Raises UsageError for an option that says nothing of a bare video."""
+    given = [name for name, value in (("--format", format), ("--rename", rename)) if value is not None]
+    if given:
+        raise UsageError(f"{given[0]} is of data sets with truth, and this is footage without. Next: leave it out")

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from vidconcept.cli_options import words_of
+from vidconcept.cli_options import Json, words_of
 from vidconcept.errors import UsageError
 
 
@@ -17,7 +17,7 @@ def review(
     run: Annotated[Path, typer.Argument(help="A run folder, or a folder of run folders.")],
     apply: Annotated[Path | None, typer.Option(help="verdicts.csv from the page, written into events.csv")] = None,
     no_open: Annotated[bool, typer.Option("--no-open", help="write the page, do not open it")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False,
+    as_json: Json = False,
 ) -> None:
     """Open the review page of a run, or one index page over many runs."""
     from vidconcept.writers.review_index import review as write_page
@@ -37,7 +37,7 @@ def export(
     start: Annotated[float | None, typer.Option(help="seconds, included", metavar="S")] = None,
     end: Annotated[float | None, typer.Option(help="seconds, included", metavar="S")] = None,
     masks: Annotated[str, typer.Option(help="rle or polygon")] = "rle",
-    as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False,
+    as_json: Json = False,
 ) -> None:
     """Write a run's mask tracks in a format that other tools read."""
     from vidconcept.writers.exchange import export as write_export

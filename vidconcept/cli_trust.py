@@ -19,6 +19,7 @@ from vidconcept.cli_options import (
     Split,
     command_line,
     given_settings,
+    only_of_data_sets,
     renamed,
     words_of,
 )
@@ -155,6 +156,8 @@ def stress(
     if not set(words_of(severities)) <= {str(s) for s in SEVERITIES} or not words_of(severities):
         raise UsageError(f"--severities {severities!r}: of 1, 2, 3")
     is_video = source.is_file() and source.suffix.lower() != ".json"
+    if is_video:
+        only_of_data_sets(format, rename)
     alone = Dataset(source.stem, "video", (Clip(source.stem, source, (), lambda index: None),))
     data = alone if is_video else thinned(read_dataset(source, format, split, renamed(rename)), limit)
     folder = out or default_out(source, "stress")
