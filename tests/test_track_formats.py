@@ -144,7 +144,7 @@ class TestRanges:
         assert run.manifest["model"]["tiles"] == 4
         assert {row.frame_index for row in run.frames()} == set(range(5))
 
-    @pytest.mark.parametrize("end_s", [None, 1.0, 2.0, 60.0])
+    @pytest.mark.parametrize("end_s", [None, 1.0, 1.97, 2.0, 60.0])
     def test_an_export_names_no_frame_that_the_video_does_not_have(self, tmp_path, tiny_model, end_s):
         """The clip has 50 frames, the last at 1.96 s; CVAT refuses a whole file for one frame too many."""
         truth = write_clip(tmp_path / "line.mp4", count=50)

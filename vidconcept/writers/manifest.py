@@ -58,8 +58,8 @@ def read_run(run_dir: Path) -> RunInfo:
 def _goes_on(end_s: float | None, video: dict[str, Any]) -> bool:
     """Whether the video has a frame at `end_s` or later, as far as its header tells."""
     duration_s, rate = video.get("duration_s"), video.get("declared_fps")
-    # Half a frame of tolerance: headers round.
-    return None not in (end_s, duration_s) and bool(rate) and end_s < duration_s - 0.5 / rate
+    # The last frame begins one frame before the end; headers round, by less than a tenth of it.
+    return None not in (end_s, duration_s) and bool(rate) and end_s < duration_s - 0.9 / rate
 
 
 def _thresholds(settings: dict[str, Any], concepts: list[str]) -> dict[str, float]:
