@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 
 from vidconcept.temporal.carry import HERE, Carry
-from vidconcept.temporal.pooling import Canvas, Observation, footprints, middle_of
+from vidconcept.temporal.pooling import Canvas, Observation, footprints, view_of
 from vidconcept.temporal.regularize import EnergySettings, robust_mean, solve
-from vidconcept.temporal.unpool import Guide, boxes_around, carried, rounded
+from vidconcept.temporal.unpool import Guide, boxes_around, carried
 
 ROWS, COLS = 6, 9
 
 
 def observed(tokens: np.ndarray, ways: list[Carry], canvas: Canvas) -> Observation:
-    return Observation(tokens.astype(np.float32), ways, middle_of(ways, canvas.points(block=2)))
+    return Observation(tokens.astype(np.float32), ways, [view_of(ways[len(ways) // 2], canvas.points(block=2))])
 
 
 def moved(dx: float, dy: float = 0.0) -> Carry:
@@ -74,39 +74,6 @@ def test_motion_resolves_what_a_token_cannot():
     found = solve(seen, mean, canvas, np.full(canvas.shape, 128.0, np.float32), settings)
     assert np.abs(found - truth).mean() < 0.75 * np.abs(mean - truth).mean()
     assert found[20, 25:27].mean() > 1.3 * mean[20, 25:27].mean()
-
-
-def test_a_spot_smaller_than_a_token_keeps_its_score_when_tokens_say_what_touches_them():
-    canvas = Canvas(ROWS * 4, COLS * 4, 4)
-    spot = np.array([4.4, 2.7])  # x, y in tokens of the key frame
-    seen = {1: [], 2: []}
-    for dx in np.linspace(-1.3, 1.3, 9):
-        tokens = np.zeros((ROWS, COLS))
-        tokens[int(spot[1]), int(spot[0] - dx)] = 0.9
-        for block, rows in seen.items():
-            way = [moved(dx)]
-            rows.append(Observation(tokens.astype(np.float32), way, middle_of(way, canvas.points(block))))
-    touched = robust_mean(seen[1], canvas, EnergySettings(), touched=True)
-    means = robust_mean(seen[2], canvas, EnergySettings())
-    x, y = (int(v * 4) + canvas.margin for v in spot)
-    assert touched[y, x] > 0.85
-    assert touched[y, x] == touched.max()
-    assert means.max() < 0.75
-    # What no step touched stays empty.
-    assert touched[:, : x - 8].max() == touched[:, x + 9 :].max() == 0
-
-
-def test_rounding_keeps_peaks_and_takes_corners():
-    field = np.zeros((48, 64), np.float32)
-    field[16:20, 20:24] = 0.9  # one token
-    field[32:36, 40:56] = 0.5  # four in a row
-    soft = rounded(field, 4)
-    assert soft[16:20, 20:24].max() == pytest.approx(0.9)
-    assert soft[32:36, 40:56].max() == pytest.approx(0.5)
-    assert soft.max() == pytest.approx(0.9)
-    # Halfway between two corners of a token the edge is farther out than at them.
-    assert soft[18, 24] > 1.2 * soft[20, 24]
-    np.testing.assert_allclose(rounded(np.full((48, 64), 0.3, np.float32), 4), 0.3, atol=1e-6)
 
 
 def test_a_known_point_spread_is_undone():

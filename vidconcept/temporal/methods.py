@@ -8,11 +8,12 @@ import numpy as np
 
 from vidconcept.temporal.carry import Carry, carries
 from vidconcept.temporal.flow import Motion
-from vidconcept.temporal.pooling import Canvas, Observation, middle_of
+from vidconcept.temporal.pooling import Canvas, Observation, view_of
 from vidconcept.temporal.regularize import EnergySettings, active_cells, active_level, robust_mean, solve
 from vidconcept.temporal.sampling import grid_points, sample
 from vidconcept.temporal.stream import Step, reach
-from vidconcept.temporal.unpool import Guide, GuideSettings, boxes_around, carried, rounded, standing_out, upsample
+from vidconcept.temporal.touched import touched_field
+from vidconcept.temporal.unpool import Guide, GuideSettings, boxes_around, carried, standing_out, upsample
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,24 +87,26 @@ def along_motion(
     # The energy only begins with the mean: every other cell will do.
     points = canvas.points(block=1 if touched else 2)
 
-    seen = []  # (step, ways of its frames, their middle, weight)
+    seen = []  # (step, ways of its frames, their views, weight)
     for k, step in enumerate(near):
         span = range(step.maps.first, step.maps.last + 1)
         inside = [ways[p] for p in span if p in ways]
         if inside:
             # A step that a scene cut divides mixes both scenes: it speaks up only where no other does.
             weight = settings.energy.decay ** abs(k - index) * (len(inside) / len(span)) ** 3
-            seen.append((step, inside, middle_of(inside, points), weight))
+            viewed = inside if touched else [inside[len(inside) // 2]]
+            seen.append((step, inside, [view_of(way, points) for way in viewed], weight))
     fields, solved = [], []
     for concept in range(len(here.maps.scores)):
         observations = [Observation(np.ascontiguousarray(s.maps.scores[concept]), *rest) for s, *rest in seen]
-        mean = robust_mean(observations, canvas, settings.energy, touched=touched)
+        if touched:
+            fields.append(touched_field(observations, canvas, settings.energy))
+            solved.append(False)
+            continue
+        mean = robust_mean(observations, canvas, settings.energy)
         # An empty concept costs no more than its mean.
-        solved.append(not touched and bool(active_cells(mean, canvas, settings.energy).any()))
-        if solved[-1]:
-            fields.append(solve(observations, mean, canvas, grey, settings.energy))
-        else:
-            fields.append(rounded(mean, canvas.per_token) if touched else mean)
+        solved.append(bool(active_cells(mean, canvas, settings.energy).any()))
+        fields.append(solve(observations, mean, canvas, grey, settings.energy) if solved[-1] else mean)
     for position in stretch:
         yield _sharpened(fields, solved, canvas, ways[position], here.images[position], settings)
 

@@ -11,18 +11,36 @@ from vidconcept.temporal.sampling import grid_points, sample
 
 
 @dataclass(frozen=True, slots=True)
+class View:
+    """Where points of the canvas lie in a frame, `(rows, cols, 2)` normalised, and which are inside it, bool."""
+
+    points: np.ndarray = field(repr=False)
+    inside: np.ndarray = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Observation:
     """What one latent step says of one concept.
 
     tokens: `(row, col)` scores. ways: the ways of its frames to the key frame. weight: in [0, 1], for its distance in
-    time and the share of its frames on this side of a scene cut. middle: where points of the canvas lie in its middle
-    frame, normalised, and which of them are inside it, bool.
+    time and the share of its frames on this side of a scene cut. views: where points of the canvas lie in its frames,
+    or in the middle one alone.
     """
 
     tokens: np.ndarray = field(repr=False)
     ways: Sequence[Carry] = field(repr=False)
-    middle: tuple[np.ndarray, np.ndarray] = field(repr=False)
+    views: Sequence[View] = field(repr=False)
     weight: float = 1.0
+
+    @property
+    def middle(self) -> View:
+        return self.views[len(self.views) // 2]
+
+    def seen(self, view: View, interpolation: int) -> np.ndarray:
+        """Its tokens at the points of a view, `(rows, cols)` float32; beyond the frame the border token stands in."""
+        rows, cols = self.tokens.shape
+        at = view.points * np.array([cols, rows], np.float32) - np.float32(0.5)
+        return sample(self.tokens, at, interpolation=interpolation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +86,10 @@ class Canvas:
         return np.repeat(taps / taps.sum() / self.per_token, self.per_token).astype(np.float32)
 
 
-def middle_of(ways: Sequence[Carry], points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`Observation.middle` of a latent step for normalised `points` `(rows, cols, 2)` of the key frame."""
-    there = ways[len(ways) // 2].sources(points)
-    return there, np.logical_and.reduce((there > 0) & (there < 1), axis=-1)
+def view_of(way: Carry, points: np.ndarray) -> View:
+    """The view of a frame, by its way to the key frame, for normalised `points` `(rows, cols, 2)` of the key frame."""
+    there = way.sources(points)
+    return View(there, np.logical_and.reduce((there > 0) & (there < 1), axis=-1))
 
 
 @dataclass(frozen=True, slots=True)

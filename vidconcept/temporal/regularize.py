@@ -21,7 +21,6 @@ import numpy as np
 from scipy import sparse
 
 from vidconcept.temporal.pooling import Canvas, Observation, footprints
-from vidconcept.temporal.sampling import sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,31 +52,30 @@ class EnergySettings:
     spread_tokens: float = 0.0
 
 
-def robust_mean(
-    observations: Sequence[Observation], canvas: Canvas, settings: EnergySettings, *, touched: bool = False
-) -> np.ndarray:
-    """Mean of the tokens along the motion, on the canvas, `(rows + 2m, cols + 2m)` float32: u₀.
-
-    Every latent step is carried by its middle frame. A step that contradicts the others counts less. touched: a token
-    says how surely something touches it, so that each point takes the token that it lies in, and a defect smaller
-    than a token keeps its score; else tokens are means over their area, and are interpolated between their centres.
-    """
-    interpolation = cv2.INTER_NEAREST if touched else cv2.INTER_LINEAR
-    values, weights = [], []
-    for o in observations:
-        rows, cols = o.tokens.shape
-        there, inside = o.middle
-        at = there * np.array([cols, rows], np.float32) - np.float32(0.5)
-        values.append(sample(o.tokens, at, interpolation=interpolation))
-        # Beyond the frame the border token stands in, where no other step sees the place.
-        weights.append(inside * np.float32(o.weight) + np.float32(1e-4))
-    stack, base = np.stack(values), np.stack(weights)  # (step, row, col), on the points of the observations
+def robust(values: Sequence[np.ndarray], weights: Sequence[np.ndarray], settings: EnergySettings) -> np.ndarray:
+    """Weighted mean of fields `(row, col)`, one a latent step; a step that contradicts the others counts less."""
+    stack, base = np.stack(values), np.stack(weights)  # (step, row, col)
     mean = (stack * base).sum(0) / base.sum(0)
     if float(stack.max()) > settings.quiet:
         for _ in range(2):
             noise = settings.outlier * (settings.noise_floor + settings.noise_slope * mean * (1.0 - mean))
             weight = base / (1.0 + np.square((stack - mean) / noise))
             mean = (stack * weight).sum(0) / weight.sum(0)
+    return mean
+
+
+def presence(observation: Observation) -> np.ndarray:
+    """Weight of a latent step at each point of its middle view; hardly any beyond its frame."""
+    return observation.middle.inside * np.float32(observation.weight) + np.float32(1e-4)
+
+
+def robust_mean(observations: Sequence[Observation], canvas: Canvas, settings: EnergySettings) -> np.ndarray:
+    """Mean of the tokens along the motion, on the canvas, `(rows + 2m, cols + 2m)` float32: u₀.
+
+    Every latent step is carried by its middle frame, its tokens interpolated between their centres.
+    """
+    values = [o.seen(o.middle, cv2.INTER_LINEAR) for o in observations]
+    mean = robust(values, [presence(o) for o in observations], settings)
     height, width = canvas.shape
     return cv2.resize(mean, (width, height), interpolation=cv2.INTER_LINEAR)
 

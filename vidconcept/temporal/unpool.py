@@ -30,17 +30,6 @@ def upsample(tokens: np.ndarray, h: int, w: int, *, nearest: bool = False) -> np
     return cv2.resize(tokens, (w, h), interpolation=cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR)
 
 
-def rounded(field: np.ndarray, per_token: int) -> np.ndarray:
-    """A field `(row, col)` whose steps from token to token are smooth, and whose peaks are as high as before.
-
-    per_token: cells of the field per side of a token. Within a token of a peak the smoothed field is raised to it.
-    """
-    smooth = cv2.GaussianBlur(field, (0, 0), per_token / 2, borderType=cv2.BORDER_REPLICATE)
-    around = np.ones((2 * per_token + 1, 2 * per_token + 1), np.uint8)
-    highest = cv2.dilate(field, around)
-    return np.minimum(smooth * highest / np.maximum(cv2.dilate(smooth, around), 1e-6), highest)
-
-
 def carried(field: np.ndarray, canvas: Canvas, way: Carry, h: int, w: int, box: Box) -> np.ndarray:
     """The field of a key frame seen in a box of another frame of `(h, w)` pixels: one cubic warp; in [0, 1].
 

@@ -1,0 +1,53 @@
+"""The field of tokens that say how surely something touches them, as a model that was trained to align does.
+
+Such a token is no mean over its area: a pore and a stain both make it 1. The field is a robust mean of the tokens along
+the motion, in which each point takes the tokens that it lies in, whole, so that what is smaller than a token keeps its
+score. A point of the defect lies in a touched token in every frame; a point beside it does so in some frames only, the
+fewer the farther away it is.
+"""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from vidconcept.temporal.pooling import Canvas, Observation
+from vidconcept.temporal.regularize import EnergySettings, presence, robust
+
+
+def touched_field(observations: Sequence[Observation], canvas: Canvas, settings: EnergySettings) -> np.ndarray:
+    """The field of one concept on the canvas, `(rows + 2m, cols + 2m)` float32 in [0, 1].
+
+    observations: with views of all their frames, on all points of the canvas. Its form is the mean over these frames,
+    its height that of the middle frames alone, which a defect that is in sight of a token for one frame reaches too.
+    """
+    weights = [presence(o) for o in observations]
+    height = robust([o.seen(o.middle, cv2.INTER_NEAREST) for o in observations], weights, settings)
+    form = robust([_over_frames(o) for o in observations], weights, settings)
+    smear = np.median([_smear(o) for o in observations], axis=0) * (canvas.rows, canvas.cols)
+    return rounded(form, height, canvas.per_token, (int(smear[0]), int(smear[1])))
+
+
+def _over_frames(observation: Observation) -> np.ndarray:
+    """Mean of an observation's tokens over its frames, each where it sees the point."""
+    weights = np.stack([view.inside for view in observation.views]) + np.float32(1e-4)
+    values = np.stack([observation.seen(view, cv2.INTER_NEAREST) for view in observation.views])
+    return (values * weights).sum(0) / weights.sum(0)
+
+
+def _smear(observation: Observation) -> tuple[float, float]:
+    """How far most points move from the first to the last frame, along y and x, normalised."""
+    way = np.abs(observation.views[-1].points - observation.views[0].points)
+    return float(np.median(way[..., 1])), float(np.median(way[..., 0]))
+
+
+def rounded(form: np.ndarray, height: np.ndarray, per_token: int, smear: tuple[int, int] = (0, 0)) -> np.ndarray:
+    """A field `(row, col)` of this form whose steps are smooth, and whose peaks are as high as those of `height`.
+
+    per_token: cells of the field per side of a token. smear: cells along y and x over which the height of a peak is
+    spread. Within a token and the smear of a peak the smoothed form is raised to it.
+    """
+    smooth = cv2.GaussianBlur(form, (0, 0), per_token / 2, borderType=cv2.BORDER_REPLICATE)
+    around = np.ones([2 * (per_token + cells) + 1 for cells in smear], np.uint8)
+    highest = cv2.dilate(height, around)
+    return np.minimum(smooth * highest / np.maximum(cv2.dilate(smooth, around), 1e-6), highest)
