@@ -78,9 +78,9 @@ class TestStrengths:
         for number, score in enumerate(scores):
             maps = np.zeros((1, 32, 48), np.float32)
             maps[0, 10:20, 20:30] = score
-            masks, reaches = decide_by_concept(maps, ["x"], DecisionSettings(threshold), {}, {}, hysteresis)
+            decided = decide_by_concept(maps, ["x"], DecisionSettings(threshold), {}, {}, hysteresis)
             ref = FrameRef(number, number, number * FRAME_S)
-            rows += linker.step(ref, masks, maps, None, 0, 0, reaches=reaches)
+            rows += linker.step(ref, decided.pieces, maps, None, 0, 0, reaches=decided.reaches)
         return linker, rows
 
     def test_too_short_is_no_event(self):
@@ -244,8 +244,10 @@ class TestPlaces:
         scores[:, 4:14, 4:14] = 0.45
         scores[:, 30:40, 40:50] = 0.45
         lifts = {"dent": [[0.3, 0.0], [0.0, 0.0]]}
-        masks, reaches = decide_by_concept(scores, ("scratch", "dent"), DecisionSettings(0.5), {"dent": 0.4}, lifts)
-        assert np.array_equal(masks, reaches)
+        decided = decide_by_concept(scores, ("scratch", "dent"), DecisionSettings(0.5), {"dent": 0.4}, lifts)
+        masks = decided.pieces
+        assert np.array_equal(masks, decided.reaches)
+        assert np.array_equal(masks, decided.shown)
         assert not masks[0].any()
         assert not masks[1, :20, :20].any()
         assert masks[1, 30:40, 40:50].all()
@@ -254,11 +256,11 @@ class TestPlaces:
         scores = np.zeros((1, 48, 64), np.float32)
         scores[0, 4:14, 4:14], scores[0, 8, 8] = 0.4, 0.5
         scores[0, 30:40, 40:50], scores[0, 4:14, 40:50] = 0.31, 0.29
-        masks, reaches = decide_by_concept(scores, ("dent",), DecisionSettings(0.5), {}, {}, 0.6)
-        assert masks[0, 4:14, 4:14].all()
-        assert masks[0, 30:40, 40:50].all()
-        assert not masks[0, 4:14, 40:50].any()
-        assert np.argwhere(reaches).tolist() == [[0, 8, 8]]
+        decided = decide_by_concept(scores, ("dent",), DecisionSettings(0.5), {}, {}, 0.6)
+        assert decided.pieces[0, 4:14, 4:14].all()
+        assert decided.pieces[0, 30:40, 40:50].all()
+        assert not decided.pieces[0, 4:14, 40:50].any()
+        assert np.argwhere(decided.reaches).tolist() == [[0, 8, 8]]
 
 
 @pytest.mark.parametrize(("text", "rate"), [("1/hour", 1), ("20/h", 20), ("12/day", 0.5), ("0.1/min", 6), ("3", 3)])

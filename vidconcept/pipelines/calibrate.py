@@ -144,9 +144,11 @@ def _candidates_of(
     rows: dict[int, list[tuple[float, float, str]]] = {}
     times, peaks = [], []
     for scored in frames:
-        masks, _ = decide_by_concept(scored.scores, settings.concepts, low, {}, {})
+        decided = decide_by_concept(scored.scores, settings.concepts, low, {}, {})
         place = (scored.latent_index, scored.window_index, scored.interpolated)
-        for row in linker.step(scored.ref, masks, scored.scores, scored.flow, *place, reset=scored.reset):
+        for row in linker.step(
+            scored.ref, decided.pieces, scored.scores, scored.flow, *place, shown=decided.shown, reset=scored.reset
+        ):
             rows.setdefault(row.tracker_id, []).append((row.time_s, row.score_max, row.concept))
         times.append(scored.ref.time_s)
         peaks.append(scored.scores.max((1, 2)))

@@ -112,11 +112,14 @@ def link_frames(
 def link_frame(settings: TrackSettings, scored: ScoredFrame, linker: Linker) -> list[TrackMask]:
     """The tracks of one scored frame under provisional ids; frames must come in order."""
     decision = decision_settings(settings, linker.min_cells(scored.scores[0].size))
-    masks, reaches = decide_by_concept(
+    decided = decide_by_concept(
         scored.scores, settings.concepts, decision, settings.thresholds, settings.place_lifts, settings.hysteresis
     )
     place = (scored.latent_index, scored.window_index, scored.interpolated)
-    return linker.step(scored.ref, masks, scored.scores, scored.flow, *place, reaches=reaches, reset=scored.reset)
+    return linker.step(
+        scored.ref, decided.pieces, scored.scores, scored.flow, *place,
+        reaches=decided.reaches, shown=decided.shown, reset=scored.reset,
+    )  # fmt: skip
 
 
 def decision_settings(settings: TrackSettings, min_cells: float) -> DecisionSettings:

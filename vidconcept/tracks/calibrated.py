@@ -1,12 +1,24 @@
 """The decision with numbers of its own for each concept and place, as calibration writes them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
 
-from vidconcept.tracks.masks import DecisionSettings, decide
+from vidconcept.tracks.masks import PIECE_RATIO, DecisionSettings, decide, tightened
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The decision on one frame, each `(concept, h, w)` bool.
+
+    pieces: what is linked. shown: what of them is the mask. reaches: where in them the threshold is reached.
+    """
+
+    pieces: np.ndarray = field(repr=False)
+    shown: np.ndarray = field(repr=False)
+    reaches: np.ndarray = field(repr=False)
 
 
 def place_map(lifts: Sequence[Sequence[float]], height: int, width: int) -> np.ndarray:
@@ -35,17 +47,20 @@ def decide_by_concept(
     thresholds: Mapping[str, float],
     lifts: Mapping[str, Sequence[Sequence[float]]],
     hysteresis: float = 1.0,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Masks, and where in them the threshold is reached: two of `(concept, h, w)` bool, by `masks.decide`.
+) -> Decision:
+    """The decision on one frame, by `masks.decide`.
 
     scores: `(concept, h, w)`. thresholds: a concept's own high level instead of `settings.threshold`. lifts: by how
     much a concept's scores are lowered at each place of the picture before they are judged, because good footage scores
     high there. hysteresis: the share of the threshold that a piece needs; below 1 there are pieces without a place that
     reaches the threshold, which only belong to a track that reaches it on another frame.
     """
-    masks, reaches = np.zeros(scores.shape, bool), np.zeros(scores.shape, bool)
+    pieces, shown, reaches = (np.zeros(scores.shape, bool) for _ in range(3))
+    joined = replace(settings, ratio=min(settings.ratio, PIECE_RATIO))
     for index, (name, judged) in enumerate(zip(concepts, lifted(scores, concepts, lifts), strict=True)):
         threshold = thresholds.get(name, settings.threshold)
-        masks[index] = decide(judged, settings=replace(settings, threshold=hysteresis * threshold))
-        reaches[index] = masks[index] & (judged >= np.float32(threshold))
-    return masks, reaches
+        pieces[index] = decide(judged, settings=replace(joined, threshold=hysteresis * threshold))
+        tight = settings.ratio > PIECE_RATIO
+        shown[index] = tightened(judged, pieces[index], settings=settings) if tight else pieces[index]
+        reaches[index] = pieces[index] & (judged >= np.float32(threshold))
+    return Decision(pieces, shown, reaches)

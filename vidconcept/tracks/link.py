@@ -14,7 +14,7 @@ import numpy as np
 from vidconcept.errors import UsageError
 from vidconcept.tracks import rle
 from vidconcept.tracks.assign import assign, expected_overlap, parent_of
-from vidconcept.tracks.components import Component, components, from_points
+from vidconcept.tracks.components import Component, components, from_points, part_of
 from vidconcept.tracks.events import Summary, counts, events_of
 from vidconcept.tracks.motion import Motion, at_rest, has_left, moved, observed
 from vidconcept.tracks.place import in_source
@@ -114,6 +114,7 @@ class Linker:
         interpolated: bool = False,
         *,
         reaches: np.ndarray | None = None,
+        shown: np.ndarray | None = None,
         reset: bool = False,
     ) -> list[TrackMask]:
         """Tracks of one frame, with provisional ids that `finish` maps to final ones.
@@ -121,10 +122,13 @@ class Linker:
         masks: `(concept, h, w)` bool; scores: `(concept, h, w)` float in [0, 1], the same grid. flow: `(h', w', 2)`
         from the previous frame in pixels of that grid, None where there is none (motion alone then links).
         reaches: `(concept, h, w)` bool, where a score reaches the threshold, None where there is a mask; a track that
-        never touches it is no event. reset: a scene cut lies before this frame; no track outlives it.
+        never touches it is no event. shown: `(concept, h, w)` bool, what of the masks the rows show, None for all of
+        them. reset: a scene cut lies before this frame; no track outlives it.
         """
         reaches = masks if reaches is None else reaches
-        if not masks.shape == scores.shape == reaches.shape or len(masks) != len(self._concepts):
+        shown = masks if shown is None else shown
+        same = masks.shape == scores.shape == reaches.shape == shown.shape
+        if not same or len(masks) != len(self._concepts):
             raise ValueError(f"one mask and score a concept, got {masks.shape = } {scores.shape = } {reaches.shape = }")
         if reset:
             self._forget([track for tracks in self._live for track in tracks], frame.time_s)
@@ -134,9 +138,10 @@ class Linker:
         rows = []
         for class_id in range(len(self._concepts)):
             grid = masks[class_id].shape
-            for track, component in self._link(class_id, masks[class_id], flow, frame.time_s, dt_s):
+            linked = self._link(class_id, masks[class_id], shown[class_id], flow, frame.time_s, dt_s)
+            for track, component in linked:
                 values = scores[class_id][component.points[:, 1], component.points[:, 0]]
-                crop, x, y = in_source(component, grid, self._region)
+                crop, x, y = in_source(part_of(component, shown[class_id]), grid, self._region)
                 row = TrackMask(
                     frame_index=frame.index,
                     pts=frame.pts,
@@ -206,14 +211,14 @@ class Linker:
                 del self._summaries[track.tracker_id]
 
     def _link(
-        self, class_id: int, mask: np.ndarray, flow: np.ndarray | None, now_s: float, dt_s: float
+        self, class_id: int, mask: np.ndarray, shown: np.ndarray, flow: np.ndarray | None, now_s: float, dt_s: float
     ) -> list[tuple[_Live, Component]]:
         """The concept's tracks that are seen on this frame, each with its pixels; updates the living ones."""
         grid, settings = mask.shape, self._settings
         diagonal_px = float(np.hypot(*grid))
         merge_px = settings.merge_frac * diagonal_px
         min_cells = self.min_cells(mask.size)
-        found = [component for component in components(mask, merge_px) if component.area >= min_cells]
+        found = [c for c in components(mask, merge_px) if part_of(c, shown).area >= min_cells]
         tracks = [replace(track, motion=moved(track.motion, flow, grid, dt_s)) for track in self._live[class_id]]
         motions, ages_s = [track.motion for track in tracks], [now_s - track.born_s for track in tracks]
         overlap = expected_overlap(motions, found, grid)
