@@ -26,6 +26,7 @@ def test_a_tight_edge_narrows_the_mask_and_breaks_no_piece():
     linker = Linker(["scratch"], Region(0, 0, 80, 60), (80, 60))
     row = linker.step(FrameRef(0, 0, 0.0), tight.pieces, scores, None, 0, 0, shown=tight.shown)
     assert [r.area_px for r in row] == [int(tight.shown.sum())]
+    assert abs(row[0].score_mean - scores[tight.shown].mean()) < 1e-6
 
 
 def test_a_piece_of_which_nothing_is_shown_is_shown_whole():
