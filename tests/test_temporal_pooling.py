@@ -13,7 +13,7 @@ ROWS, COLS = 6, 9
 
 
 def observed(tokens: np.ndarray, ways: list[Carry], canvas: Canvas) -> Observation:
-    return Observation(tokens.astype(np.float32), ways, [view_of(ways[len(ways) // 2], canvas.points(block=2))])
+    return Observation(tokens.astype(np.float32), ways, [view_of(ways[len(ways) // 2], canvas, block=2)])
 
 
 def moved(dx: float, dy: float = 0.0) -> Carry:

@@ -24,7 +24,7 @@ def touching(spot, shift, frames, canvas):
     tokens = np.zeros((ROWS, COLS), np.float32)
     for step in frames:
         tokens[int(spot[1]), int(spot[0] - shift - step)] = 0.9
-    return Observation(tokens, ways, [view_of(way, canvas.points()) for way in ways])
+    return Observation(tokens, ways, [view_of(way, canvas) for way in ways])
 
 
 def test_a_spot_smaller_than_a_token_keeps_its_score_when_tokens_say_what_touches_them():
@@ -33,7 +33,7 @@ def test_a_spot_smaller_than_a_token_keeps_its_score_when_tokens_say_what_touche
     seen = [touching(spot, dx, [0.0], canvas) for dx in np.linspace(-1.3, 1.3, 9)]
     touched = touched_field(seen, canvas, EnergySettings())
     means = robust_mean(
-        [replace(o, views=[view_of(o.ways[0], canvas.points(2))]) for o in seen], canvas, EnergySettings()
+        [replace(o, views=[view_of(o.ways[0], canvas, 2)]) for o in seen], canvas, EnergySettings()
     )
     x, y = (int(v * 4) + canvas.margin for v in spot)
     assert touched[y, x] > 0.8
@@ -64,7 +64,7 @@ def test_a_point_out_of_sight_is_judged_by_the_frames_that_see_it():
     tokens = np.zeros((ROWS, COLS), np.float32)
     tokens[2, 0] = 0.9
     ways = [moved(0.0), moved(1.0), moved(2.0)]
-    views = [view_of(way, canvas.points()) for way in ways]
+    views = [view_of(way, canvas) for way in ways]
     field = touched_field([Observation(tokens, ways, views)], canvas, EnergySettings())
     x, y = (int(v * 4) + canvas.margin for v in spot)
     assert field[y, x] > 0.8

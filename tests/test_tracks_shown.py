@@ -29,13 +29,33 @@ def test_a_tight_edge_narrows_the_mask_and_breaks_no_piece():
     assert abs(row[0].score_mean - scores[tight.shown].mean()) < 1e-6
 
 
-def test_a_piece_of_which_nothing_is_shown_is_shown_whole():
+def test_a_stronger_neighbour_does_not_wear_a_piece_away():
+    y, x = np.mgrid[:256, :144].astype(np.float32)
+    blob = lambda peak, at: peak * np.exp(-((x - 70) ** 2 + (y - at) ** 2) / (2 * 6.0**2))  # noqa: E731
+    areas = []
+    for peak in (0.7, 0.75, 0.77, 0.78, 0.8, 0.9):
+        scores = np.maximum(blob(0.97, 40), blob(peak, 64))[None]
+        decided = decide_by_concept(scores, ("scratch",), DecisionSettings(0.5, 0.8, reach_frac=0.2), {}, {})
+        assert not (decided.shown & ~decided.pieces).any()
+        areas.append(int(decided.shown[0, 56:].sum()))
+    # A mask is that of the defect's own score, whatever the score: between the two it may be cut, never lost.
+    assert min(areas) > 30 and max(areas) < 1.4 * min(areas), areas
+
+
+def test_the_floor_does_not_wear_a_weak_piece_away():
+    y, x = np.mgrid[:60, :80].astype(np.float32)
+    shape = np.exp(-((x - 40) ** 2 + (y - 30) ** 2) / (2 * 6.0**2))
+    areas = []
+    for peak in (0.11, 0.119, 0.121, 0.125, 0.15):
+        decided = decide_by_concept((peak * shape)[None], ("scratch",), DecisionSettings(0.1, 0.8), {}, {})
+        areas.append(int(decided.shown.sum()))
+    assert len(set(areas)) == 1 and areas[0] > 30, areas
+
+
+def test_the_least_area_is_that_of_the_mask():
     pieces, shown = np.zeros((1, 60, 80), bool), np.zeros((1, 60, 80), bool)
     pieces[0, 10:20, 10:20] = pieces[0, 40:50, 60:70] = True
-    shown[0, 12:18, 12:18] = True
-    linker = Linker(["scratch"], Region(0, 0, 80, 60), (80, 60))
+    shown[0, 12:18, 12:18] = shown[0, 41:49, 61:69] = True
+    linker = Linker(["scratch"], Region(0, 0, 80, 60), (80, 60), LinkSettings(min_area_px=50))
     rows = linker.step(FrameRef(0, 0, 0.0), pieces, pieces * np.float32(0.9), None, 0, 0, shown=shown)
-    assert sorted(r.area_px for r in rows) == [36, 100]
-    smaller = Linker(["scratch"], Region(0, 0, 80, 60), (80, 60), LinkSettings(min_area_px=50))
-    rows = smaller.step(FrameRef(0, 0, 0.0), pieces, pieces * np.float32(0.9), None, 0, 0, shown=shown)
-    assert [r.area_px for r in rows] == [100]
+    assert [r.area_px for r in rows] == [64]

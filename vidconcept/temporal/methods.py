@@ -85,7 +85,7 @@ def along_motion(
     grey = _grey_on(canvas, here.images[key])
     touched = method == "flow"
     # The energy only begins with the mean: every other cell will do.
-    points = canvas.points(block=1 if touched else 2)
+    block = 1 if touched else 2
 
     seen = []  # (step, ways of its frames, their views, weight)
     for k, step in enumerate(near):
@@ -95,7 +95,7 @@ def along_motion(
             # A step that a scene cut divides mixes both scenes: it speaks up only where no other does.
             weight = settings.energy.decay ** abs(k - index) * (len(inside) / len(span)) ** 3
             viewed = inside if touched else [inside[len(inside) // 2]]
-            seen.append((step, inside, [view_of(way, points) for way in viewed], weight))
+            seen.append((step, inside, [view_of(way, canvas, block) for way in viewed], weight))
     fields, solved = [], []
     for concept in range(len(here.maps.scores)):
         observations = [Observation(np.ascontiguousarray(s.maps.scores[concept]), *rest) for s, *rest in seen]

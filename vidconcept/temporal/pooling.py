@@ -12,9 +12,12 @@ from vidconcept.temporal.sampling import grid_points, sample
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Where points of the canvas lie in a frame, `(rows, cols, 2)` normalised, and which are inside it, bool."""
+    """Where points of the canvas lie in a frame, `(rows, cols, 2)` in tokens, and which are inside it, bool.
 
-    points: np.ndarray = field(repr=False)
+    at: fractional token indices, x first.
+    """
+
+    at: np.ndarray = field(repr=False)
     inside: np.ndarray = field(repr=False)
 
 
@@ -38,9 +41,7 @@ class Observation:
 
     def seen(self, view: View, interpolation: int) -> np.ndarray:
         """Its tokens at the points of a view, `(rows, cols)` float32; beyond the frame the border token stands in."""
-        rows, cols = self.tokens.shape
-        at = view.points * np.array([cols, rows], np.float32) - np.float32(0.5)
-        return sample(self.tokens, at, interpolation=interpolation)
+        return sample(self.tokens, view.at, interpolation=interpolation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,11 @@ class Canvas:
         """Normalised points `(..., 2)` as fractional canvas indices, x first."""
         return points * np.array([self.cols, self.rows], np.float32) + np.float32(self.margin - 0.5)
 
+    def tokens(self, points: np.ndarray) -> np.ndarray:
+        """Normalised points `(..., 2)` as fractional token indices, x first."""
+        size = np.array([self.cols, self.rows], np.float32) / np.float32(self.per_token)
+        return points * size - np.float32(0.5)
+
     def points(self, block: int = 1) -> np.ndarray:
         """Normalised centres of squares of `block` cells a side, `((rows + 2m) / block, (cols + 2m) / block, 2)`."""
         return grid_points(self.rows // block, self.cols // block, self.margin // block)
@@ -86,10 +92,10 @@ class Canvas:
         return np.repeat(taps / taps.sum() / self.per_token, self.per_token).astype(np.float32)
 
 
-def view_of(way: Carry, points: np.ndarray) -> View:
-    """The view of a frame, by its way to the key frame, for normalised `points` `(rows, cols, 2)` of the key frame."""
-    there = way.sources(points)
-    return View(there, np.logical_and.reduce((there > 0) & (there < 1), axis=-1))
+def view_of(way: Carry, canvas: Canvas, block: int = 1) -> View:
+    """The view of a frame, by its way to the key frame, for the centres of squares of `block` cells of the canvas."""
+    there = way.sources(canvas.points(block))
+    return View(canvas.tokens(there), np.logical_and.reduce((there > 0) & (there < 1), axis=-1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,10 @@ def touched_field(observations: Sequence[Observation], canvas: Canvas, settings:
     """
     weights = [presence(o) for o in observations]
     height = robust([o.seen(o.middle, cv2.INTER_NEAREST) for o in observations], weights, settings)
+    if max(float(o.tokens.max()) for o in observations) <= settings.active:
+        return height  # An empty concept costs no more than this mean.
     form = robust([_over_frames(o) for o in observations], weights, settings)
-    smear = np.median([_smear(o) for o in observations], axis=0) * (canvas.rows, canvas.cols)
+    smear = np.median([_smear(o) for o in observations], axis=0) * canvas.per_token
     return rounded(form, height, canvas.per_token, (int(smear[0]), int(smear[1])))
 
 
@@ -36,8 +38,8 @@ def _over_frames(observation: Observation) -> np.ndarray:
 
 
 def _smear(observation: Observation) -> tuple[float, float]:
-    """How far most points move from the first to the last frame, along y and x, normalised."""
-    way = np.abs(observation.views[-1].points - observation.views[0].points)
+    """How far most points move from the first to the last frame, along y and x, in tokens."""
+    way = np.abs(observation.views[-1].at - observation.views[0].at)
     return float(np.median(way[..., 1])), float(np.median(way[..., 0]))
 
 

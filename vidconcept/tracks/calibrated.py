@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -22,11 +23,20 @@ class Decision:
 
 
 def place_map(lifts: Sequence[Sequence[float]], height: int, width: int) -> np.ndarray:
-    """Rows of columns that cover the picture, as `(height, width)` float32, bilinear between the places' centres."""
-    table = np.asarray(lifts, np.float32)
-    if table.ndim != 2 or not table.size:
-        raise ValueError(f"place lifts are rows of equally many columns, got {table.shape = }")
-    return cv2.resize(table, (width, height), interpolation=cv2.INTER_LINEAR)
+    """Rows of columns that cover the picture, as `(height, width)` float32, bilinear between the places' centres.
+
+    Read-only: the same for every frame, it is kept.
+    """
+    return _place_map(tuple(tuple(row) for row in lifts), height, width)
+
+
+@lru_cache(maxsize=16)
+def _place_map(lifts: tuple[tuple[float, ...], ...], height: int, width: int) -> np.ndarray:
+    if not lifts or not lifts[0] or len({len(row) for row in lifts}) > 1:
+        raise ValueError(f"place lifts are rows of equally many columns, got rows of {[len(row) for row in lifts]}")
+    table = cv2.resize(np.array(lifts, np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    table.flags.writeable = False
+    return table
 
 
 def lifted(scores: np.ndarray, concepts: Sequence[str], lifts: Mapping[str, Sequence[Sequence[float]]]) -> np.ndarray:

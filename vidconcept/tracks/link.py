@@ -140,9 +140,8 @@ class Linker:
             grid = masks[class_id].shape
             linked = self._link(class_id, masks[class_id], shown[class_id], flow, frame.time_s, dt_s)
             for track, component in linked:
-                values = scores[class_id][component.points[:, 1], component.points[:, 0]]
                 mask = part_of(component, shown[class_id])
-                inside = scores[class_id][mask.points[:, 1], mask.points[:, 0]]
+                values = scores[class_id][mask.points[:, 1], mask.points[:, 0]]
                 crop, x, y = in_source(mask, grid, self._region)
                 row = TrackMask(
                     frame_index=frame.index,
@@ -154,7 +153,7 @@ class Linker:
                     confidence=_smoothed(track.confidence, float(values.max()), track.unseen_s),
                     box_px=(x, y, x + crop.shape[1], y + crop.shape[0]),
                     area_px=int(crop.sum()),
-                    score_mean=float(inside.mean()),
+                    score_mean=float(values.mean()),
                     score_max=float(values.max()),
                     latent_index=latent_index,
                     window_index=window_index,

@@ -26,7 +26,7 @@ class DecisionSettings:
     ratio: float = 0.5
     # The local maximum counts as at least this, so weak noise on clean surface is not amplified.
     floor: float = 0.15
-    # Reach of the local maximum, as a share of the frame's height: 24 px at 256.
+    # Reach of the local maximum, as a share of the frame's shorter side: 24 px at 256.
     reach_frac: float = 0.09
     # Pieces smaller than this many pixels of the working grid are dropped.
     min_area_px: int = 4
@@ -66,15 +66,13 @@ def decide(scores: np.ndarray, *, settings: DecisionSettings | None = None) -> n
     box = cv2.boundingRect((scores > lowest).astype(np.uint8))
     if not box[2] or float(scores.max()) < settings.threshold:
         return out
-    reach_px = max(1, round(settings.reach_frac * scores.shape[0]))
+    reach_px = _reach_px(scores, settings)
     # A maximum outside the box is below the floor, so the box alone decides.
     x, y, width, height = box
     part = scores[y : y + height, x : x + width]
     candidate = part > settings.ratio * np.maximum(local_maximum(part, reach_px), settings.floor)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(candidate.astype(np.uint8), connectivity=8)
-    labels = np.asarray(labels, np.intp)
-    peaks = np.zeros(count, np.float32)
-    np.maximum.at(peaks, labels[candidate], part[candidate])
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(candidate.astype(np.uint8), connectivity=8)
+    peaks = _peaks(part, np.asarray(labels))
     keep = (peaks >= settings.threshold) & (stats[:, cv2.CC_STAT_AREA] >= settings.min_area_px)
     keep[0] = False
     out[y : y + height, x : x + width] = keep[labels]
@@ -82,18 +80,34 @@ def decide(scores: np.ndarray, *, settings: DecisionSettings | None = None) -> n
 
 
 def tightened(scores: np.ndarray, pieces: np.ndarray, *, settings: DecisionSettings) -> np.ndarray:
-    """What of the pieces lies above `settings.ratio` of the highest score near it, `(h, w)` bool.
+    """What of the pieces lies above `settings.ratio` of the highest score near it, `(h, w)` bool; of each something.
 
-    scores: `(h, w)` in [0, 1]; pieces: `(h, w)` bool, of `decide` with a lower ratio.
+    scores: `(h, w)` in [0, 1]; pieces: `(h, w)` bool, of `decide` with a lower ratio. What is near is taken as no higher
+    than the piece's own peak, so that a stronger neighbour, or the floor, does not wear a piece away.
     """
     x, y, width, height = cv2.boundingRect(pieces.astype(np.uint8))
     out = np.zeros(pieces.shape, bool)
     if not width:
         return out
-    reach_px = max(1, round(settings.reach_frac * scores.shape[0]))
+    reach_px = _reach_px(scores, settings)
     # With everything around that the local maximum may see.
     rows = slice(max(0, y - 2 * reach_px), y + height + 2 * reach_px)
     cols = slice(max(0, x - 2 * reach_px), x + width + 2 * reach_px)
     part = np.ascontiguousarray(scores[rows, cols], np.float32)
-    out[rows, cols] = part > settings.ratio * np.maximum(local_maximum(part, reach_px), settings.floor)
-    return out & pieces
+    _, labels = cv2.connectedComponents(pieces[rows, cols].astype(np.uint8), connectivity=8)
+    own = _peaks(part, np.asarray(labels))[labels]
+    near = np.minimum(np.maximum(local_maximum(part, reach_px), settings.floor), own)
+    out[rows, cols] = (part >= settings.ratio * near) & (labels > 0)
+    return out
+
+
+def _reach_px(scores: np.ndarray, settings: DecisionSettings) -> int:
+    return max(1, round(settings.reach_frac * min(scores.shape)))
+
+
+def _peaks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Highest score of each label but 0, which has 0."""
+    peaks = np.zeros(int(labels.max(initial=0)) + 1, np.float32)
+    inside = labels > 0
+    np.maximum.at(peaks, labels[inside].astype(np.intp), scores[inside])
+    return peaks
