@@ -72,7 +72,8 @@ def decide(scores: np.ndarray, *, settings: DecisionSettings | None = None) -> n
     part = scores[y : y + height, x : x + width]
     candidate = part > settings.ratio * np.maximum(local_maximum(part, reach_px), settings.floor)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(candidate.astype(np.uint8), connectivity=8)
-    peaks = _peaks(part, np.asarray(labels))
+    labels = np.asarray(labels, np.intp)
+    peaks = _peaks(part, labels)
     keep = (peaks >= settings.threshold) & (stats[:, cv2.CC_STAT_AREA] >= settings.min_area_px)
     keep[0] = False
     out[y : y + height, x : x + width] = keep[labels]
@@ -82,7 +83,7 @@ def decide(scores: np.ndarray, *, settings: DecisionSettings | None = None) -> n
 def tightened(scores: np.ndarray, pieces: np.ndarray, *, settings: DecisionSettings) -> np.ndarray:
     """What of the pieces lies above `settings.ratio` of the highest score near it, `(h, w)` bool; of each something.
 
-    scores: `(h, w)` in [0, 1]; pieces: `(h, w)` bool, of `decide` with a lower ratio. What is near is taken as no higher
+    scores: `(h, w)` in [0, 1]; pieces: `(h, w)` bool, of `decide` with a lower ratio. What is near counts as no higher
     than the piece's own peak, so that a stronger neighbour, or the floor, does not wear a piece away.
     """
     x, y, width, height = cv2.boundingRect(pieces.astype(np.uint8))
@@ -94,8 +95,8 @@ def tightened(scores: np.ndarray, pieces: np.ndarray, *, settings: DecisionSetti
     rows = slice(max(0, y - 2 * reach_px), y + height + 2 * reach_px)
     cols = slice(max(0, x - 2 * reach_px), x + width + 2 * reach_px)
     part = np.ascontiguousarray(scores[rows, cols], np.float32)
-    _, labels = cv2.connectedComponents(pieces[rows, cols].astype(np.uint8), connectivity=8)
-    own = _peaks(part, np.asarray(labels))[labels]
+    labels = np.asarray(cv2.connectedComponents(pieces[rows, cols].astype(np.uint8), connectivity=8)[1], np.intp)
+    own = _peaks(part, labels)[labels]
     near = np.minimum(np.maximum(local_maximum(part, reach_px), settings.floor), own)
     out[rows, cols] = (part >= settings.ratio * near) & (labels > 0)
     return out
@@ -109,5 +110,5 @@ def _peaks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Highest score of each label but 0, which has 0."""
     peaks = np.zeros(int(labels.max(initial=0)) + 1, np.float32)
     inside = labels > 0
-    np.maximum.at(peaks, labels[inside].astype(np.intp), scores[inside])
+    np.maximum.at(peaks, labels[inside], scores[inside])
     return peaks
