@@ -50,27 +50,37 @@ def hota(pairings: Sequence[Pairing]) -> dict[str, float]:
     data = _numbered(pairings)
     if not data.true_count.sum():
         return {}
-    shape = (len(data.true_count), len(data.found_count))
-    aligned = np.zeros(shape)
+    aligned = np.zeros((len(data.true_count), len(data.found_count)))
     for t, f, s in data.frames:
         union = s.sum(0, keepdims=True) + s.sum(1, keepdims=True) - s
         aligned[np.ix_(t, f)] += np.divide(s, union, out=np.zeros_like(s), where=union > 0)
     alignment = aligned / np.maximum(data.true_count[:, None] + data.found_count[None] - aligned, 1e-12)
-    matched = np.zeros((len(ALPHAS), *shape))
+    # Which object each found one is on, on every frame, and how similar; the levels only differ in which of them count.
+    pairs, similar = [np.zeros((0, 2), np.int64)], [np.zeros(0)]
     for t, f, s in data.frames:
         rows, cols = linear_sum_assignment(-alignment[np.ix_(t, f)] * s)
-        good = s[rows, cols] >= ALPHAS[:, None] - np.finfo(float).eps
-        for level in range(len(ALPHAS)):
-            np.add.at(matched[level], (t[rows[good[level]]], f[cols[good[level]]]), 1)
-    hits = matched.sum((1, 2))
-    det_a = hits / (data.true_count.sum() + data.found_count.sum() - hits)
-    association = matched / np.maximum(data.true_count[:, None] + data.found_count[None] - matched, 1)
-    ass_a = (matched * association).sum((1, 2)) / np.maximum(hits, 1)
+        pairs.append(np.stack([t[rows], f[cols]], axis=1))
+        similar.append(s[rows, cols])
+    at, similarity = np.concatenate(pairs), np.concatenate(similar)
+    detected, associated = [], []
+    for alpha in ALPHAS:
+        (true, found), matched = _counted(at[similarity >= alpha - np.finfo(float).eps])
+        hits = matched.sum()
+        detected.append(hits / (data.true_count.sum() + data.found_count.sum() - hits))
+        association = matched / (data.true_count[true] + data.found_count[found] - matched)
+        associated.append((matched * association).sum() / max(hits, 1))
+    det_a, ass_a = np.array(detected), np.array(associated)
     return {
         "hota": float(np.sqrt(det_a * ass_a).mean()),
         "det_a": float(det_a.mean()),
         "ass_a": float(ass_a.mean()),
     }
+
+
+def _counted(pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The different pairs of `(n, 2)`, as `(2, m)`, and how often each occurs, `(m,)`."""
+    different, times = np.unique(pairs, axis=0, return_counts=True)
+    return different.T, times
 
 
 def idf1(pairings: Sequence[Pairing], threshold: float = 0.5) -> float:
