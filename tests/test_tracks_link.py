@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from vidconcept.errors import UsageError
-from vidconcept.tracks.components import components
 from vidconcept.tracks.link import Linker, LinkSettings
 from vidconcept.tracks.rle import decode
 from vidconcept.types import Event, Region, TrackMask
@@ -296,12 +295,3 @@ def test_memory_is_bounded_by_living_tracks_and_events(reset: bool) -> None:
         scene.step(((i * 37) % 150, (i * 61) % 90, 6, 6), reset=reset)
     assert sum(len(live) for live in scene.linker._live) < 10
     assert len(scene.linker._summaries) < 20
-
-
-def test_components_are_merged_by_the_gap_between_their_pixels() -> None:
-    mask = np.zeros((20, 60), bool)
-    mask[5:10, 5:15] = True
-    mask[5:10, 20:30] = True  # five empty columns between
-    assert len(components(mask, 5)) == 1
-    assert len(components(mask, 4)) == 2
-    assert len(components(mask, 0)) == 2
