@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -150,3 +152,11 @@ class TestMemory:
         with pytest.raises(RuntimeError, match="memory"):
             self.track(tmp_path, tiny_model, vae_tiling="off")
         assert tiled == [False]
+
+
+def test_the_libraries_of_models_are_not_imported_until_a_model_is_needed():
+    asked = (
+        "import sys, vidconcept.pipelines.track as _; print([m for m in ('torch', 'diffusers') if m in sys.modules])"
+    )
+    told = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True, timeout=120)
+    assert told.stdout.strip() == "[]"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vidconcept.geometry import crop, resize
-from vidconcept.models.cogvideox import CogVideoX, load
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
 from vidconcept.runs import RunFolder
@@ -16,8 +16,14 @@ from vidconcept.temporal.windows import Window, cut_windows
 from vidconcept.types import ConceptMaps
 from vidconcept.video.reader import read_frames
 
+if TYPE_CHECKING:
+    from vidconcept.models.cogvideox import CogVideoX
+
 
 def load_model(plan: Plan, monitor: Monitor) -> CogVideoX:
+    # Deciding anew needs no model: the seconds that its libraries take to import are for those who read footage.
+    from vidconcept.models.cogvideox import load
+
     monitor.progress("loading the model", 0, None)
     with monitor.timed("load"):
         return load(plan.folder, plan.settings, plan.words, monitor.fallback)
