@@ -14,7 +14,6 @@ from safetensors.torch import load_file
 from vidconcept.attention import concept_attention
 from vidconcept.linecam import footage
 from vidconcept.linecam.alignment import attach, rotary, word_logits
-from vidconcept.linecam.average import main as average
 from vidconcept.linecam.data import cell_shares, cell_truth, group_shares
 from vidconcept.linecam.denoising import denoising_loss
 from vidconcept.linecam.denoising import main as denoising_main
@@ -187,21 +186,6 @@ class TestFolder:
         save_parts(load_parts(tmp_path / "first"), tmp_path / "second", state, {})
         for path in (tmp_path / "second").rglob("*.json"):
             assert str(tmp_path) not in path.read_text(encoding="utf-8"), path.name
-
-    def test_the_mean_of_two_models_is_that_of_their_weights(self, parts, tmp_path):
-        for name, value in (("one", 0.5), ("two", 0.25)):
-            state = {k: torch.full_like(v, value) for k, v in parts.trained().state_dict().items()}
-            save_parts(parts, tmp_path / name, state, {"clips": 3})
-        folders = [str(tmp_path / name) for name in ("mean", "one", "two")]
-        average([*folders, "--shares", "0.75,0.25"])
-        mean = load_parts(tmp_path / "mean")
-        assert all((v == 0.4375).all() for v in mean.trained().state_dict().values())
-        for key, value in load_parts(tmp_path / "one").codec.state_dict().items():
-            torch.testing.assert_close(mean.codec.state_dict()[key], value)
-        told = json.loads((tmp_path / "mean" / "training_state.json").read_text())
-        assert [part["share"] for part in told["of"]] == [0.75, 0.25]
-        with pytest.raises(SystemExit):
-            average(folders)  # It is there already.
 
     def test_the_shipped_model_is_small_and_half_precision(self):
         folder = find_folder(presets()["linecam"]).path

@@ -47,7 +47,7 @@ def jitter(video: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def roughened(frames: Tensor, generator: torch.Generator) -> Tensor:
-    """Random contrast, texture and filter, each on a part of the pictures `(b, c, h, w)` in [-1, 1].
+    """Random contrast, texture and filter, each on a part of the frames `(b, 3, h, w)` in [-1, 1].
 
     The texture deviates by 1 to 6 % of the brightness: it may hide the faintest defects, and makes none.
     """

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.multiprocessing.spawn import spawn
 
 from vidconcept.linecam.alignment import ConceptProcessor, alignment_loss, attach, rotary, word_logits
-from vidconcept.linecam.augment import jitter, roughened
+from vidconcept.linecam.augment import jitter
 from vidconcept.linecam.data import ShardStream
 from vidconcept.linecam.model import Parts, load_parts, new_parts, save_parts
 from vidconcept.linecam.parallel import average_gradients, common_clock, join, world_size
@@ -81,12 +81,7 @@ class Trainer:
         s, parts, b = self.s, self.parts, len(video)
         generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
         amp = torch.autocast(self.device.type, torch.bfloat16)
-        video = jitter(video, generator)
-        if rng.random() < s["roughened_share"]:
-            # All frames of a clip alike: the texture lies on the lens.
-            frames = rearrange(video, "b c t h w -> b (c t) h w")
-            video = rearrange(roughened(frames, generator), "b (c t) h w -> b c t h w", c=3)
-        video = video.to(self.device)
+        video = jitter(video, generator).to(self.device)
         with torch.no_grad():
             # Frames go through the feature net in half precision, the linear picture code in full.
             with amp:
