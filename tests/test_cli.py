@@ -188,7 +188,7 @@ class TestExisting:
             self.again(run, clip, tiny_model, "error")
 
     def test_new_threshold_needs_no_model(self, run, clip, tiny_model, monkeypatch):
-        monkeypatch.setattr("vidconcept.pipelines.maps.load", None)
+        monkeypatch.setattr("vidconcept.models.cogvideox.load", None)
         assert run.events
         decided = self.again(run, clip, tiny_model, "resume", threshold=0.99)
         assert decided.events == []
