@@ -82,3 +82,12 @@ def test_rounding_keeps_peaks_and_takes_corners():
     np.testing.assert_allclose(rounded(0.3 * field, field, 4), soft, atol=1e-6)
     even = np.full((48, 64), 0.3, np.float32)
     np.testing.assert_allclose(rounded(even, even, 4), 0.3, atol=1e-6)
+
+
+def test_where_next_to_nothing_is_seen_nothing_is_made_of_it():
+    canvas = Canvas(ROWS * 4, COLS * 4, 4)
+    ways = [moved(0.0), moved(0.5)]
+    faint = np.full((ROWS, COLS), 0.02, np.float32)
+    field = touched_field([Observation(faint, ways, [view_of(w, canvas) for w in ways])], canvas, EnergySettings())
+    assert field.shape == canvas.shape
+    assert field == pytest.approx(0.02)

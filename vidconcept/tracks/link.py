@@ -129,7 +129,8 @@ class Linker:
         shown = masks if shown is None else shown
         same = masks.shape == scores.shape == reaches.shape == shown.shape
         if not same or len(masks) != len(self._concepts):
-            raise ValueError(f"one mask and score a concept, got {masks.shape = } {scores.shape = } {reaches.shape = }")
+            shapes = f"{masks.shape = } {scores.shape = } {reaches.shape = } {shown.shape = }"
+            raise ValueError(f"one mask and score a concept, got {shapes}")
         if reset:
             self._forget([track for tracks in self._live for track in tracks], frame.time_s)
             self._live = [[] for _ in self._concepts]
