@@ -71,4 +71,4 @@ def test_portrait_footage_is_decided_as_landscape_is():
     lying, standing = decide(scores, settings=settings), decide(scores.T, settings=settings)
     assert lying.sum() > 150
     # But for how the maximum nearby is interpolated. With a reach by the height it was 55 pixels.
-    assert np.count_nonzero(lying.T != standing) < 10
+    assert np.count_nonzero(standing != lying.T) < 10
