@@ -139,8 +139,9 @@ def _video_info(
     view = orientation(first_frame)
     width_px, height_px = view.displayed_size(first_frame)
     rate = stream.average_rate or stream.guessed_rate
-    time_base = stream.time_base or Fraction(1, 90_000)
-    aspect = stream.sample_aspect_ratio or Fraction(1)
+    # PyAV 19 has a rational type of its own, which is false where a value is missing; here are Fractions only.
+    time_base = Fraction(stream.time_base or Fraction(1, 90_000))
+    aspect = Fraction(stream.sample_aspect_ratio or Fraction(1))
     if stream.duration is not None:
         duration_s = float(stream.duration * time_base)
     else:

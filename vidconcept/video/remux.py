@@ -18,6 +18,7 @@ import av.video.stream
 import numpy as np
 
 from vidconcept.video.problems import Problem
+from vidconcept.video.source import TOLERANT_TAGS
 
 # What MP4 holds and browsers play; other sound is encoded again.
 COPIED_AUDIO = frozenset({"aac", "mp3", "opus", "flac", "ac3", "eac3", "alac"})
@@ -84,7 +85,7 @@ def _write(
         tracks = [_video_packets(pictures, video_out, end_s - start_s)]
         if audio_from is not None:
             try:
-                sound = av.open(f"file:{audio_from}", metadata_errors="replace")
+                sound = av.open(f"file:{audio_from}", **TOLERANT_TAGS)
             except (av.error.FFmpegError, OSError) as error:
                 on_problem(Problem("audio-dropped", f"the sound of {audio_from} cannot be read ({error})"))
             else:

@@ -16,6 +16,8 @@ from vidconcept.errors import InputError, UsageError
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts", ".m4v", ".mpg", ".flv"})
+# PyAV before 19 refuses files whose tags are not UTF-8 unless asked to replace what it cannot read; 19 always does.
+TOLERANT_TAGS = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 _PATTERN = re.compile(r"%0?(\d*)d")
 
 # These demuxers take text for a picture, or open other files that the text names.
@@ -71,7 +73,7 @@ def open_video(source: Path) -> Iterator[tuple[av.container.InputContainer, av.v
     _check_file(source)
     try:
         # "file:" keeps a colon in a name from being read as a protocol; the whitelist keeps playlists off the network.
-        container = av.open(f"file:{source}", options={"protocol_whitelist": "file"}, metadata_errors="replace")
+        container = av.open(f"file:{source}", options={"protocol_whitelist": "file"}, **TOLERANT_TAGS)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise InputError(_cannot_open(source, error)) from error
     with container:
