@@ -27,9 +27,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from vidconcept.linecam.camera import Motion
-from vidconcept.linecam.footage import HELD_OUT_SEED, clip
-from vidconcept.linecam.vocabulary import DEFECTS
+from linecam.footage.camera import Motion
+from linecam.footage.clips import HELD_OUT_SEED, clip
+from linecam.vocabulary import DEFECTS
 from vidconcept.temporal.smooth import smooth
 from vidconcept.tracks import rle
 from vidconcept.tracks.link import Linker, LinkSettings

@@ -75,8 +75,8 @@ def read_clips(folder: Path) -> Iterator[Clip]:
 
 def generated_clips(frames: int = 81) -> Iterator[Clip]:
     """Generated footage in which the motion is no plain translation."""
-    from vidconcept.linecam.camera import Motion
-    from vidconcept.linecam.footage import HELD_OUT_SEED, clip
+    from linecam.footage.camera import Motion
+    from linecam.footage.clips import HELD_OUT_SEED, clip
 
     motions = {
         "straight": Motion(5.0),

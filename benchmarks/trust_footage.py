@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from vidconcept.linecam.camera import Motion
-from vidconcept.linecam.files import write_annotations, write_video
-from vidconcept.linecam.footage import HELD_OUT_SEED, clip
-from vidconcept.linecam.vocabulary import DEFECTS
+from linecam.footage.camera import Motion
+from linecam.footage.clips import HELD_OUT_SEED, clip
+from linecam.footage.files import write_annotations, write_video
+from linecam.vocabulary import DEFECTS
 
 GOOD_SEED, DEFECT_SEED, LINES_SEED = (HELD_OUT_SEED + k * 100_000 for k in (5, 6, 7))
 # One line: the same surface, the same speed.

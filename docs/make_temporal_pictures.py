@@ -5,8 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vidconcept.linecam.camera import Motion
-from vidconcept.linecam.footage import HELD_OUT_SEED, clip
+from linecam.footage.camera import Motion
+from linecam.footage.clips import HELD_OUT_SEED, clip
 from vidconcept.temporal import smooth
 from vidconcept.tracks.masks import DecisionSettings, decide
 from vidconcept.types import LatentMaps

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vidconcept.linecam.files import write_video
+from linecam.footage.files import write_video
 from vidconcept.pipelines.calibrate import Footage, find_candidates
 from vidconcept.pipelines.findings import FrameRef, ScoredFrame
 from vidconcept.pipelines.monitor import Monitor

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from linecam.footage.files import write_video
 from vidconcept.cli import app
 from vidconcept.evaluation.dataset import Clip, FrameTruth
 from vidconcept.evaluation.metrics_masks import Confusion
 from vidconcept.evaluation.metrics_scores import Curves
 from vidconcept.evaluation.sweep_report import claims, write_sweep
-from vidconcept.linecam.files import write_video
 from vidconcept.pipelines.maps import windows_of
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import make_plan

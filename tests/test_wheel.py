@@ -27,11 +27,13 @@ def test_carries_presets_weights_and_assets(wheel):
     for part in (
         "vidconcept/configs/cogvideox-2b.toml",
         "vidconcept/configs/linecam.toml",
-        "vidconcept/models/linecam/model_index.json",
-        "vidconcept/models/linecam/tokenizer/spiece.model",
+        "vidconcept/models/weights/linecam/model_index.json",
+        "vidconcept/models/weights/linecam/tokenizer/spiece.model",
     ):
         assert part in names
-    assert any(n.startswith("vidconcept/models/linecam/transformer/") and n.endswith(".safetensors") for n in names)
+    assert any(
+        n.startswith("vidconcept/models/weights/linecam/transformer/") and n.endswith(".safetensors") for n in names
+    )
     assert any(n.startswith("vidconcept/writers/assets/") for n in names)
     assert {name.split("/")[0].split("-")[0] for name in names} == {"vidconcept"}
 

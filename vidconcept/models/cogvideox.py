@@ -28,7 +28,7 @@ from vidconcept.attention.maps import concept_scores
 from vidconcept.errors import ModelError
 from vidconcept.models.folder import ModelFolder
 from vidconcept.models.layout import read_layout, spatial_scale
-from vidconcept.models.patch_codec import PatchCodec
+from vidconcept.models.linecam_codec import PatchCodec
 from vidconcept.models.text import TextEmbeds, encode_texts
 from vidconcept.settings import TrackSettings
 

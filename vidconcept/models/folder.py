@@ -112,7 +112,7 @@ def find_folder(preset: Preset) -> ModelFolder:
     Raises ModelError when it is not here, or damaged.
     """
     if preset.source == "embedded":
-        path = Path(str(resources.files("vidconcept.models"))) / preset.name
+        path = Path(str(resources.files("vidconcept.models"))) / "weights" / preset.name
     elif Path(preset.source).expanduser().is_dir():
         path = Path(preset.source).expanduser()
     else:

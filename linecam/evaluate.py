@@ -1,0 +1,166 @@
+"""Figures of an embedded model at token scale, on footage fixed by seed or on a folder as `footage write` makes.
+
+    python -m linecam.evaluate [--model FOLDER] [--clips 60] [--real DIR]
+
+Truth and scores are compared cell by cell (8×8 px, one latent step); a cell counts as a defect from 5 % cover on, cells
+touched less are left out. IoU is of the best-scored concept, AP needs no threshold. One JSON object on stdout.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+from linecam.footage import heldout
+from linecam.footage.clips import HELD_OUT_SEED, clip
+from linecam.training.data import DEFECT_SHARE, cell_shares, cell_truth, group_shares
+from linecam.vocabulary import CLASS_ID, CONCEPTS, DEFECT_IDS, DEFECTS, IGNORE
+from vidconcept.evaluation.metrics_scores import average_precision
+from vidconcept.models import cogvideox
+from vidconcept.models.folder import ModelFolder, find_folder, preset_for
+from vidconcept.settings import TrackSettings
+
+WINDOW = 9
+# Height and width in pixels: from the crops that training mostly sees to the window in use.
+WINDOW_SIZES = ((128, 128), (128, 256), (192, 320), (256, 448))
+
+
+def figures(scores: np.ndarray, truth: np.ndarray) -> dict:
+    """AP, IoU and prevalence of each defect, and means. scores `(cell, concept)`, truth `(cell,)` class numbers."""
+    known = truth != IGNORE
+    scores, truth = scores[known], truth[known]
+    best = scores.argmax(1)
+    rows = {}
+    for index, name in zip(DEFECT_IDS, DEFECTS, strict=True):
+        wanted, guessed = truth == index, best == index
+        union = (wanted | guessed).sum()
+        rows[name] = {
+            "ap": round(average_precision(scores[:, index], wanted), 4),
+            "iou": round(float((wanted & guessed).sum() / max(union, 1)), 4),
+            "prevalence": round(float(wanted.mean()), 5),
+        }
+    defect = np.isin(truth, DEFECT_IDS)
+    return {
+        "mean_ap": round(float(np.nanmean([r["ap"] for r in rows.values()])), 4),
+        "mean_iou": round(float(np.mean([r["iou"] for r in rows.values()])), 4),
+        "any_defect_ap": round(average_precision(scores[:, list(DEFECT_IDS)].sum(1), defect), 4),
+        "concepts": rows,
+    }
+
+
+def generated(
+    model, seeds: Sequence[int], *, styles: Sequence[str] | None = None, **options
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores `(cell, concept)` and truth `(cell,)` of generated clips, at the size in use."""
+    scores, truths = [], []
+    for k, seed in enumerate(seeds):
+        made = clip(seed, (256, 384), WINDOW, style=None if styles is None else styles[k % len(styles)], **options)
+        maps = model.scores(made.frames)  # (concept, t_lat, row, col)
+        scores.append(maps.reshape(len(CONCEPTS), -1).T)
+        truths.append(cell_truth(group_shares(cell_shares(made.classes))).ravel())
+    return np.concatenate(scores), np.concatenate(truths)
+
+
+def by_window_size(model, seeds: Sequence[int], sizes: Sequence[tuple[int, int]]) -> dict[str, dict[str, float]]:
+    """Figures when the model sees only the middle of each clip, for each height and width of that middle."""
+    rows: dict[tuple[int, int], list[tuple[np.ndarray, np.ndarray]]] = {size: [] for size in sizes}
+    for seed in seeds:
+        made = clip(seed, (256, 448), WINDOW, defects=4.0)
+        for height, width in sizes:
+            y, x = (256 - height) // 2, (448 - width) // 2
+            part = (slice(None), slice(y, y + height), slice(x, x + width))
+            maps = model.scores(np.ascontiguousarray(made.frames[part]))
+            truth = cell_truth(group_shares(cell_shares(made.classes[part])))
+            rows[height, width].append((maps.reshape(len(CONCEPTS), -1).T, truth.ravel()))
+    out = {}
+    for (height, width), pairs in rows.items():
+        found = figures(*(np.concatenate([pair[k] for pair in pairs]) for k in (0, 1)))
+        out[f"{height}x{width}"] = {key: found[key] for key in ("mean_ap", "mean_iou", "any_defect_ap")}
+    return out
+
+
+def windows(folder: Path, name: str, *, above: int = 127) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Windows of a clip of a `clips.json` folder: frames `(9, h, w, 3)` and defect masks `(9, h, w)` bool.
+
+    above: grey value above which an annotation's pixel is a defect.
+    """
+    with av.open(str(folder / "videos" / f"{name}.mp4")) as container:
+        frames = np.stack([f.to_ndarray(format="rgb24") for f in container.decode(video=0)])
+    for first in range(0, len(frames) - WINDOW + 1, WINDOW - 1):
+        masks = np.zeros(frames[:WINDOW].shape[:3], bool)
+        for k in range(WINDOW):
+            path = folder / "annotations" / name / f"{first + k:05d}.png"
+            if path.exists():
+                masks[k] = np.asarray(cv2.imread(str(path), cv2.IMREAD_UNCHANGED)) > above
+        yield frames[first : first + WINDOW], masks
+
+
+def recorded(model, folder: Path, *, peak_only: bool) -> dict:
+    """AP of each concept over the clips of a `clips.json` folder that show it, grouped by the clips' first word.
+
+    peak_only: of each clip only the window that shows most of its defect, which raises prevalence and saves time.
+    """
+    groups: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
+    calm: dict[str, list[float]] = {}
+    for row in json.loads((folder / "clips.json").read_text("utf-8")):
+        chosen = list(windows(folder, row["clip"], above=0 if row["truth"] == "instances" else 127))
+        if peak_only:
+            chosen = [max(chosen, key=lambda window: window[1].sum())]
+        for frames, masks in chosen:
+            maps = model.scores(frames)
+            shares = group_shares(cell_shares(masks.astype(np.uint8))[..., 1])
+            if row["concept"] is None:
+                calm.setdefault("highest defect score in good clips", []).append(float(maps[list(DEFECT_IDS)].max()))
+                continue
+            sure = (shares == 0) | (shares >= DEFECT_SHARE)
+            pair = (maps[CLASS_ID[row["concept"]]][sure], shares[sure] >= DEFECT_SHARE)
+            groups.setdefault(f"{row['clip'].split('_')[0]} {row['concept']}", []).append(pair)
+    out: dict = {}
+    for name, pairs in groups.items():
+        score, truth = (np.concatenate([pair[k] for pair in pairs]) for k in (0, 1))
+        out[name] = {"ap": round(average_precision(score, truth), 4), "prevalence": round(float(truth.mean()), 4)}
+    return out | {name: round(max(values), 3) for name, values in calm.items()}
+
+
+def open_model(folder: Path | None):
+    """The model through the same adapter as any other, with every concept in the softmax."""
+    preset = preset_for("linecam")
+    settings = TrackSettings(**{**preset.settings, "concepts": DEFECTS})
+    place = find_folder(preset) if folder is None else ModelFolder(folder, preset)
+    return cogvideox.load(place, settings, list(CONCEPTS))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line of the measurement."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, help="a pipeline folder; default the one in the package")
+    parser.add_argument("--clips", type=int, default=60, help="clips of each generated set")
+    parser.add_argument("--seed", type=int, default=HELD_OUT_SEED, help="of the first clip; default the held-out ones")
+    parser.add_argument("--real", type=Path, help="a folder of recorded clips with clips.json")
+    parser.add_argument("--window-sizes", action="store_true", help="also figures by the size of the window")
+    parser.add_argument("--all-windows", action="store_true", help="of recorded clips, not only the peak window")
+    options = parser.parse_args(arguments)
+    model = open_model(options.model)
+    seeds = range(options.seed, options.seed + options.clips)
+    result = {
+        "generated": figures(*generated(model, seeds, defects=4.0)),
+        "held_out_styles": figures(*generated(model, seeds, styles=list(heldout.SURFACES), defects=4.0)),
+    }
+    scores, _ = generated(model, [s + options.clips for s in seeds], defects=0.0)
+    per_clip = scores.reshape(options.clips, -1, len(CONCEPTS))[:, :, list(DEFECT_IDS)].max((1, 2))
+    result["defect_free"] = {
+        f"highest score, quantile {q}": round(float(np.quantile(per_clip, q)), 3) for q in (0.5, 0.9, 0.99)
+    }
+    if options.window_sizes:
+        result["window_size"] = by_window_size(model, seeds, WINDOW_SIZES)
+    if options.real is not None:
+        result["recorded"] = recorded(model, options.real, peak_only=not options.all_windows)
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,3 @@
+from linecam.footage.clips import main
+
+main()

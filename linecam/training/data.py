@@ -1,0 +1,114 @@
+"""Training samples out of rendered shards: crops, flips, and the truth at token scale."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from linecam.training.augment import turned_crop
+from linecam.vocabulary import CONCEPTS, DEFECT_IDS, IGNORE
+
+# A cell of 8×8 px counts as a defect from this covered share on; below it, and above nothing, it teaches nothing.
+DEFECT_SHARE = 0.05
+CELL_PX = 8
+
+
+def cell_shares(classes: np.ndarray) -> np.ndarray:
+    """Share of each class in each 8×8 px cell: `(..., h, w)` uint8 -> `(..., h/8, w/8, class)` float32.
+
+    Shares fall short of 1 where pixels are `IGNORE`.
+    """
+    *lead, height, width = classes.shape
+    rows, columns, kinds = height // CELL_PX, width // CELL_PX, IGNORE + 1
+    cells = classes.reshape(-1, rows, CELL_PX, columns, CELL_PX).swapaxes(2, 3).reshape(-1, CELL_PX**2)
+    numbers = np.arange(len(cells), dtype=np.int64)[:, None] * kinds + cells
+    counts = np.bincount(numbers.ravel(), minlength=len(cells) * kinds).reshape(len(cells), kinds)
+    return (counts[:, : len(CONCEPTS)] / np.float32(CELL_PX**2)).astype(np.float32).reshape(*lead, rows, columns, -1)
+
+
+def group_shares(shares: np.ndarray, group: int = 4) -> np.ndarray:
+    """Average over the frames of each latent step: `(t, ...)` -> `(t_lat, ...)`, grouped 1, 4, 4, …."""
+    later = shares[1:].reshape(-1, group, *shares.shape[1:]).mean(1)
+    return np.concatenate([shares[:1], later])
+
+
+def cell_truth(shares: np.ndarray) -> np.ndarray:
+    """The class of each cell, `IGNORE` where a defect touches it but little: `(..., class)` -> `(...)` uint8."""
+    first = DEFECT_IDS[0]
+    defects = shares[..., first:]
+    strongest = defects.max(-1)
+    truth = np.where(strongest >= DEFECT_SHARE, first + defects.argmax(-1), shares[..., :first].argmax(-1))
+    unsure = (strongest < DEFECT_SHARE) & ((strongest > 0) | (shares.sum(-1) < 0.98))
+    return np.where(unsure, IGNORE, truth).astype(np.uint8)
+
+
+class ShardStream:
+    """Random crops of the shards in a folder; new shards join as they appear.
+
+    `defect_share` of the crops are centred near a defect where the scene has one. `turned_share` of those of a single
+    frame are zoomed and turned.
+    """
+
+    def __init__(self, folder: Path, seed: int, defect_share: float = 0.6, turned_share: float = 0.0) -> None:
+        self.folder, self.defect_share, self.turned_share = folder, defect_share, turned_share
+        self.rng = np.random.default_rng(seed)
+        self._names: list[Path] = []
+        self._draws = 0
+
+    def _open(self) -> tuple[np.ndarray, np.ndarray, str]:
+        while True:
+            if self._draws % 256 == 0 or not self._names:
+                self._names = sorted(self.folder.glob("*_frames.npy"))
+            if not self._names:
+                raise FileNotFoundError(f"no shards in {self.folder}: run `python -m linecam.footage shards`")
+            self._draws += 1
+            path = self._names[int(self.rng.integers(len(self._names)))]
+            stem = path.name.split("_")[0]
+            try:
+                frames = np.load(path, mmap_mode="r")
+                classes = np.load(path.with_name(f"{stem}_classes.npy"), mmap_mode="r")
+                captions = path.with_name(f"{stem}.txt").read_text(encoding="utf-8").splitlines()
+            except FileNotFoundError:
+                self._names = []  # The renderer has just retired it.
+                continue
+            scene = int(self.rng.integers(len(frames)))
+            return frames[scene], classes[scene], captions[scene]
+
+    def crop(self, frames: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray, str]:
+        """One clip: frames `(t, h, w, 3)` uint8, classes `(t, h, w)` uint8, caption. `frames` 1: any single frame."""
+        rng = self.rng
+        video, classes, words = self._open()
+        first = int(rng.integers(len(video))) if frames == 1 else 0
+        swap = rng.random() < 0.3
+        h, w = (width, height) if swap else (height, width)
+        if h > video.shape[1] or w > video.shape[2]:
+            h, w, swap = height, width, False
+        y, x = int(rng.integers(video.shape[1] - h + 1)), int(rng.integers(video.shape[2] - w + 1))
+        if rng.random() < self.defect_share:
+            hits = np.argwhere(classes[first + frames // 2, ::4, ::4] >= DEFECT_IDS[0]) * 4
+            if len(hits):
+                at = hits[rng.integers(len(hits))] - (rng.random(2) * (h, w)).astype(int)
+                y, x = (int(v) for v in np.clip(at, 0, (video.shape[1] - h, video.shape[2] - w)))
+        if frames == 1 and rng.random() < self.turned_share:
+            middle = (y + (h - 1) / 2, x + (w - 1) / 2)
+            image, labels = (a[None] for a in turned_crop(rng, video[first], classes[first], (h, w), middle))
+        else:
+            part = (slice(first, first + frames), slice(y, y + h), slice(x, x + w))
+            image, labels = np.array(video[part]), np.array(classes[part])
+        if swap:
+            image, labels = image.swapaxes(1, 2), labels.swapaxes(1, 2)
+        for axis in (1, 2):
+            if rng.random() < 0.5:
+                image, labels = np.flip(image, axis), np.flip(labels, axis)
+        return image, labels, words
+
+    def batches(self, size: int, frames: int, height: int, width: int) -> Iterator[tuple[Tensor, Tensor, list[str]]]:
+        """Endless batches: video `(b, 3, t, h, w)` float32 in [-1, 1], truth `(b, t_lat, h/8, w/8)` uint8, captions."""
+        while True:
+            items = [self.crop(frames, height, width) for _ in range(size)]
+            video = torch.from_numpy(np.stack([np.ascontiguousarray(i[0]) for i in items]))
+            truth = np.stack([cell_truth(group_shares(cell_shares(i[1]))) for i in items])
+            video = video.permute(0, 4, 1, 2, 3).float().div_(127.5).sub_(1)
+            yield video, torch.from_numpy(truth), [i[2] for i in items]

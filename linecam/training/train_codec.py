@@ -1,0 +1,190 @@
+"""Fit the codec: principal components for the picture channels, a supervised run for the feature channels.
+
+Runs before `train`; the transformer then learns on the codec's latents.
+"""
+
+import json
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from linecam.footage.clips import clip, training_seed
+from linecam.training.augment import jitter, roughened
+from linecam.training.data import ShardStream
+from linecam.training.parallel import average_gradients, common_clock
+from linecam.vocabulary import CONCEPTS, DEFECT_IDS, DEFECTS, IGNORE
+from vidconcept.models.linecam_codec import PatchCodec
+
+# Least deviation of a feature, of 0..1.
+QUIET = 0.15
+
+
+def fit_picture(codec: PatchCodec, seed: int, clips: int = 64) -> None:
+    """Set the codec's picture basis to the principal components of training clips of `seed`."""
+    firsts, laters = [], []
+    for k in range(clips):
+        frames = clip(training_seed(seed, k), (128, 128)).frames.astype(np.float32) / 127.5 - 1
+        patches = frames.reshape(9, 32, 4, 32, 4, 3).transpose(0, 1, 3, 5, 2, 4)  # t h w c p q
+        firsts.append(patches[0].reshape(-1, 48))
+        laters.append(patches[1:5].transpose(1, 2, 0, 3, 4, 5).reshape(-1, 192))
+    for name, rows in (("first", firsts), ("later", laters)):
+        data = np.concatenate(rows).astype(np.float64)
+        mean = data.mean(0)
+        values, vectors = np.linalg.eigh(np.cov((data - mean).T))
+        keep = len(codec.first_basis)
+        basis, std = vectors[:, ::-1][:, :keep].T, np.sqrt(np.maximum(values[::-1][:keep], 1e-8))
+        getattr(codec, f"{name}_mean").copy_(torch.from_numpy(mean))
+        getattr(codec, f"{name}_basis").copy_(torch.from_numpy(basis.copy()))
+        getattr(codec, f"{name}_std").copy_(torch.from_numpy(std.copy()))
+
+
+def _overlap(logits: Tensor, truth: Tensor) -> np.ndarray:
+    """Intersection and union of cells for each defect, `(2, defect)`."""
+    guess, known = logits.argmax(1), truth != IGNORE
+    pairs = [((guess == k) & known, truth == k) for k in DEFECT_IDS]
+    return np.array([[(a & b).sum().item() for a, b in pairs], [(a | b).sum().item() for a, b in pairs]])
+
+
+def new_codec(config: dict) -> PatchCodec:
+    """A codec of the sizes of the recipe's `[codec]`, untrained. A block of its net begins as nothing but its input."""
+    return PatchCodec(
+        feature_widths=tuple(config["widths"]), feature_blocks=tuple(config["blocks"]), feature_kinds=len(CONCEPTS)
+    )
+
+
+def start_codec(config: dict, resume_from: Path | None) -> PatchCodec:
+    """A codec to train: its picture fitted to generated clips, or what fits in shape taken from a pipeline folder.
+
+    config: the recipe's `[codec]`, and its seed. Blocks that the folder's net has not are added as they begin.
+    """
+    codec = new_codec(config)
+    if resume_from is None:
+        fit_picture(codec, config["seed"])
+        return codec
+    own, theirs = codec.state_dict(), PatchCodec.from_pretrained(resume_from / "vae", torch_dtype=torch.float32)
+    fitting = {k: v for k, v in theirs.state_dict().items() if k in own and v.shape == own[k].shape}
+    if len(fitting) < len(own):
+        warnings.warn(f"{len(own) - len(fitting)} of the codec's tensors are not in {resume_from}: new", stacklevel=2)
+    codec.load_state_dict(own | fitting)
+    return codec
+
+
+class KernelMuon:
+    """Muon for convolutions in `channels_last`: each kernel is one row of a matrix that shares the weight's memory.
+
+    Raises ValueError for another memory layout, and RuntimeError where torch has no Muon.
+    """
+
+    def __init__(self, weights: list[nn.Parameter], **settings: Any) -> None:
+        if not hasattr(torch.optim, "Muon"):
+            raise RuntimeError(
+                f"training needs torch.optim.Muon; torch {torch.__version__} has none: install torch 2.9"
+            )
+        self._pairs = [(w, nn.Parameter(w.detach().permute(0, 2, 3, 1).flatten(1))) for w in weights]
+        if any(w.data_ptr() != rows.data_ptr() for w, rows in self._pairs):
+            raise ValueError("convolutions must be in channels_last memory")
+        self._muon = torch.optim.Muon([rows for _, rows in self._pairs], **settings)
+        self.param_groups = self._muon.param_groups
+
+    def step(self) -> None:
+        """One step from the weights' gradients."""
+        for w, rows in self._pairs:
+            rows.grad = None if w.grad is None else w.grad.permute(0, 2, 3, 1).flatten(1)
+        self._muon.step()
+
+
+def train_features(
+    rank: int, world: int, shards: Path, out: Path, config: dict, resume_from: Path | None, device: torch.device
+) -> None:
+    """Train `FeatureNet` to name each cell for `seconds`, resuming from `out/codec.pt`; save its running average.
+
+    config: the recipe's `[codec]`, and its seed. The rate rises over 200 steps and falls to zero at the end.
+    """
+    seed, seconds = config["seed"], config["seconds"]
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed + rank)
+    codec = start_codec(config, resume_from)
+    step, earlier = 0, 0.0
+    if (out / "codec.pt").exists():
+        saved = torch.load(out / "codec.pt", weights_only=True)
+        if {k: v.shape for k, v in saved["codec"].items()} != {k: v.shape for k, v in codec.state_dict().items()}:
+            raise ValueError(f"{out / 'codec.pt'} is not of the sizes in the recipe's [codec]. Next: another --out")
+        codec.load_state_dict(saved["codec"])
+        step, earlier = saved["step"], saved["seconds"]
+    net = codec.feature_net
+    net.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = torch.optim.swa_utils.AveragedModel(
+        net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True
+    )
+    kernels = [p for p in net.parameters() if p.ndim == 4]
+    rest = [p for p in net.parameters() if p.ndim != 4]
+    optimizers = (
+        KernelMuon(kernels, lr=config["matrix_rate"], weight_decay=0.02, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(rest, config["rate"], weight_decay=0.02, betas=(0.9, 0.98)),
+    )
+    weight = torch.ones(len(CONCEPTS), device=device)
+    weight[list(DEFECT_IDS)] = config["defect_weight"]
+    feeds = [
+        ShardStream(shards, seed + 100 * step + 10 * rank + late, share, config["turned_share"]).batches(
+            batch, 1, size, size
+        )
+        for late, (size, batch, share) in enumerate((config["early"], config["late"]))
+    ]
+    begun, last, ious, losses = time.monotonic(), time.monotonic(), [], []
+    while (clock := common_clock(earlier + time.monotonic() - begun)) < seconds:
+        progress = clock / seconds
+        video, truth, _ = next(feeds[progress >= config["late_from"]])
+        for optimizer, rate in zip(optimizers, (config["matrix_rate"], config["rate"]), strict=True):
+            optimizer.param_groups[0]["lr"] = rate * min(1.0, (step + 1) / 200) * min(1.0, 1.6 * (1 - progress))
+        frames = roughened(jitter(video, generator)[:, :, 0], generator)
+        with torch.autocast(device.type, torch.bfloat16):
+            logits = net(frames.to(device).contiguous(memory_format=torch.channels_last))
+        target = truth[:, 0].long().to(device)
+        loss = F.cross_entropy(logits.float(), target, weight, ignore_index=IGNORE)
+        net.zero_grad(set_to_none=True)
+        loss.backward()
+        average_gradients(net.parameters())
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        for optimizer in optimizers:
+            optimizer.step()
+        average.update_parameters(net)
+        step += 1
+        losses.append(loss.item())
+        if step % 5 == 0:
+            ious.append(_overlap(logits, target))
+        if rank == 0 and time.monotonic() - last > 60:
+            hits, either = np.sum(ious, 0)
+            line: dict = {"step": step, "seconds": round(clock), "loss": round(float(np.mean(losses)), 4)}
+            line["iou"] = dict(zip(DEFECTS, (hits / np.maximum(either, 1)).round(3).tolist(), strict=True))
+            with (out / "codec_log.jsonl").open("a") as log:
+                log.write(json.dumps(line) + "\n")
+            last, ious, losses = time.monotonic(), [], []
+            _save(codec, average.module, step, clock, out)
+    if rank == 0:
+        _save(codec, average.module, step, clock, out)
+
+
+def _save(codec: PatchCodec, average: nn.Module, step: int, seconds: float, out: Path) -> None:
+    state = codec.state_dict() | {f"feature_net.{k}": v for k, v in average.state_dict().items()}
+    saved = {"codec": {k: v.detach().cpu() for k, v in state.items()}, "step": step, "seconds": seconds}
+    torch.save(saved, out / "codec.pt.partial")
+    (out / "codec.pt.partial").rename(out / "codec.pt")
+
+
+@torch.no_grad()
+def fit_feature_scale(codec: PatchCodec, stream: ShardStream, clips: int = 48) -> None:
+    """Set the codec's feature mean and deviation, so that its latents have about unit deviation.
+
+    Features that are almost always silent keep a deviation of `QUIET`: one that speaks up must not outweigh all else.
+    """
+    codec.eval()
+    videos, _, _ = zip(*(next(stream.batches(1, 9, 128, 128)) for _ in range(clips)), strict=True)
+    data = torch.cat([codec.features(video).flatten(0, 3) for video in videos])
+    codec.feature_mean.copy_(data.mean(0))
+    codec.feature_std.copy_(data.std(0).clamp_min(QUIET))
