@@ -13,13 +13,13 @@ from pycocotools import mask as coco_mask
 from review_runs import CONCEPTS, Ref, draw, make_run
 
 from vidconcept.errors import InputError, OutputError
+from vidconcept.files import replacing
 from vidconcept.tracks import rle
 from vidconcept.tracks.components import from_points
 from vidconcept.tracks.place import in_source
 from vidconcept.tracks.polygons import polygons
 from vidconcept.types import Region
 from vidconcept.writers import tables
-from vidconcept.writers.atomic import replacing
 from vidconcept.writers.cells import cell_text, text_cell, write_rows
 from vidconcept.writers.journal import TrackJournal
 

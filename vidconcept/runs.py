@@ -16,9 +16,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from vidconcept.errors import InputError, OutputError, UsageError, output_errors
+from vidconcept.files import replacing, replacing_bytes
 from vidconcept.types import ConceptMaps
 from vidconcept.video.source import image_paths
-from vidconcept.writers.atomic import replacing, replacing_bytes
 
 Existing = Literal["error", "resume", "overwrite", "skip"]
 MANIFEST = "run.json"

@@ -12,9 +12,9 @@ import pytest
 from review_runs import CONCEPTS, RUN_ID, make_run
 from seeing import until
 
+from vidconcept.files import replacing
 from vidconcept.types import Event
 from vidconcept.writers import tables
-from vidconcept.writers.atomic import replacing
 from vidconcept.writers.cells import text_cell, write_rows
 from vidconcept.writers.review import write_review
 from vidconcept.writers.review_index import review

@@ -13,7 +13,7 @@ import numpy as np
 from vidconcept.evaluation.figures import Figures
 from vidconcept.evaluation.metrics_scores import Curves
 from vidconcept.evaluation.svg import bars, lines
-from vidconcept.writers.atomic import replacing
+from vidconcept.files import replacing
 
 _EVENT_ROWS = {
     "recall": "defects found",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from vidconcept.evaluation.report import number, write_json
 from vidconcept.evaluation.svg import lines
-from vidconcept.writers.atomic import replacing
+from vidconcept.files import replacing
 
 if TYPE_CHECKING:
     from vidconcept.pipelines.stress import Stressed, StressTest

@@ -13,7 +13,7 @@ from vidconcept.evaluation.metrics_masks import Confusion
 from vidconcept.evaluation.metrics_scores import Curves
 from vidconcept.evaluation.report import number, write_json
 from vidconcept.evaluation.svg import heat_map
-from vidconcept.writers.atomic import replacing
+from vidconcept.files import replacing
 
 if TYPE_CHECKING:
     from vidconcept.pipelines.sweep import Reading, Sweep, Tally

@@ -15,6 +15,7 @@ import numpy as np
 from vidconcept.errors import UsageError
 from vidconcept.evaluation.alarms import LOWEST, Candidate, Choice, Scale, choose, strengths
 from vidconcept.evaluation.background import Background
+from vidconcept.files import replacing
 from vidconcept.pipelines.findings import ScoredFrame, decision_settings, score_frames
 from vidconcept.pipelines.maps import ModelShelf, compute_maps
 from vidconcept.pipelines.monitor import Monitor
@@ -24,7 +25,6 @@ from vidconcept.temporal.stitch import stitch
 from vidconcept.tracks.calibrated import decide_by_concept, lifted
 from vidconcept.tracks.events import footage_s, frame_duration_s
 from vidconcept.tracks.link import Linker, LinkSettings
-from vidconcept.writers.atomic import replacing
 
 
 @dataclass(frozen=True)

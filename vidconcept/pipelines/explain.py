@@ -12,6 +12,7 @@ import numpy as np
 
 from vidconcept.attention.maps import pool_subwords, reduce_layers
 from vidconcept.errors import InputError, UsageError
+from vidconcept.files import replacing_bytes
 from vidconcept.geometry import crop, resize
 from vidconcept.pipelines.findings import source_frames
 from vidconcept.pipelines.maps import ModelShelf, windows_of
@@ -26,7 +27,6 @@ from vidconcept.tracks.calibrated import place_map
 from vidconcept.tracks.rle import decode
 from vidconcept.types import Event, TrackMask
 from vidconcept.video.sparse import grab_frames
-from vidconcept.writers.atomic import replacing_bytes
 
 TILE_PX, LABEL_PX = 200, 22
 

@@ -23,13 +23,13 @@ from vidconcept.errors import UsageError
 from vidconcept.evaluation.dataset import Clip, Dataset
 from vidconcept.evaluation.metrics_masks import Confusion
 from vidconcept.evaluation.metrics_scores import Curves
+from vidconcept.files import replacing_bytes
 from vidconcept.pipelines.evaluate import clip_plan, clip_run, facts_of, in_asked_words, on_grid
 from vidconcept.pipelines.findings import source_frames
 from vidconcept.pipelines.maps import ModelShelf, windows_of
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
 from vidconcept.temporal.windows import Window
-from vidconcept.writers.atomic import replacing_bytes
 
 AXES = ("layers", "timestep", "method", "reduce", "noise-samples", "background")
 # The quiet end, the middle and the loud end of the noise schedule.

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
+from vidconcept.files import replacing
 from vidconcept.tracks.rle import coco_object
-from vidconcept.writers.atomic import replacing
 from vidconcept.writers.exchange_csv import outlines
 from vidconcept.writers.exchange_source import Selection
 from vidconcept.writers.youtube_vis import xywh

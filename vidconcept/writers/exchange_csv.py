@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
+from vidconcept.files import replacing
 from vidconcept.tracks.polygons import polygons
 from vidconcept.types import TrackMask
-from vidconcept.writers.atomic import replacing
 from vidconcept.writers.cells import text_cell, write_rows
 from vidconcept.writers.exchange_source import Selection
 from vidconcept.writers.tables import TRACK_COLUMNS, track_cells

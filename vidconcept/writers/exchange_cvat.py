@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TextIO
 from xml.sax.saxutils import escape, quoteattr
 
+from vidconcept.files import replacing
 from vidconcept.tracks.polygons import polygons
 from vidconcept.tracks.rle import counts_of
 from vidconcept.types import TrackMask
-from vidconcept.writers.atomic import replacing
 from vidconcept.writers.by_track import TrackStore, by_track
 from vidconcept.writers.exchange_source import Selection
 from vidconcept.writers.palette import hex_of

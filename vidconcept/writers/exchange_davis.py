@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from vidconcept.errors import UsageError
-from vidconcept.writers.atomic import replacing, replacing_bytes
+from vidconcept.files import replacing, replacing_bytes
 from vidconcept.writers.cells import text_cell, write_rows
 from vidconcept.writers.exchange_source import Selection, painted
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
+from vidconcept.files import replacing
 from vidconcept.types import TrackMask
-from vidconcept.writers.atomic import replacing
 from vidconcept.writers.by_track import by_track
 from vidconcept.writers.exchange_source import Selection
 from vidconcept.writers.palette import hex_of

@@ -6,8 +6,8 @@ Layouts: https://motchallenge.net/instructions (MOT), https://www.vision.rwth-aa
 from pathlib import Path
 
 from vidconcept.errors import UsageError
+from vidconcept.files import replacing
 from vidconcept.tracks import rle
-from vidconcept.writers.atomic import replacing
 from vidconcept.writers.exchange_source import Selection, painted
 from vidconcept.writers.youtube_vis import xywh
 

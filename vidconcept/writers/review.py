@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from vidconcept.writers.atomic import replacing
+from vidconcept.files import replacing
 from vidconcept.writers.manifest import read_run
 from vidconcept.writers.review_data import review_data
 

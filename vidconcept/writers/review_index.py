@@ -7,8 +7,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from vidconcept.errors import InputError, UsageError
+from vidconcept.files import replacing
 from vidconcept.types import Event
-from vidconcept.writers.atomic import replacing
 from vidconcept.writers.manifest import RunInfo, read_run
 from vidconcept.writers.review import asset, filled, policy, write_review
 from vidconcept.writers.tables import read_events

@@ -6,8 +6,8 @@ from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
+from vidconcept.files import replacing
 from vidconcept.types import Event, FrameRow, TrackMask
-from vidconcept.writers.atomic import replacing
 from vidconcept.writers.cells import cell_text, read_rows, text_cell, write_rows
 from vidconcept.writers.journal import FrameRecord
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from vidconcept.files import replacing_bytes
 from vidconcept.types import Event, TrackMask
-from vidconcept.writers.atomic import replacing_bytes
 from vidconcept.writers.overlay import mask_on
 
 _SIZE = (256, 192)

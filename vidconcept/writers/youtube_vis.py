@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from vidconcept.files import replacing
 from vidconcept.tracks.rle import coco_object
 from vidconcept.types import FrameRow, TrackMask
-from vidconcept.writers.atomic import replacing
 from vidconcept.writers.by_track import TrackStore, by_track
 
 

@@ -1,0 +1,163 @@
+"""Files: read only where they are regular and of a sane size, written so that they appear under their name whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+import tomllib
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO, TextIO, TypeVar, cast
+
+from pydantic import TypeAdapter, ValidationError
+
+from vidconcept.errors import InputError, OutputError, output_errors
+
+Shape = TypeVar("Shape")
+
+# Where a run under way keeps what is not whole yet.
+SCRATCH = ".work"
+SCRATCH_NAME = re.compile(r".*\.[0-9a-f]{8}\.partial(\.\w+)?")
+# Larger than any settings, manifest or model configuration; data sets say how much more they may have.
+TEXT_BYTES = 64 << 20
+
+
+def open_regular(path: Path, limit_bytes: int | None = None) -> BinaryIO:
+    """Open a regular file for reading; pipes, devices and sockets, which may never end, are refused.
+
+    Raises InputError for what is missing, may not be read, is no regular file, or is larger than `limit_bytes`.
+    """
+    try:
+        # A pipe that nobody writes to would otherwise be waited for.
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist: check the path") from error
+    except PermissionError as error:
+        raise InputError(f"no permission to read {path}: ask its owner, or chmod +r it") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+    file = os.fdopen(handle, "rb")
+    try:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise InputError(f"{path} is a {_kind(status.st_mode)}, not a file. Next: save its content as a file first")
+        if limit_bytes is not None and status.st_size > limit_bytes:
+            raise InputError(
+                f"{path} has {status.st_size / 1e6:.0f} MB, more than the {limit_bytes / 1e6:.0f} MB that such a file "
+                "may have: check that it is the right file"
+            )
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def check_regular(path: Path, limit_bytes: int | None = None) -> None:
+    """Raises InputError as `open_regular`: for libraries that open a file by its name."""
+    open_regular(path, limit_bytes).close()
+
+
+def _kind(mode: int) -> str:
+    kinds = {stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket"}
+    return kinds.get(stat.S_IFMT(mode), "device")
+
+
+def read_bytes(path: Path, limit_bytes: int | None = None) -> bytes:
+    """The content of a regular file. Raises InputError as `open_regular`."""
+    with open_regular(path, limit_bytes) as file:
+        return file.read()
+
+
+def read_text(path: Path, limit_bytes: int = TEXT_BYTES) -> str:
+    """UTF-8 text, with or without a byte order mark. Raises InputError."""
+    try:
+        return read_bytes(path, limit_bytes).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start})") from error
+
+
+def read_json(path: Path, limit_bytes: int = TEXT_BYTES) -> Any:
+    """Raises InputError for a file that cannot be read or is not JSON."""
+    text = read_text(path, limit_bytes)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not JSON: {_short(str(error))}") from error
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Raises InputError for a file that cannot be read or is not TOML."""
+    text = read_text(path)
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not TOML: {_short(str(error))}") from error
+
+
+def validate(shape: TypeAdapter[Shape] | type[Shape], value: Any, path: Path, place: str = "") -> Shape:
+    """`value` as `shape`, a type that pydantic knows. Raises InputError that names file, place, value and trouble."""
+    adapter = shape if isinstance(shape, TypeAdapter) else TypeAdapter(shape)
+    try:
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        at = ".".join([*([place] if place else []), *map(str, first["loc"])])
+        got = "" if first["type"] == "missing" else f", got {_short(repr(first['input']))}"
+        raise InputError(f"{path}{f', {at}' if at else ''}: {first['msg']}{got}") from error
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 120 else text[:117] + "..."
+
+
+def new_scratch(path: Path) -> Path:
+    """An unused name, on the same file system, for what is to become `path`.
+
+    In the scratch folder of a run under way, else hidden beside `path`. It must be created exclusively.
+    """
+    folder = path.parent
+    for parent in path.parents[:2]:
+        if (parent / SCRATCH).is_dir() and not (parent / SCRATCH).is_symlink():
+            folder = parent / SCRATCH
+            break
+    hidden = "" if folder.name == SCRATCH else "."
+    return folder / f"{hidden}{path.stem[:40]}.{uuid.uuid4().hex[:8]}.partial{path.suffix[:12]}"
+
+
+@contextmanager
+def replacing(path: Path, *, newline: str = "\n") -> Iterator[TextIO]:
+    """A UTF-8 text file that takes `path`'s place when the block ends, and leaves nothing when the block raises.
+
+    Raises OutputError where the folder cannot be written, the disk is full, or `path` is a device or a pipe.
+    """
+    with _replacing(path, "x", newline) as file:
+        yield cast(TextIO, file)
+
+
+@contextmanager
+def replacing_bytes(path: Path) -> Iterator[BinaryIO]:
+    """The same for bytes."""
+    with _replacing(path, "xb", None) as file:
+        yield cast(BinaryIO, file)
+
+
+@contextmanager
+def _replacing(path: Path, mode: str, newline: str | None) -> Iterator[object]:
+    partial = new_scratch(path)
+    try:
+        with output_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists() and not path.is_file():
+                raise OutputError(f"{path} is a {_kind(path.stat().st_mode)}, not a file. Next: give another name")
+            # Exclusively: what a link of that name points to is never written.
+            with open(partial, mode, encoding=None if "b" in mode else "utf-8", newline=newline) as file:
+                yield file
+            os.replace(partial, path)
+    finally:
+        # Where the folder itself is the trouble, there is nothing to clean up.
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
