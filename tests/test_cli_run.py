@@ -54,7 +54,7 @@ def test_models_say_what_a_broken_download_lacks(monkeypatch):
     def incomplete(preset):
         raise ModelError(f"model {preset.name} in /hub is incomplete: no vae")
 
-    monkeypatch.setattr("vidconcept.doctor.find_folder", incomplete)
+    monkeypatch.setattr("vidconcept.commands.doctor.find_folder", incomplete)
     assert "linecam in /hub is incomplete: no vae" in " ".join(call("models").split())
     assert all("incomplete" in model["problem"] for model in json.loads(call("models", "--json"))["models"])
     assert "incomplete" in json.loads(call("doctor", "--json"))["models"]["linecam"]

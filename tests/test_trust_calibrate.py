@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vidconcept.cli_calibrate import per_hour
+from vidconcept.commands.calibrate import per_hour
 from vidconcept.errors import UsageError
 from vidconcept.evaluation.alarms import (
     LOWEST,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vidconcept.cli_options import Json
+from vidconcept.commands.options import Json
 
 models_app = typer.Typer(help="Which models there are, what they need, and whether they are here.")
 
@@ -22,7 +22,7 @@ def probe(
     as_json: Json = False,
 ) -> None:
     """What a file is, and whether its timestamps can be trusted."""
-    from vidconcept.terminal import print_rows
+    from vidconcept.commands.terminal import print_rows
     from vidconcept.video.probe import examine
 
     report = examine(source, fps, decode=decode)
@@ -40,8 +40,8 @@ def models(
     """List the models, or fetch one."""
     if context.invoked_subcommand:
         return
-    from vidconcept.doctor import model_states
-    from vidconcept.terminal import print_rows
+    from vidconcept.commands.doctor import model_states
+    from vidconcept.commands.terminal import print_rows
 
     states = model_states()
     if as_json:
@@ -81,8 +81,8 @@ def fetch(
 
 def doctor(as_json: Json = False) -> None:
     """What this machine can run: codecs, GPU, memory, weights on disk."""
-    from vidconcept.doctor import machine_rows, model_states
-    from vidconcept.terminal import print_rows
+    from vidconcept.commands.doctor import machine_rows, model_states
+    from vidconcept.commands.terminal import print_rows
 
     rows = machine_rows()
     states = [(s.preset.name, ("here" if s.path else s.problem) + f"; {s.fits}") for s in model_states()]

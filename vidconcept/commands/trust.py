@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vidconcept.cli_options import (
+from vidconcept.commands.options import (
     Concepts,
     Config,
     Debug,
@@ -46,12 +46,12 @@ def evaluate(
     debug: Debug = False,
 ) -> None:
     """Measure the findings against a data set with truth: a table, a JSON file and a Markdown report."""
+    from vidconcept.commands.terminal import monitored, print_rows
     from vidconcept.evaluation.readers import read_dataset
     from vidconcept.evaluation.report import clean, event_rows, figure_rows, write_report
     from vidconcept.pipelines.evaluate import evaluate as run_evaluation
     from vidconcept.pipelines.evaluate import thinned
     from vidconcept.pipelines.track import default_out
-    from vidconcept.terminal import monitored, print_rows
 
     data = thinned(read_dataset(dataset, format, split, renamed(rename)), limit)
     folder = out or default_out(dataset, "evaluation")
@@ -91,10 +91,10 @@ def _run_sweep(
     config: Path | None,
     as_json: bool,
 ) -> None:
+    from vidconcept.commands.terminal import monitored, print_rows
     from vidconcept.evaluation.report import clean, number
     from vidconcept.evaluation.sweep_report import write_sweep
     from vidconcept.pipelines.sweep import sweep
-    from vidconcept.terminal import monitored, print_rows
 
     with monitored() as monitor:
         result = sweep(data, settings, axes, out, monitor, windows=windows, timesteps=timesteps, config=config)
@@ -137,6 +137,7 @@ def stress(
     debug: Debug = False,
 ) -> None:
     """Perturb footage as a plant does, and report which findings are lost; ends in a release checklist."""
+    from vidconcept.commands.terminal import monitored, print_rows
     from vidconcept.evaluation.dataset import Clip, Dataset
     from vidconcept.evaluation.perturb import PERTURBATIONS, SEVERITIES
     from vidconcept.evaluation.readers import read_dataset
@@ -145,7 +146,6 @@ def stress(
     from vidconcept.pipelines.evaluate import thinned
     from vidconcept.pipelines.stress import stress as run_stress
     from vidconcept.pipelines.track import default_out
-    from vidconcept.terminal import monitored, print_rows
 
     if calibration is not None and config is not None:
         raise UsageError("--calibration is a --config that the checklist speaks of: give one of them")
@@ -184,9 +184,9 @@ def explain(
     debug: Debug = False,
 ) -> None:
     """Why did an event fire: its maps per layer and word, its rivals and scores, as one picture."""
+    from vidconcept.commands.terminal import monitored, print_rows
     from vidconcept.pipelines.explain import explain as run_explain
     from vidconcept.pipelines.explain import write_picture
-    from vidconcept.terminal import monitored, print_rows
 
     with monitored() as monitor:
         found = run_explain(run, event, monitor)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vidconcept.cli_options import (
+from vidconcept.commands.options import (
     Concepts,
     Config,
     Debug,
@@ -52,10 +52,10 @@ def calibrate(
         return
     assert footage
     only_of_data_sets(format, rename)
+    from vidconcept.commands.terminal import monitored, print_rows
     from vidconcept.evaluation.alarms import sentences
     from vidconcept.evaluation.report import clean
     from vidconcept.pipelines.calibrate import calibrate_good, write_toml
-    from vidconcept.terminal import monitored, print_rows
 
     target = per_hour(false_alarms)
     path = out or footage[0].absolute().parent / f"{footage[0].stem}.calibration.toml"
@@ -78,10 +78,10 @@ def calibrate(
 def _calibrate_labelled(
     labelled: Path, data: Any, settings: dict[str, Any], config: Path | None, out: Path | None, as_json: bool
 ) -> None:
+    from vidconcept.commands.terminal import monitored, print_rows
     from vidconcept.evaluation.report import clean
     from vidconcept.pipelines.calibrate import write_toml
     from vidconcept.pipelines.calibrate_labelled import calibrate_labelled
-    from vidconcept.terminal import monitored, print_rows
 
     path = out or labelled.absolute().parent / f"{labelled.stem}.calibration.toml"
     with monitored() as monitor:

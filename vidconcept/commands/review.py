@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from vidconcept.cli_options import Json, words_of
+from vidconcept.commands.options import Json, words_of
 from vidconcept.errors import UsageError
 
 

@@ -1,0 +1,168 @@
+"""The command `track`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vidconcept.commands.options import words_of
+from vidconcept.errors import ExitCode, Interrupted, UsageError
+from vidconcept.settings import TrackSettings, parse_text
+
+EXAMPLES = """
+[bold]Two commands to copy[/]
+
+  vidconcept track line_cam.mp4 --concepts scratch,dent
+  vidconcept track line_cam.mp4 --concepts scratch,dent --existing resume --threshold 0.6
+"""
+FIND, MODEL, SPACE, DECIDE, OUTPUT = "What to find", "Model", "Space and time", "From maps to findings", "Output"
+
+
+class Existing(StrEnum):
+    error = "error"
+    resume = "resume"
+    overwrite = "overwrite"
+    skip = "skip"
+
+
+def _option(key: str, panel: str, *names: str, metavar: str | None = None) -> Any:
+    """An option of one setting; its help is the setting's own."""
+    text = TrackSettings.model_fields[key].description or ""
+    flag = "--" + key.replace("_", "-")
+    return typer.Option(*(names or (flag,)), help=text, rich_help_panel=panel, show_default=False, metavar=metavar)
+
+
+def track(
+    video: Annotated[str, typer.Argument(help="A video, a folder of images, or a pattern like img_%04d.png.")],
+    concepts: Annotated[str | None, _option("concepts", FIND, metavar="A,B")] = None,
+    background: Annotated[str | None, _option("background", FIND, metavar="A,B")] = None,
+    distractors: Annotated[str | None, _option("distractors", FIND, metavar="A,B")] = None,
+    prompt: Annotated[str | None, _option("prompt", FIND)] = None,
+    model: Annotated[str | None, _option("model", MODEL)] = None,
+    layers: Annotated[str | None, _option("layers", MODEL, metavar="N,N")] = None,
+    timestep: Annotated[str | None, _option("timestep", MODEL, metavar="N")] = None,
+    reduce: Annotated[str | None, _option("reduce", MODEL, metavar="softmax-mean|mean-softmax")] = None,
+    concept_tokens: Annotated[str | None, _option("concept_tokens", MODEL, metavar="all|first")] = None,
+    noise_samples: Annotated[str | None, _option("noise_samples", MODEL, metavar="N")] = None,
+    seed: Annotated[str | None, _option("seed", MODEL, metavar="N")] = None,
+    dtype: Annotated[str | None, _option("dtype", MODEL, metavar="float32|float16|bfloat16")] = None,
+    device: Annotated[str | None, _option("device", MODEL)] = None,
+    vae_tiling: Annotated[str | None, _option("vae_tiling", MODEL, metavar="auto|on|off")] = None,
+    start_s: Annotated[str | None, _option("start_s", SPACE, "--start", metavar="S")] = None,
+    end_s: Annotated[str | None, _option("end_s", SPACE, "--end", metavar="S")] = None,
+    stride: Annotated[str | None, _option("stride", SPACE, metavar="N")] = None,
+    fps: Annotated[str | None, _option("fps", SPACE, metavar="RATE")] = None,
+    roi: Annotated[str | None, _option("roi", SPACE, metavar="X,Y,W,H")] = None,
+    tile: Annotated[str | None, _option("tile", SPACE, metavar="CxR")] = None,
+    height: Annotated[str | None, _option("height", SPACE, metavar="PX")] = None,
+    width: Annotated[str | None, _option("width", SPACE, metavar="PX")] = None,
+    window_frames: Annotated[str | None, _option("window_frames", SPACE, metavar="N")] = None,
+    overlap_frames: Annotated[str | None, _option("overlap_frames", SPACE, metavar="N")] = None,
+    threshold: Annotated[str | None, _option("threshold", DECIDE, metavar="0-1")] = None,
+    hysteresis: Annotated[str | None, _option("hysteresis", DECIDE, metavar="0-1")] = None,
+    ratio: Annotated[str | None, _option("ratio", DECIDE, metavar="0-1")] = None,
+    floor: Annotated[str | None, _option("floor", DECIDE, metavar="0-1")] = None,
+    smooth: Annotated[str | None, _option("smooth", DECIDE, metavar="none|ema|gaussian|flow|energy")] = None,
+    min_area_px: Annotated[str | None, _option("min_area_px", DECIDE, "--min-area", metavar="PX")] = None,
+    min_duration_s: Annotated[str | None, _option("min_duration_s", DECIDE, "--min-duration", metavar="S")] = None,
+    out: Annotated[Path | None, typer.Option(help="run folder [<video>.vidconcept]", rich_help_panel=OUTPUT)] = None,
+    existing: Annotated[
+        Existing, typer.Option(help="when the run folder is there", rich_help_panel=OUTPUT)
+    ] = Existing.error,
+    view: Annotated[str | None, _option("view", OUTPUT, metavar="overlay|heatmap|side-by-side|grid")] = None,
+    codec: Annotated[str | None, _option("codec", OUTPUT, metavar="h264|libvpx-vp9")] = None,
+    fail_on: Annotated[
+        str | None, typer.Option(help="exit 10 when these concepts (or: any) are found", rich_help_panel=OUTPUT)
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="settings from a TOML file", rich_help_panel=OUTPUT)] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be done", rich_help_panel=OUTPUT)] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout", rich_help_panel=OUTPUT)] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="tracebacks", rich_help_panel=OUTPUT)] = False,
+) -> None:
+    """Track concepts through a video: an annotated MP4, tables, masks and a review page in one folder."""
+    options = {key: value for key, value in locals().items() if key in TrackSettings.model_fields and value is not None}
+    settings = {key: parse_text(key, value) for key, value in options.items()}
+    from vidconcept.commands.terminal import monitored, print_events, resumed_command
+    from vidconcept.commands.terminal import out as stdout
+    from vidconcept.pipelines.plan import make_plan
+    from vidconcept.pipelines.track import default_out, run_plan
+
+    plan = make_plan(video, settings, config)
+    wanted = _failing(fail_on, plan.settings.concepts)
+    folder = out or default_out(video)
+    if dry_run:
+        _print_plan(plan, folder, as_json)
+        return
+    try:
+        with monitored() as monitor:
+            run = run_plan(plan, folder, existing.value, monitor)
+    except Interrupted:
+        again = resumed_command(sys.argv[1:])
+        raise Interrupted(f"interrupted; what was done is kept. Go on with: {again}") from None
+    events = run.events
+    if as_json:
+        result = {"run": str(run.path), "frames": run.manifest["frames"], "events": [asdict(e) for e in events]}
+        result |= {key: run.manifest[key] for key in ("gaps", "cuts", "fallbacks", "timings_s")}
+        typer.echo(json.dumps(result, ensure_ascii=False))
+    else:
+        print_events(events, list(plan.settings.concepts))
+        stdout.print(f"open {run.path / 'review.html'}", markup=False)
+        stdout.print(f"all files: {run.path}", markup=False)
+    if any(event.concept in wanted for event in events):
+        raise typer.Exit(ExitCode.FINDINGS)
+
+
+def _failing(fail_on: str | None, concepts: tuple[str, ...]) -> set[str]:
+    """The concepts whose events make the command fail."""
+    if fail_on is None:
+        return set()
+    if fail_on == "any":
+        return set(concepts)
+    wanted = words_of(fail_on)
+    unknown = [word for word in wanted if word not in concepts]
+    if unknown or not wanted:
+        raise UsageError(
+            f"--fail-on {(unknown or [fail_on])[0]!r} is not among the concepts: {', '.join(concepts)}, or: any"
+        )
+    return set(wanted)
+
+
+def _print_plan(plan: Any, folder: Path, as_json: bool) -> None:
+    from vidconcept.commands.terminal import print_rows
+    from vidconcept.pipelines.maps import expected_frames
+
+    facts = plan.facts() | {"out": str(folder), "expected_frames": expected_frames(plan)}
+    if as_json:
+        typer.echo(json.dumps(facts, ensure_ascii=False))
+        return
+    info, tiles = plan.info, plan.tiles
+    rows = [
+        (
+            "video",
+            f"{plan.source}: {info.width_px}x{info.height_px}, {info.codec}, {_about(info.declared_frames)}",
+        ),
+        ("model", f"{plan.folder.preset.name} in {plan.folder.path}"),
+        ("words", ", ".join(plan.words)),
+        (
+            "picture",
+            f"{tiles.tile_width}x{tiles.tile_height}, {len(tiles.origins_px)} tile(s), token {tiles.pitch_px} px",
+        ),
+        ("out", str(folder)),
+    ]
+    rows += [(key, f"{value}  ({plan.sources[key]})") for key, value in plan.settings if plan.sources[key] != "default"]
+    print_rows("would do", rows)
+
+
+def _about(frames: int | None) -> str:
+    return f"about {frames} frames" if frames else "frames not counted in the file"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command(epilog=EXAMPLES)(track)
