@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from vidconcept.types import Event
 from vidconcept.video.reader import read_frames
-from vidconcept.writers.review import write_review
+from vidconcept.writers.review.page import write_review
 from vidconcept.writers.tables import read_events
 
 VIEWS = ("heatmap", "side-by-side", "grid", "overlay")

@@ -13,10 +13,10 @@ from vidconcept.tracks.link import Linker
 from vidconcept.types import Event, Region, VideoInfo
 from vidconcept.video.writer import open_writer
 from vidconcept.writers import tables
+from vidconcept.writers.frames.overlay import Annotator
+from vidconcept.writers.frames.thumbs import ThumbWriter
 from vidconcept.writers.journal import TrackJournal
-from vidconcept.writers.overlay import Annotator
-from vidconcept.writers.review import write_review
-from vidconcept.writers.thumbs import ThumbWriter
+from vidconcept.writers.review.page import write_review
 from vidconcept.writers.youtube_vis import write_youtube_vis
 
 # Names that break tools: markup, a script beyond Latin, a formula.

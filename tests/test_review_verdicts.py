@@ -11,11 +11,11 @@ from review_runs import RUN_ID, make_run
 from vidconcept.errors import InputError, UsageError
 from vidconcept.types import Event
 from vidconcept.writers import tables
-from vidconcept.writers.exchange import export
+from vidconcept.writers.exchange.export import export
 from vidconcept.writers.manifest import read_run
-from vidconcept.writers.review import filled, json_in_html
-from vidconcept.writers.review_data import _series, review_data
-from vidconcept.writers.review_index import review
+from vidconcept.writers.review.data import _series, review_data
+from vidconcept.writers.review.index import review
+from vidconcept.writers.review.page import filled, json_in_html
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from vidconcept.pipelines.track import track
 from vidconcept.types import VideoInfo
 from vidconcept.video.reader import read_frames
 from vidconcept.video.writer import open_writer
-from vidconcept.writers.exchange import export
+from vidconcept.writers.exchange.export import export
 
 
 def run_track(path, tiny_model, out, **settings):

@@ -11,10 +11,10 @@ from linecam.footage.files import write_video
 from vidconcept.evaluation.dataset import Clip, FrameTruth
 from vidconcept.evaluation.metrics_events import EventCounts
 from vidconcept.evaluation.perturb import PERTURBATIONS
-from vidconcept.evaluation.stress_report import sentence, write_checklist
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.stress import Stressed, StressTest, _write, write_perturbed
 from vidconcept.video.reader import read_frames
+from vidconcept.writers.reports.stress import sentence, write_checklist
 
 LEVELS = (4.0, 10.0, 24.0)
 

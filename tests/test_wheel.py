@@ -34,7 +34,7 @@ def test_carries_presets_weights_and_assets(wheel):
     assert any(
         n.startswith("vidconcept/models/weights/linecam/transformer/") and n.endswith(".safetensors") for n in names
     )
-    assert any(n.startswith("vidconcept/writers/assets/") for n in names)
+    assert any(n.startswith("vidconcept/writers/review/assets/") for n in names)
     assert {name.split("/")[0].split("-")[0] for name in names} == {"vidconcept"}
 
 

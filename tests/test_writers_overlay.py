@@ -11,11 +11,11 @@ import pytest
 from vidconcept.errors import UsageError
 from vidconcept.tracks import rle
 from vidconcept.types import Event, Region, TrackMask
-from vidconcept.writers.labels import held, place
-from vidconcept.writers.overlay import Annotator
-from vidconcept.writers.palette import COLOURS, colour_of
-from vidconcept.writers.text import fitted, put_text, text_width_px
-from vidconcept.writers.thumbs import ThumbWriter, thumb_name, thumbnail
+from vidconcept.writers.frames.labels import held, place
+from vidconcept.writers.frames.overlay import Annotator
+from vidconcept.writers.frames.palette import COLOURS, colour_of
+from vidconcept.writers.frames.text import fitted, put_text, text_width_px
+from vidconcept.writers.frames.thumbs import ThumbWriter, thumb_name, thumbnail
 
 SIZE = (640, 360)
 CONCEPTS = ("scratch", "Kratzer/傷", "=1+1")

@@ -11,7 +11,7 @@ from review_runs import SIZE, make_run
 from vidconcept.tracks import rle
 from vidconcept.types import TrackMask
 from vidconcept.writers import tables
-from vidconcept.writers.exchange import export
+from vidconcept.writers.exchange.export import export
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from review_runs import CONCEPTS, SIZE
 from vidconcept.errors import InputError, UsageError
 from vidconcept.types import TrackMask
 from vidconcept.writers import tables
-from vidconcept.writers.exchange import FORMATS, export
+from vidconcept.writers.exchange.export import FORMATS, export
 
 
 def test_the_run_overlaps_and_has_a_gap(masks: Masks, rows: dict[tuple[int, int], TrackMask]) -> None:

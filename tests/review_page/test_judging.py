@@ -16,8 +16,8 @@ from vidconcept.files import replacing
 from vidconcept.types import Event
 from vidconcept.writers import tables
 from vidconcept.writers.cells import text_cell, write_rows
-from vidconcept.writers.review import write_review
-from vidconcept.writers.review_index import review
+from vidconcept.writers.review.index import review
+from vidconcept.writers.review.page import write_review
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = pytest.mark.browser
@@ -88,7 +88,7 @@ class TestVerdicts:
 
     def test_times_are_rounded_before_they_are_split(self, page: "playwright.Page") -> None:
         # The page keeps its functions to itself, so the asset's own text is evaluated.
-        asset = (resources.files("vidconcept.writers") / "assets" / "review-data.js").read_text("utf-8")
+        asset = (resources.files("vidconcept.writers.review") / "assets" / "review-data.js").read_text("utf-8")
         clock = "function clock" + asset.split("\nfunction clock")[1].split("\n}\n")[0] + "}"
         calls = "[clock(59.97, 1), clock(3659.967, 1), clock(59.9996), clock(59.94, 1)]"
         told = page.evaluate(f"(() => {{ {clock}; return {calls}; }})()")

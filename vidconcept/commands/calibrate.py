@@ -54,8 +54,8 @@ def calibrate(
     only_of_data_sets(format, rename)
     from vidconcept.commands.terminal import monitored, print_rows
     from vidconcept.evaluation.alarms import sentences
-    from vidconcept.evaluation.report import clean
     from vidconcept.pipelines.calibrate import calibrate_good, write_toml
+    from vidconcept.writers.reports.evaluation import clean
 
     target = per_hour(false_alarms)
     path = out or footage[0].absolute().parent / f"{footage[0].stem}.calibration.toml"
@@ -79,9 +79,9 @@ def _calibrate_labelled(
     labelled: Path, data: Any, settings: dict[str, Any], config: Path | None, out: Path | None, as_json: bool
 ) -> None:
     from vidconcept.commands.terminal import monitored, print_rows
-    from vidconcept.evaluation.report import clean
     from vidconcept.pipelines.calibrate import write_toml
     from vidconcept.pipelines.calibrate_labelled import calibrate_labelled
+    from vidconcept.writers.reports.evaluation import clean
 
     path = out or labelled.absolute().parent / f"{labelled.stem}.calibration.toml"
     with monitored() as monitor:

@@ -20,7 +20,7 @@ def review(
     as_json: Json = False,
 ) -> None:
     """Open the review page of a run, or one index page over many runs."""
-    from vidconcept.writers.review_index import review as write_page
+    from vidconcept.writers.review.index import review as write_page
 
     page, told = write_page(run, apply)
     typer.echo(json.dumps({"page": str(page), "told": told}, ensure_ascii=False) if as_json else f"{told}\nopen {page}")
@@ -40,7 +40,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write a run's mask tracks in a format that other tools read."""
-    from vidconcept.writers.exchange import export as write_export
+    from vidconcept.writers.exchange.export import export as write_export
 
     verdicts = words_of(verdict) if verdict else None
     names = words_of(concepts) if concepts else None

@@ -48,10 +48,10 @@ def evaluate(
     """Measure the findings against a data set with truth: a table, a JSON file and a Markdown report."""
     from vidconcept.commands.terminal import monitored, print_rows
     from vidconcept.evaluation.readers import read_dataset
-    from vidconcept.evaluation.report import clean, event_rows, figure_rows, write_report
     from vidconcept.pipelines.evaluate import evaluate as run_evaluation
     from vidconcept.pipelines.evaluate import thinned
     from vidconcept.pipelines.track import default_out
+    from vidconcept.writers.reports.evaluation import clean, event_rows, figure_rows, write_report
 
     data = thinned(read_dataset(dataset, format, split, renamed(rename)), limit)
     folder = out or default_out(dataset, "evaluation")
@@ -92,9 +92,9 @@ def _run_sweep(
     as_json: bool,
 ) -> None:
     from vidconcept.commands.terminal import monitored, print_rows
-    from vidconcept.evaluation.report import clean, number
-    from vidconcept.evaluation.sweep_report import write_sweep
     from vidconcept.pipelines.sweep import sweep
+    from vidconcept.writers.reports.evaluation import clean, number
+    from vidconcept.writers.reports.sweep import write_sweep
 
     with monitored() as monitor:
         result = sweep(data, settings, axes, out, monitor, windows=windows, timesteps=timesteps, config=config)
@@ -141,11 +141,11 @@ def stress(
     from vidconcept.evaluation.dataset import Clip, Dataset
     from vidconcept.evaluation.perturb import PERTURBATIONS, SEVERITIES
     from vidconcept.evaluation.readers import read_dataset
-    from vidconcept.evaluation.report import clean
-    from vidconcept.evaluation.stress_report import write_checklist, write_stress
     from vidconcept.pipelines.evaluate import thinned
     from vidconcept.pipelines.stress import stress as run_stress
     from vidconcept.pipelines.track import default_out
+    from vidconcept.writers.reports.evaluation import clean
+    from vidconcept.writers.reports.stress import write_checklist, write_stress
 
     if calibration is not None and config is not None:
         raise UsageError("--calibration is a --config that the checklist speaks of: give one of them")

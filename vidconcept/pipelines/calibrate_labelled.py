@@ -14,7 +14,6 @@ import numpy as np
 from vidconcept.evaluation.dataset import Dataset
 from vidconcept.evaluation.figures import Figures
 from vidconcept.evaluation.metrics_events import EventCounts
-from vidconcept.evaluation.sweep_report import RESAMPLES, mean_ap
 from vidconcept.pipelines.calibrate import kept_settings
 from vidconcept.pipelines.evaluate import Linked, clip_plan, clip_run, in_asked_words
 from vidconcept.pipelines.findings import score_frames
@@ -22,6 +21,7 @@ from vidconcept.pipelines.maps import ModelShelf, compute_maps
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan, preset_thresholds
 from vidconcept.pipelines.sweep import Reading, Sweep, sweep
+from vidconcept.writers.reports.sweep import RESAMPLES, mean_ap
 
 # What is tried unless the caller says otherwise.
 READING_AXES = ("layers", "timestep", "reduce", "background")

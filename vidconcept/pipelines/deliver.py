@@ -17,10 +17,10 @@ from vidconcept.runs import RunFolder, new_run_id
 from vidconcept.types import Event, TrackMask
 from vidconcept.video.writer import open_writer
 from vidconcept.writers import tables
+from vidconcept.writers.frames.overlay import Annotator
+from vidconcept.writers.frames.thumbs import ThumbWriter
 from vidconcept.writers.journal import TrackJournal
-from vidconcept.writers.overlay import Annotator
-from vidconcept.writers.review_data import events_digest
-from vidconcept.writers.thumbs import ThumbWriter
+from vidconcept.writers.review.data import events_digest
 from vidconcept.writers.youtube_vis import write_youtube_vis
 
 

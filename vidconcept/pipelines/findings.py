@@ -23,8 +23,8 @@ from vidconcept.tracks.link import Linker, LinkSettings
 from vidconcept.tracks.masks import DecisionSettings
 from vidconcept.types import ConceptMaps, Event, Frame, FrameScores, TrackMask
 from vidconcept.video.reader import read_frames
+from vidconcept.writers.frames.overlay import needs_scores
 from vidconcept.writers.journal import TrackJournal
-from vidconcept.writers.overlay import needs_scores
 
 
 @dataclass(frozen=True, slots=True)

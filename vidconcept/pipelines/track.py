@@ -22,7 +22,7 @@ from vidconcept.runs import Existing, RunFolder, open_run, read_manifest
 from vidconcept.types import Event, FrameRow, TrackMask
 from vidconcept.writers import tables
 from vidconcept.writers.journal import TrackJournal
-from vidconcept.writers.review import write_review
+from vidconcept.writers.review.page import write_review
 
 log = logging.getLogger(__name__)
 _LIBRARIES = ("vidconcept", "torch", "diffusers", "transformers", "av", "opencv-python-headless", "numpy", "scipy")

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidconcept.evaluation.report import number, write_json
-from vidconcept.evaluation.svg import lines
 from vidconcept.files import replacing
+from vidconcept.writers.reports.evaluation import number, write_json
+from vidconcept.writers.reports.svg import lines
 
 if TYPE_CHECKING:
     from vidconcept.pipelines.stress import Stressed, StressTest

@@ -11,9 +11,9 @@ import numpy as np
 
 from vidconcept.evaluation.metrics_masks import Confusion
 from vidconcept.evaluation.metrics_scores import Curves
-from vidconcept.evaluation.report import number, write_json
-from vidconcept.evaluation.svg import heat_map
 from vidconcept.files import replacing
+from vidconcept.writers.reports.evaluation import number, write_json
+from vidconcept.writers.reports.svg import heat_map
 
 if TYPE_CHECKING:
     from vidconcept.pipelines.sweep import Reading, Sweep, Tally

@@ -9,11 +9,11 @@ from urllib.parse import quote
 from vidconcept.errors import InputError, UsageError
 from vidconcept.files import replacing
 from vidconcept.types import Event
+from vidconcept.writers.frames.thumbs import thumb_name
 from vidconcept.writers.manifest import RunInfo, read_run
-from vidconcept.writers.review import asset, filled, policy, write_review
+from vidconcept.writers.review.page import asset, filled, policy, write_review
+from vidconcept.writers.review.verdicts import apply_verdicts, counted
 from vidconcept.writers.tables import read_events
-from vidconcept.writers.thumbs import thumb_name
-from vidconcept.writers.verdicts import apply_verdicts, counted
 
 
 @dataclass(frozen=True, slots=True)

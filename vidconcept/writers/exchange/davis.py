@@ -12,7 +12,7 @@ from PIL import Image
 from vidconcept.errors import UsageError
 from vidconcept.files import replacing, replacing_bytes
 from vidconcept.writers.cells import text_cell, write_rows
-from vidconcept.writers.exchange_source import Selection, painted
+from vidconcept.writers.exchange.selection import Selection, painted
 
 # 0 is the background and 255 means "void".
 _MAX_OBJECTS = 254

@@ -5,7 +5,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from vidconcept.writers.palette import Rgb
+from vidconcept.writers.frames.palette import Rgb
 
 _WEIGHT = 600
 

@@ -11,9 +11,9 @@ import numpy as np
 from vidconcept.errors import UsageError
 from vidconcept.tracks import rle
 from vidconcept.types import Region, TrackMask
-from vidconcept.writers.labels import LabelState, held, place
-from vidconcept.writers.palette import Rgb, colour_of
-from vidconcept.writers.text import fitted, put_text, text_width_px
+from vidconcept.writers.frames.labels import LabelState, held, place
+from vidconcept.writers.frames.palette import Rgb, colour_of
+from vidconcept.writers.frames.text import fitted, put_text, text_width_px
 
 View = Literal["overlay", "heatmap", "side-by-side", "grid"]
 

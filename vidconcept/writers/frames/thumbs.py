@@ -9,7 +9,7 @@ import numpy as np
 
 from vidconcept.files import replacing_bytes
 from vidconcept.types import Event, TrackMask
-from vidconcept.writers.overlay import mask_on
+from vidconcept.writers.frames.overlay import mask_on
 
 _SIZE = (256, 192)
 # The defect takes at most this share of the thumbnail: a reviewer needs what is around it.

@@ -8,7 +8,7 @@ from pathlib import Path
 from vidconcept.errors import UsageError
 from vidconcept.files import replacing
 from vidconcept.tracks import rle
-from vidconcept.writers.exchange_source import Selection, painted
+from vidconcept.writers.exchange.selection import Selection, painted
 from vidconcept.writers.youtube_vis import xywh
 
 # MOTS packs class and instance into one number; class 10 means "ignore this region".

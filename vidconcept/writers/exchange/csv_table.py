@@ -7,7 +7,7 @@ from vidconcept.files import replacing
 from vidconcept.tracks.polygons import polygons
 from vidconcept.types import TrackMask
 from vidconcept.writers.cells import text_cell, write_rows
-from vidconcept.writers.exchange_source import Selection
+from vidconcept.writers.exchange.selection import Selection
 from vidconcept.writers.tables import TRACK_COLUMNS, track_cells
 
 # The order of supervision's own CSVSink: the seven names, then what the caller adds.

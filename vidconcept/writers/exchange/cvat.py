@@ -14,8 +14,8 @@ from vidconcept.tracks.polygons import polygons
 from vidconcept.tracks.rle import counts_of
 from vidconcept.types import TrackMask
 from vidconcept.writers.by_track import TrackStore, by_track
-from vidconcept.writers.exchange_source import Selection
-from vidconcept.writers.palette import hex_of
+from vidconcept.writers.exchange.selection import Selection
+from vidconcept.writers.frames.palette import hex_of
 
 
 def write_cvat(selection: Selection, path: Path, masks: str) -> None:

@@ -10,8 +10,8 @@ from typing import Any, TextIO
 
 from vidconcept.files import replacing
 from vidconcept.tracks.rle import coco_object
-from vidconcept.writers.exchange_csv import outlines
-from vidconcept.writers.exchange_source import Selection
+from vidconcept.writers.exchange.csv_table import outlines
+from vidconcept.writers.exchange.selection import Selection
 from vidconcept.writers.youtube_vis import xywh
 
 

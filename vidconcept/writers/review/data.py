@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from vidconcept.types import Event, FrameRow
+from vidconcept.writers.frames.palette import hex_of
+from vidconcept.writers.frames.thumbs import thumb_name
 from vidconcept.writers.manifest import RunInfo
-from vidconcept.writers.palette import hex_of
 from vidconcept.writers.tables import read_events, read_frames
-from vidconcept.writers.thumbs import thumb_name
 
 # A strip is about a thousand pixels wide; more points cost loading time and show nothing.
 _BUCKETS = 2000

@@ -12,8 +12,8 @@ import numpy as np
 
 from vidconcept.evaluation.figures import Figures
 from vidconcept.evaluation.metrics_scores import Curves
-from vidconcept.evaluation.svg import bars, lines
 from vidconcept.files import replacing
+from vidconcept.writers.reports.svg import bars, lines
 
 _EVENT_ROWS = {
     "recall": "defects found",

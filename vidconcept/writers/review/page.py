@@ -12,7 +12,7 @@ from typing import Any
 
 from vidconcept.files import replacing
 from vidconcept.writers.manifest import read_run
-from vidconcept.writers.review_data import review_data
+from vidconcept.writers.review.data import review_data
 
 _SCRIPTS = ("data", "verdicts", "player", "strips", "table", "main")
 
@@ -48,7 +48,7 @@ def write_review(run_dir: Path, *, done: bool | None = None) -> Path:
 
 def asset(name: str) -> str:
     """Text of a packaged asset."""
-    return files("vidconcept.writers").joinpath("assets", name).read_text(encoding="utf-8")
+    return files("vidconcept.writers.review").joinpath("assets", name).read_text(encoding="utf-8")
 
 
 def filled(template: str, parts: dict[str, str]) -> str:

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidconcept.errors import UsageError
-from vidconcept.writers.exchange_coco import write_coco
-from vidconcept.writers.exchange_csv import write_csv, write_supervision
-from vidconcept.writers.exchange_cvat import write_cvat
-from vidconcept.writers.exchange_davis import write_davis
-from vidconcept.writers.exchange_label_studio import write_label_studio
-from vidconcept.writers.exchange_mot import write_mot, write_mots
-from vidconcept.writers.exchange_source import Selection, select
+from vidconcept.writers.exchange.coco import write_coco
+from vidconcept.writers.exchange.csv_table import write_csv, write_supervision
+from vidconcept.writers.exchange.cvat import write_cvat
+from vidconcept.writers.exchange.davis import write_davis
+from vidconcept.writers.exchange.label_studio import write_label_studio
+from vidconcept.writers.exchange.mot import write_mot, write_mots
+from vidconcept.writers.exchange.selection import Selection, select
 from vidconcept.writers.youtube_vis import write_youtube_vis
 
 

@@ -13,8 +13,8 @@ from xml.sax.saxutils import quoteattr
 from vidconcept.files import replacing
 from vidconcept.types import TrackMask
 from vidconcept.writers.by_track import by_track
-from vidconcept.writers.exchange_source import Selection
-from vidconcept.writers.palette import hex_of
+from vidconcept.writers.exchange.selection import Selection
+from vidconcept.writers.frames.palette import hex_of
 
 _RATE_WHERE_NONE_IS_DECLARED = 25.0
 
