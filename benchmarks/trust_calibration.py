@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from vidconcept.evaluation.alarms import HIGHEST, LOWEST, choose, sentences
-from vidconcept.evaluation.metrics_events import EventCounts
-from vidconcept.evaluation.readers import read_dataset
+from vidconcept.evaluation.datasets.read import read_dataset
+from vidconcept.evaluation.metrics.events import EventCounts
 from vidconcept.evaluation.statistics import predicted_count
 from vidconcept.pipelines.calibrate import (
     Footage,

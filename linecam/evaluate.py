@@ -19,7 +19,7 @@ from linecam.footage import heldout
 from linecam.footage.clips import HELD_OUT_SEED, clip
 from linecam.training.data import DEFECT_SHARE, cell_shares, cell_truth, group_shares
 from linecam.vocabulary import CLASS_ID, CONCEPTS, DEFECT_IDS, DEFECTS, IGNORE
-from vidconcept.evaluation.metrics_scores import average_precision
+from vidconcept.evaluation.metrics.scores import average_precision
 from vidconcept.models import cogvideox
 from vidconcept.models.folder import ModelFolder, find_folder, preset_for
 from vidconcept.settings import TrackSettings

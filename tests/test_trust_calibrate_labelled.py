@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vidconcept.evaluation.metrics_events import EventCounts
-from vidconcept.evaluation.metrics_masks import Confusion
-from vidconcept.evaluation.metrics_scores import Curves
+from vidconcept.evaluation.metrics.events import EventCounts
+from vidconcept.evaluation.metrics.masks import Confusion
+from vidconcept.evaluation.metrics.scores import Curves
 from vidconcept.pipelines.calibrate_labelled import choose_reading, choose_thresholds, reading_settings
 from vidconcept.pipelines.plan import make_plan
 from vidconcept.pipelines.sweep import Reading, Sweep, Tally, base_reading

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from linecam.footage.files import write_video
 from vidconcept.cli import app
 from vidconcept.errors import UsageError
-from vidconcept.evaluation.readers import read_dataset
+from vidconcept.evaluation.datasets.read import read_dataset
 from vidconcept.pipelines.calibrate_labelled import count_events
 from vidconcept.pipelines.explain import explain
 from vidconcept.pipelines.maps import ModelShelf, windows_of

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from linecam.footage.files import write_video
-from vidconcept.evaluation.dataset import Clip, FrameTruth
+from vidconcept.evaluation.datasets.dataset import Clip, FrameTruth
 from vidconcept.pipelines.evaluate import measure_frames
 from vidconcept.pipelines.findings import FrameRef, ScoredFrame
 from vidconcept.pipelines.plan import make_plan

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from vidconcept.evaluation.dataset import FrameTruth
-from vidconcept.evaluation.figures import Figures, MaskPass
-from vidconcept.evaluation.metrics_events import EventCounts, EventLedger, Found
+from vidconcept.evaluation.datasets.dataset import FrameTruth
+from vidconcept.evaluation.metrics.events import EventCounts, EventLedger, Found
+from vidconcept.evaluation.metrics.figures import Figures, MaskPass
 from vidconcept.evaluation.statistics import exposure_for_bound, poisson_interval, predicted_count, share_interval
 from vidconcept.tracks.events import footage_s
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco
 
-from vidconcept.evaluation.metrics_identity import Pairing, hota, idf1
-from vidconcept.evaluation.metrics_masks import Confusion, boundary_f, boundary_iou, jaccard
-from vidconcept.evaluation.metrics_temporal import VideoConsistency, WarpingError
+from vidconcept.evaluation.metrics.identity import Pairing, hota, idf1
+from vidconcept.evaluation.metrics.masks import Confusion, boundary_f, boundary_iou, jaccard
+from vidconcept.evaluation.metrics.temporal import VideoConsistency, WarpingError
 
 
 def square(y, x, side, shape=(60, 80)):

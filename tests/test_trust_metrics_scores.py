@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.integrate import trapezoid
 
-from vidconcept.evaluation.metrics_scores import Curves, PaperProtocol, average_precision, bin_of
+from vidconcept.evaluation.metrics.scores import Curves, PaperProtocol, average_precision, bin_of
 
 
 @pytest.fixture

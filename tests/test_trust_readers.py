@@ -9,7 +9,7 @@ from PIL import Image
 from pycocotools import mask as coco
 
 from vidconcept.errors import InputError, UsageError
-from vidconcept.evaluation.readers import read_dataset
+from vidconcept.evaluation.datasets.read import read_dataset
 
 H, W = 24, 32
 

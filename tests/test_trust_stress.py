@@ -8,8 +8,8 @@ from clips import GOOD
 from reading import numbers, read
 
 from linecam.footage.files import write_video
-from vidconcept.evaluation.dataset import Clip, FrameTruth
-from vidconcept.evaluation.metrics_events import EventCounts
+from vidconcept.evaluation.datasets.dataset import Clip, FrameTruth
+from vidconcept.evaluation.metrics.events import EventCounts
 from vidconcept.evaluation.perturb import PERTURBATIONS
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.stress import Stressed, StressTest, _write, write_perturbed

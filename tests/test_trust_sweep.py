@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 
 from linecam.footage.files import write_video
 from vidconcept.cli import app
-from vidconcept.evaluation.dataset import Clip, FrameTruth
-from vidconcept.evaluation.metrics_masks import Confusion
-from vidconcept.evaluation.metrics_scores import Curves
+from vidconcept.evaluation.datasets.dataset import Clip, FrameTruth
+from vidconcept.evaluation.metrics.masks import Confusion
+from vidconcept.evaluation.metrics.scores import Curves
 from vidconcept.pipelines.maps import windows_of
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import make_plan

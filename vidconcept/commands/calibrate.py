@@ -45,7 +45,7 @@ def calibrate(
     if (labelled is None) == (not footage):
         raise UsageError("give good footage, or --labelled with a data set, e.g. vidconcept calibrate good.mp4")
     if labelled is not None:
-        from vidconcept.evaluation.readers import read_dataset
+        from vidconcept.evaluation.datasets.read import read_dataset
 
         data = read_dataset(labelled, format, split, renamed(rename))
         _calibrate_labelled(labelled, data, given_settings(concepts, setting), config, out, as_json)

@@ -47,7 +47,7 @@ def evaluate(
 ) -> None:
     """Measure the findings against a data set with truth: a table, a JSON file and a Markdown report."""
     from vidconcept.commands.terminal import monitored, print_rows
-    from vidconcept.evaluation.readers import read_dataset
+    from vidconcept.evaluation.datasets.read import read_dataset
     from vidconcept.pipelines.evaluate import evaluate as run_evaluation
     from vidconcept.pipelines.evaluate import thinned
     from vidconcept.pipelines.track import default_out
@@ -138,9 +138,9 @@ def stress(
 ) -> None:
     """Perturb footage as a plant does, and report which findings are lost; ends in a release checklist."""
     from vidconcept.commands.terminal import monitored, print_rows
-    from vidconcept.evaluation.dataset import Clip, Dataset
+    from vidconcept.evaluation.datasets.dataset import Clip, Dataset
+    from vidconcept.evaluation.datasets.read import read_dataset
     from vidconcept.evaluation.perturb import PERTURBATIONS, SEVERITIES
-    from vidconcept.evaluation.readers import read_dataset
     from vidconcept.pipelines.evaluate import thinned
     from vidconcept.pipelines.stress import stress as run_stress
     from vidconcept.pipelines.track import default_out

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from vidconcept.evaluation.dataset import Dataset
-from vidconcept.evaluation.figures import Figures
-from vidconcept.evaluation.metrics_events import EventCounts
+from vidconcept.evaluation.datasets.dataset import Dataset
+from vidconcept.evaluation.metrics.events import EventCounts
+from vidconcept.evaluation.metrics.figures import Figures
 from vidconcept.pipelines.calibrate import kept_settings
 from vidconcept.pipelines.evaluate import Linked, clip_plan, clip_run, in_asked_words
 from vidconcept.pipelines.findings import score_frames

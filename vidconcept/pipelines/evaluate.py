@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 
 from vidconcept.errors import UsageError
-from vidconcept.evaluation.dataset import Clip, Dataset, FrameTruth
-from vidconcept.evaluation.figures import Figures, MaskPass
-from vidconcept.evaluation.metrics_events import EventLedger, Found
+from vidconcept.evaluation.datasets.dataset import Clip, Dataset, FrameTruth
+from vidconcept.evaluation.metrics.events import EventLedger, Found
+from vidconcept.evaluation.metrics.figures import Figures, MaskPass
 from vidconcept.geometry import crop
 from vidconcept.models.folder import preset_for
 from vidconcept.pipelines.findings import ScoredFrame, link_frame, make_linker, score_frames

@@ -12,8 +12,8 @@ import av
 import cv2
 import numpy as np
 
-from vidconcept.evaluation.dataset import Clip, Dataset, FrameTruth
-from vidconcept.evaluation.metrics_events import EventCounts
+from vidconcept.evaluation.datasets.dataset import Clip, Dataset, FrameTruth
+from vidconcept.evaluation.metrics.events import EventCounts
 from vidconcept.evaluation.perturb import PERTURBATIONS, SEVERITIES, Perturbation, perturbed
 from vidconcept.pipelines.evaluate import clip_plan, clip_run, in_asked_words, measure_clip
 from vidconcept.pipelines.findings import linked_frames, make_linker

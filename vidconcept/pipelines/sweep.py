@@ -20,9 +20,9 @@ from safetensors.numpy import load_file, save
 from vidconcept.attention.hooks import METHODS, resolve_layers
 from vidconcept.attention.maps import Reduce, pool_subwords, reduce_layers
 from vidconcept.errors import UsageError
-from vidconcept.evaluation.dataset import Clip, Dataset
-from vidconcept.evaluation.metrics_masks import Confusion
-from vidconcept.evaluation.metrics_scores import Curves
+from vidconcept.evaluation.datasets.dataset import Clip, Dataset
+from vidconcept.evaluation.metrics.masks import Confusion
+from vidconcept.evaluation.metrics.scores import Curves
 from vidconcept.files import replacing_bytes
 from vidconcept.pipelines.evaluate import clip_plan, clip_run, facts_of, in_asked_words, on_grid
 from vidconcept.pipelines.findings import source_frames

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from vidconcept.evaluation.figures import Figures
-from vidconcept.evaluation.metrics_scores import Curves
+from vidconcept.evaluation.metrics.figures import Figures
+from vidconcept.evaluation.metrics.scores import Curves
 from vidconcept.files import replacing
 from vidconcept.writers.reports.svg import bars, lines
 

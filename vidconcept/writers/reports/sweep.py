@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vidconcept.evaluation.metrics_masks import Confusion
-from vidconcept.evaluation.metrics_scores import Curves
+from vidconcept.evaluation.metrics.masks import Confusion
+from vidconcept.evaluation.metrics.scores import Curves
 from vidconcept.files import replacing
 from vidconcept.writers.reports.evaluation import number, write_json
 from vidconcept.writers.reports.svg import heat_map

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from vidconcept.evaluation.dataset import FrameTruth
-from vidconcept.evaluation.metrics_events import EventCounts, EventLedger, Found
-from vidconcept.evaluation.metrics_identity import Pairing, hota, idf1
-from vidconcept.evaluation.metrics_masks import Confusion, boundary_f, boundary_iou, jaccard
-from vidconcept.evaluation.metrics_scores import Curves, PaperProtocol
-from vidconcept.evaluation.metrics_temporal import VideoConsistency, WarpingError
+from vidconcept.evaluation.datasets.dataset import FrameTruth
+from vidconcept.evaluation.metrics.events import EventCounts, EventLedger, Found
+from vidconcept.evaluation.metrics.identity import Pairing, hota, idf1
+from vidconcept.evaluation.metrics.masks import Confusion, boundary_f, boundary_iou, jaccard
+from vidconcept.evaluation.metrics.scores import Curves, PaperProtocol
+from vidconcept.evaluation.metrics.temporal import VideoConsistency, WarpingError
 
 VC_LENGTHS = (8, 16)
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 import cv2
 import numpy as np
 
-from vidconcept.evaluation.dataset import FrameTruth
+from vidconcept.evaluation.datasets.dataset import FrameTruth
 from vidconcept.evaluation.statistics import poisson_interval, share_interval
 
 # A finding that ends this near to a defect is on it: a token is about this large.

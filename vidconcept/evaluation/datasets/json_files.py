@@ -10,8 +10,8 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from vidconcept.errors import InputError
-from vidconcept.evaluation.dataset import Clip, Dataset, FrameTruth
-from vidconcept.evaluation.readers_folders import load_json
+from vidconcept.evaluation.datasets.dataset import Clip, Dataset, FrameTruth
+from vidconcept.evaluation.datasets.folders import load_json
 from vidconcept.video.source import image_paths
 
 # YouTube-VIS publishes every fifth frame of 30 a second.

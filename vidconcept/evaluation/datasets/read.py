@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from vidconcept.errors import InputError, UsageError
-from vidconcept.evaluation.dataset import Dataset
-from vidconcept.evaluation.readers_folders import load_json, read_clips, read_davis, read_mvtec, read_vspw
-from vidconcept.evaluation.readers_json import find_images, read_coco, read_youtube_vis
+from vidconcept.evaluation.datasets.dataset import Dataset
+from vidconcept.evaluation.datasets.folders import load_json, read_clips, read_davis, read_mvtec, read_vspw
+from vidconcept.evaluation.datasets.json_files import find_images, read_coco, read_youtube_vis
 
 FORMATS = ("davis2016", "davis2017", "youtube-vis", "vspw", "mvtec", "coco", "clips")
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from vidconcept.errors import InputError
-from vidconcept.evaluation.dataset import Clip, Dataset, FrameTruth, objects_of, read_grey, read_labels
+from vidconcept.evaluation.datasets.dataset import Clip, Dataset, FrameTruth, objects_of, read_grey, read_labels
 from vidconcept.video.source import image_paths
 
 # Frame rates at which the data sets were published as pictures.
