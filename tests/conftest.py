@@ -1,7 +1,8 @@
 from pathlib import Path
 
 import pytest
-from model_folders import write_folder
+
+from tests.helpers.model_folders import write_folder
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from bad_clips import BAD
-from clips import GOOD
 from diffusers import AutoencoderKLCogVideoX
 
+from tests.helpers.bad_clips import BAD
+from tests.helpers.clips import GOOD
 from vidconcept.errors import InputError, UsageError
 from vidconcept.pipelines.explain import explain
 from vidconcept.pipelines.maps import expected_frames

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import image_folder
-from model_folders import write_folder
 
+from tests.helpers.clips import image_folder
+from tests.helpers.model_folders import write_folder
 from vidconcept.errors import UsageError
 from vidconcept.models.folder import preset_for
 from vidconcept.pipelines.maps import ModelShelf, window_maps, windows_of

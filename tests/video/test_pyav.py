@@ -3,9 +3,9 @@
 from fractions import Fraction
 
 import av
-from clips import paint, write_clip
-from reading import numbers, read
 
+from tests.helpers.clips import paint, write_clip
+from tests.helpers.reading import numbers, read
 from vidconcept.video.probe import probe
 
 

@@ -1,0 +1,274 @@
+"""Thresholds for a wished rate of false alarms: the statistics on candidates whose true rate is known."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vidconcept.commands.calibrate import per_hour
+from vidconcept.errors import UsageError
+from vidconcept.evaluation.alarms import (
+    LOWEST,
+    Candidate,
+    Scale,
+    choose,
+    clustering,
+    sentences,
+    strengths,
+)
+from vidconcept.evaluation.background import Background, place_lifts
+from vidconcept.models.folder import preset_for
+from vidconcept.pipelines.calibrate import lowest_offered
+from vidconcept.pipelines.findings import FrameRef
+from vidconcept.pipelines.plan import make_plan
+from vidconcept.tracks.calibrated import decide_by_concept
+from vidconcept.tracks.link import Linker, LinkSettings
+from vidconcept.tracks.masks import DecisionSettings
+from vidconcept.types import Region
+
+FRAME_S = 0.04
+EXAMPLE = Path(__file__).parents[2] / "examples" / "line_cam.mp4"
+
+
+class TestStrengths:
+    def test_an_event_must_last(self):
+        times = [0, 0.04, 0.08, 0.12, 0.16]
+        # Three frames last 0.12 s; the third best of the three around the peak decides.
+        found = strengths(times, [0.1, 0.5, 0.9, 0.6, 0.2], 0.12, 0.4, FRAME_S)
+        assert found[0][0] == pytest.approx(0.5)
+        assert len(found) == 1
+
+    def test_one_long_track_is_several_events_at_a_higher_level(self):
+        times = np.arange(100) * FRAME_S
+        scores = np.full(100, 0.1)
+        scores[10:15], scores[60:65] = 0.8, 0.7
+        found = strengths(times, scores, 0.12, 0.4, FRAME_S)
+        assert [level for level, _ in found] == pytest.approx([0.8, 0.7])
+
+    def test_an_event_lasts_as_long_as_it_is_followed(self):
+        times = np.arange(100) * FRAME_S
+        scores = np.full(100, 0.1)
+        scores[10:40], scores[20], scores[60:64] = 0.5, 0.8, 0.4
+        assert strengths(times, scores, 0.12, 0.4, FRAME_S, hysteresis=0.6) == [(0.8, 0.4), (0.4, 2.4)]
+        assert strengths(times, scores, 0.12, 0.4, FRAME_S, hysteresis=1.0)[0] == (0.5, 0.4)
+
+    @pytest.mark.parametrize("hysteresis", [0.6, 1.0])
+    def test_track_finds_no_more_than_is_counted(self, hysteresis):
+        rng = np.random.default_rng(5)
+        counted = found = 0
+        for _ in range(10):
+            flares = np.exp(-(((np.arange(60) - rng.uniform(0, 60, (4, 1))) / rng.uniform(1, 6, (4, 1))) ** 2))
+            scores = np.clip((flares * rng.uniform(0.3, 1, (4, 1))).max(0) + rng.normal(0, 0.03, 60), 0, 1)
+            rows = self.linked(scores, LOWEST, hysteresis)[1]
+            tracks = {row.tracker_id for row in rows}
+            each = [
+                strengths(*zip(*((r.time_s, r.score_max) for r in rows if r.tracker_id == t), strict=True),
+                          0.12, 0.4, FRAME_S, hysteresis) for t in tracks
+            ]  # fmt: skip
+            for threshold in (0.3, 0.45, 0.6, 0.7, 0.801, 0.9):
+                events = len(self.linked(scores, threshold, hysteresis)[0].finish()[0])
+                promised = sum(level >= threshold for levels in each for level, _ in levels)
+                assert events <= promised
+                counted, found = counted + promised, found + events
+        assert 0.7 * counted < found
+
+    def linked(self, scores, threshold, hysteresis):
+        """One patch whose score goes up and down, decided and linked as `track` does it."""
+        linker, rows = Linker(["x"], Region(0, 0, 48, 32), (48, 32), LinkSettings(min_duration_s=0.12)), []
+        for number, score in enumerate(scores):
+            maps = np.zeros((1, 32, 48), np.float32)
+            maps[0, 10:20, 20:30] = score
+            decided = decide_by_concept(maps, ["x"], DecisionSettings(threshold), {}, {}, hysteresis)
+            ref = FrameRef(number, number, number * FRAME_S)
+            rows += linker.step(ref, decided.pieces, maps, None, 0, 0, reaches=decided.reaches)
+        return linker, rows
+
+    def test_too_short_is_no_event(self):
+        assert strengths([0.0], [0.9], 0.12, 0.4, FRAME_S) == []
+
+
+def good_footage(rng, hours, rate_per_hour):
+    """Candidates of two concepts with exponential tails in log-odds, and their scales."""
+    count = rng.poisson(rate_per_hour * hours)
+    odds = -2 + rng.exponential(0.8, count)
+    candidates = [
+        Candidate("scratch" if i % 2 else "dent", float(1 / (1 + np.exp(-v))), float(rng.uniform(0, hours * 3600)))
+        for i, v in enumerate(odds)
+    ]
+    return candidates, {"scratch": Scale(-3.0, 1.0), "dent": Scale(-3.0, 1.0)}
+
+
+class TestChoose:
+    def test_the_promise_holds_on_footage_that_was_not_seen(self):
+        """300 candidates an hour, 20 alarms wished: the true rate lies in the promised interval 19 times of 20."""
+        rng = np.random.default_rng(0)
+        inside = 0
+        for _ in range(120):
+            candidates, scales = good_footage(rng, 0.5, 300)
+            choice = choose(candidates, scales, 0.5, 20)
+            # The thresholds are rounded, so one candidate may fall out at the edge.
+            assert choice.alarms in (9, 10, 11)
+            level = np.log(choice.thresholds["scratch"] / (1 - choice.thresholds["scratch"]))
+            true_rate = 300 * np.exp(-(level + 2) / 0.8)
+            inside += choice.per_hour_95[0] <= true_rate <= choice.per_hour_95[1]
+        assert inside >= 0.9 * 120
+
+    @pytest.mark.parametrize(("candidates_per_hour", "at_a_time"), [(300, 1), (60, 3)])
+    def test_held_out_footage_shows_what_was_promised(self, candidates_per_hour, at_a_time):
+        """The number on as much footage again, single alarms or clusters; the rate's interval is not about that."""
+        rng = np.random.default_rng(4)
+        inside = 0
+        for _ in range(150):
+            ours, theirs = (
+                [c for c in good_footage(rng, 0.5, candidates_per_hour / at_a_time)[0] for _ in range(at_a_time)]
+                for _ in range(2)
+            )
+            choice = choose(ours, {"scratch": Scale(-3.0, 1.0), "dent": Scale(-3.0, 1.0)}, 0.5, 20)
+            seen = sum(c.strength >= choice.thresholds[c.concept] for c in theirs)
+            inside += choice.again_95[0] <= seen <= choice.again_95[1]
+        assert inside >= 0.92 * 150
+
+    def test_what_is_counted_is_what_track_finds(self):
+        # Strengths are rounded down to thousandths: 0.4107 is counted as 0.41, and a threshold between would let it by.
+        found = [strengths([0.0], [s], 0.0, 0.4, FRAME_S)[0][0] for s in (0.4107, 0.4113, 0.42, 0.43)]
+        choice = choose([Candidate("dent", s, 0.0) for s in found], {"dent": Scale(-3.0, 1.0)}, 0.5, 6)
+        assert choice.alarms == sum(s >= choice.thresholds["dent"] for s in (0.4107, 0.4113, 0.42, 0.43))
+
+    def test_quiet_footage_of_one_concept_says_so(self):
+        choice = choose([Candidate("dent", 0.2, 0.0)], {"dent": Scale(-3.0, 1.0)}, 1, 20)
+        assert choice.thresholds == {"dent": 0.05}
+        assert "lowest threshold" in " ".join(sentences(choice))
+
+    def test_no_threshold_is_offered_below_what_track_follows_anyway(self):
+        """A concept that is all but silent would get one on the scale of its own noise, whatever the others do."""
+        candidates = [c for c in good_footage(np.random.default_rng(5), 1, 100)[0] if c.concept == "dent"]
+        scales = {"scratch": Scale(-9.0, 1.0), "dent": Scale(-3.0, 1.0)}
+        assert choose(candidates, scales, 1, 20).thresholds["scratch"] == 0.05
+        choice = choose(candidates, scales, 1, 20, lowest=0.3)
+        assert choice.thresholds["scratch"] == 0.3
+        assert choice.alarms == sum(c.strength >= choice.thresholds[c.concept] for c in candidates)
+        assert "(0.3)" in " ".join(sentences(choice))
+        # The clusters below it are still told from single alarms.
+        assert choice.dispersion == choose(candidates, scales, 1, 20).dispersion
+
+    def test_the_lowest_follows_the_settings(self):
+        asked = {"concepts": ("dent",), "model": "linecam"}
+        preset = preset_for("linecam").settings["threshold"]
+        assert lowest_offered(make_plan(EXAMPLE, asked)) == pytest.approx(0.6 * preset)
+        assert lowest_offered(make_plan(EXAMPLE, asked | {"threshold": 0.2, "hysteresis": 0.5})) == pytest.approx(0.1)
+        assert lowest_offered(make_plan(EXAMPLE, asked | {"threshold": 0.02})) == LOWEST
+
+    def test_loud_footage_is_not_told_to_wait(self):
+        candidates = [Candidate("dent", 0.995, 60.0 * k) for k in range(60)]
+        choice = choose(candidates, {"dent": Scale(-3.0, 1.0)}, 1, 2)
+        said = " ".join(sentences(choice))
+        assert (choice.alarms, choice.capped) == (60, True)
+        assert "too little" not in said
+        assert "leave out the concept" in said
+
+    def test_ten_seconds_promise_almost_nothing_and_say_so(self):
+        candidates, scales = good_footage(np.random.default_rng(1), 10 / 3600, 300)
+        choice = choose(candidates, scales, 10 / 3600, 1)
+        assert choice.extrapolated
+        assert choice.per_hour_95[1] > 1000
+        said = " ".join(sentences(choice))
+        assert "10 seconds" in said
+        assert "too little" in said
+        assert "3 hours" in said
+        assert "rule of thumb" in said
+
+    def test_carried_on_beyond_what_was_seen(self):
+        candidates, scales = good_footage(np.random.default_rng(2), 0.5, 300)
+        choice = choose(candidates, scales, 0.5, 1)
+        assert choice.alarms == 0
+        assert "by the tail" in " ".join(sentences(choice))
+        assert max(c.strength for c in candidates) < choice.thresholds["dent"] < 0.99
+
+    def test_each_concept_on_its_own_scale(self):
+        candidates, scales = good_footage(np.random.default_rng(3), 1, 100)
+        scales = {"scratch": Scale(-1.0, 1.0), "dent": Scale(-3.0, 1.0)}
+        thresholds = choose(candidates, scales, 1, 5).thresholds
+        assert thresholds["scratch"] > thresholds["dent"]
+
+    def test_clusters_widen_the_promise(self):
+        steady = clustering(np.linspace(0, 3599, 60), 3600)
+        bursts = clustering(np.repeat([100.0, 1900.0, 3000.0], 20), 3600)
+        assert steady == 1.0
+        assert bursts > 5
+
+
+class TestPlaces:
+    def test_a_bright_corner_is_lifted_and_little_footage_shrinks_it(self):
+        rng = np.random.default_rng(0)
+        peaks = rng.uniform(0.02, 0.04, (600, 6, 8))
+        peaks[:, 0, 0] += 0.3
+        lifts = place_lifts(peaks)
+        assert lifts[0, 0] == pytest.approx(0.3 * 600 / 660, abs=0.02)
+        assert np.count_nonzero(lifts) == 1
+        assert place_lifts(peaks[:10])[0, 0] < 0.06
+
+    def test_background_takes_any_grid(self):
+        background = Background(("scratch", "dent"))
+        background.begin()
+        for _ in range(200):
+            maps = np.full((2, 5, 30), 0.05, np.float32)
+            maps[1, 4, 29] = 0.5
+            background.add(maps)
+        assert set(background.lifts()) == {"dent"}
+
+    def test_no_stretch_of_footage_is_judged_by_the_lifts_it_taught(self):
+        """Of two videos the first half of the second alone has a bright corner."""
+        background = Background(("dent",))
+        for video in range(2):
+            background.begin()
+            for step in range(200):
+                maps = np.full((1, 12, 16), 0.05, np.float32)
+                maps[0, 0, 0] = 0.5 if video == 1 and step < 100 else 0.05
+                background.add(maps)
+        first, second = background.left_out()
+        assert (len(first), len(second)) == (200, 200)
+        corner = background.lifts()["dent"][0][0]
+        assert corner > 0.3
+        assert second[0] == second[99] == {}
+        for lifts in (*first, *second[100:]):
+            assert lifts["dent"][0][0] == pytest.approx(corner, abs=0.05)
+
+    def test_a_single_step_teaches_nothing_to_itself(self):
+        background = Background(("dent",))
+        background.begin()
+        background.add(np.full((1, 12, 16), 0.5, np.float32))
+        assert background.left_out() == [[{}]]
+
+    def test_the_decision_uses_thresholds_and_lifts_of_their_concept(self):
+        scores = np.zeros((2, 48, 64), np.float32)
+        scores[:, 4:14, 4:14] = 0.45
+        scores[:, 30:40, 40:50] = 0.45
+        lifts = {"dent": [[0.3, 0.0], [0.0, 0.0]]}
+        decided = decide_by_concept(scores, ("scratch", "dent"), DecisionSettings(0.5), {"dent": 0.4}, lifts)
+        masks = decided.pieces
+        assert np.array_equal(masks, decided.reaches)
+        assert np.array_equal(masks, decided.shown)
+        assert not masks[0].any()
+        assert not masks[1, :20, :20].any()
+        assert masks[1, 30:40, 40:50].all()
+
+    def test_what_is_followed_is_told_from_what_reaches_the_threshold(self):
+        scores = np.zeros((1, 48, 64), np.float32)
+        scores[0, 4:14, 4:14], scores[0, 8, 8] = 0.4, 0.5
+        scores[0, 30:40, 40:50], scores[0, 4:14, 40:50] = 0.31, 0.29
+        decided = decide_by_concept(scores, ("dent",), DecisionSettings(0.5), {}, {}, 0.6)
+        assert decided.pieces[0, 4:14, 4:14].all()
+        assert decided.pieces[0, 30:40, 40:50].all()
+        assert not decided.pieces[0, 4:14, 40:50].any()
+        assert np.argwhere(decided.reaches).tolist() == [[0, 8, 8]]
+
+
+@pytest.mark.parametrize(("text", "rate"), [("1/hour", 1), ("20/h", 20), ("12/day", 0.5), ("0.1/min", 6), ("3", 3)])
+def test_rates(text, rate):
+    assert per_hour(text) == pytest.approx(rate)
+
+
+@pytest.mark.parametrize("text", ["0/hour", "-1/h", "1/fortnight", "often"])
+def test_no_rates(text):
+    with pytest.raises(UsageError, match="false-alarms"):
+        per_hour(text)

@@ -1,0 +1,37 @@
+"""Scored frames of a clip against its truth: what is counted when not every frame is annotated."""
+
+import numpy as np
+import pytest
+
+from tests.helpers.films import write_video
+from vidconcept.evaluation.datasets.dataset import Clip, FrameTruth
+from vidconcept.pipelines.evaluate import measure_frames
+from vidconcept.pipelines.findings import FrameRef, ScoredFrame
+from vidconcept.pipelines.plan import make_plan
+
+H, W, FRAMES = 64, 96, 12
+
+
+@pytest.fixture
+def plan(tmp_path, tiny_model):
+    path = tmp_path / "line.mp4"
+    write_video(path, np.random.default_rng(0).integers(90, 160, (FRAMES, H, W, 3), dtype=np.uint8))
+    return make_plan(path, {"concepts": ("dent",), "model": str(tiny_model), "threshold": 0.3})
+
+
+def test_a_few_annotated_frames_are_enough(plan):
+    """Every fourth frame has a truth, none of them the first of a latent step; the defect is in view all the time."""
+    mask = np.zeros((H, W), bool)
+    mask[20:36, 40:60] = True
+    scores = np.where(mask, 0.8, 0.05).astype(np.float32)[None]
+    frames = [
+        ScoredFrame(FrameRef(k, k, k / 25), -(-k // 4), 0, False, False, scores, np.zeros((8, 12, 2), np.float32))
+        for k in range(FRAMES)
+    ]
+    truth = FrameTruth(mask[None], ("dent",), (1,))
+    clip = Clip("line", plan.source, ("dent",), lambda index: truth if index in (2, 6) else None)
+    figures = measure_frames(plan, clip, frames)
+    assert figures.curves["dent"].positive.sum() == 2 * mask.sum()
+    assert figures.curves["dent"].average_precision == pytest.approx(1)
+    # 0.12 s are three frames, of which hardly one is annotated.
+    assert (figures.events.objects, figures.events.found, figures.events.false_events) == (1, 1, 0)

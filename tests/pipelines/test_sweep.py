@@ -1,0 +1,167 @@
+"""A sweep's readings, the truth of its tokens, and what its report says of them."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from tests.helpers.films import write_video
+from vidconcept.cli import app
+from vidconcept.evaluation.datasets.dataset import Clip, FrameTruth
+from vidconcept.evaluation.metrics.masks import Confusion
+from vidconcept.evaluation.metrics.scores import Curves
+from vidconcept.pipelines.maps import windows_of
+from vidconcept.pipelines.monitor import Monitor
+from vidconcept.pipelines.plan import make_plan
+from vidconcept.pipelines.sweep import Reading, Sweep, Tally, base_reading, busiest_windows, readings, token_shares
+from vidconcept.writers.reports.sweep import claims, write_sweep
+
+H, W = 64, 96
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory):
+    path = tmp_path_factory.mktemp("footage") / "line.mp4"
+    write_video(path, np.random.default_rng(0).integers(90, 160, (12, H, W, 3), dtype=np.uint8))
+    return path
+
+
+@pytest.fixture
+def plan_of(video, tiny_model):
+    def make(**settings):
+        return make_plan(video, {"concepts": ("dent",), "model": str(tiny_model), **settings})
+
+    return make
+
+
+def clip_of(video, masks, ignore=None):
+    """A clip whose frames carry these masks; frames that are not named are not annotated."""
+
+    def truth(index):
+        return FrameTruth(masks[index][None], ("dent",), (1,), ignore) if index in masks else None
+
+    return Clip("line", video, ("dent",), truth)
+
+
+def left_half(height=H, width=W):
+    mask = np.zeros((height, width), bool)
+    mask[:, : width // 2] = True
+    return mask
+
+
+class TestReadings:
+    def test_how_track_reads_is_among_them_with_a_single_layer(self, plan_of):
+        plan = plan_of(layers=(2,), reduce="mean-softmax")
+        found = readings(["reduce"], plan)
+        assert base_reading(plan) in found
+        assert len(found) == 1
+
+    def test_every_axis(self, plan_of):
+        plan = plan_of()
+        found = readings(["layers", "timestep", "method", "reduce", "noise-samples"], plan, (20, 500))
+        times = len({20, 500, plan.settings.timestep})
+        # Four layers alone, in one order of reduction; all, the deep half and the preset's in two.
+        assert len(found) == 2 * times * 2 * (4 + 3 * 2)
+
+
+class TestTokens:
+    def share(self, plan, clip, **options):
+        return token_shares(plan, clip, next(windows_of(plan, Monitor())), **options)
+
+    def test_a_token_is_true_by_the_share_of_its_pixels(self, plan_of, video):
+        shares = self.share(plan_of(), clip_of(video, {0: left_half()}))[0, 0]
+        assert shares.mean() == pytest.approx(0.5, abs=0.01)
+        assert (shares[:, 0].min(), shares[:, -1].max()) == (1, 0)
+
+    def test_truth_of_another_size(self, plan_of, video):
+        plan = plan_of(roi=(0, 0, 64, 64))
+        small = self.share(plan, clip_of(video, {0: left_half(H // 2, W // 2)}))[0, 0]
+        assert small == pytest.approx(self.share(plan, clip_of(video, {0: left_half()}))[0, 0], abs=0.01)
+
+    def test_what_counts_for_nothing_is_no_background(self, plan_of, video):
+        shares = self.share(plan_of(), clip_of(video, {0: left_half()}, ignore=~left_half()))[0, 0]
+        assert np.isnan(shares[:, -1]).all()
+        assert np.nanmin(shares) == 1
+
+    def test_frames_are_counted_from_the_start_of_the_file(self, plan_of, video):
+        plan = plan_of(start_s=0.16)
+        clip = clip_of(video, {4: left_half()})
+        _, shares = next(busiest_windows(plan, clip, Monitor(), None))
+        assert shares[0, 0, 0, 0] == 1
+
+    def test_the_busiest_window_among_some_that_are_not_annotated(self, plan_of, video):
+        plan = plan_of(window_frames=5, overlap_frames=1)
+        chosen = busiest_windows(plan, clip_of(video, {6: left_half()}), Monitor(), 1)
+        assert [window.index for window, _ in chosen] == [1]
+
+
+def tally(score):
+    curves = Curves()
+    curves.add_shares(np.array([score, 1 - score]), np.array([1.0, 0.0]))
+    return {"line": Tally([curves], Confusion(np.eye(2)))}
+
+
+class TestReport:
+    def test_words_left_out_do_not_mix_into_claims_and_heat_maps(self, tmp_path):
+        base = Reading("concept-attention", "preset", (1,), 20, "softmax-mean", 1)
+        singles = [replace(base, layers_name=str(i), layers=(i,)) for i in range(2)]
+        tallies = {r: tally(0.9) for r in (base, *singles)}
+        tallies |= {replace(r, left_out=("fork",)): tally(0.1) for r in (base, *singles)}
+        facts = {"dataset": {"name": "d", "clips": 1, "concepts": ["dent"]}, "model": {"name": "m", "weights": "w"}}
+        swept = Sweep(("dent",), tallies, base, facts)
+        assert claims(swept)[0] == (
+            "Deeper layers are better: is open, one clip tells nothing of others (mean AP +0.000)."
+        )
+        write_sweep(tmp_path, swept, "command")
+        assert "0.500" not in (tmp_path / "sweep_concept-attention.svg").read_text()
+        assert "| fork |" in (tmp_path / "sweep.md").read_text()
+
+
+class TestClaims:
+    BASE = Reading("concept-attention", "preset", (1,), 500, "softmax-mean", 1)
+
+    def told(self, levels, others, **change):
+        """Claims of a sweep in which the base has `levels` on its clips, and another reading `others`."""
+        other = replace(self.BASE, **change)
+        tallies = {
+            reading: {str(k): next(iter(tally(v).values())) for k, v in enumerate(values)}
+            for reading, values in ((self.BASE, levels), (other, others))
+        }
+        return claims(Sweep(("dent",), tallies, self.BASE, {}))
+
+    def test_a_gap_on_every_clip_holds_and_on_one_clip_is_open(self):
+        (line,) = self.told([0.9] * 6, [0.1] * 6, method="cross-attention")
+        assert "cross-attention: holds" in line
+        (line,) = self.told([0.9], [0.1], method="cross-attention")
+        assert "is open, one clip" in line
+        assert "95 %" not in line
+
+    def test_a_gap_that_comes_from_one_clip_of_three_is_open(self):
+        (line,) = self.told([0.9, 0.1, 0.1], [0.1, 0.1, 0.1], method="cross-attention")
+        assert "is open on this sample" in line
+
+    def test_a_timestep_is_not_compared_with_itself(self):
+        assert self.told([0.9] * 3, [0.1] * 3, timestep=750) == []
+        (line,) = self.told([0.9] * 3, [0.1] * 3, timestep=20)
+        assert line.startswith("A middle timestep (500) beats almost none (20): holds")
+
+
+def test_noise_and_background_cost_one_pass_a_draw_and_go_on(video, tiny_model, tmp_path):
+    root = tmp_path / "data"
+    (root / "videos").mkdir(parents=True)
+    (root / "videos" / "line.mp4").write_bytes(video.read_bytes())
+    (root / "clips.json").write_text(json.dumps([{"clip": "line", "concept": "dent", "truth": "mask"}]))
+    arguments = [
+        "evaluate", root, "--concepts", "dent", "--set", f"model={tiny_model}", "--set", "window_frames=9",
+        "--set", "background=surface,metal", "--sweep", "noise-samples,background", "--windows", "1",
+        "--out", tmp_path / "out", "--json",
+    ]  # fmt: skip
+    result = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
+    readings_found = {(r["draws"], tuple(r["left_out"])) for r in json.loads(result.stdout)["readings"]}
+    assert {(1, ()), (2, ("metal",))} <= readings_found
+    passes = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("window_*_t*.safetensors")}
+    assert len(passes) == 2
+    CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("window_*_t*.safetensors")} == passes

@@ -1,0 +1,152 @@
+"""Verdicts: back into the run that they were given for, and into no other."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.helpers.review_runs import RUN_ID, make_run
+from vidconcept.errors import InputError, UsageError
+from vidconcept.types import Event
+from vidconcept.writers import tables
+from vidconcept.writers.exchange.export import export
+from vidconcept.writers.manifest import read_run
+from vidconcept.writers.review.data import _series, review_data
+from vidconcept.writers.review.index import review
+from vidconcept.writers.review.page import filled, json_in_html
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> Path:
+    make_run(tmp_path / "run", frames=12, video=False)
+    return tmp_path / "run"
+
+
+def verdicts_csv(path: Path, events: list[Event], verdicts: list[str], run_id: str = RUN_ID) -> Path:
+    """As the page downloads it."""
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["run_id", "event_id", "tracker_id", "concept", "start_frame", "start_s", "end_s", "verdict"])
+        for e, verdict in zip(events, verdicts, strict=True):
+            name = f"'{e.concept}" if e.concept.startswith("=") else e.concept
+            head = [run_id, e.event_id, e.tracker_id, name, e.start_frame]
+            writer.writerow([*head, f"{e.start_s:.6f}", f"{e.end_s:.6f}", verdict])
+    return path
+
+
+def test_the_page_draws_each_concept_s_own_threshold(run_dir: Path) -> None:
+    path = run_dir / "run.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    first, second, third = manifest["concepts"]
+    settings = {"threshold": 0.7, "thresholds": {second: 0.4}}
+    for more, share in (({}, 1.0), ({"hysteresis": 0.5}, 0.5)):
+        path.write_text(json.dumps(manifest | {"settings": settings | more}), encoding="utf-8")
+        told = {c["name"]: c["levels"] for c in review_data(run_dir, read_run(run_dir))["concepts"]}
+        assert {name: levels[0] for name, levels in told.items()} == {first: 0.7, second: 0.4, third: 0.7}
+        assert told[second] == ([0.4] if share == 1.0 else [0.4, pytest.approx(0.4 * share)])
+
+
+def test_they_are_written_into_the_events_and_every_later_export(run_dir: Path, tmp_path: Path) -> None:
+    events = tables.read_events(run_dir / "events.csv")
+    assert len(events) == 2
+    page, told = review(run_dir, verdicts_csv(tmp_path / "v.csv", events, ["reject", "accept"]))
+    assert told.startswith("1 accepted, 1 rejected, 0 unsure, 0 open")
+    assert [e.verdict for e in tables.read_events(run_dir / "events.csv")] == ["reject", "accept"]
+    assert '"verdict":"reject"' in page.read_text(encoding="utf-8")
+    export(run_dir, "csv", tmp_path / "accepted.csv", verdict=["accept"])
+    assert {t.tracker_id for t in tables.read_tracks(tmp_path / "accepted.csv")} == {2}
+
+
+def test_nothing_else_changes(run_dir: Path, tmp_path: Path) -> None:
+    events = tables.read_events(run_dir / "events.csv")
+    before = (run_dir / "events.csv").read_text(encoding="utf-8")
+    review(run_dir, verdicts_csv(tmp_path / "v.csv", events, ["unsure", ""]))
+    review(run_dir, verdicts_csv(tmp_path / "v.csv", events, ["", ""]))
+    assert (run_dir / "events.csv").read_text(encoding="utf-8") == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"run_id": "another"}, "holds verdicts of run another"),
+        ({"start_frame": 3}, "was tracked again since"),
+        ({"event_id": 9}, "which .* does not have"),
+    ],
+)
+def test_verdicts_of_another_run_are_refused(
+    run_dir: Path, tmp_path: Path, change: dict[str, str], message: str
+) -> None:
+    events = tables.read_events(run_dir / "events.csv")
+    path = verdicts_csv(tmp_path / "v.csv", events, ["accept", "accept"])
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows([rows[0], rows[1] | change])
+    before = (run_dir / "events.csv").read_bytes()
+    with pytest.raises(UsageError, match=message):
+        review(run_dir, path)
+    assert (run_dir / "events.csv").read_bytes() == before
+
+
+def test_a_word_that_is_no_verdict_is_named(run_dir: Path, tmp_path: Path) -> None:
+    events = tables.read_events(run_dir / "events.csv")
+    with pytest.raises(InputError, match="line 2: no verdict 'good'"):
+        review(run_dir, verdicts_csv(tmp_path / "v.csv", events, ["good", ""]))
+
+
+class TestIndex:
+    def test_the_worst_run_comes_first(self, tmp_path: Path) -> None:
+        make_run(tmp_path / "few", frames=12, video=False)
+        make_run(tmp_path / "many", frames=70, video=False, run_id="1" * 32)
+        page, told = review(tmp_path)
+        text = page.read_text(encoding="utf-8")
+        assert told == "2 runs"
+        assert text.index("many/review.html") < text.index("few/review.html")
+        assert (tmp_path / "few" / "review.html").is_file()
+        assert "<img src=x" not in text
+        assert "&lt;img src=x onerror=alert(1)&gt;" in text
+
+    def test_maps_that_a_calibration_keeps_are_no_runs(self, tmp_path: Path) -> None:
+        make_run(tmp_path / "few", frames=12, video=False)
+        (tmp_path / "good.calibration.maps" / "a").mkdir(parents=True)
+        (tmp_path / "good.calibration.maps" / "a" / "run.json").write_text("{}")
+        assert review(tmp_path)[1] == "1 runs"
+
+    def test_rejected_events_do_not_count(self, tmp_path: Path) -> None:
+        make_run(tmp_path / "few", frames=12, video=False)
+        make_run(tmp_path / "many", frames=70, video=False, run_id="1" * 32)
+        events = tables.read_events(tmp_path / "many" / "events.csv")
+        path = verdicts_csv(tmp_path / "v.csv", events, ["reject"] * len(events), run_id="1" * 32)
+        review(tmp_path / "many", path)
+        text = review(tmp_path)[0].read_text(encoding="utf-8")
+        assert text.index("few/review.html") < text.index("many/review.html")
+
+    def test_verdicts_for_a_folder_of_runs_are_refused(self, tmp_path: Path) -> None:
+        make_run(tmp_path / "runs" / "a", frames=12, video=False)
+        with pytest.raises(UsageError, match="verdicts belong to one run"):
+            review(tmp_path / "runs", tmp_path / "v.csv")
+
+    def test_an_empty_folder_has_no_runs(self, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match="no run in"):
+            review(tmp_path)
+
+
+class TestTemplate:
+    def test_what_a_part_contains_is_no_placeholder(self) -> None:
+        assert filled("<{{a}}|{{b}}>", {"a": "{{b}}", "b": "x"}) == "<{{b}}|x>"
+
+    def test_data_cannot_end_its_script_element(self) -> None:
+        assert "<" not in json_in_html({"name": "</script><script>alert(1)</script><!--"})
+
+
+@pytest.mark.parametrize("frames", [1, 1999, 2000, 5003])
+def test_the_strip_ends_where_the_video_does_and_keeps_every_peak(frames):
+    scores = np.random.default_rng(0).random((2, frames)).astype(np.float32)
+    told = _series(np.arange(frames) / 25, scores)
+    assert told["time_s"][-1] == pytest.approx((frames - 1) / 25)
+    assert [max(line) for line in told["scores"]] == pytest.approx(scores.max(1), abs=1e-3)
+    assert len(told["time_s"]) <= 2001

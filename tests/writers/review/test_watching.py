@@ -1,0 +1,129 @@
+"""Playing, stepping, seeking, what is shown."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.review_runs import CONCEPTS, SIZE
+from tests.helpers.seeing import frame_shown, media_s, until
+from vidconcept.writers import tables
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+pytestmark = pytest.mark.browser
+
+
+class TestVideo:
+    def test_it_plays_to_its_end_beside_the_page(self, page: "playwright.Page", run_dir: Path) -> None:
+        *_, last = tables.read_frames(run_dir / "frames.csv")
+        page.evaluate("document.getElementById('video').playbackRate = 4")
+        page.keyboard.press(" ")
+        until(page, "document.getElementById('video').ended")
+        told = page.evaluate("(v => [v.videoWidth, v.videoHeight, v.duration])(document.getElementById('video'))")
+        assert tuple(told[:2]) == SIZE
+        assert told[2] == pytest.approx(last.time_s, abs=0.1)
+        assert frame_shown(page) == last.frame_index
+
+    def test_stepping_shows_every_frame_of_a_variable_rate(self, page: "playwright.Page", run_dir: Path) -> None:
+        times = {r.frame_index: r.time_s for r in tables.read_frames(run_dir / "frames.csv")}
+        for frame in range(1, 16):
+            page.keyboard.press(".")
+            assert frame_shown(page) == frame
+            assert media_s(page) == pytest.approx(times[frame], abs=1e-3)
+        page.keyboard.press(",")
+        assert frame_shown(page) == 14
+        assert media_s(page) == pytest.approx(times[14], abs=1e-3)
+
+    def test_space_plays_and_pauses(self, page: "playwright.Page") -> None:
+        page.keyboard.press(" ")
+        until(page, "!document.getElementById('video').paused")
+        assert page.get_attribute("#play", "aria-label") == "Pause"
+        page.keyboard.press(" ")
+        until(page, "document.getElementById('video').paused")
+
+    def test_the_policy_lets_nothing_else_run(self, browser: "playwright.Browser", run_dir: Path) -> None:
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto((run_dir / "review.html").as_uri())
+        blocked = page.evaluate(
+            """() => new Promise((done) => {
+                document.addEventListener("securitypolicyviolation", (event) => done(event.violatedDirective));
+                const script = document.createElement("script");
+                script.textContent = "window.ran = 1";
+                document.body.append(script);
+            })"""
+        )
+        assert blocked.startswith("script-src")
+        assert page.evaluate("window.ran") is None
+        assert page.evaluate("fetch('https://example.org').then(() => 'sent', () => 'blocked')") == "blocked"
+        context.close()
+
+
+class TestEvents:
+    def test_n_and_p_seek_to_the_start_of_an_event(self, page: "playwright.Page", run_dir: Path) -> None:
+        events = tables.read_events(run_dir / "events.csv")
+        for event in events:
+            page.keyboard.press("n")
+            assert frame_shown(page) == event.start_frame
+            assert media_s(page) == pytest.approx(event.start_s, abs=1e-3)
+            assert page.inner_text("tr[aria-selected=true] td:nth-child(2)") == str(event.event_id)
+        page.keyboard.press("p")
+        assert frame_shown(page) == events[-2].start_frame
+
+    def test_a_click_on_a_row_seeks(self, page: "playwright.Page", run_dir: Path) -> None:
+        events = tables.read_events(run_dir / "events.csv")
+        page.click(f"#rows tr:nth-child({len(events)}) td:nth-child(4)")
+        assert frame_shown(page) == events[-1].start_frame
+
+    def test_a_click_on_a_strip_seeks_and_selects(self, page: "playwright.Page", run_dir: Path) -> None:
+        event = tables.read_events(run_dir / "events.csv")[-1]
+        strip = CONCEPTS.index(event.concept)
+        box = page.locator(".plot .u-over").nth(strip).bounding_box()
+        assert box is not None
+        last_s = max(row.time_s for row in tables.read_frames(run_dir / "frames.csv"))
+        middle_s = (event.start_s + event.end_s) / 2
+        page.mouse.click(box["x"] + box["width"] * middle_s / last_s, box["y"] + box["height"] - 4)
+        assert page.inner_text("tr[aria-selected=true] td:nth-child(2)") == str(event.event_id)
+        assert media_s(page) == pytest.approx(middle_s, abs=0.1)
+
+    def test_the_table_sorts(self, page: "playwright.Page", run_dir: Path) -> None:
+        page.click("th button:has-text('Area')")
+        areas = [int(t.replace(",", "")) for t in page.locator("#rows td:nth-child(7)").all_inner_texts()]
+        assert areas == sorted(areas)
+        page.click("th button:has-text('Area')")
+        assert page.get_attribute("th:has-text('Area')", "aria-sort") == "descending"
+        areas = [int(t.replace(",", "")) for t in page.locator("#rows td:nth-child(7)").all_inner_texts()]
+        assert areas == sorted(areas, reverse=True)
+
+    def test_thumbnails_are_there(self, page: "playwright.Page", run_dir: Path) -> None:
+        until(page, "[...document.querySelectorAll('#rows img')].every((i) => i.complete && i.naturalWidth)")
+        assert page.locator("#rows img").count() == len(tables.read_events(run_dir / "events.csv"))
+
+    def test_l_loops_the_event(self, page: "playwright.Page", run_dir: Path) -> None:
+        event = tables.read_events(run_dir / "events.csv")[0]
+        page.keyboard.press("n")
+        page.evaluate("document.getElementById('video').playbackRate = 4")
+        page.keyboard.press("l")
+        seen = []
+        for _ in range(30):
+            page.wait_for_timeout(50)
+            seen.append(frame_shown(page))
+        assert any(later < earlier for earlier, later in pairwise(seen))
+        assert max(seen) <= event.end_frame + 4  # a browser may show a frame or two before it jumps
+        assert page.get_attribute("#loop", "aria-pressed") == "true"
+
+
+class TestConcepts:
+    def test_names_are_text(self, page: "playwright.Page") -> None:
+        assert page.locator(".strip .name").all_inner_texts() == list(CONCEPTS)
+        assert set(page.locator("#rows .name").all_inner_texts()) == set(CONCEPTS)
+        assert page.evaluate("document.querySelectorAll('img[src=x]').length") == 0
+
+    def test_digits_toggle_them(self, page: "playwright.Page") -> None:
+        before = page.locator("#rows tr").count()
+        page.keyboard.press("1")
+        assert page.get_attribute(".strip button >> nth=0", "aria-pressed") == "false"
+        assert page.locator("#rows tr").count() < before
+        assert CONCEPTS[0] not in page.locator("#rows .name").all_inner_texts()
+        page.keyboard.press("1")
+        assert page.locator("#rows tr").count() == before
