@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,17 +18,17 @@ from diffusers.schedulers.scheduling_ddim_cogvideox import CogVideoXDDIMSchedule
 from diffusers.schedulers.scheduling_dpm_cogvideox import CogVideoXDPMScheduler
 from diffusers.utils import logging as diffusers_logging
 from einops import rearrange
-from safetensors import SafetensorError
 from torch import Tensor
 from transformers.utils import logging as transformers_logging
 
 from vidconcept.attention.hooks import Method, concept_attention
-from vidconcept.attention.maps import concept_scores
+from vidconcept.attention.maps import concept_scores, find_unusable_layer
 from vidconcept.errors import ModelError
+from vidconcept.models.configs import CodecConfig, PipelineIndex, check_configs, read_config
 from vidconcept.models.folder import ModelFolder
-from vidconcept.models.layout import read_layout, spatial_scale
+from vidconcept.models.layout import read_layout
 from vidconcept.models.linecam_codec import PatchCodec
-from vidconcept.models.text import TextEmbeds, encode_texts
+from vidconcept.models.text import TextEmbeds, encode_texts, first_line
 from vidconcept.settings import TrackSettings
 
 log = logging.getLogger(__name__)
@@ -58,7 +57,12 @@ class CogVideoX:
     @property
     def pitch_px(self) -> int:
         """Pixels of the model's picture per token."""
-        return spatial_scale(dict(self.codec.config)) * self.transformer.config.patch_size
+        return self.latent_px * self.transformer.config.patch_size
+
+    @property
+    def latent_px(self) -> int:
+        """Pixels of the model's picture per latent."""
+        return CodecConfig.model_validate(dict(self.codec.config)).pixels_per_latent
 
     @torch.inference_mode()
     def encode(self, frames: np.ndarray) -> Tensor:
@@ -88,7 +92,7 @@ class CogVideoX:
                 "the VAE did not fit into memory whole and runs tiled, which changes the latents by some percent"
             )
             latents = self.codec.encode(video).latent_dist.mode()
-        scale = spatial_scale(dict(self.codec.config))
+        scale = self.latent_px
         ratio = self.codec.config.temporal_compression_ratio
         expected = (1, latents.shape[1], (count - 1) // ratio + 1, height // scale, width // scale)
         if tuple(latents.shape) != expected:
@@ -109,7 +113,10 @@ class CogVideoX:
     def logits(
         self, frames: np.ndarray, draw: int = 0, methods: Sequence[Method] = ("concept-attention",)
     ) -> dict[str, np.ndarray]:
-        """One forward pass over a window: method -> `(layer, concept token, video token)` float32 logits."""
+        """One forward pass over a window: method -> `(layer, concept token, video token)` float32 logits.
+
+        Raises ModelError where a layer gives what is no number, or the same everywhere: nothing could be found in that.
+        """
         latents, timestep = self.noised(self.encode(frames).to(self.transformer.dtype), draw)
         with concept_attention(
             self.transformer,
@@ -126,7 +133,21 @@ class CogVideoX:
                 ofs=None if self.transformer.config.ofs_embed_dim is None else latents.new_full((1,), 2.0),
                 return_dict=False,
             )
-        return {method: values[:, 0].cpu().numpy() for method, values in recorder.logits.items()}
+        found = {method: values[:, 0].cpu().numpy() for method, values in recorder.logits.items()}
+        for values in found.values():
+            self._check_usable(values, recorder.layers)
+        return found
+
+    def _check_usable(self, logits: np.ndarray, layers: Sequence[int]) -> None:
+        unusable = find_unusable_layer(logits)
+        if unusable is not None:
+            index, trouble = unusable
+            dtype = str(self.transformer.dtype).removeprefix("torch.")
+            other = "float32" if dtype != "float32" else "bfloat16"
+            raise ModelError(
+                f"layer {layers[index]} gives {trouble} in {dtype}, so nothing could be found. Next: --dtype {other}; "
+                "if that gives the same, the weights are damaged: fetch the model again"
+            )
 
     def scores(self, frames: np.ndarray) -> np.ndarray:
         """Concept scores of a window `(t, h, w, 3)`: `(word, t_lat, row, col)` float32, averaged over noise draws."""
@@ -197,28 +218,33 @@ def load(
 ) -> CogVideoX:
     """Load a pipeline folder. The text encoder is freed before the transformer loads; nothing comes from the network.
 
-    words: every word in the softmax, in the order of the scores. Raises ModelError when a component cannot be loaded.
+    words: every word in the softmax, in the order of the scores. Raises ModelError when a component cannot be loaded,
+    lacks weights, or asks for code of its own.
     """
     path, device = folder.path, pick_device(settings.device)
     dtype = getattr(torch, settings.dtype)
     if device.type == "cpu" and dtype == torch.float16:
         dtype = torch.float32
         report("float16 is emulated on a CPU, so the model runs in float32")
-    index = json.loads((path / "model_index.json").read_text("utf-8"))
-    codec_class = _known(index, "vae", _CODECS)
-    scheduler_class = _known(index, "scheduler", _SCHEDULERS)
+    check_configs(path)
+    index = read_config(path / "model_index.json", PipelineIndex)
+    codec_class = _known("vae", index.vae, _CODECS)
+    scheduler_class = _known("scheduler", index.scheduler, _SCHEDULERS)
     length = read_layout(path).text_length
     texts = encode_texts(path, settings.prompt, words, text_length=length, dtype=dtype, device=device)
-    options = {"torch_dtype": dtype, "use_safetensors": True, "local_files_only": True}
+    options = {"torch_dtype": dtype, "use_safetensors": True, "local_files_only": True, "output_loading_info": True}
     try:
         scheduler = scheduler_class.from_pretrained(path / "scheduler", local_files_only=True)
-        codec = codec_class.from_pretrained(path / "vae", **options).eval().to(device)
-        transformer: Any = CogVideoXTransformer3DModel.from_pretrained(path / "transformer", **options)
-        transformer = transformer.eval().to(device)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        codec = _whole(codec_class.from_pretrained(path / "vae", **options))
+        transformer = _whole(CogVideoXTransformer3DModel.from_pretrained(path / "transformer", **options))
+    except Exception as error:
+        # Of damaged files the libraries raise whatever their inside came upon.
+        if _is_out_of_memory(error):
+            raise
         raise ModelError(
-            f"cannot load the model in {path}: {str(error).splitlines()[0]}. Next: fetch it again, or another --model"
+            f"cannot load the model in {path}: {first_line(error)}. Next: fetch it again, or another --model"
         ) from error
+    codec, transformer = codec.eval().to(device), transformer.eval().to(device)
     if settings.vae_tiling == "on" and hasattr(codec, "enable_tiling"):
         codec.enable_tiling()
         report("the VAE runs tiled as asked, which changes the latents by some percent")
@@ -230,8 +256,16 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
-def _known(index: dict, part: str, classes: dict[str, Any]) -> Any:
-    name = index.get(part, ["", ""])[1]
+def _whole(loaded: tuple[Any, dict[str, Any]]) -> Any:
+    """The model of what `from_pretrained` gives. Weights that are missing would be random ones."""
+    model, info = loaded
+    if missing := sorted(info["missing_keys"]):
+        raise ValueError(f"{type(model).__name__} lacks {len(missing)} weights, {missing[0]} among them")
+    return model
+
+
+def _known(part: str, entry: tuple[str, str], classes: dict[str, Any]) -> Any:
+    name = entry[1]
     if name not in classes:
         raise ModelError(
             f"model_index.json names {part} {name!r}; this tool loads {', '.join(classes)}. "

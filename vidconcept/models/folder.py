@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import tomllib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-from vidconcept.errors import ModelError, OutputError, UsageError
+from vidconcept.errors import InputError, ModelError, OutputError, UsageError
+from vidconcept.models.configs import (
+    COMPONENTS,
+    CodecConfig,
+    ShardIndex,
+    TransformerConfig,
+    component_files,
+    read_config,
+)
 from vidconcept.models.presets import Preset, presets
 from vidconcept.settings import nearest
 
-COMPONENTS = ("text_encoder", "tokenizer", "transformer", "vae", "scheduler")
 # Safetensors only: a pickled weight file can run code when it is opened.
 _FILES = ["model_index.json", *(f"{part}/*{ext}" for part in COMPONENTS for ext in (".json", ".safetensors", ".model"))]
 
@@ -53,19 +58,17 @@ def preset_for(model: str) -> Preset:
     if own.is_file():
         try:
             # Whatever model the preset was copied from, the weights are those beside it.
-            return replace(Preset.read(own), source=str(path))
-        except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+            return Preset.read(own).model_copy(update={"source": str(path)})
+        except InputError as error:
             raise ModelError(f"{own} is no preset: {error}. Next: write it as those in vidconcept/configs/") from error
-    config = _transformer_config(path)
+    config_path = path / "transformer" / "config.json"
+    config = read_config(config_path, TransformerConfig) if config_path.is_file() else None
     base = known[_architecture(config)]
     settings = {key: value for key, value in base.settings.items() if key != "layers"}
-    settings |= _trained_size(config, path / "vae" / "config.json", settings)
-    return replace(base, name=model, source=model, licence="see the model's card", summary="", settings=settings)
-
-
-def _transformer_config(path: Path) -> dict:
-    config = path / "transformer" / "config.json"
-    return json.loads(config.read_text("utf-8")) if config.is_file() else {}
+    if config is not None:
+        settings |= _trained_size(config, path / "vae" / "config.json", settings)
+    facts = {"name": model, "source": model, "licence": "see the model's card", "summary": "", "settings": settings}
+    return base.model_copy(update=facts)
 
 
 def _snapshot(source: str) -> Path | None:
@@ -76,27 +79,26 @@ def _snapshot(source: str) -> Path | None:
         return None
 
 
-def _architecture(config: dict) -> str:
+def _architecture(config: TransformerConfig | None) -> str:
     """The preset whose architecture a transformer has."""
-    if config.get("patch_size_t") is not None:
+    if config is not None and config.patch_size_t is not None:
         return "cogvideox1.5-5b"
-    return "cogvideox-5b" if config.get("use_rotary_positional_embeddings") else "cogvideox-2b"
+    return "cogvideox-5b" if config is not None and config.use_rotary_positional_embeddings else "cogvideox-2b"
 
 
-def _trained_size(config: dict, vae: Path, base: dict) -> dict:
+def _trained_size(config: TransformerConfig, vae: Path, base: dict) -> dict:
     """Picture and window a folder of unknown make was trained at, from its configs; empty if they do not say.
 
     base: the preset's settings. The size that CogVideoX 1.5 names is the largest that its rotary table serves, so no
     more than the preset's is taken.
     """
-    if not config or not vae.is_file() or "sample_height" not in config:
+    if not vae.is_file() or config.sample_height is None or config.sample_width is None:
         return {}
-    blocks = json.loads(vae.read_text("utf-8")).get("block_out_channels")
-    scale = 2 ** (len(blocks) - 1) if blocks else 4
-    step = config.get("temporal_compression_ratio", 4) * (config.get("patch_size_t") or 1)
-    frames = 1 + max((config.get("sample_frames", 49) - 1) // step, 1) * step
-    height, width = config["sample_height"] * scale, config["sample_width"] * scale
-    if config.get("patch_size_t") is not None:
+    scale = read_config(vae, CodecConfig).pixels_per_latent
+    step = config.temporal_compression_ratio * (config.patch_size_t or 1)
+    frames = 1 + max((config.sample_frames - 1) // step, 1) * step
+    height, width = config.sample_height * scale, config.sample_width * scale
+    if config.patch_size_t is not None:
         height, width = min(height, base["height"]), min(width, base["width"])
     return {
         "height": height,
@@ -138,8 +140,11 @@ def _check_complete(path: Path, preset: Preset) -> None:
                 f"{part}/*.safetensors" + (" (only pickled weights, which are not loaded)" if pickled else "")
             )
         for index in (path / part).glob("*.safetensors.index.json"):
-            shards = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
+            shards = set(read_config(index, ShardIndex).weight_map.values())
             missing += [f"{part}/{shard}" for shard in sorted(shards) if not (path / part / shard).is_file()]
+    for part in COMPONENTS:
+        if part not in missing:
+            component_files(path, part)
     if missing:
         fetch = "" if preset.source == "embedded" else f" Next: vidconcept models fetch {preset.name}"
         raise ModelError(f"model {preset.name} in {path} is incomplete: no {', '.join(missing)}.{fetch}")

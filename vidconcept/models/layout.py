@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
 
 from vidconcept.errors import ModelError
+from vidconcept.models.configs import CodecConfig, TransformerConfig, component_files, read_config
 
 # Files from this size on are known by samples, spread evenly: hashing 20 GB would take a minute.
 LARGE_BYTES, SAMPLES, SAMPLE_BYTES = 32_000_000, 64, 65_536
@@ -36,30 +36,23 @@ class ModelLayout:
 
 def read_layout(path: Path) -> ModelLayout:
     """Read the configs of a pipeline folder. Raises ModelError when one is missing or makes no sense."""
-    try:
-        transformer = json.loads((path / "transformer" / "config.json").read_text("utf-8"))
-        vae = json.loads((path / "vae" / "config.json").read_text("utf-8"))
-        ratio = vae.get("temporal_compression_ratio", 4)
-        _check_channels(path, transformer, vae)
-        pitch_px = spatial_scale(vae) * transformer["patch_size"]
-        return ModelLayout(
-            pitch_px=pitch_px,
-            step=int(ratio) * (transformer.get("patch_size_t") or 1),
-            num_layers=transformer["num_layers"],
-            text_length=transformer.get("max_text_seq_length", 226),
-            fingerprint=_fingerprint(path),
-            largest_px=_largest_px(transformer, pitch_px),
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(
-            f"{path} is not a CogVideoX pipeline folder: {type(error).__name__} {error}. "
-            "Next: a folder with model_index.json, see vidconcept models"
-        ) from error
+    transformer = read_config(path / "transformer" / "config.json", TransformerConfig)
+    codec = read_config(path / "vae" / "config.json", CodecConfig)
+    _check_channels(path, transformer, codec)
+    pitch_px = codec.pixels_per_latent * transformer.patch_size
+    return ModelLayout(
+        pitch_px=pitch_px,
+        step=codec.temporal_compression_ratio * (transformer.patch_size_t or 1),
+        num_layers=transformer.num_layers,
+        text_length=transformer.max_text_seq_length,
+        fingerprint=_fingerprint(path),
+        largest_px=_largest_px(transformer, pitch_px),
+    )
 
 
-def _check_channels(path: Path, transformer: dict, vae: dict) -> None:
+def _check_channels(path: Path, transformer: TransformerConfig, codec: CodecConfig) -> None:
     """Raises ModelError for a model that wants a picture beside the noise: its maps would need an input nobody gave."""
-    own, latent = transformer.get("in_channels", 16), vae.get("latent_channels", 16)
+    own, latent = transformer.in_channels, codec.latent_channels
     if own != latent:
         raise ModelError(
             f"the transformer in {path} takes {own} channels and the VAE gives {latent}: an image-to-video or control "
@@ -67,25 +60,19 @@ def _check_channels(path: Path, transformer: dict, vae: dict) -> None:
         )
 
 
-def spatial_scale(vae_config: dict) -> int:
-    """Pixels per latent: the KL autoencoder halves once a block after the first; a linear codec says it itself."""
-    blocks = vae_config.get("block_out_channels")
-    return 2 ** (len(blocks) - 1) if blocks else vae_config["spatial_compression_ratio"]
-
-
-def _largest_px(transformer: dict, pitch_px: int) -> tuple[int, int] | None:
+def _largest_px(transformer: TransformerConfig, pitch_px: int) -> tuple[int, int] | None:
     """CogVideoX 1.5 cuts its rotary positions out of a table of the largest picture; the others scale theirs."""
-    if transformer.get("patch_size_t") is None or "sample_height" not in transformer:
+    height, width = transformer.sample_height, transformer.sample_width
+    if transformer.patch_size_t is None or height is None or width is None:
         return None
-    height, width = (transformer[key] // transformer["patch_size"] for key in ("sample_height", "sample_width"))
-    return height * pitch_px, width * pitch_px
+    return height // transformer.patch_size * pitch_px, width // transformer.patch_size * pitch_px
 
 
 def _fingerprint(path: Path) -> str:
     """Of small files the content, of large ones samples of it: enough to notice other weights under the same name."""
     digest = hashlib.sha256()
     for part in ("transformer", "vae", "text_encoder", "tokenizer", "scheduler"):
-        for file in sorted((path / part).iterdir()):
+        for file in component_files(path, part):
             size = file.stat().st_size
             digest.update(f"{part}/{file.name}:{size}".encode())
             if size < LARGE_BYTES:

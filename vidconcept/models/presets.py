@@ -2,39 +2,46 @@
 
 from __future__ import annotations
 
-import tomllib
 import unicodedata
-from dataclasses import dataclass, field
 from importlib import resources
-from importlib.resources.abc import Traversable
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from vidconcept.errors import UsageError
+from vidconcept.files import read_toml, validate
 from vidconcept.settings import Layer, nearest
 
 
-@dataclass(frozen=True)
-class Preset:
+class Preset(BaseModel):
     """One TOML of `configs/`.
 
     source: hub id, or "embedded" for the model that the package carries. vocabulary: canonical word -> all words that
     mean it, for a model with a closed vocabulary; empty for a model that takes any words.
     """
 
-    name: str
-    source: str
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    name: Annotated[str, Field(min_length=1)]
+    source: Annotated[str, Field(min_length=1)]
     licence: str
     summary: str
-    download_gb: float
-    memory_gb: float
-    settings: dict[str, Any] = field(repr=False)
-    vocabulary: dict[str, list[str]] = field(default_factory=dict, repr=False)
+    download_gb: Annotated[float, Field(ge=0)]
+    memory_gb: Annotated[float, Field(ge=0)]
+    settings: dict[str, Any] = Field(default={}, repr=False)
+    vocabulary: dict[str, list[str]] = Field(default={}, repr=False)
 
     @classmethod
-    def read(cls, path: Traversable) -> Preset:
-        """Read a TOML with tables `[model]`, `[settings]` and, for a closed vocabulary, `[vocabulary]`."""
-        table = tomllib.loads(path.read_text("utf-8"))
-        return cls(**table["model"], settings=table.get("settings", {}), vocabulary=table.get("vocabulary", {}))
+    def read(cls, path: Path) -> Preset:
+        """Read a TOML with tables `[model]`, `[settings]` and, for a closed vocabulary, `[vocabulary]`.
+
+        Raises InputError for what is none.
+        """
+        tables = validate(_Tables, read_toml(path), path)
+        return validate(
+            cls, tables.model | {"settings": tables.settings, "vocabulary": tables.vocabulary}, path, "model"
+        )
 
     @property
     def layer(self) -> Layer:
@@ -54,6 +61,14 @@ class Preset:
         return found
 
 
+class _Tables(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    model: dict[str, Any]
+    settings: dict[str, Any] = {}
+    vocabulary: dict[str, list[str]] = {}
+
+
 def _folded(word: str) -> str:
     """A word without case and without the ways that Unicode has to write one letter."""
     return unicodedata.normalize("NFKC", word).strip().casefold()
@@ -61,6 +76,8 @@ def _folded(word: str) -> str:
 
 def presets() -> dict[str, Preset]:
     """All presets by name, the embedded model first."""
-    tables = [entry for entry in resources.files("vidconcept.configs").iterdir() if entry.name.endswith(".toml")]
-    found = sorted(map(Preset.read, tables), key=lambda preset: (preset.source != "embedded", preset.name))
+    folder = Path(str(resources.files("vidconcept.configs")))
+    found = sorted(
+        map(Preset.read, folder.glob("*.toml")), key=lambda preset: (preset.source != "embedded", preset.name)
+    )
     return {preset.name: preset for preset in found}

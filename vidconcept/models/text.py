@@ -11,14 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save
 from torch import Tensor
-from transformers import AutoTokenizer, T5EncoderModel
+from transformers import T5EncoderModel, T5TokenizerFast
 
-from vidconcept.errors import ModelError, UsageError
+from vidconcept.errors import ModelError, OutputError, UsageError
+from vidconcept.files import open_regular, replacing_bytes
+from vidconcept.models.configs import component_files
 
 log = logging.getLogger(__name__)
+# 4096 tokens of 4096 numbers are 67 MB.
+CACHED_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -61,8 +64,8 @@ def encode_texts(
 
 def cache_dir() -> Path:
     """VIDCONCEPT_CACHE_DIR, else the user's cache folder."""
-    default = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "vidconcept"
-    return Path(os.environ.get("VIDCONCEPT_CACHE_DIR") or default)
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(os.environ.get("VIDCONCEPT_CACHE_DIR") or Path(base) / "vidconcept")
 
 
 def _encode(
@@ -70,13 +73,20 @@ def _encode(
 ) -> list[dict[str, Tensor]]:
     """One dict a text: `embeds` (text length, dim), `tokens` sub-words without `</s>`, `unknown` whether any is."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-        encoder = T5EncoderModel.from_pretrained(
-            folder / "text_encoder", dtype=dtype, use_safetensors=True, local_files_only=True
+        # Classes named here: one that the folder names could be code that came with it.
+        options = {"local_files_only": True, "trust_remote_code": False}
+        tokenizer = T5TokenizerFast.from_pretrained(folder / "tokenizer", **options)
+        encoder, info = T5EncoderModel.from_pretrained(
+            folder / "text_encoder", dtype=dtype, use_safetensors=True, output_loading_info=True, **options
         )
-    except (OSError, ValueError, ImportError, SafetensorError) as error:
+        if missing := sorted(info["missing_keys"]):
+            raise ValueError(f"{len(missing)} weights are missing, {missing[0]} among them")
+    except MemoryError:
+        raise
+    except Exception as error:
+        # Of damaged files the libraries raise whatever their inside came upon.
         raise ModelError(
-            f"cannot load the text encoder in {folder}: {str(error).splitlines()[0]}. Next: fetch the model again"
+            f"cannot load the text encoder in {folder}: {first_line(error)}. Next: fetch the model again"
         ) from error
     torch.nn.Module.to(encoder.eval(), device)
     results = []
@@ -93,16 +103,26 @@ def _encode(
             special = torch.tensor([i for i in (tokenizer.pad_token_id, tokenizer.eos_token_id) if i is not None])
             tokens = int((~torch.isin(ids, special)).sum())
             embeds = encoder(ids.to(device))[0][0].to("cpu", dtype)
+            if not embeds.isfinite().all():
+                raise ModelError(
+                    f"the text encoder in {folder} gives no numbers (NaN or infinity) in "
+                    f"{str(dtype).removeprefix('torch.')}. Next: --dtype float32 or bfloat16"
+                )
             unknown = (ids == (-1 if tokenizer.unk_token_id is None else tokenizer.unk_token_id)).any()
             results.append({"embeds": embeds.contiguous(), "tokens": torch.tensor(tokens), "unknown": unknown})
     return results
+
+
+def first_line(error: Exception) -> str:
+    """What a library's error says, or its kind where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _identity(folder: Path, text_length: int, dtype: torch.dtype) -> str:
     """What the embeddings depend on beside the text: the files, by name, size and, where small, content."""
     files = []
     for part in ("text_encoder", "tokenizer"):
-        for path in sorted((folder / part).iterdir()):
+        for path in component_files(folder, part):
             stat = path.stat()
             small = stat.st_size < 32_000_000
             content = hashlib.sha256(path.read_bytes()).hexdigest() if small else str(stat.st_mtime_ns)
@@ -115,19 +135,25 @@ def _digest(identity: str, text: str) -> str:
 
 
 def _read_cached(path: Path) -> dict[str, Tensor] | None:
+    """None for what is not there or is not what `_encode` gives: a cache may be damaged, and never ends a run."""
     try:
-        return load_file(path) if path.is_file() else None
+        if not path.is_file():
+            return None
+        with open_regular(path, CACHED_BYTES) as file:
+            tensors = load(file.read())
+        embeds, tokens = tensors["embeds"], int(tensors["tokens"])
+        usable = embeds.ndim == 2 and 0 <= tokens <= len(embeds) and bool(embeds.isfinite().all())
+        if not usable or tensors["unknown"].numel() != 1:
+            raise ValueError("it does not hold embeddings")
+        return tensors
     except Exception as error:
-        log.warning("ignoring the damaged cache file %s: %s", path, error)
+        log.warning("ignoring the damaged cache file %s: %s", path, first_line(error))
         return None
 
 
 def _write_cached(path: Path, tensors: dict[str, Tensor]) -> None:
-    temporary = path.with_suffix(f".{os.getpid()}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, temporary)
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        log.warning("text embeddings are not cached: %s: %s", path.parent, error.strerror or error)
+        with replacing_bytes(path) as file:
+            file.write(save(tensors))
+    except (OutputError, OSError, ValueError) as error:
+        log.warning("text embeddings are not cached: %s", first_line(error))

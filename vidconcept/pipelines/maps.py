@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vidconcept.errors import ModelError
 from vidconcept.geometry import crop, resize
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
@@ -58,10 +59,22 @@ def compute_maps(
             if model is None:
                 model = get_model(plan, monitor)
             with monitor.timed("model"):
-                run.save_maps(window_maps(plan, model, window), window.start)
+                run.save_maps(_checked_maps(plan, model, window), window.start)
         windows = window.index + 1
         monitor.check("reading maps", window.start + window.real_frames, total)
     run.save(windows=windows, maps_done=True)
+
+
+def _checked_maps(plan: Plan, model: CogVideoX, window: Window) -> ConceptMaps:
+    """Raises ModelError, with the frames it concerns, for a window in which the model says nothing."""
+    last = window.start + window.real_frames - 1
+    try:
+        maps = window_maps(plan, model, window)
+        if not np.isfinite(maps.scores).all():
+            raise ModelError(f"the scores are no numbers in {plan.settings.dtype}. Next: --dtype float32 or bfloat16")
+    except ModelError as error:
+        raise ModelError(f"frames {window.start} to {last} (window {window.index}): {error}") from error
+    return maps
 
 
 def windows_of(plan: Plan, monitor: Monitor) -> Iterator[Window]:

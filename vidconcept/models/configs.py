@@ -1,0 +1,155 @@
+"""The configuration files of a pipeline folder: one reader, every number bounded before a library builds from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from vidconcept.errors import InputError, ModelError
+from vidconcept.files import check_regular, read_json, validate
+
+COMPONENTS = ("text_encoder", "tokenizer", "transformer", "vae", "scheduler")
+# Keys with which a folder asks for code that is not in an installed library.
+CODE_KEYS = ("auto_map", "custom_generate", "custom_pipelines", "attn_implementation", "_attn_implementation")
+# All that is no weights: `tokenizer.json` and `spiece.model` are the largest.
+SMALL_FILE_BYTES = 64 << 20
+
+Size = Annotated[int, Field(ge=1, le=65_536)]
+Few = Annotated[int, Field(ge=1, le=1024)]
+Config = TypeVar("Config", bound=BaseModel)
+
+
+class _Config(BaseModel):
+    """Keys that are not named here are left to the library."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
+
+
+class PipelineIndex(_Config):
+    """`model_index.json`: for each part its library and class."""
+
+    vae: tuple[str, str]
+    scheduler: tuple[str, str]
+
+
+class TransformerConfig(_Config):
+    patch_size: Annotated[int, Field(ge=1, le=64)] = 2
+    num_layers: Few = 30
+    patch_size_t: Annotated[int, Field(ge=1, le=64)] | None = None
+    num_attention_heads: Few = 30
+    attention_head_dim: Size = 64
+    in_channels: Size = 16
+    out_channels: Size | None = 16
+    text_embed_dim: Size = 4096
+    time_embed_dim: Size = 512
+    max_text_seq_length: Annotated[int, Field(ge=1, le=4096)] = 226
+    sample_height: Annotated[int, Field(ge=1, le=4096)] | None = None
+    sample_width: Annotated[int, Field(ge=1, le=4096)] | None = None
+    sample_frames: Annotated[int, Field(ge=1, le=4097)] = 49
+    temporal_compression_ratio: Annotated[int, Field(ge=1, le=64)] = 4
+    use_rotary_positional_embeddings: bool = False
+
+
+class CodecConfig(_Config):
+    latent_channels: Size = 16
+    temporal_compression_ratio: Annotated[int, Field(ge=1, le=64)] = 4
+    spatial_compression_ratio: Annotated[int, Field(ge=1, le=256)] | None = None
+    block_out_channels: Annotated[tuple[Size, ...], Field(min_length=1, max_length=9)] | None = None
+    layers_per_block: Few = 3
+    picture_channels: Size = 8
+    feature_widths: Annotated[tuple[Size, ...], Field(max_length=16)] = ()
+    feature_blocks: Annotated[tuple[Annotated[int, Field(ge=0, le=256)], ...], Field(max_length=16)] = ()
+    feature_kinds: Size = 15
+
+    @property
+    def pixels_per_latent(self) -> int:
+        """The KL autoencoder halves once a block after the first; a linear codec says it itself."""
+        if self.block_out_channels is None:
+            return self.spatial_compression_ratio or 1
+        return 2 ** (len(self.block_out_channels) - 1)
+
+
+class TextEncoderConfig(_Config):
+    vocab_size: Annotated[int, Field(ge=1, le=4_000_000)] = 32_128
+    d_model: Size = 512
+    d_kv: Size = 64
+    d_ff: Annotated[int, Field(ge=1, le=1 << 20)] = 2048
+    num_layers: Few = 6
+    num_decoder_layers: Few | None = None
+    num_heads: Few = 8
+    relative_attention_num_buckets: Annotated[int, Field(ge=1, le=65_536)] = 32
+
+
+class SchedulerConfig(_Config):
+    num_train_timesteps: Annotated[int, Field(ge=1, le=100_000)] = 1000
+
+
+class ShardIndex(_Config):
+    weight_map: dict[str, str]
+
+
+_SHAPES: dict[str, type[_Config]] = {
+    "text_encoder/config.json": TextEncoderConfig,
+    "transformer/config.json": TransformerConfig,
+    "vae/config.json": CodecConfig,
+    "scheduler/scheduler_config.json": SchedulerConfig,
+}
+
+
+@contextmanager
+def model_errors(path: Path) -> Iterator[None]:
+    """What is wrong with a file of the folder is wrong with the model. Raises ModelError for InputError."""
+    try:
+        yield
+    except InputError as error:
+        raise ModelError(
+            f"{path} is no model folder that can be used: {error}. Next: fetch the model again, see vidconcept models"
+        ) from error
+
+
+def read_config(path: Path, shape: type[Config]) -> Config:
+    """Raises ModelError for a file that is missing, no JSON, or says what no model of the family does."""
+    with model_errors(path.parent):
+        return validate(shape, read_json(path, SMALL_FILE_BYTES), path)
+
+
+def component_files(folder: Path, part: str) -> list[Path]:
+    """The regular files of a component, by name; folders in it are not the model's. Raises ModelError for others."""
+    with model_errors(folder):
+        try:
+            found = sorted(path for path in (folder / part).iterdir() if not path.is_dir())
+        except OSError as error:
+            raise InputError(f"cannot read {folder / part}: {error.strerror}") from error
+        for path in found:
+            check_regular(path, None if path.suffix == ".safetensors" else SMALL_FILE_BYTES)
+    return found
+
+
+def check_configs(folder: Path) -> None:
+    """Read every configuration of a folder once, before any library does.
+
+    Raises ModelError for a file that may not end, a number out of bounds, or a key that asks for code of its own:
+    nothing that comes with a model is ever run.
+    """
+    read_config(folder / "model_index.json", PipelineIndex)
+    for part in COMPONENTS:
+        for path in component_files(folder, part):
+            if path.suffix != ".json":
+                continue
+            with model_errors(folder):
+                content = read_json(path, SMALL_FILE_BYTES)
+                asked = [key for key in CODE_KEYS if isinstance(content, dict) and _asks_for_code(content.get(key))]
+                if asked:
+                    raise InputError(f"{path} asks for code of its own ({asked[0]}), which is never run")
+                shape = _SHAPES.get(f"{part}/{path.name}")
+                if shape is not None:
+                    validate(shape, content, path)
+
+
+def _asks_for_code(value: Any) -> bool:
+    """A kind of attention is only a name, where it is none of the hub's."""
+    return bool(value) and not (isinstance(value, str) and "/" not in value)
