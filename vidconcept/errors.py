@@ -6,18 +6,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
+from typing import Self
 
 
 class ExitCode(IntEnum):
-    """Exit codes of the command, a contract that users script against."""
+    """Exit codes of the command, a contract that users script against, and what each means."""
 
-    DONE = 0
-    FAILURE = 1
-    USAGE = 2
-    UNREADABLE_INPUT = 4
-    MODEL_UNAVAILABLE = 5
-    FINDINGS = 10
-    INTERRUPTED = 130
+    meaning: str
+
+    DONE = 0, "done"
+    FAILURE = 1, "a failure that has no code of its own, among them output that cannot be written"
+    USAGE = 2, "an option, key, word or setting that does not exist or does not fit"
+    UNREADABLE_INPUT = 4, "the input cannot be read"
+    MODEL_UNAVAILABLE = 5, "the model or its weights are missing or damaged"
+    FINDINGS = 10, "`--fail-on` was given and such a finding is there; the run is complete"
+    INTERRUPTED = 130, "stopped by Ctrl-C; `--existing resume` goes on"
+
+    def __new__(cls, code: int, meaning: str) -> Self:
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.meaning = meaning
+        return member
 
 
 class VidconceptError(Exception):

@@ -9,60 +9,10 @@ from pathlib import Path
 from vidconcept.files import replacing
 from vidconcept.types import Event, FrameRow, TrackMask
 from vidconcept.writers.cells import cell_text, read_rows, text_cell, write_rows
+from vidconcept.writers.columns import EVENTS, FRAMES, TRACKS
 from vidconcept.writers.journal import FrameRecord
 
-FRAME_COLUMNS = [
-    "video",
-    "frame_index",
-    "pts",
-    "time_s",
-    "concept",
-    "score_max",
-    "score_mean",
-    "area_px",
-    "tracks",
-    "latent_index",
-    "window_index",
-    "interpolated",
-]
-TRACK_COLUMNS = [
-    "video",
-    "frame_index",
-    "pts",
-    "time_s",
-    "concept",
-    "class_id",
-    "tracker_id",
-    "confidence",
-    "x_min",
-    "y_min",
-    "x_max",
-    "y_max",
-    "area_px",
-    "score_mean",
-    "score_max",
-    "latent_index",
-    "window_index",
-    "interpolated",
-    "mask_rle",
-]
-EVENT_COLUMNS = [
-    "event_id",
-    "tracker_id",
-    "concept",
-    "start_frame",
-    "end_frame",
-    "start_s",
-    "end_s",
-    "peak_frame",
-    "peak_score",
-    "max_area_px",
-    "x_min",
-    "y_min",
-    "x_max",
-    "y_max",
-    "verdict",
-]
+FRAME_COLUMNS, TRACK_COLUMNS, EVENT_COLUMNS = (list(table) for table in (FRAMES, TRACKS, EVENTS))
 VERDICTS = ("accept", "reject", "unsure")
 
 
