@@ -9,9 +9,10 @@ import pytest
 from vidconcept.evaluation.metrics.events import EventCounts
 from vidconcept.evaluation.metrics.masks import Confusion
 from vidconcept.evaluation.metrics.scores import Curves
+from vidconcept.evaluation.readings import Reading, Sweep, Tally
 from vidconcept.pipelines.calibrate_labelled import choose_reading, choose_thresholds, reading_settings
 from vidconcept.pipelines.plan import make_plan
-from vidconcept.pipelines.sweep import Reading, Sweep, Tally, base_reading
+from vidconcept.pipelines.sweep import base_reading
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "line_cam.mp4"
 BASE = Reading("concept-attention", "preset", (1,), 500, "softmax-mean", 1)

@@ -11,8 +11,9 @@ from tests.helpers.reading import numbers, read
 from vidconcept.evaluation.datasets.dataset import Clip, FrameTruth
 from vidconcept.evaluation.metrics.events import EventCounts
 from vidconcept.evaluation.perturb import PERTURBATIONS
+from vidconcept.evaluation.readings import Stressed, StressTest
 from vidconcept.pipelines.monitor import Monitor
-from vidconcept.pipelines.stress import Stressed, StressTest, _write, write_perturbed
+from vidconcept.pipelines.stress import _write, write_perturbed
 from vidconcept.video.reader import read_frames
 from vidconcept.writers.reports.stress import sentence, write_checklist
 

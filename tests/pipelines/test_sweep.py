@@ -12,10 +12,11 @@ from vidconcept.cli import app
 from vidconcept.evaluation.datasets.dataset import Clip, FrameTruth
 from vidconcept.evaluation.metrics.masks import Confusion
 from vidconcept.evaluation.metrics.scores import Curves
+from vidconcept.evaluation.readings import Reading, Sweep, Tally
 from vidconcept.pipelines.maps import windows_of
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import make_plan
-from vidconcept.pipelines.sweep import Reading, Sweep, Tally, base_reading, busiest_windows, readings, token_shares
+from vidconcept.pipelines.sweep import base_reading, busiest_windows, readings, token_shares
 from vidconcept.writers.reports.sweep import claims, write_sweep
 
 H, W = 64, 96

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
+import numpy as np
 from scipy.stats import beta, chi2, nbinom
 
+Item = TypeVar("Item")
+
 CONFIDENCE = 0.95
+RESAMPLES = 400
 
 
 def poisson_interval(count: float, exposure: float, confidence: float = CONFIDENCE) -> tuple[float, float]:
@@ -43,3 +49,16 @@ def share_interval(hits: int, total: int, confidence: float = CONFIDENCE) -> tup
 def exposure_for_bound(rate: float, confidence: float = CONFIDENCE) -> float:
     """Exposure without a single event after which the rate is below `rate` with this confidence (rule of three)."""
     return -math.log(1 - confidence) / rate
+
+
+def bootstrap_interval(
+    statistic: Callable[[Sequence[Item]], float], sample: Sequence[Item], seed: int = 0, confidence: float = CONFIDENCE
+) -> tuple[float, float]:
+    """Percentile interval of `statistic` over resamples of `sample`; unbounded for fewer than two items."""
+    if len(sample) < 2:
+        return -math.inf, math.inf
+    rng = np.random.default_rng(seed)
+    drawn = [statistic([sample[i] for i in rng.integers(len(sample), size=len(sample))]) for _ in range(RESAMPLES)]
+    tail = (1 - confidence) / 2
+    low, high = np.nanquantile(drawn, [tail, 1 - tail])
+    return float(low), float(high)

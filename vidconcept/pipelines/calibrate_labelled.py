@@ -14,14 +14,15 @@ import numpy as np
 from vidconcept.evaluation.datasets.dataset import Dataset
 from vidconcept.evaluation.metrics.events import EventCounts
 from vidconcept.evaluation.metrics.figures import Figures
+from vidconcept.evaluation.readings import Reading, Sweep, mean_ap
+from vidconcept.evaluation.statistics import bootstrap_interval
 from vidconcept.pipelines.calibrate import kept_settings
 from vidconcept.pipelines.evaluate import Linked, clip_plan, clip_run, in_asked_words
 from vidconcept.pipelines.findings import score_frames
 from vidconcept.pipelines.maps import ModelShelf, compute_maps
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan, preset_thresholds
-from vidconcept.pipelines.sweep import Reading, Sweep, sweep
-from vidconcept.writers.reports.sweep import RESAMPLES, mean_ap
+from vidconcept.pipelines.sweep import sweep
 
 # What is tried unless the caller says otherwise.
 READING_AXES = ("layers", "timestep", "reduce", "background")
@@ -116,9 +117,7 @@ def choose_reading(compared: Sweep) -> tuple[Reading, str]:
     def gap(names: Sequence[str]) -> float:
         return mean_ap(tallies[held[n]][n] for n in names) - mean_ap(tallies[base][n] for n in names)
 
-    rng = np.random.default_rng(0)
-    drawn = [gap([defective[i] for i in rng.integers(len(defective), size=len(defective))]) for _ in range(RESAMPLES)]
-    low, high = (float(v) for v in np.nanquantile(drawn, [0.025, 0.975]))
+    low, high = bootstrap_interval(gap, defective)
     winner = best_on(defective)
     figures = f"mean AP {gap(defective):+.3f} against the preset on clips left out, 95 % {low:+.3f} to {high:+.3f}"
     if low <= 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 from vidconcept.evaluation.datasets.dataset import Clip, Dataset, FrameTruth
 from vidconcept.evaluation.metrics.events import EventCounts
 from vidconcept.evaluation.perturb import PERTURBATIONS, SEVERITIES, Perturbation, perturbed
+from vidconcept.evaluation.readings import Stressed, StressTest
 from vidconcept.pipelines.evaluate import clip_plan, clip_run, in_asked_words, measure_clip
 from vidconcept.pipelines.findings import linked_frames, make_linker
 from vidconcept.pipelines.maps import ModelShelf, compute_maps
@@ -27,28 +28,6 @@ from vidconcept.video.reader import read_frames
 
 # Near-lossless, so that nothing but the perturbation is added.
 CLEAN_CRF = 4
-
-
-@dataclass(frozen=True)
-class Stressed:
-    """counts: events of the perturbed footage against the reference. level: of the perturbation, 0 for none."""
-
-    name: str
-    unit: str
-    severity: int
-    level: float
-    counts: EventCounts
-    by_concept: Mapping[str, EventCounts] = field(repr=False)
-
-
-@dataclass(frozen=True)
-class StressTest:
-    """results: the unperturbed footage first. against: "truth" or "the clean run's findings"."""
-
-    results: tuple[Stressed, ...]
-    against: str
-    megapixels: float
-    facts: Mapping[str, Any] = field(repr=False)
 
 
 def stress(

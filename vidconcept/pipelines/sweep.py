@@ -7,7 +7,7 @@ and stay on disk, so a sweep goes on where it stopped, and another choice of axe
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,7 @@ from vidconcept.attention.hooks import METHODS, resolve_layers
 from vidconcept.attention.maps import Reduce, pool_subwords, reduce_layers
 from vidconcept.errors import UsageError
 from vidconcept.evaluation.datasets.dataset import Clip, Dataset
-from vidconcept.evaluation.metrics.masks import Confusion
-from vidconcept.evaluation.metrics.scores import Curves
+from vidconcept.evaluation.readings import Reading, Sweep, Tally
 from vidconcept.files import replacing_bytes
 from vidconcept.pipelines.evaluate import clip_plan, clip_run, facts_of, in_asked_words, on_grid
 from vidconcept.pipelines.findings import source_frames
@@ -35,44 +34,6 @@ AXES = ("layers", "timestep", "method", "reduce", "noise-samples", "background")
 # The quiet end, the middle and the loud end of the noise schedule.
 TIMESTEPS = (20, 250, 500, 750)
 NOISE_SAMPLES = (1, 2)
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """One way to read the maps. layers_name: "3" for a single layer, "all", "preset" or "deep half".
-
-    left_out: words beside the asked ones that are kept out of the softmax.
-    """
-
-    method: str
-    layers_name: str
-    layers: tuple[int, ...]
-    timestep: int
-    reduce: Reduce
-    draws: int
-    left_out: tuple[str, ...] = ()
-
-
-@dataclass
-class Tally:
-    """Counts of one reading over one clip: a curve for each asked concept, and the labels that win."""
-
-    curves: list[Curves] = field(repr=False)
-    confusion: Confusion = field(repr=False)
-
-    @classmethod
-    def of(cls, concepts: int) -> Tally:
-        return cls([Curves() for _ in range(concepts)], Confusion.of(concepts + 1))
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """tallies: reading -> clip -> counts. facts: data, model, settings, versions."""
-
-    concepts: tuple[str, ...]
-    tallies: Mapping[Reading, Mapping[str, Tally]] = field(repr=False)
-    base: Reading
-    facts: Mapping[str, Any] = field(repr=False)
 
 
 def readings(axes: Sequence[str], plan: Plan, timesteps: Sequence[int] = TIMESTEPS) -> list[Reading]:

@@ -7,14 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from vidconcept.evaluation.readings import Stressed, StressTest
 from vidconcept.files import replacing
 from vidconcept.writers.reports.evaluation import number, write_json
 from vidconcept.writers.reports.svg import lines
-
-if TYPE_CHECKING:
-    from vidconcept.pipelines.stress import Stressed, StressTest
 
 # A calibration older than this is asked about.
 CALIBRATION_DAYS = 90

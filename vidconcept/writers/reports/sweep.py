@@ -2,66 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from vidconcept.evaluation.metrics.masks import Confusion
-from vidconcept.evaluation.metrics.scores import Curves
+from vidconcept.evaluation.readings import Reading, Sweep, Tally, difference, mean_ap, mean_iou
 from vidconcept.files import replacing
 from vidconcept.writers.reports.evaluation import number, write_json
 from vidconcept.writers.reports.svg import heat_map
-
-if TYPE_CHECKING:
-    from vidconcept.pipelines.sweep import Reading, Sweep, Tally
-
-RESAMPLES = 400
-
-
-def mean_ap(tallies: Iterable[Tally]) -> float:
-    """Mean over concepts of the average precision over all tokens of the clips; concepts that never occur left out."""
-    rows = list(tallies)
-    values = []
-    for parts in zip(*(tally.curves for tally in rows), strict=True):
-        whole = Curves()
-        for curves in parts:
-            whole.merge(curves)
-        if whole.positive.sum():
-            values.append(whole.average_precision)
-    return float(np.mean(values)) if values else float("nan")
-
-
-def mean_iou(tallies: Iterable[Tally]) -> float:
-    """mIoU of the winning words, background one of them."""
-    tables = [tally.confusion.table for tally in tallies]
-    return Confusion(np.sum(tables, axis=0)).mean_iou
-
-
-def difference(
-    sweep: Sweep, ones: Sequence[Reading], others: Sequence[Reading], seed: int = 0
-) -> tuple[float, float, float]:
-    """Mean AP of `ones` less that of `others`, and its 95 % interval by resampling clips in pairs.
-
-    The interval of a single clip is unbounded: nothing is known of how clips differ.
-    """
-    clips = list(sweep.tallies[ones[0]])
-    rng = np.random.default_rng(seed)
-
-    def level(readings: Sequence[Reading], names: Sequence[str]) -> float:
-        return float(np.mean([mean_ap(sweep.tallies[r][n] for n in names) for r in readings]))
-
-    def gap(names: Sequence[str]) -> float:
-        return level(ones, names) - level(others, names)
-
-    if len(clips) < 2:
-        return gap(clips), -np.inf, np.inf
-
-    drawn = [gap([clips[i] for i in rng.integers(len(clips), size=len(clips))]) for _ in range(RESAMPLES)]
-    low, high = np.nanquantile(drawn, [0.025, 0.975])
-    return gap(clips), float(low), float(high)
 
 
 def rows_of(sweep: Sweep) -> list[dict[str, Any]]:

@@ -1,0 +1,113 @@
+"""What a sweep and a stress test read: types, and the figures that come out of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from vidconcept.attention.maps import Reduce
+from vidconcept.evaluation.metrics.events import EventCounts
+from vidconcept.evaluation.metrics.masks import Confusion
+from vidconcept.evaluation.metrics.scores import Curves
+from vidconcept.evaluation.statistics import bootstrap_interval
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One way to read the maps. layers_name: "3" for a single layer, "all", "preset" or "deep half".
+
+    left_out: words beside the asked ones that are kept out of the softmax.
+    """
+
+    method: str
+    layers_name: str
+    layers: tuple[int, ...]
+    timestep: int
+    reduce: Reduce
+    draws: int
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass
+class Tally:
+    """Counts of one reading over one clip: a curve for each asked concept, and the labels that win."""
+
+    curves: list[Curves] = field(repr=False)
+    confusion: Confusion = field(repr=False)
+
+    @classmethod
+    def of(cls, concepts: int) -> Tally:
+        return cls([Curves() for _ in range(concepts)], Confusion.of(concepts + 1))
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """tallies: reading -> clip -> counts. facts: data, model, settings, versions."""
+
+    concepts: tuple[str, ...]
+    tallies: Mapping[Reading, Mapping[str, Tally]] = field(repr=False)
+    base: Reading
+    facts: Mapping[str, Any] = field(repr=False)
+
+
+def mean_ap(tallies: Iterable[Tally]) -> float:
+    """Mean over concepts of the average precision over all tokens of the clips; concepts that never occur left out."""
+    rows = list(tallies)
+    values = []
+    for parts in zip(*(tally.curves for tally in rows), strict=True):
+        whole = Curves()
+        for curves in parts:
+            whole.merge(curves)
+        if whole.positive.sum():
+            values.append(whole.average_precision)
+    return float(np.mean(values)) if values else float("nan")
+
+
+def mean_iou(tallies: Iterable[Tally]) -> float:
+    """mIoU of the winning words, background one of them."""
+    tables = [tally.confusion.table for tally in tallies]
+    return Confusion(np.sum(tables, axis=0)).mean_iou
+
+
+def difference(
+    sweep: Sweep, ones: Sequence[Reading], others: Sequence[Reading], seed: int = 0
+) -> tuple[float, float, float]:
+    """Mean AP of `ones` less that of `others`, and its 95 % interval by resampling clips in pairs.
+
+    The interval of a single clip is unbounded: nothing is known of how clips differ.
+    """
+    clips = list(sweep.tallies[ones[0]])
+
+    def level(readings: Sequence[Reading], names: Sequence[str]) -> float:
+        return float(np.mean([mean_ap(sweep.tallies[r][n] for n in names) for r in readings]))
+
+    def gap(names: Sequence[str]) -> float:
+        return level(ones, names) - level(others, names)
+
+    low, high = bootstrap_interval(gap, clips, seed)
+    return gap(clips), low, high
+
+
+@dataclass(frozen=True)
+class Stressed:
+    """counts: events of the perturbed footage against the reference. level: of the perturbation, 0 for none."""
+
+    name: str
+    unit: str
+    severity: int
+    level: float
+    counts: EventCounts
+    by_concept: Mapping[str, EventCounts] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class StressTest:
+    """results: the unperturbed footage first. against: "truth" or "the clean run's findings"."""
+
+    results: tuple[Stressed, ...]
+    against: str
+    megapixels: float
+    facts: Mapping[str, Any] = field(repr=False)
