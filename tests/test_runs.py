@@ -14,13 +14,13 @@ from diffusers import AutoencoderKLCogVideoX
 
 from tests.helpers.bad_clips import BAD
 from tests.helpers.clips import GOOD
-from vidconcept.errors import InputError, UsageError
+from vidconcept.errors import InputError, OutputError, UsageError
 from vidconcept.pipelines.explain import explain
 from vidconcept.pipelines.maps import expected_frames
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import make_plan
 from vidconcept.pipelines.track import Run, track
-from vidconcept.runs import file_hash
+from vidconcept.video.identity import file_hash
 from vidconcept.writers.tables import read_events
 
 
@@ -71,15 +71,12 @@ class TestFolder:
         settings = {"threshold": 0.01, "fps": 25} | changes
         return track(frames, "scratch, dent", model=str(model), out=tmp_path / "run", existing=existing, **settings)
 
-    @pytest.mark.parametrize("existing", ["overwrite", "resume"])
-    def test_maps_without_their_manifest_are_not_taken_for_others(self, run, tiny_model, tmp_path, existing):
-        before = [row.score_max for row in run.frames()]
+    @pytest.mark.parametrize("existing", ["error", "overwrite", "resume", "skip"])
+    def test_maps_without_their_manifest_are_nobody_s(self, run, tiny_model, tmp_path, existing):
         (run.path / "run.json").unlink()
-        anew = self.again(tmp_path / "frames", tiny_model, tmp_path, existing, timestep=20)
-        fresh = track(
-            tmp_path / "frames", ["scratch", "dent"], model=str(tiny_model), out=tmp_path / "fresh", fps=25, timestep=20
-        )
-        assert [row.score_max for row in anew.frames()] == [row.score_max for row in fresh.frames()] != before
+        with pytest.raises(OutputError, match="is not empty and not a run"):
+            self.again(tmp_path / "frames", tiny_model, tmp_path, existing)
+        assert list((run.path / "maps").iterdir())
 
     def test_thumbnails_of_events_that_are_no_more_are_removed(self, run, tiny_model, tmp_path):
         assert list((run.path / "thumbs").glob("*.jpg"))

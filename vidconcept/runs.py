@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Literal
 
 import numpy as np
@@ -16,38 +16,52 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from vidconcept.errors import InputError, OutputError, UsageError, output_errors
-from vidconcept.files import replacing, replacing_bytes
+from vidconcept.files import SCRATCH, replacing, replacing_bytes
+from vidconcept.manifest import MANIFEST, read_manifest
+from vidconcept.ownership import (
+    RESULTS,
+    RunLock,
+    check_apart,
+    check_ours,
+    clear_scratch,
+    own_files,
+    remove_results,
+    sync,
+    sync_run,
+)
 from vidconcept.types import ConceptMaps
-from vidconcept.video.source import image_paths
 
 Existing = Literal["error", "resume", "overwrite", "skip"]
-MANIFEST = "run.json"
-# What a run writes; `--existing overwrite` removes these and nothing else.
-OUTPUTS = (
-    "annotated.mp4",
-    "frames.csv",
-    "tracks.csv",
-    "events.csv",
-    "masks.json",
-    "review.html",
-    "thumbs",
-    "maps",
-    ".work",
-    MANIFEST,
-)
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """An open run folder. `manifest` is the content of `run.json`, written by `save`."""
+    """A run folder that is being written, locked against others until `close`; the context manager closes it.
+
+    manifest: the content of `run.json`, written by `save`. lock: None for a finished run that is only looked at.
+    """
 
     path: Path
     manifest: dict[str, Any] = field(repr=False)
+    lock: RunLock | None = field(default=None, repr=False)
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let others write into the folder."""
+        if self.lock is not None:
+            self.lock.release()
 
     @property
     def work(self) -> Path:
-        """Journals of a run under way; removed when it is done."""
-        return self.path / ".work"
+        """Journals of a run under way, and files that are not whole yet; removed when it is done."""
+        return self.path / SCRATCH
 
     def save(self, **changes: Any) -> None:
         self.manifest.update(changes)
@@ -74,12 +88,12 @@ class RunFolder:
             with safe_open(path, framework="numpy") as stored:
                 facts = stored.metadata()
                 scores, positions = stored.get_tensor("scores"), stored.get_tensor("positions")
-        except (SafetensorError, OSError):
+            if facts.get("maps_from") != maps_digest(self.manifest) or not np.isfinite(scores).all():
+                return None
+            step, real_frames = int(facts["step"]), int(facts["real_frames"])
+            return ConceptMaps(window_index, positions, step, real_frames, scores.astype(np.float32))
+        except (SafetensorError, OSError, KeyError, ValueError, AttributeError):
             return None
-        if facts.get("maps_from") != maps_digest(self.manifest):
-            return None
-        step, real_frames = int(facts["step"]), int(facts["real_frames"])
-        return ConceptMaps(window_index, positions, step, real_frames, scores.astype(np.float32))
 
     def stored_maps(self) -> Iterator[ConceptMaps]:
         """All windows in order, one at a time. Raises InputError for a window that is missing or damaged."""
@@ -93,7 +107,11 @@ class RunFolder:
             yield maps
 
     def finish(self) -> None:
-        shutil.rmtree(self.work, ignore_errors=True)
+        """Mark the run done once the disk holds all of it, and remove the journals."""
+        sync_run(self.path)
+        self.save(done=True)
+        sync([self.path / MANIFEST, self.path])
+        clear_scratch(self.path)
 
 
 def maps_digest(facts: Mapping[str, Any]) -> str:
@@ -101,81 +119,71 @@ def maps_digest(facts: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(facts.get("maps_from", {}), sort_keys=True).encode()).hexdigest()[:8]
 
 
-def remove_outputs(path: Path) -> None:
-    """Remove what an earlier run wrote; anything else in the folder stays."""
-    for name in OUTPUTS:
-        target = path / name
-        if target.is_dir() and not target.is_symlink():
-            shutil.rmtree(target)
-        else:
-            target.unlink(missing_ok=True)
-
-
-def read_manifest(path: Path) -> dict[str, Any]:
-    """`run.json` of a run folder. Raises InputError when the folder is not a run or the file is damaged."""
-    manifest = path / MANIFEST
-    if not manifest.is_file():
-        raise InputError(f"{path} is not a run folder: it has no {MANIFEST}")
-    try:
-        return json.loads(manifest.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{manifest} cannot be read: {error}") from error
-
-
-def open_run(path: Path, facts: dict[str, Any], existing: Existing) -> tuple[RunFolder, bool]:
+def open_run(path: Path, facts: dict[str, Any], existing: Existing, read: Iterable[Path]) -> tuple[RunFolder, bool]:
     """Create or re-open a run folder; the flag says that a finished run is there and `skip` was asked for.
 
     facts: the manifest's first content; `facts["maps_from"]` is all that the maps depend on, and a resumed run must
-    agree with it. A finished run is skipped only where its settings agree too, so that nobody takes an old answer for
-    that to a new question. A folder that an earlier call left before its first map counts as new. Raises OutputError
-    when the folder exists and nothing was said, or cannot be written, UsageError when a run was made otherwise.
+    agree with it. read: the source, and the files in it: none may lie where the run writes. A finished run is skipped
+    only where its settings agree too, so that nobody takes an old answer for that to a new question. A folder that an
+    earlier call left before its first map counts as new.
+    Raises OutputError when the folder is no run and not empty, holds one and nothing was said, is in use by another
+    process, or cannot be written; UsageError when a run was made otherwise, or would write over what it reads.
     """
-    if path.exists() and not path.is_dir():
-        raise OutputError(f"{path} is a file, not a folder. Next: choose another folder with --out")
-    manifest_path = path / MANIFEST
-    if manifest_path.is_file() and _begun(path):
-        if existing == "error":
-            raise OutputError(
-                f"{path} already holds a run. Next: --existing resume (go on, or decide anew on its maps), overwrite "
-                "or skip; or another --out"
-            )
-        if existing == "overwrite":
-            with output_errors(path):
-                remove_outputs(path)
-        else:
-            manifest = read_manifest(path)
-            if existing == "skip" and manifest.get("done"):
-                check_same(path, "skipped, it answers another question", _question(manifest), _question(facts))
-                return RunFolder(path, manifest), True
-            check_same(path, "resumed, its maps were made otherwise", manifest.get("maps_from", {}), facts["maps_from"])
-            names = ("run_id", "created", "windows", "maps_done", "fallbacks", "timings_s")
-            kept = {key: manifest[key] for key in names if key in manifest}
-            return _prepared(RunFolder(path, facts | kept)), False
-    elif path.is_dir() and existing == "error" and not manifest_path.is_file() and any(path.iterdir()):
-        foreign = sorted(p.name for p in path.iterdir())[0]
+    check_apart(path, read)
+    before = _earlier_run(path, facts, existing)
+    if before is not None and existing == "skip" and before.get("done"):
+        return RunFolder(path, before), True
+    with output_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+    lock = RunLock(path)
+    try:
+        # Again, now that nobody else writes: another process may have come before.
+        before = _earlier_run(path, facts, existing)
+        if before is not None and existing == "skip" and before.get("done"):
+            lock.release()
+            return RunFolder(path, before), True
+        with output_errors(path):
+            clear_scratch(path)
+            if existing == "overwrite":
+                remove_results(path)
+        names = ("run_id", "created", "windows", "maps_done", "fallbacks", "timings_s")
+        kept = {key: before[key] for key in names if key in before} if before and existing != "overwrite" else {}
+        run = RunFolder(path, facts | kept, lock)
+        # First of all: from now on the folder is known as a run.
+        run.save(run_id=run.manifest.get("run_id", new_run_id()), done=False)
+        with output_errors(path):
+            (path / "maps").mkdir(exist_ok=True)
+    except BaseException:
+        lock.release()
+        raise
+    return run, False
+
+
+def _earlier_run(path: Path, facts: dict[str, Any], existing: Existing) -> dict[str, Any] | None:
+    """The manifest of the run that is there; None where nothing is, or only the plan of one.
+
+    Raises OutputError and UsageError where `existing` does not allow to go on; nothing is written.
+    """
+    if not check_ours(path):
+        return None
+    if not any(file.parent.name == "maps" or file.name in RESULTS for file in own_files(path)):
+        return None
+    if existing == "error":
         raise OutputError(
-            f"{path} exists and is not a run (it holds {foreign!r}). Next: choose another folder with --out"
+            f"{path} already holds a run. Next: --existing resume (go on, or decide anew on its maps), overwrite "
+            "or skip; or another --out"
         )
-    return _prepared(RunFolder(path, facts)), False
-
-
-def _prepared(run: RunFolder) -> RunFolder:
-    with output_errors(run.path):
-        (run.path / "maps").mkdir(parents=True, exist_ok=True)
-        run.work.mkdir(exist_ok=True)
-    run.save(run_id=run.manifest.get("run_id", new_run_id()), done=False)
-    return run
+    manifest = read_manifest(path)
+    if existing == "skip" and manifest.get("done"):
+        check_same(path, "skipped, it answers another question", _question(manifest), _question(facts))
+    elif existing != "overwrite":
+        check_same(path, "resumed, its maps were made otherwise", manifest.get("maps_from", {}), facts["maps_from"])
+    return manifest
 
 
 def new_run_id() -> str:
     """Verdicts are kept by this id: events that came out otherwise get a new one."""
     return uuid.uuid4().hex
-
-
-def _begun(path: Path) -> bool:
-    """Whether a run folder holds more than the plan of a run."""
-    results = [name for name in OUTPUTS if name not in ("maps", ".work", MANIFEST)]
-    return any((path / name).exists() for name in results) or any((path / "maps").glob("*"))
 
 
 def _question(facts: dict[str, Any]) -> dict[str, Any]:
@@ -204,19 +212,3 @@ def check_same(
 def _short(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 40 else text[:37] + "..."
-
-
-def file_hash(source: Path) -> str:
-    """SHA-256 of a file; of a folder or a pattern, of its images' names and what they hold.
-
-    Raises InputError for a folder or pattern without images.
-    """
-    digest = hashlib.sha256()
-    images = image_paths(source)
-    for path in [source] if images is None else images:
-        if images is not None:
-            digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
-        with path.open("rb") as stream:
-            while chunk := stream.read(1 << 20):
-                digest.update(chunk)
-    return digest.hexdigest()

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from clips import write_clip
 from safetensors.torch import load_file, save, save_file
 
+from tests.helpers.clips import write_clip
 from vidconcept.errors import ModelError
 from vidconcept.models.cogvideox import load
 from vidconcept.models.folder import find_folder, preset_for

@@ -107,6 +107,12 @@ def test_a_time_base_too_fine_for_mp4_keeps_time_to_the_microsecond(tmp_path):
     assert [frame.time_s for frame in read(out)] == pytest.approx([s / 1e9 for s in stamps], abs=1.2e-5)
 
 
+def partial_of(out: Path) -> Path:
+    """The file that `out` was growing in."""
+    (found,) = out.parent.glob(f".{out.stem}.*.partial.mp4")
+    return found
+
+
 class TestNothingHalfWritten:
     """The final name holds a whole file or what it held before."""
 
@@ -116,7 +122,7 @@ class TestNothingHalfWritten:
         with pytest.raises(KeyboardInterrupt):
             write_and_interrupt(out)
         assert out.read_bytes() == b"old"
-        assert [read_barcode(f.image) for f in read(tmp_path / "annotated.partial.mp4")] == list(range(60))
+        assert [read_barcode(f.image) for f in read(partial_of(out))] == list(range(60))
 
     def test_a_killed_run_leaves_a_playable_part(self, tmp_path):
         script = """
@@ -131,7 +137,7 @@ class TestNothingHalfWritten:
         out = tmp_path / "annotated.mp4"
         run_child(script, out)
         assert not out.exists()
-        numbers = [read_barcode(f.image) for f in read(tmp_path / "annotated.partial.mp4")]
+        numbers = [read_barcode(f.image) for f in read(partial_of(out))]
         assert numbers == list(range(len(numbers)))
         assert len(numbers) >= 50
 
@@ -188,7 +194,7 @@ class TestNothingHalfWritten:
         try:
             with pytest.raises(OutputError, match=r"the disk is full\. Next: free some space"):
                 write_noise(disk / "annotated.mp4", 40)
-            assert [p.name for p in disk.iterdir()] == ["annotated.partial.mp4"]
+            assert list(disk.iterdir()) == [partial_of(disk / "annotated.mp4")]
         finally:
             subprocess.run(["umount", str(disk)], check=True)
 

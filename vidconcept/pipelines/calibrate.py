@@ -20,11 +20,12 @@ from vidconcept.pipelines.findings import ScoredFrame, decision_settings, score_
 from vidconcept.pipelines.maps import ModelShelf, compute_maps
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan, make_plan
-from vidconcept.runs import RunFolder, file_hash, maps_digest, open_run
+from vidconcept.runs import RunFolder, maps_digest, open_run
 from vidconcept.temporal.stitch import stitch
 from vidconcept.tracks.calibrated import decide_by_concept, lifted
 from vidconcept.tracks.events import footage_s, frame_duration_s
 from vidconcept.tracks.link import Linker, LinkSettings
+from vidconcept.video.identity import file_hash
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def read_footage(
     """Compute the maps of one video, or find them in `work`."""
     plan = make_plan(video, settings, config)
     facts = plan.facts()
-    run, _ = open_run(work / f"{video.stem}-{maps_digest(facts)}", facts, "resume")
+    run, _ = open_run(work / f"{video.stem}-{maps_digest(facts)}", facts, "resume", plan.read_paths)
     compute_maps(plan, run, monitor, shelf)
     return Footage(plan, run)
 

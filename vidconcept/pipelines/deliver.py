@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from vidconcept.pipelines.findings import Findings, source_frames
+from vidconcept.errors import InputError
+from vidconcept.pipelines.findings import Findings
 from vidconcept.pipelines.heat import HeatJournal
+from vidconcept.pipelines.maps import source_frames
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
 from vidconcept.runs import RunFolder, new_run_id
@@ -71,11 +73,18 @@ def annotate(plan: Plan, path: Path, heat: HeatJournal, findings: Findings, moni
         size=annotator.size,
         on_problem=monitor.problem,
     ) as video:
+        count = 0
         for count, (frame, score) in enumerate(zip(source_frames(plan, monitor), scores, strict=False), start=1):
             own = tracks(frame.index)
             thumbs.frame(frame.index, frame.image, own)
             video.write(annotator.draw(frame.image, own, frame.time_s, frame.index, score), frame.pts)
             monitor.check("writing the video", count, findings.frames)
+        plan.identity.check()
+        if count != findings.frames:
+            raise InputError(
+                f"{plan.source} gave {findings.frames} frames, and {count} when it was read again. "
+                "Next: run again, with --existing overwrite"
+            )
 
 
 def _tracks_of(path: Path) -> Callable[[int], list[TrackMask]]:

@@ -93,7 +93,7 @@ def clip_run(plan: Plan, clip: Clip, out: Path) -> RunFolder:
     """The folder of a clip's maps; one for each way of reading them."""
     facts = plan.facts()
     name = clip.name.replace("/", "_")
-    run, _ = open_run(out / "maps" / f"{name}-{maps_digest(facts)}", facts, "resume")
+    run, _ = open_run(out / "maps" / f"{name}-{maps_digest(facts)}", facts, "resume", plan.read_paths)
     return run
 
 

@@ -14,8 +14,7 @@ from vidconcept.attention.maps import pool_subwords, reduce_layers
 from vidconcept.errors import InputError, UsageError
 from vidconcept.files import replacing_bytes
 from vidconcept.geometry import crop, resize
-from vidconcept.pipelines.findings import source_frames
-from vidconcept.pipelines.maps import ModelShelf, windows_of
+from vidconcept.pipelines.maps import ModelShelf, source_frames, windows_of
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan, make_plan
 from vidconcept.pipelines.sweep import chosen_layers, plan_for_sweep

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from vidconcept.errors import InputError
 from vidconcept.geometry import crop, resize
 from vidconcept.pipelines.heat import HeatJournal
-from vidconcept.pipelines.maps import expected_frames
+from vidconcept.pipelines.maps import expected_frames, source_frames
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
 from vidconcept.runs import RunFolder
@@ -21,8 +22,7 @@ from vidconcept.temporal.stride import between
 from vidconcept.tracks.calibrated import decide_by_concept
 from vidconcept.tracks.link import Linker, LinkSettings
 from vidconcept.tracks.masks import DecisionSettings
-from vidconcept.types import ConceptMaps, Event, Frame, FrameScores, TrackMask
-from vidconcept.video.reader import read_frames
+from vidconcept.types import ConceptMaps, Event, FrameScores, TrackMask
 from vidconcept.writers.frames.overlay import needs_scores
 from vidconcept.writers.journal import TrackJournal
 
@@ -138,8 +138,9 @@ def score_frames(plan: Plan, maps: Iterable[ConceptMaps], monitor: Monitor) -> I
     """Every frame in the asked range with its scores; frames between two that the model saw are interpolated."""
     settings = plan.settings
     refs: deque[FrameRef] = deque()
-    pictures = _working_pictures(plan, refs, monitor)
-    seen = smooth(stitch(maps), pictures, method=settings.smooth)
+    passes = _Passes()
+    pictures = passes.count_pictures(_working_pictures(plan, refs, monitor))
+    seen = smooth(stitch(passes.count_maps(maps)), pictures, method=settings.smooth)
     before: FrameScores | None = None
     for now in seen:
         cut = now.reset
@@ -155,8 +156,35 @@ def score_frames(plan: Plan, maps: Iterable[ConceptMaps], monitor: Monitor) -> I
         before = now
     # Frames after the last one that the model saw, fewer than a stride.
     deque(pictures, maxlen=0)
+    passes.check(plan)
     while refs and before is not None:
         yield ScoredFrame(refs.popleft(), before.latent_index, before.window_index, True, False, before.scores, None)
+
+
+@dataclass
+class _Passes:
+    """How many frames the maps were made from, and how many the source gives now."""
+
+    mapped: int = 0
+    given: int = 0
+
+    def count_maps(self, maps: Iterable[ConceptMaps]) -> Iterator[ConceptMaps]:
+        for window in maps:
+            self.mapped = int(window.positions[0, 0]) + window.real_frames
+            yield window
+
+    def count_pictures(self, pictures: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        for picture in pictures:
+            self.given += 1
+            yield picture
+
+    def check(self, plan: Plan) -> None:
+        """Raises InputError where the two passes did not see the same frames."""
+        if self.mapped != self.given:
+            raise InputError(
+                f"the maps were made from {self.mapped} frames of {plan.source}, which gives {self.given} now. "
+                "Next: run again, with --existing overwrite"
+            )
 
 
 def _interpolated(ref: FrameRef, before: FrameScores, now: FrameScores, offset: int, stride: int) -> ScoredFrame:
@@ -177,11 +205,3 @@ def _working_pictures(plan: Plan, refs: deque[FrameRef], monitor: Monitor) -> It
         refs.append(FrameRef(frame.index, frame.pts, frame.time_s))
         if number % plan.settings.stride == 0:
             yield resize(crop(frame.image, plan.region), height, width)
-
-
-def source_frames(plan: Plan, monitor: Monitor) -> Iterator[Frame]:
-    """All frames in the asked range."""
-    settings = plan.settings
-    return read_frames(
-        plan.source, fps=settings.fps, start_s=settings.start_s, end_s=settings.end_s, on_problem=monitor.problem
-    )

@@ -14,7 +14,7 @@ from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
 from vidconcept.runs import RunFolder
 from vidconcept.temporal.windows import Window, cut_windows
-from vidconcept.types import ConceptMaps
+from vidconcept.types import ConceptMaps, Frame
 from vidconcept.video.reader import read_frames
 
 if TYPE_CHECKING:
@@ -109,12 +109,19 @@ def expected_frames(plan: Plan) -> int | None:
 
 def _pictures(plan: Plan, monitor: Monitor) -> Iterator[np.ndarray]:
     settings = plan.settings
-    for frame in read_frames(
+    for frame in source_frames(plan, monitor, settings.stride):
+        yield resize(crop(frame.image, plan.region), plan.tiles.height, plan.tiles.width)
+
+
+def source_frames(plan: Plan, monitor: Monitor, stride: int = 1) -> Iterator[Frame]:
+    """Every `stride`-th frame in the asked range. Raises InputError where the source changed meanwhile."""
+    settings = plan.settings
+    yield from read_frames(
         plan.source,
         fps=settings.fps,
         start_s=settings.start_s,
         end_s=settings.end_s,
-        stride=settings.stride,
+        stride=stride,
         on_problem=monitor.problem,
-    ):
-        yield resize(crop(frame.image, plan.region), plan.tiles.height, plan.tiles.width)
+    )
+    plan.identity.check()

@@ -14,9 +14,9 @@ from vidconcept.geometry import TilePlan, fit_size, plan_tiles, region_of
 from vidconcept.models.folder import ModelFolder, find_folder, preset_for
 from vidconcept.models.layout import ModelLayout, read_layout
 from vidconcept.models.presets import Preset
-from vidconcept.runs import file_hash
 from vidconcept.settings import Layer, TrackSettings, config_layer, environment_layer, resolve
 from vidconcept.types import Region, VideoInfo
+from vidconcept.video.identity import SourceIdentity, file_hash, identify
 from vidconcept.video.probe import probe
 from vidconcept.video.writer import H264_SIDE_PX
 
@@ -32,6 +32,7 @@ class Plan:
     """All decisions of a run. words: what stands in the softmax, the asked concepts first."""
 
     source: Path
+    identity: SourceIdentity
     info: VideoInfo
     settings: TrackSettings
     sources: Mapping[str, str]
@@ -47,9 +48,15 @@ class Plan:
         """What tables call the video; a folder has a name even where it is given as `.`."""
         return (self.source.resolve() if self.source.is_dir() else self.source).name
 
+    @property
+    def read_paths(self) -> list[Path]:
+        """The source and the files in it: what no run may write over."""
+        return [self.source, *self.identity.files]
+
     def facts(self) -> dict[str, Any]:
         """The plan as it stands in `run.json`; `maps_from` is all that the maps depend on."""
         source_hash = file_hash(self.source)
+        self.identity.check()
         settings = self.settings.model_dump(mode="json")
         info = asdict(self.info)
         del info["path"]
@@ -118,6 +125,7 @@ def make_plan(
     except UnicodeEncodeError as error:
         name = os.fsencode(source.name)
         raise InputError(f"the name {name!r} is not UTF-8, so no table can hold it. Next: rename the file") from error
+    identity = identify(source)
     info = probe(source, settings.fps)
     _check_view(settings, info)
     region = region_of(settings.roi, info.width_px, info.height_px)
@@ -133,7 +141,7 @@ def make_plan(
         multiple=layout.multiple_px,
         largest_px=layout.largest_px,
     )
-    return Plan(source, info, settings, sources, folder, layout, region, tiles, words, _work_size(region))
+    return Plan(source, identity, info, settings, sources, folder, layout, region, tiles, words, _work_size(region))
 
 
 def _words(settings: TrackSettings, preset: Preset) -> tuple[str, ...]:

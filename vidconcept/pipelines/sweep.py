@@ -24,8 +24,7 @@ from vidconcept.evaluation.datasets.dataset import Clip, Dataset
 from vidconcept.evaluation.readings import Reading, Sweep, Tally
 from vidconcept.files import replacing_bytes
 from vidconcept.pipelines.evaluate import clip_plan, clip_run, facts_of, in_asked_words, on_grid
-from vidconcept.pipelines.findings import source_frames
-from vidconcept.pipelines.maps import ModelShelf, windows_of
+from vidconcept.pipelines.maps import ModelShelf, source_frames, windows_of
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
 from vidconcept.temporal.windows import Window

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from vidconcept.errors import InputError, Interrupted, output_errors
+from vidconcept.manifest import read_manifest
 from vidconcept.pipelines.deliver import deliver
 from vidconcept.pipelines.findings import find
 from vidconcept.pipelines.heat import HeatJournal
 from vidconcept.pipelines.maps import compute_maps
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan, make_plan
-from vidconcept.runs import Existing, RunFolder, open_run, read_manifest
+from vidconcept.runs import Existing, RunFolder, open_run
 from vidconcept.types import Event, FrameRow, TrackMask
 from vidconcept.writers import tables
 from vidconcept.writers.journal import TrackJournal
@@ -95,9 +96,15 @@ def track(
 def run_plan(plan: Plan, out: Path, existing: Existing, monitor: Monitor) -> Run:
     """Carry out a plan; see `track`."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    run, finished = open_run(out, plan.facts() | {"created": started, "versions": _versions()}, existing)
-    if finished:
-        return Run(run.path, run.manifest)
+    facts = plan.facts() | {"created": started, "versions": _versions()}
+    run, finished = open_run(out, facts, existing, plan.read_paths)
+    with run:
+        if not finished:
+            _carry_out(plan, run, monitor)
+    return Run(run.path, run.manifest)
+
+
+def _carry_out(plan: Plan, run: RunFolder, monitor: Monitor) -> None:
     try:
         with output_errors(run.path):
             compute_maps(plan, run, monitor)
@@ -118,9 +125,7 @@ def run_plan(plan: Plan, out: Path, existing: Existing, monitor: Monitor) -> Run
         **_told(run, monitor),
     )
     write_review(run.path, done=True)
-    run.save(done=True)
     run.finish()
-    return Run(run.path, run.manifest)
 
 
 def _told(run: RunFolder, monitor: Monitor) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import av.packet
 import av.video.stream
 import numpy as np
 
+from vidconcept.files import new_scratch
 from vidconcept.video.problems import Problem
 from vidconcept.video.source import TOLERANT_TAGS
 
@@ -49,8 +50,10 @@ def remux(
     read is left out and reported. Raises OSError if the result does not hold `frames` pictures, or for what the file
     system refuses; `final` is then untouched.
     """
-    scratch = final.with_name(f"{final.stem}.remux{final.suffix}")
+    scratch = new_scratch(final)
     try:
+        # Exclusively; libav then writes into the file that this made.
+        scratch.touch(exist_ok=False)
         try:
             _write(partial, scratch, audio_from, start_s, end_s, on_problem)
         except (av.error.FFmpegError, ValueError) as error:

@@ -12,6 +12,7 @@ import av.video.stream
 import numpy as np
 
 from vidconcept.errors import OutputError, output_errors
+from vidconcept.files import new_scratch
 from vidconcept.types import VideoInfo
 from vidconcept.video.colour import Bt709Encoding
 from vidconcept.video.problems import Problem
@@ -50,7 +51,8 @@ def open_writer(
     kept, cut to the time between the first and the last frame written; what is lost of it goes to `on_problem`.
 
     The file appears under its name only when the block ends without an exception; until then it grows as
-    `<stem>.partial.mp4`, fragmented, so that a killed run leaves what it had. Raises OutputError.
+    `<stem>.<digits>.partial.mp4` (in a run under way, in its scratch folder), fragmented, so that a killed run leaves
+    what it had. Raises OutputError.
     """
     return VideoWriter(Path(path), info, codec=codec, audio_from=audio_from, size=size, on_problem=on_problem)
 
@@ -69,7 +71,7 @@ class VideoWriter:
         on_problem: Callable[[Problem], None],
     ) -> None:
         self.path = path
-        self.partial_path = path.with_name(f"{path.stem}.partial{path.suffix}")
+        self.partial_path = new_scratch(path)
         self._audio_from = audio_from
         self._on_problem = on_problem
         self._size_px = size or (info.width_px, info.height_px)
@@ -91,7 +93,7 @@ class VideoWriter:
             if self.path.is_dir():
                 raise OutputError(f"cannot write {self.path}: a folder has that name; choose another with --out")
             # A Python file, because libav's own writer keeps quiet about a full disk until the end.
-            self._file = self.partial_path.open("w+b")
+            self._file = self.partial_path.open("x+b")
             self._container = av.open(
                 self._file, "w", format="mp4", options={"movflags": "frag_keyframe+empty_moov+default_base_moof"}
             )

@@ -2,13 +2,13 @@
 
 import json
 import sqlite3
-import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from vidconcept.errors import OutputError
+from vidconcept.files import new_scratch
 from vidconcept.types import TrackMask
 
 _SCHEMA = "create table row (tracker_id integer, concept text, class_id integer, number integer, line text)"
@@ -33,28 +33,32 @@ class TrackStore:
 
 
 @contextmanager
-def by_track(rows: Iterable[TrackMask], scratch_dir: Path) -> Iterator[TrackStore]:
-    """Sorts the rows into a scratch file in `scratch_dir`, which is gone when the block ends.
+def by_track(rows: Iterable[TrackMask], path: Path) -> Iterator[TrackStore]:
+    """Sorts the rows into a scratch file where `path` is about to be written, which is gone when the block ends.
 
     Raises OutputError where the scratch file cannot be written.
     """
+    scratch = new_scratch(path)
     try:
-        with tempfile.TemporaryDirectory(prefix=".by-track-", dir=scratch_dir) as folder:
-            db = sqlite3.connect(Path(folder) / "rows.sqlite")
-            try:
-                db.execute("pragma journal_mode = off")
-                db.execute("pragma synchronous = off")
-                db.execute(_SCHEMA)
-                db.executemany(
-                    "insert into row values (?,?,?,?,?)",
-                    ((t.tracker_id, t.concept, t.class_id, number, _line(t)) for number, t in enumerate(rows)),
-                )
-                db.execute("create index by_id on row (tracker_id, number)")
-                yield TrackStore(db)
-            finally:
-                db.close()
+        scratch.touch(exist_ok=False)
+        db = sqlite3.connect(scratch)
+        try:
+            db.execute("pragma journal_mode = off")
+            db.execute("pragma synchronous = off")
+            db.execute(_SCHEMA)
+            db.executemany(
+                "insert into row values (?,?,?,?,?)",
+                ((t.tracker_id, t.concept, t.class_id, number, _line(t)) for number, t in enumerate(rows)),
+            )
+            db.execute("create index by_id on row (tracker_id, number)")
+            yield TrackStore(db)
+        finally:
+            db.close()
     except (OSError, sqlite3.Error) as error:
-        raise OutputError(f"cannot write scratch files in {scratch_dir}: {error}; free some space") from error
+        raise OutputError(f"cannot write scratch files in {scratch.parent}: {error}; free some space") from error
+    finally:
+        with suppress(OSError):
+            scratch.unlink()
 
 
 def _line(track: TrackMask) -> str:

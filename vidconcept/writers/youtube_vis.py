@@ -37,7 +37,7 @@ def write_youtube_vis(
     for row in frames:
         if not indices or indices[-1] != row.frame_index:
             indices.append(row.frame_index)
-    with by_track(tracks, path.parent) as store, replacing(path) as file:
+    with by_track(tracks, path) as store, replacing(path) as file:
         _write(file, video, concepts, frame_size, indices, store, verdicts or {}, compressed)
 
 

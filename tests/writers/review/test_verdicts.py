@@ -9,10 +9,10 @@ import pytest
 
 from tests.helpers.review_runs import RUN_ID, make_run
 from vidconcept.errors import InputError, UsageError
+from vidconcept.manifest import read_run
 from vidconcept.types import Event
 from vidconcept.writers import tables
 from vidconcept.writers.exchange.export import export
-from vidconcept.writers.manifest import read_run
 from vidconcept.writers.review.data import _series, review_data
 from vidconcept.writers.review.index import review
 from vidconcept.writers.review.page import filled, json_in_html

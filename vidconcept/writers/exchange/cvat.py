@@ -28,7 +28,7 @@ def write_cvat(selection: Selection, path: Path, masks: str) -> None:
     # Of the video, which CVAT shows whole: a track that ends with the selection must be told that it ends.
     last_frame = selection.last_frame_of_run() + selection.run.cut
     path.parent.mkdir(parents=True, exist_ok=True)
-    with by_track(selection.tracks(), path.parent) as store, replacing(path) as file:
+    with by_track(selection.tracks(), path) as store, replacing(path) as file:
         file.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n')
         file.write(_meta(selection, last_frame))
         if masks == "polygon":

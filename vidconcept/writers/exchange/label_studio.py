@@ -28,7 +28,7 @@ def write_label_studio(selection: Selection, path: Path) -> None:
         last_s = frame.time_s
     frames = _frame_number(last_s, rate_fps)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with by_track(selection.tracks(), path.parent) as store, replacing(path) as file:
+    with by_track(selection.tracks(), path) as store, replacing(path) as file:
         data = {"video": run.video, "run_id": run.run_id}
         file.write(f'[{{"data": {json.dumps(data)}, "predictions": [{{"model_version": "vidconcept", "result": [')
         for number, (tracker_id, concept, _) in enumerate(store.ids()):

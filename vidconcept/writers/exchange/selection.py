@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from vidconcept.errors import InputError, UsageError
+from vidconcept.manifest import RunInfo, read_run
 from vidconcept.tracks import rle
 from vidconcept.types import FrameRow, TrackMask
-from vidconcept.writers.manifest import RunInfo, read_run
 from vidconcept.writers.tables import VERDICTS, read_events, read_frames, read_tracks
 
 # What `--verdict` calls events without one.

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from vidconcept.files import replacing_bytes
+from vidconcept.ownership import own_files
 from vidconcept.types import Event, TrackMask
 from vidconcept.writers.frames.overlay import mask_on
 
@@ -36,8 +37,8 @@ class ThumbWriter:
         for event in events:
             self._due[event.peak_frame].append(event)
         named = {thumb_name(event.event_id) for event in events}
-        for old in (run_dir / "thumbs").glob("*.jpg"):
-            if f"thumbs/{old.name}" not in named:
+        for old in own_files(run_dir):
+            if old.parent.name == "thumbs" and f"thumbs/{old.name}" not in named:
                 old.unlink()
 
     def frame(self, frame_index: int, image: np.ndarray, tracks: Sequence[TrackMask]) -> None:

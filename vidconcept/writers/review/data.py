@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from vidconcept.manifest import RunInfo
 from vidconcept.types import Event, FrameRow
 from vidconcept.writers.frames.palette import hex_of
 from vidconcept.writers.frames.thumbs import thumb_name
-from vidconcept.writers.manifest import RunInfo
 from vidconcept.writers.tables import read_events, read_frames
 
 # A strip is about a thousand pixels wide; more points cost loading time and show nothing.

@@ -8,9 +8,9 @@ from urllib.parse import quote
 
 from vidconcept.errors import InputError, UsageError
 from vidconcept.files import replacing
+from vidconcept.manifest import RunInfo, read_run
 from vidconcept.types import Event
 from vidconcept.writers.frames.thumbs import thumb_name
-from vidconcept.writers.manifest import RunInfo, read_run
 from vidconcept.writers.review.page import asset, filled, policy, write_review
 from vidconcept.writers.review.verdicts import apply_verdicts, counted
 from vidconcept.writers.tables import read_events

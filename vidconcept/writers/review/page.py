@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vidconcept.files import replacing
-from vidconcept.writers.manifest import read_run
+from vidconcept.manifest import read_run
 from vidconcept.writers.review.data import review_data
 
 _SCRIPTS = ("data", "verdicts", "player", "strips", "table", "main")

@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vidconcept.errors import UsageError
+from vidconcept.manifest import RunInfo, read_run
+from vidconcept.ownership import RunLock
 from vidconcept.types import Event
 from vidconcept.writers.cells import cell_text, read_rows
-from vidconcept.writers.manifest import read_run
 from vidconcept.writers.tables import VERDICTS, read_events, write_events
 
 COLUMNS = ("run_id", "event_id", "concept", "start_frame", "verdict")
@@ -26,9 +27,15 @@ def apply_verdicts(run_dir: Path, verdicts_csv: Path) -> str:
     """Writes the verdicts into the run's `events.csv`, and returns what was done in one line.
 
     Raises UsageError where the verdicts belong to another run or to events that this run no longer has (it was tracked
-    again), InputError where they cannot be read or say a word that is no verdict; then nothing is written.
+    again), InputError where they cannot be read or say a word that is no verdict, OutputError where another process is
+    writing the run; then nothing is written.
     """
     run = read_run(run_dir)
+    with RunLock(run_dir):
+        return _apply(run, run_dir, verdicts_csv)
+
+
+def _apply(run: RunInfo, run_dir: Path, verdicts_csv: Path) -> str:
     events = {event.event_id: event for event in read_events(run_dir / "events.csv")}
     for judged in read_rows(verdicts_csv, COLUMNS, _judgement):
         if judged.run_id != run.run_id:

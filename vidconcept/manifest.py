@@ -1,0 +1,124 @@
+"""`run.json`: one reader, and what the writers need of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from vidconcept.errors import InputError
+from vidconcept.files import read_json, validate
+
+MANIFEST = "run.json"
+Pixels = Annotated[int, Field(ge=1, le=1 << 20)]
+Seconds = Annotated[float, Field(ge=0)]
+
+
+class _Part(BaseModel):
+    """Keys that are not named here are kept as they are."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
+
+
+class _Video(_Part):
+    name: str
+    path: str = ""
+    width_px: Pixels
+    height_px: Pixels
+    declared_fps: Seconds | None = None
+    duration_s: Seconds | None = None
+
+
+class _Settings(_Part):
+    threshold: float | None = None
+    thresholds: dict[str, float] = {}
+    hysteresis: float = 1.0
+    end_s: float | None = None
+
+
+class _Manifest(_Part):
+    """What makes a folder a run: its id, its video and its concepts. The rest comes as the run goes on."""
+
+    run_id: Annotated[str, Field(min_length=1)]
+    video: _Video
+    concepts: Annotated[tuple[str, ...], Field(min_length=1)]
+    settings: _Settings = _Settings()
+    maps_from: dict[str, Any] = {}
+    windows: Annotated[int, Field(ge=0, le=10**9)] = 0
+    maps_done: bool = False
+    frames: Annotated[int, Field(ge=0)] = 0
+    gaps: list[dict[str, Any]] = []
+    cuts: list[int] = []
+    fallbacks: list[str] = []
+    timings_s: dict[str, Seconds] = {}
+    done: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """What a run says of itself.
+
+    frame_size: (width, height) in pixels. declared_fps: as the container says, None where it says nothing. thresholds:
+    concept -> the score that its findings reach at their peak; empty where the run does not say. hysteresis: the share
+    of it down to which they are followed. cut: whether the video goes on behind the run's last frame.
+    """
+
+    run_id: str
+    video: str
+    frame_size: tuple[int, int]
+    concepts: tuple[str, ...]
+    declared_fps: float | None
+    thresholds: dict[str, float]
+    hysteresis: float
+    gaps: int
+    done: bool
+    cut: bool
+
+
+def read_manifest(run_dir: Path) -> dict[str, Any]:
+    """The content of `run.json`. Raises InputError when the folder is no run or the file is damaged."""
+    return _read(run_dir)[1]
+
+
+def read_run(run_dir: Path) -> RunInfo:
+    """Raises InputError as `read_manifest`."""
+    manifest, _ = _read(run_dir)
+    video, settings = manifest.video, manifest.settings
+    return RunInfo(
+        run_id=manifest.run_id,
+        video=video.name,
+        frame_size=(video.width_px, video.height_px),
+        concepts=manifest.concepts,
+        declared_fps=video.declared_fps,
+        thresholds=_thresholds(settings, manifest.concepts),
+        hysteresis=settings.hysteresis,
+        gaps=len(manifest.gaps),
+        done=manifest.done,
+        cut=_goes_on(settings.end_s, video),
+    )
+
+
+def _read(run_dir: Path) -> tuple[_Manifest, dict[str, Any]]:
+    path = run_dir / MANIFEST
+    if not path.exists():
+        raise InputError(f"{run_dir} is not a run folder: it has no {MANIFEST}. Next: give one that track made")
+    try:
+        content = read_json(path)
+        return validate(_Manifest, content, path), content
+    except InputError as error:
+        raise InputError(f"{run_dir} is not a run folder: {error}") from error
+
+
+def _goes_on(end_s: float | None, video: _Video) -> bool:
+    """Whether the video has a frame at `end_s` or later, as far as its header tells."""
+    duration_s, rate = video.duration_s, video.declared_fps
+    # The last frame begins one frame before the end; headers round, by less than a tenth of it.
+    return end_s is not None and duration_s is not None and bool(rate) and end_s < duration_s - 0.9 / (rate or 1.0)
+
+
+def _thresholds(settings: _Settings, concepts: tuple[str, ...]) -> dict[str, float]:
+    if settings.threshold is None:
+        return {}
+    return {name: settings.thresholds.get(name, settings.threshold) for name in concepts}
