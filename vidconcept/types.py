@@ -31,6 +31,15 @@ class VideoInfo:
     pixel_aspect: Fraction = Fraction(1)
     has_audio: bool = False
     container: str = ""
+    # Index of the video stream in its file, None for images.
+    stream: int | None = None
+    # Of pictures with more than eight bits: the values that become black and white, and the bits of whole numbers.
+    levels: tuple[float, float] | None = None
+    bits: int | None = None
+    # When a player that shows the file shows the first picture: sound may begin before it.
+    starts_at_s: float = 0.0
+    # Whether the stored picture is turned over left to right for display, before it is turned.
+    mirrored: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +48,16 @@ class Frame:
 
     index: position among the frames that can be decoded, from 0. pts: in units of the stream's time base.
     time_s: the frame's own timestamp relative to the first frame. image: `(h, w, 3)` uint8 RGB, rotation applied.
+    after_hole: whether there is a hole in time since the frame that was given before. name: of the image file that it
+    comes from, empty for a video.
     """
 
     index: int
     pts: int
     time_s: float
     image: np.ndarray = field(repr=False)
+    after_hole: bool = False
+    name: str = ""
 
     def __post_init__(self) -> None:
         if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:

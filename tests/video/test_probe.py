@@ -24,7 +24,8 @@ def test_counts_times_and_trust(name, tmp_path):
     if not truth.damaged:
         assert report.frames == truth.frame_count
         assert report.last_s - report.first_s == pytest.approx(truth.times_s[-1], abs=2 * truth.tolerance_s)
-    assert report.timestamps_trusted
+    # AVI stores no times of B-frames.
+    assert report.timestamps_trusted == (name != "h264_avi")
     assert "variable frame rate" in sentences(report) or not name.startswith("vfr")
     json.dumps(asdict(report), default=str)
     assert all(name and value for name, value in report.rows())

@@ -1,11 +1,13 @@
 """Decoded pictures to upright 8-bit RGB, with the matrix and range that the stream asks for, and RGB to BT.709."""
 
-from dataclasses import dataclass
-
 import av
+import cv2
 import numpy as np
 from av.video.codeccontext import VideoCodecContext
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
+
+from vidconcept.video.levels import Levels
+from vidconcept.video.orientation import Orientation
 
 # AVColorSpace (the tag in the stream) to the conversion matrix.
 _MATRIX = {
@@ -19,6 +21,8 @@ _MATRIX = {
 }
 # Formats that have no limited range: a missing tag means full.
 _FULL_RANGE_FORMATS = ("yuvj", "rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "gray", "pal8", "mono")
+# Cameras put 10, 12 or 14 bits into the low end of these.
+_DEEP_FORMATS = ("gray16", "ya16", "rgb48", "bgr48", "rgba64", "bgra64", "gbrp16", "gbrap16")
 HD_HEIGHT_PX = 720
 HD_WIDTH_PX = 1280
 
@@ -29,50 +33,48 @@ def yuv_matrix(tag: int, width_px: int, height_px: int) -> Colorspace:
     return _MATRIX.get(int(tag), Colorspace.ITU709 if is_hd else Colorspace.ITU601)
 
 
-@dataclass(frozen=True, slots=True)
-class Orientation:
-    """How stored pictures are shown: mirrored left-right or not, then turned counter-clockwise in quarters."""
-
-    turns: int
-    mirrored: bool
-
-    def displayed_size(self, frame: av.VideoFrame) -> tuple[int, int]:
-        """Width and height in pixels as shown."""
-        return (frame.height, frame.width) if self.turns % 2 else (frame.width, frame.height)
+def is_deep(frame: av.VideoFrame) -> bool:
+    """Whether values of fewer bits may stand in pixels of sixteen: the format does not tell how many there are."""
+    return frame.format.name.startswith(_DEEP_FORMATS)
 
 
-def orientation(frame: av.VideoFrame) -> Orientation:
-    """Of the stream that `frame` begins. Angles between quarter turns are rounded to the nearest.
-
-    Once a stream, not once a frame: PyAV ties a frame whose side data was asked for into a reference cycle, and the
-    pictures of hundreds of frames pile up between two garbage collections.
-
-    Source: the display matrix of ISO/IEC 14496-12, 8.3.2.
-    """
-    matrix = frame.side_data.get("DISPLAYMATRIX")
-    if matrix is None:
-        return Orientation(0, False)
-    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].astype(np.int64)
-    mirrored = bool(a * d - b * c < 0)
-    # Mirroring first turns (a, b) into (-a, -b); the angle is that of the picture's x axis.
-    x, y = (-a, -b) if mirrored else (a, b)
-    return Orientation(round(np.degrees(np.arctan2(-float(y), float(x))) / 90) % 4, mirrored)
+def deep_values(frame: av.VideoFrame) -> np.ndarray:
+    """`(h, w)` or `(h, w, 3)` uint16, as stored."""
+    grey = frame.format.name.startswith(("gray16", "ya16"))
+    return frame.reformat(format="gray16le" if grey else "rgb48le").to_ndarray()
 
 
 class RgbConverter:
-    """Turns decoded frames into `(h, w, 3)` uint8 RGB, upright; keeps its scaler between frames."""
+    """Turns decoded frames into `(h, w, 3)` uint8 RGB, upright; keeps its scaler between frames.
 
-    def __init__(self, orientation: Orientation) -> None:
+    levels: black and white of deep frames, None where eight bits come out of the scaler itself.
+    """
+
+    def __init__(self, orientation: Orientation, levels: Levels | None = None) -> None:
+        self.levels = levels
         self._orientation = orientation
         self._reformatter = VideoReformatter()
 
-    def __call__(self, frame: av.VideoFrame, size_px: tuple[int, int] | None = None) -> np.ndarray:
-        """`size_px` (width, height) as displayed; None keeps the frame's own."""
+    def __call__(self, frame: av.VideoFrame, size_px: tuple[int, int] | None = None) -> tuple[np.ndarray, float | None]:
+        """The picture, and the largest value of a deep frame where it lies beyond its levels.
+
+        `size_px` (width, height) as displayed; None keeps the frame's own.
+        """
         turns = self._orientation.turns
         width, height = size_px or self._orientation.displayed_size(frame)
         stored = (height, width) if turns % 2 else (width, height)
+        top = None
+        if self.levels is not None and is_deep(frame):
+            image, top = self._from_deep(frame, self.levels, stored)
+        else:
+            image = self._from_shallow(frame, stored)
+        if self._orientation.mirrored:
+            image = image[:, ::-1]
+        return np.ascontiguousarray(np.rot90(image, turns)), top
+
+    def _from_shallow(self, frame: av.VideoFrame, stored: tuple[int, int]) -> np.ndarray:
         full = frame.color_range == ColorRange.JPEG or frame.format.name.startswith(_FULL_RANGE_FORMATS)
-        image = self._reformatter.reformat(
+        return self._reformatter.reformat(
             frame,
             width=stored[0],
             height=stored[1],
@@ -84,9 +86,16 @@ class RgbConverter:
             interpolation=Interpolation.BILINEAR,
             threads=1,
         ).to_ndarray()
-        if self._orientation.mirrored:
-            image = image[:, ::-1]
-        return np.ascontiguousarray(np.rot90(image, turns))
+
+    def _from_deep(
+        self, frame: av.VideoFrame, levels: Levels, stored: tuple[int, int]
+    ) -> tuple[np.ndarray, float | None]:
+        values = deep_values(frame)
+        image = levels.to_8bit(values)
+        if (image.shape[1], image.shape[0]) != stored:
+            image = cv2.resize(image, stored, interpolation=cv2.INTER_AREA)
+        rgb = image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
+        return rgb, levels.exceeded_by(values)
 
 
 class Bt709Encoding:

@@ -1,8 +1,7 @@
 """Plain sentences about a video source, from its packets, headers and first picture."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from fractions import Fraction
-from typing import Literal
 
 import av
 import av.container
@@ -12,22 +11,9 @@ from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc
 
 from vidconcept.types import VideoInfo
 from vidconcept.video.colour import yuv_matrix
+from vidconcept.video.levels import Levels, is_narrow
 from vidconcept.video.packets import PacketScan
-
-# Steps between frames that differ by more than this are a variable frame rate, beyond a container's rounding.
-VFR_FRAC = 0.05
-# A step this many times the usual one, and this long, is a hole in the recording.
-HOLE_STEPS, HOLE_S = 5, 0.5
-RATE_FRAC = 0.01
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One sentence about the source. "warning": it changes what a reader of the results should believe."""
-
-    level: Literal["note", "warning"]
-    about: str
-    message: str
+from vidconcept.video.problems import Finding
 
 
 def fault_findings(packets: PacketScan) -> list[Finding]:
@@ -59,38 +45,6 @@ def fault_findings(packets: PacketScan) -> list[Finding]:
     return findings
 
 
-def timing_findings(info: VideoInfo, stamps: np.ndarray) -> tuple[list[Finding], float | None]:
-    findings = []
-    if len(stamps) and stamps[0] > 0:
-        text = f"the first picture is at {float(stamps[0] * info.time_base):.3f} s; times are given relative to it"
-        findings.append(Finding("note", "start", text))
-    steps = np.diff(np.unique(stamps))
-    if not len(steps):
-        return findings, None
-    tick_s = float(info.time_base)
-    usual = float(np.median(steps))
-    measured_fps = float(len(steps) / (steps.sum() * tick_s))
-    holes = steps[(steps > HOLE_STEPS * usual) & (steps * tick_s >= HOLE_S)]
-    if len(holes):
-        text = f"{_count(len(holes), 'hole')} in the recording, the longest {holes.max() * tick_s:.3f} s"
-        findings.append(Finding("warning", "holes", text))
-    regular = steps[steps <= HOLE_STEPS * usual]
-    if regular.max() - regular.min() > max(2.0, VFR_FRAC * usual):
-        text = (
-            f"variable frame rate: usually {1 / (usual * tick_s):.3f} per second, between "
-            f"{1 / (regular.max() * tick_s):.3f} and {1 / (regular.min() * tick_s):.3f}; every picture keeps its time"
-        )
-        findings.append(Finding("note", "rate", text))
-    declared = info.declared_fps
-    if declared and abs(declared - measured_fps) > RATE_FRAC * measured_fps:
-        text = f"declared {declared:.3f} frames per second, measured {measured_fps:.3f}; time is never counted by rate"
-        findings.append(Finding("note", "rate", text))
-    if info.declared_frames and info.declared_frames != len(stamps):
-        text = f"the header declares {info.declared_frames} pictures, {len(stamps)} are there to be shown"
-        findings.append(Finding("note", "count", text))
-    return findings, measured_fps
-
-
 def order_findings(packets: PacketScan) -> list[Finding]:
     """B-frames, and key frames that pictures before them depend on (open GOP), from the order of timestamps."""
     if not np.any(np.diff(packets.pts) < 0):
@@ -102,6 +56,21 @@ def order_findings(packets: PacketScan) -> list[Finding]:
     return [Finding("note", "order", text)]
 
 
+def level_findings(levels: Levels | None, pictures: Sequence[np.ndarray]) -> list[Finding]:
+    """What of deep values is black and white, and that the first pictures `(h, w, 3)` uint8 use little of the range."""
+    findings = []
+    advice = "Next: check exposure and lens cap"
+    if levels is not None:
+        how = "as given" if levels.given else "found in the first pictures; --bits settles it"
+        findings.append(Finding("remark", "depth", f"values {levels.describe()} become black to white, {how}"))
+        advice = "Next: give the depth with --bits"
+    narrow = is_narrow(pictures)
+    if narrow is not None:
+        text = f"the first pictures use only levels {narrow[0]} to {narrow[1]} of 0 to 255. {advice}"
+        findings.append(Finding("warning", "range", text))
+    return findings
+
+
 def picture_findings(info: VideoInfo, frame: av.VideoFrame) -> list[Finding]:
     findings = []
     if info.rotation_deg:
@@ -111,8 +80,11 @@ def picture_findings(info: VideoInfo, frame: av.VideoFrame) -> list[Finding]:
         shape = f"{info.pixel_aspect.numerator}:{info.pixel_aspect.denominator}"
         text = f"pixels of {shape}: players stretch the picture; boxes, masks and areas count stored pixels"
         findings.append(Finding("note", "pixels", text))
+    if info.mirrored:
+        text = "stored mirrored; shown turned over left to right, which is applied"
+        findings.append(Finding("remark", "rotation", text))
     bits = max(component.bits for component in frame.format.components)
-    if bits > 8:
+    if bits > 8 and info.levels is None:
         findings.append(Finding("note", "depth", f"{bits} bits per channel, reduced to 8 for the model"))
     if frame.color_trc in (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67):
         name = "PQ" if frame.color_trc == ColorTrc.SMPTE2084 else "HLG"

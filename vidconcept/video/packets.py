@@ -18,6 +18,7 @@ class PacketScan:
     key: `(n,)` bool, key frames. missing: packets without any timestamp. hidden: those that an edit list hides; they
     are not in `pts`. damaged: those that the container calls so. backward_dts: decoding times that do not rise.
     promised: how many pictures the index lists, 0 without one. error: what ended the reading, if not the end.
+    may_reorder: what the stream's own header says of the order.
     """
 
     pts: np.ndarray = field(repr=False)
@@ -28,6 +29,7 @@ class PacketScan:
     backward_dts: int
     promised: int
     error: str | None
+    may_reorder: bool = False
 
     @property
     def total(self) -> int:
@@ -42,6 +44,11 @@ class PacketScan:
         latest_key = np.maximum.accumulate(np.where(self.key, np.arange(len(self.pts)), 0))
         return bool(np.any(self.pts < self.pts[latest_key]))
 
+    @property
+    def reordered(self) -> bool:
+        """Whether pictures are shown in another order than they are stored in, or a decoder says that they may be."""
+        return self.may_reorder or bool(np.any(np.diff(self.pts) < 0))
+
     def is_sound(self) -> bool:
         """Whether the n-th smallest timestamp is the n-th picture, as far as packets can tell."""
         faults = self.missing + self.hidden + self.damaged + self.backward_dts
@@ -49,14 +56,14 @@ class PacketScan:
         return faults == 0 and self.error is None and unique and self.total >= self.promised
 
 
-def scan_packets(source: Path) -> PacketScan:
+def scan_packets(source: Path, stream_index: int | None = None) -> PacketScan:
     """Demux a file once: some 50 bytes of memory a picture. Raises InputError if it cannot be opened."""
     pts: list[int] = []
     key: list[bool] = []
     counts = Counter[str]()
     last_dts: int | None = None
     error = None
-    with open_video(source) as (container, stream):
+    with open_video(source, stream_index) as (container, stream):
         try:
             for packet in container.demux(stream):
                 if not packet.size:
@@ -78,6 +85,7 @@ def scan_packets(source: Path) -> PacketScan:
             error = str(reason)
         # The index as the demuxer uses it: without what an edit list hides, unlike the count in the header.
         promised = sum(1 for entry in stream.index_entries if entry.size > 0)
+        may_reorder = bool(stream.codec_context.has_b_frames)
     return PacketScan(
         pts=np.array(pts, np.int64),
         key=np.array(key, bool),
@@ -87,4 +95,5 @@ def scan_packets(source: Path) -> PacketScan:
         backward_dts=counts["backward_dts"],
         promised=promised,
         error=error,
+        may_reorder=may_reorder,
     )

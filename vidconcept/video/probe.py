@@ -1,7 +1,8 @@
 """What a video source is: from its headers alone (`probe`), or with a look through its packets (`examine`)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -10,20 +11,21 @@ import av.video.stream
 import numpy as np
 
 from vidconcept.types import VideoInfo
-from vidconcept.video.colour import orientation
 from vidconcept.video.decode import decode_packets
-from vidconcept.video.findings import (
-    Finding,
-    fault_findings,
-    order_findings,
-    picture_findings,
-    sound_findings,
-    timing_findings,
-)
+from vidconcept.video.findings import fault_findings, level_findings, order_findings, picture_findings, sound_findings
+from vidconcept.video.levels import LOOK_AT_FRAMES, Levels
+from vidconcept.video.orientation import orientation
 from vidconcept.video.packets import scan_packets
-from vidconcept.video.problems import Problem, ProblemLog
-from vidconcept.video.reader import load_image
-from vidconcept.video.source import image_paths, nothing_decodes, open_video, require_fps
+from vidconcept.video.pictures import Picture, has_times, open_pictures, sequence_fps, stream_rate, stream_time_base
+from vidconcept.video.problems import Finding, Problem, ProblemLog
+from vidconcept.video.reading import AS_IT_IS, Reading
+from vidconcept.video.sequence import ImageSequence
+from vidconcept.video.source import image_sequence, nothing_decodes, open_video
+from vidconcept.video.streams import stream_findings
+from vidconcept.video.timing import guess_findings, timing_of
+
+# Containers whose times players count from zero, whenever the first stream begins.
+COUNT_FROM_ZERO = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,9 @@ class Examination:
     """The result of `examine`.
 
     frames: pictures counted, by packet or, where all were decoded, by picture. first_s, last_s: earliest and latest
-    timestamp in the file's own time; None for an image sequence without any. timestamps_trusted: every picture has a
-    timestamp of its own and they rise; a variable rate or a hole is no reason for distrust.
+    timestamp in the file's own time; None for an image sequence without any. measured_fps, rate_fps, hole_s: see
+    `Timing`. timestamps_trusted: every picture has a timestamp of its own that somebody measured, and they rise; a
+    variable rate or a hole is no reason for distrust.
     """
 
     info: VideoInfo
@@ -40,8 +43,15 @@ class Examination:
     first_s: float | None
     last_s: float | None
     measured_fps: float | None
+    rate_fps: float | None
+    hole_s: float | None
     timestamps_trusted: bool
     findings: tuple[Finding, ...]
+
+    @property
+    def remarks(self) -> tuple[Finding, ...]:
+        """What belongs beside the results."""
+        return tuple(finding for finding in self.findings if finding.level != "note")
 
     def rows(self) -> list[tuple[str, str]]:
         """What to print: a name and a value each, the verdict on the timestamps first."""
@@ -57,77 +67,118 @@ class Examination:
             ("frames", f"{self.frames}{span}{rate}"),
         ]
         return rows + [
-            (finding.about, finding.message if finding.level == "note" else f"WARNING: {finding.message}")
+            (finding.about, f"WARNING: {finding.message}" if finding.level == "warning" else finding.message)
             for finding in self.findings
         ]
 
 
-def probe(source: str | Path, fps: float | None = None) -> VideoInfo:
-    """What the source says of itself; reads no further than the first picture that can be decoded.
+def probe(source: str | Path, fps: float | None = None, reading: Reading = AS_IT_IS) -> VideoInfo:
+    """What the source says of itself; reads no further than its first pictures that can be decoded.
 
-    `fps` is required for a folder of images or a printf pattern, and ignored for a video file. Raises InputError for
-    what cannot be read, UsageError for a missing `fps`.
+    `fps` is required for a folder of images or a printf pattern, and is an error where the source has times of its
+    own. Raises InputError for what cannot be read, UsageError for options that are missing or would do nothing.
     """
     source = Path(source)
-    paths = image_paths(source)
-    if paths is not None:
-        return _probe_images(source, paths, require_fps(source, fps))
-    with open_video(source) as (container, stream):
-        frame = next(decode_packets(container, stream, ProblemLog(lambda problem: None)), None)
-        if frame is None:
-            raise nothing_decodes(source)
-        return _video_info(source, container, stream, frame)
+    sequence = image_sequence(source)
+    first = _first_pictures(source, fps, reading, 1)[0]
+    if sequence is not None:
+        return _image_info(source, sequence, fps, first)
+    with open_video(source, reading.stream) as (container, stream):
+        frame = _first_frame(source, container, stream)
+        return _video_info(source, container, stream, frame, fps, first.levels)
 
 
-def examine(source: str | Path, fps: float | None = None, *, decode: bool = False) -> Examination:
+def examine(
+    source: str | Path, fps: float | None = None, *, decode: bool = False, reading: Reading = AS_IT_IS
+) -> Examination:
     """Look through a source. Without `decode` a pass over its packets (seconds for an hour of video).
 
     decode: also decode every picture, which is how damage inside packets is found. Raises InputError and UsageError
     as `probe` does.
     """
     source = Path(source)
-    paths = image_paths(source)
-    if paths is not None:
-        info = probe(source, fps)
-        note = Finding("note", "time", f"{len(paths)} images; time is their order divided by --fps {fps:g}")
-        last_s = float((len(paths) - 1) * info.time_base)
-        return Examination(info, len(paths), 0.0, last_s, info.declared_fps, True, (note,))
-    with open_video(source) as (container, stream):
-        first = next(decode_packets(container, stream, ProblemLog(lambda problem: None)), None)
-        if first is None:
-            raise nothing_decodes(source)
-        info = _video_info(source, container, stream, first)
-        picture = picture_findings(info, first)
+    sequence = image_sequence(source)
+    first = _first_pictures(source, fps, reading, LOOK_AT_FRAMES)
+    levels = level_findings(first[0].levels, [picture.rgb() for picture in first])
+    damage, counted = _decode_all(source, fps, reading) if decode else ([], None)
+    if sequence is not None:
+        info = _image_info(source, sequence, fps, first[0])
+        findings = (*sequence.findings, *levels, *damage)
+        return _of_images(info, sequence, counted, findings)
+    with open_video(source, reading.stream) as (container, stream):
+        frame = _first_frame(source, container, stream)
+        info = _video_info(source, container, stream, frame, fps, first[0].levels)
+        timeless = not has_times(container)
+        picture = picture_findings(info, frame)
+        streams = stream_findings(container, stream, asked=reading.stream is not None)
         sound = sound_findings(container, stream)
-    packets = scan_packets(source)
+    packets = scan_packets(source, reading.stream)
+    if timeless:
+        # Made up by the library, in the order of storage.
+        packets = replace(packets, pts=np.arange(packets.total), missing=0, backward_dts=0)
     time_base = info.time_base
     stamps = np.sort(packets.pts)
-    first_s = float(stamps[0] * time_base) if len(stamps) else None
-    last_s = float(stamps[-1] * time_base) if len(stamps) else None
-    faults = fault_findings(packets)
-    timing, measured_fps = timing_findings(info, stamps)
-    frames = len(packets.pts) + packets.missing
-    damage: list[Finding] = []
-    if decode:
-        frames, damage = _decode_all(source)
+    faults = [*fault_findings(packets), *guess_findings(info, packets, timeless=timeless, given_fps=fps)]
+    timing = timing_of(info, stamps)
     return Examination(
         info=info,
-        frames=frames,
-        first_s=first_s,
-        last_s=last_s,
-        measured_fps=measured_fps,
+        frames=len(packets.pts) + packets.missing if counted is None else counted,
+        first_s=float(stamps[0] * time_base) if len(stamps) else None,
+        last_s=float(stamps[-1] * time_base) if len(stamps) else None,
+        measured_fps=timing.measured_fps,
+        rate_fps=timing.rate_fps,
+        hole_s=timing.hole_s,
         timestamps_trusted=not any(finding.about == "timestamps" for finding in faults),
-        findings=(*faults, *damage, *timing, *order_findings(packets), *picture, *sound),
+        findings=(*streams, *faults, *damage, *timing.findings, *order_findings(packets), *picture, *levels, *sound),
     )
 
 
-def _decode_all(source: Path) -> tuple[int, list[Finding]]:
+def _of_images(
+    info: VideoInfo, sequence: ImageSequence, counted: int | None, findings: tuple[Finding, ...]
+) -> Examination:
+    frames = len(sequence.pages)
+    if sequence.keeps_time:
+        text = f"{frames} pictures, each with a time of its own"
+        note = Finding("note", "time", text)
+        return Examination(info, counted or frames, 0.0, None, None, None, None, True, (note, *findings))
+    text = f"{frames} images; time is their order divided by --fps {info.declared_fps:g}"
+    timing = timing_of(info, np.array([page.slot for page in sequence.pages], np.int64))
+    return Examination(
+        info=info,
+        frames=counted or frames,
+        first_s=0.0,
+        last_s=float(sequence.pages[-1].slot * info.time_base),
+        measured_fps=timing.measured_fps,
+        rate_fps=timing.rate_fps,
+        hole_s=timing.hole_s,
+        timestamps_trusted=True,
+        findings=(Finding("note", "time", text), *findings, *timing.findings),
+    )
+
+
+def _first_pictures(source: Path, fps: float | None, reading: Reading, count: int) -> list[Picture]:
+    pictures = open_pictures(source, fps, reading, ProblemLog(lambda problem: None))
+    try:
+        return list(islice(pictures, count))
+    finally:
+        pictures.close()
+
+
+def _first_frame(
+    source: Path, container: av.container.InputContainer, stream: av.video.stream.VideoStream
+) -> av.VideoFrame:
+    frame = next(decode_packets(container, stream, ProblemLog(lambda problem: None)), None)
+    if frame is None:
+        raise nothing_decodes(source)
+    return frame
+
+
+def _decode_all(source: Path, fps: float | None, reading: Reading) -> tuple[list[Finding], int]:
     problems: list[Problem] = []
     log = ProblemLog(problems.append)
-    with open_video(source) as (container, stream):
-        frames = sum(1 for _ in decode_packets(container, stream, log))
+    count = sum(1 for _ in open_pictures(source, fps, reading, log))
     log.flush()
-    return frames, [Finding("warning", "damage", problem.describe()) for problem in problems]
+    return [Finding("warning", "damage", problem.describe()) for problem in problems], count
 
 
 def _video_info(
@@ -135,17 +186,19 @@ def _video_info(
     container: av.container.InputContainer,
     stream: av.video.stream.VideoStream,
     first_frame: av.VideoFrame,
+    fps: float | None,
+    levels: Levels | None,
 ) -> VideoInfo:
     view = orientation(first_frame)
     width_px, height_px = view.displayed_size(first_frame)
-    rate = stream.average_rate or stream.guessed_rate
     # PyAV 19 has a rational type of its own, which is false where a value is missing; here are Fractions only.
-    time_base = Fraction(stream.time_base or Fraction(1, 90_000))
+    time_base = stream_time_base(source, container, stream, fps)
+    rate = stream_rate(stream) if has_times(container) else 1 / time_base
     aspect = Fraction(stream.sample_aspect_ratio or Fraction(1))
-    if stream.duration is not None:
+    if stream.duration is not None and has_times(container):
         duration_s = float(stream.duration * time_base)
     else:
-        duration_s = container.duration / av.time_base if container.duration else None
+        duration_s = container.duration / av.time_base if container.duration and has_times(container) else None
     return VideoInfo(
         path=source,
         width_px=width_px,
@@ -157,26 +210,42 @@ def _video_info(
         declared_frames=stream.frames or None,
         duration_s=duration_s,
         rotation_deg=-90 * view.turns % 360,
+        mirrored=view.mirrored,
         pixel_aspect=1 / aspect if view.turns % 2 else aspect,
         has_audio=bool(container.streams.audio),
         container=container.format.name,
+        stream=stream.index,
+        levels=None if levels is None else (levels.black, levels.white),
+        bits=None if levels is None else levels.bits,
+        starts_at_s=_start_in_file_s(container, stream),
     )
 
 
-def _probe_images(source: Path, paths: list[Path], fps: float) -> VideoInfo:
-    for path in paths:
-        image = load_image(path)
-        if image is not None:
-            return VideoInfo(
-                path=source,
-                width_px=image.shape[1],
-                height_px=image.shape[0],
-                codec=path.suffix.lower().lstrip("."),
-                pix_fmt="rgb24",
-                time_base=1 / Fraction(fps).limit_denominator(100_000),
-                declared_fps=fps,
-                declared_frames=len(paths),
-                duration_s=len(paths) / fps,
-                container="images",
-            )
-    raise nothing_decodes(source, paths)
+def _start_in_file_s(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> float:
+    """When a player that shows the file shows its first picture. MP4 and Matroska count from zero, others from the
+    earliest of their streams."""
+    if stream.start_time is None or not has_times(container):
+        return 0.0
+    start_s = float(stream.start_time * Fraction(stream.time_base or Fraction(1, 90_000)))
+    zero_s = 0.0 if container.format.name in COUNT_FROM_ZERO else (container.start_time or 0) / av.time_base
+    return max(0.0, start_s - zero_s)
+
+
+def _image_info(source: Path, sequence: ImageSequence, fps: float | None, first: Picture) -> VideoInfo:
+    rate = sequence_fps(source, sequence, fps)
+    height_px, width_px = first.rgb().shape[:2]
+    slots = sequence.pages[-1].slot + 1
+    return VideoInfo(
+        path=source,
+        width_px=width_px,
+        height_px=height_px,
+        codec=sequence.pages[0].path.suffix.lower().lstrip("."),
+        pix_fmt="rgb24" if first.levels is None else "rgb48",
+        time_base=sequence.time_base(rate),
+        declared_fps=None if sequence.keeps_time else rate,
+        declared_frames=len(sequence.pages),
+        duration_s=None if sequence.keeps_time else slots / rate,
+        container="images",
+        levels=None if first.levels is None else (first.levels.black, first.levels.white),
+        bits=None if first.levels is None else first.levels.bits,
+    )

@@ -1,4 +1,4 @@
-"""What went wrong while reading, in a form that can be listed in `run.json`."""
+"""What there is to say of a source, and what went wrong while reading it, in forms that `run.json` can list."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,8 +14,24 @@ ProblemKind = Literal[
     "size-change",
     "unreadable-image",
     "audio-dropped",
+    "over-range",
+    "depth-change",
     "slow-access",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One sentence about a source as a whole.
+
+    "warning": it changes what a reader of the results should believe. "remark": worth knowing beside the results.
+    "note": only for those who ask what the file is.
+    """
+
+    level: Literal["note", "remark", "warning"]
+    about: str
+    message: str
+
 
 # A fault that comes back within so many frames belongs to the report that is already open.
 MERGE_GAP_FRAMES = 50

@@ -4,17 +4,19 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import av
 import av.container
 import av.error
-import av.stream
 import av.video.stream
 
 from vidconcept.errors import InputError, UsageError
+from vidconcept.video.sequence import ImageSequence, copy_findings, lay_out, without_copies
+from vidconcept.video.streams import pick_stream
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".gif", ".apng"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts", ".m4v", ".mpg", ".flv"})
 # PyAV before 19 refuses files whose tags are not UTF-8 unless asked to replace what it cannot read; 19 always does.
 TOLERANT_TAGS = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
@@ -24,11 +26,43 @@ _PATTERN = re.compile(r"%0?(\d*)d")
 _REFUSED_FORMATS = frozenset({"tty", "bin", "xbin", "adf", "idf", "hls", "concat", "dash", "lavfi"})
 
 
-def image_paths(source: Path) -> list[Path] | None:
+def image_paths(source: Path, *, with_copies: bool = False) -> list[Path] | None:
     """Images of a folder or printf pattern in natural order; None if `source` is a single file.
 
-    Raises InputError for a folder or pattern without images.
+    Files of a folder that are copies of others, by name and to the byte, are left out unless asked for. Raises
+    InputError for a folder or pattern without images, and for what is no local file at all.
     """
+    found = _find_images(source)
+    return None if found is None else found.everything if with_copies else found.paths
+
+
+def image_sequence(source: Path) -> ImageSequence | None:
+    """The images that `source` stands for, page by page, at their places in time; None for a video file.
+
+    Raises InputError as `image_paths` does.
+    """
+    found = _find_images(source)
+    if found is None:
+        if source.suffix.lower() not in IMAGE_SUFFIXES:
+            return None
+        _check_file(source)
+        return lay_out([source], is_file=True)
+    sequence = lay_out(found.paths, is_file=False, numbers=found.numbers)
+    return replace(sequence, findings=(*copy_findings(found.copies), *sequence.findings))
+
+
+@dataclass(frozen=True, slots=True)
+class _Images:
+    """everything: all images. numbers: those of a pattern's field. copies: each with its original, not in `paths`."""
+
+    everything: list[Path]
+    paths: list[Path]
+    numbers: list[int] | None = None
+    copies: list[tuple[Path, Path]] = field(default_factory=list)
+
+
+def _find_images(source: Path) -> _Images | None:
+    refuse_no_file(source)
     if "%" in source.name and not source.exists():
         match = _PATTERN.search(source.name)
         if match is None:
@@ -36,23 +70,52 @@ def image_paths(source: Path) -> list[Path] | None:
                 f"{source} does not exist, and is no printf pattern either: a pattern has one number field, "
                 f"like img_%04d.png"
             )
-        digits = rf"\d{{{match[1]},}}" if match[1] else r"\d+"
+        digits = rf"[0-9]{{{match[1]},}}" if match[1] else r"[0-9]+"
         shape = re.compile(
             re.escape(source.name[: match.start()]) + f"({digits})" + re.escape(source.name[match.end() :])
         )
         names = {int(hit[1]): name for name in _list(source.parent) if (hit := shape.fullmatch(name))}
         if not names:
             raise InputError(f"no file matches the pattern {source}: check the folder and the number of digits")
-        return [source.parent / names[number] for number in sorted(names)]
+        numbers = sorted(names)
+        paths = [source.parent / names[number] for number in numbers]
+        return _Images(paths, paths, numbers)
     if not source.is_dir():
         return None
     names = _list(source)
     images = sorted((n for n in names if Path(n).suffix.lower() in IMAGE_SUFFIXES and n[0] != "."), key=_natural)
+    videos = sorted((n for n in names if Path(n).suffix.lower() in VIDEO_SUFFIXES and n[0] != "."), key=_natural)
     if not images:
-        videos = [n for n in names if Path(n).suffix.lower() in VIDEO_SUFFIXES]
         hint = f"pass a video itself, e.g. {source / videos[0]}" if videos else "point to a folder of PNG or JPEG files"
         raise InputError(f"no images in the folder {source}: {hint}")
-    return [source / name for name in images]
+    if len(videos) >= len(images):
+        raise InputError(
+            f"{source} is a folder of {len(videos)} videos with {len(images)} images among them. Next: pass a video "
+            f"itself, e.g. {source / videos[0]}, or put the images into a folder of their own"
+        )
+    everything = [source / name for name in images]
+    paths, copies = without_copies(everything)
+    return _Images(everything, paths, copies=copies)
+
+
+def refuse_no_file(source: Path) -> None:
+    """Raises InputError for an address, standard input or a device: what is tracked is read several times over."""
+    text = str(source)
+    # A path has one slash where the address had two.
+    address = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/(?=[^/])", text)
+    if address and not source.exists():
+        whole = f"{address[0]}/{text[address.end() :]}" if address[1].lower() != "file" else text
+        if address[1].lower() == "file":
+            raise InputError(f"{whole} is an address. Next: pass the path alone, {text[address.end() - 1 :]}")
+        raise InputError(
+            f"{whole} is an address, and only local files are read. Next: fetch it first, then pass the file"
+        )
+    if text == "-":
+        raise InputError(
+            "standard input cannot be read twice, and a run does that. Next: save it as a file, then pass that"
+        )
+    if source.is_char_device() or source.is_block_device():
+        raise InputError(f"{source} is a device, and only files are read. Next: record it to a file, then pass that")
 
 
 def require_fps(source: Path, fps: float | None) -> float:
@@ -65,10 +128,12 @@ def require_fps(source: Path, fps: float | None) -> float:
 
 
 @contextmanager
-def open_video(source: Path) -> Iterator[tuple[av.container.InputContainer, av.video.stream.VideoStream]]:
-    """Open a video file and pick its video stream (cover pictures do not count).
+def open_video(
+    source: Path, stream: int | None = None
+) -> Iterator[tuple[av.container.InputContainer, av.video.stream.VideoStream]]:
+    """Open a video file and its stream `stream`, by default the one that a player would show (see `pick_stream`).
 
-    Raises InputError, with the next step, for everything that cannot be read.
+    Raises InputError, with the next step, for everything that cannot be read, UsageError for a stream that is none.
     """
     _check_file(source)
     try:
@@ -79,14 +144,10 @@ def open_video(source: Path) -> Iterator[tuple[av.container.InputContainer, av.v
     with container:
         if container.format.name in _REFUSED_FORMATS:
             raise InputError(_not_a_video(source))
-        streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
-        if not streams:
-            if container.streams.audio:
-                raise InputError(f"{source} has sound but no video stream: pass a file with pictures")
-            raise InputError(f"{source} has no video stream (read as {container.format.long_name}): pass a video file")
-        if streams[0].codec_context is None:
+        chosen = pick_stream(source, container, stream)
+        if chosen.codec_context is None:
             raise InputError(f"{source}: no decoder here for its video stream; convert it to H.264 first")
-        yield container, streams[0]
+        yield container, chosen
 
 
 def nothing_decodes(source: Path, paths: list[Path] | None = None) -> InputError:

@@ -20,12 +20,14 @@ import av.error
 import av.video.stream
 import numpy as np
 
-from vidconcept.video.colour import RgbConverter, orientation
+from vidconcept.video.colour import RgbConverter
+from vidconcept.video.orientation import orientation
 from vidconcept.video.packets import PacketScan, scan_packets
 from vidconcept.video.probe import probe
 from vidconcept.video.problems import Problem
 from vidconcept.video.reader import read_frames
-from vidconcept.video.source import image_paths, open_video
+from vidconcept.video.reading import AS_IT_IS, Reading
+from vidconcept.video.source import image_sequence, open_video
 
 # Containers with an index of key frames. Elsewhere a seek lands anywhere, and decord hangs on transport streams.
 SEEKABLE = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
@@ -48,6 +50,7 @@ def grab_frames(
     *,
     pts: Mapping[int, int] | None = None,
     fps: float | None = None,
+    reading: Reading = AS_IT_IS,
     deadline_s: float = DEADLINE_S,
     on_problem: Callable[[Problem], None],
 ) -> Iterator[tuple[int, np.ndarray]]:
@@ -63,24 +66,32 @@ def grab_frames(
     wanted = sorted(set(frame_indices))
     if not wanted:
         return
-    if image_paths(source) is not None:
-        yield from _by_reading(source, wanted, fps)
+    if image_sequence(source) is not None:
+        yield from _by_reading(source, wanted, fps, reading)
         return
     is_dense = wanted[-1] + 1 <= DENSE_STEP * len(wanted)
-    info = probe(source)
-    if is_dense or pts is None or info.container not in SEEKABLE:
-        yield from _by_reading(source, wanted, None)
+    info = probe(source, fps, reading)
+    # Filters want every picture, and only a pass from the start knows the levels of deep ones.
+    is_plain = not (reading.deinterlace or reading.tone_map or info.levels)
+    if is_dense or pts is None or info.container not in SEEKABLE or not is_plain:
+        yield from _by_reading(source, wanted, fps, reading)
         return
-    scan = scan_packets(source)
+    scan = scan_packets(source, reading.stream)
     if not scan.is_sound() or scan.has_open_gops() or not _are_in_place(wanted, pts, scan):
-        yield from _by_reading(source, wanted, None)
+        yield from _by_reading(source, wanted, fps, reading)
         return
     done = -1
-    if find_spec("decord") is not None and info.codec not in DECORD_LACKS:
+    # decord takes a stream of its own choice.
+    if find_spec("decord") is not None and info.codec not in DECORD_LACKS and not _has_several_streams(source):
         for index, image in _by_decord(source, wanted, scan, deadline_s, on_problem):
             done = index
             yield index, image
-    yield from _by_seeking(source, [index for index in wanted if index > done], scan)
+    yield from _by_seeking(source, [index for index in wanted if index > done], scan, reading.stream)
+
+
+def _has_several_streams(source: Path) -> bool:
+    with open_video(source) as (container, _):
+        return len(container.streams.video) > 1
 
 
 def _are_in_place(wanted: list[int], pts: Mapping[int, int], scan: PacketScan) -> bool:
@@ -157,18 +168,21 @@ def _is_picture(index: int, image: np.ndarray, around: dict[int, np.ndarray]) ->
     return levels[index] <= SAME_PICTURE_LEVELS and levels[index] <= min(levels.values()) + NOISE_LEVELS
 
 
-def _by_seeking(source: Path, wanted: list[int], scan: PacketScan) -> Iterator[tuple[int, np.ndarray]]:
+def _by_seeking(
+    source: Path, wanted: list[int], scan: PacketScan, stream_index: int | None = None
+) -> Iterator[tuple[int, np.ndarray]]:
     """By PyAV. Exact because the n-th smallest timestamp is the n-th picture, and no GOP needs the one before."""
     stamps = np.sort(scan.pts)
     convert = None
-    with open_video(source) as (container, stream):
+    with open_video(source, stream_index) as (container, stream):
         for index in wanted:
             frame = _seek(container, stream, int(stamps[index]), int(stamps[0]))
             if frame is None:
-                yield from _by_reading(source, [i for i in wanted if i >= index], None)
+                left = [i for i in wanted if i >= index]
+                yield from _by_reading(source, left, None, Reading(stream=stream_index))
                 return
             convert = convert or RgbConverter(orientation(frame))
-            yield index, convert(frame)
+            yield index, convert(frame)[0]
 
 
 def _seek(
@@ -192,9 +206,11 @@ def _seek(
     return None
 
 
-def _by_reading(source: Path, wanted: list[int], fps: float | None) -> Iterator[tuple[int, np.ndarray]]:
+def _by_reading(
+    source: Path, wanted: list[int], fps: float | None, reading: Reading
+) -> Iterator[tuple[int, np.ndarray]]:
     left = set(wanted)
-    for frame in read_frames(source, fps=fps, on_problem=lambda problem: None):
+    for frame in read_frames(source, fps=fps, reading=reading, on_problem=lambda problem: None):
         if frame.index in left:
             left.remove(frame.index)
             yield frame.index, frame.image

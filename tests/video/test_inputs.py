@@ -1,0 +1,277 @@
+"""What was filmed is what is read: deep pictures, several pictures in a file, several streams, side data."""
+
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from av.stream import Disposition
+from clips import FRAMES, paint, read_barcode, write_clip
+from PIL import Image, ImageOps, TiffImagePlugin
+from reading import numbers, read
+
+from vidconcept.errors import UsageError, VidconceptError
+from vidconcept.video.colour import RgbConverter
+from vidconcept.video.levels import Levels
+from vidconcept.video.orientation import orientation
+from vidconcept.video.probe import examine, probe
+from vidconcept.video.reading import Reading
+
+
+def said(source, *abouts, fps=None, **reading):
+    report = examine(source, fps, reading=Reading(**reading))
+    return " | ".join(finding.message for finding in report.remarks if finding.about in abouts)
+
+
+class TestSideData:
+    @pytest.mark.parametrize("tag", range(1, 9))
+    def test_pictures_with_exif_are_upright(self, tag, tmp_path):
+        exif = Image.Exif()
+        exif[0x0112] = tag
+        path = tmp_path / "photo.jpg"
+        Image.fromarray(paint(5)).save(path, exif=exif, quality=95)
+        upright = np.asarray(ImageOps.exif_transpose(Image.open(path)))
+        (frame,) = read(path)
+        assert np.abs(frame.image.astype(int) - upright).mean() < 2
+        with av.open(str(path)) as container:
+            stored = next(container.decode(video=0))
+        by_libav, _ = RgbConverter(orientation(stored))(stored)
+        assert np.abs(by_libav.astype(int) - upright).mean() < 2
+
+    def test_a_film_of_exif_pictures_is_read(self, tmp_path):
+        exif = Image.Exif()
+        exif[0x0112] = 1
+        with av.open(str(tmp_path / "film.avi"), "w") as out:
+            stream = out.add_stream("mjpeg", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 192, 128, "yuvj420p"
+            for number in range(4):
+                Image.fromarray(paint(number)).save(tmp_path / "one.jpg", exif=exif, quality=95)
+                packet = av.Packet((tmp_path / "one.jpg").read_bytes())
+                packet.stream, packet.pts, packet.dts, packet.is_keyframe = stream, number, number, True
+                out.mux(packet)
+        assert numbers(read(tmp_path / "film.avi")) == [0, 1, 2, 3]
+
+    @pytest.mark.parametrize("name", ["page.tif", "photo.jpg", "plain.png", "flat.bmp", "web.webp"])
+    def test_one_image_is_a_video_of_one_frame(self, name, tmp_path):
+        Image.fromarray(paint(7)).save(tmp_path / name)
+        assert numbers(read(tmp_path / name)) == [7]
+        assert probe(tmp_path / name).declared_frames == 1
+
+
+def deep(number: int, bits: int) -> np.ndarray:
+    """A painted grey picture `(h, w)` uint16 of so many bits."""
+    return (paint(number)[:, :, 0].astype(np.uint16) << (bits - 8)) + 1
+
+
+def deep_folder(folder: Path, suffix: str, bits: int, count: int = 3) -> Path:
+    folder.mkdir()
+    for number in range(count):
+        Image.fromarray(deep(number, bits)).save(folder / f"{number}{suffix}")
+    return folder
+
+
+def deep_film(path: Path, bits: int, count: int = 12) -> Path:
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 192, 128, "gray16le"
+        for number in range(count):
+            frame = av.VideoFrame.from_ndarray(deep(number, bits), format="gray16le")
+            frame.pts = number
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return path
+
+
+class TestDepth:
+    @pytest.mark.parametrize("bits", [10, 12, 14, 16])
+    @pytest.mark.parametrize("suffix", [".png", ".tif"])
+    def test_images_of_any_depth_keep_their_contrast(self, suffix, bits, tmp_path):
+        folder = deep_folder(tmp_path / "lot", suffix, bits)
+        frames = read(folder, fps=25)
+        assert numbers(frames) == [0, 1, 2]
+        assert np.abs(frames[1].image.astype(int) - paint(1)[:, :, :1]).max() <= 2
+        assert probe(folder, 25).bits == bits
+        assert f"0 to {2**bits - 1} ({bits} bits)" in said(folder, "depth", fps=25)
+
+    @pytest.mark.parametrize("bits", [10, 12, 16])
+    def test_films_of_any_depth_keep_their_contrast(self, bits, tmp_path):
+        film = deep_film(tmp_path / "film.mkv", bits)
+        frames = read(film)
+        assert numbers(frames) == list(range(12))
+        assert np.abs(frames[3].image.astype(int) - paint(3)[:, :, :1]).max() <= 2
+        assert (probe(film).bits, probe(film).levels) == (bits, (0, 2**bits - 1))
+
+    def test_colour_of_sixteen_bits(self, tmp_path):
+        cv2.imwrite(str(tmp_path / "a.png"), paint(9)[:, :, ::-1].astype(np.uint16) << 4)
+        (frame,) = read(tmp_path / "a.png")
+        assert np.abs(frame.image.astype(int) - paint(9)).max() <= 2
+
+    def test_the_scale_is_that_of_the_first_pictures_for_all(self, tmp_path):
+        folder = deep_folder(tmp_path / "lot", ".png", 12, count=10)
+        Image.fromarray(deep(1, 16)).save(folder / "99.png")
+        problems = []
+        frames = read(folder, problems, fps=25)
+        assert np.array_equal(frames[1].image, read(folder / "1.png", reading=Reading(bits=12))[0].image)
+        (problem,) = [p for p in problems if p.kind == "over-range"]
+        assert "4095 is white" in problem.message
+
+    def test_given_bits_are_taken(self, tmp_path):
+        folder = deep_folder(tmp_path / "lot", ".png", 10)
+        dark = read(folder, fps=25, reading=Reading(bits=16))
+        assert max(frame.image.max() for frame in dark) < 8
+        assert "only levels" in said(folder, "range", fps=25, bits=16)
+        assert said(folder, "range", fps=25) == ""
+
+    def test_levels_that_probe_found_are_used_as_they_are(self, tmp_path):
+        folder = deep_folder(tmp_path / "lot", ".png", 12)
+        bright = read(folder, fps=25, reading=Reading(levels=Levels(0, 2**11 - 1, None)))
+        assert (bright[0].image == 255).any()
+
+    @pytest.mark.parametrize(("top", "white"), [(1.0, 1), (255.0, 255), (4095.0, 4095)])
+    def test_fractions_reach_to_a_usual_white(self, top, white, tmp_path):
+        Image.fromarray(paint(3)[:, :, 0].astype(np.float32) / 255 * top).save(tmp_path / "a.tif")
+        (frame,) = read(tmp_path / "a.tif")
+        assert np.abs(frame.image.astype(int) - paint(3)[:, :, :1]).max() <= 1
+        assert probe(tmp_path / "a.tif").levels == (0, white)
+
+    def test_fractions_below_zero_and_no_numbers(self, tmp_path):
+        values = paint(3)[:, :, 0].astype(np.float32) - 300
+        values[0, 0] = np.nan
+        Image.fromarray(values).save(tmp_path / "a.tif")
+        (frame,) = read(tmp_path / "a.tif")
+        assert read_barcode(frame.image) == 3
+        assert frame.image[0, 0, 0] == 0
+
+    def test_bits_of_what_has_eight_is_an_error(self, tmp_path):
+        clip = write_clip(tmp_path / "a.mp4", count=2)
+        with pytest.raises(UsageError, match="leave --bits out"):
+            read(clip.path, reading=Reading(bits=12))
+        Image.fromarray(paint(0)).save(tmp_path / "a.png")
+        with pytest.raises(UsageError, match="leave --bits out"):
+            read(tmp_path / "a.png", reading=Reading(bits=12))
+
+
+ANIMATIONS = {
+    "stack.tif": {"compression": "tiff_lzw"},
+    "anim.webp": {"lossless": True, "duration": 40},
+    "anim.png": {"duration": 40},
+    "anim.gif": {"duration": 40},
+}
+
+
+def animated(path: Path, count: int = 5) -> Path:
+    pictures = [Image.fromarray(paint(number)) for number in range(count)]
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], **ANIMATIONS[path.name])
+    return path
+
+
+class TestPages:
+    @pytest.mark.parametrize("name", ANIMATIONS)
+    def test_a_folder_of_them_gives_every_page(self, name, tmp_path):
+        folder = tmp_path / "lot"
+        folder.mkdir()
+        animated(folder / name)
+        frames = read(folder, fps=10)
+        assert numbers(frames) == list(range(5))
+        assert [frame.time_s for frame in frames] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
+        assert frames[2].name == f"{name}#3"
+        assert examine(folder, 10).frames == 5
+
+    @pytest.mark.parametrize("name", [name for name in ANIMATIONS if name != "stack.tif"])
+    def test_an_animation_keeps_its_times(self, name, tmp_path):
+        frames = read(animated(tmp_path / name))
+        assert numbers(frames) == list(range(5))
+        assert [frame.time_s for frame in frames] == pytest.approx([0, 0.04, 0.08, 0.12, 0.16])
+        with pytest.raises(UsageError, match="leave --fps out"):
+            read(tmp_path / name, fps=10)
+
+    def test_a_stack_of_pages_needs_a_rate(self, tmp_path):
+        stack = animated(tmp_path / "stack.tif")
+        with pytest.raises(UsageError, match="--fps"):
+            read(stack)
+        assert numbers(read(stack, fps=10)) == list(range(5))
+
+    def test_a_deep_stack_has_one_scale(self, tmp_path):
+        pages = [Image.fromarray(deep(number, 12)) for number in range(20)]
+        pages[0].save(tmp_path / "deep.tif", save_all=True, append_images=pages[1:])
+        assert numbers(read(tmp_path / "deep.tif", fps=10)) == list(range(20))
+        assert probe(tmp_path / "deep.tif", 10).bits == 12
+
+    def test_a_small_copy_of_a_page_is_no_frame(self, tmp_path):
+        pages = [Image.fromarray(paint(number)) for number in range(3)]
+        small = TiffImagePlugin.ImageFileDirectory_v2()
+        small[254] = 1
+        pages[1].encoderinfo = {"tiffinfo": small}
+        pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+        assert numbers(read(tmp_path / "a.tif", fps=10)) == [0, 2]
+
+
+def two_streams(path: Path, default: int | None, cover: bool = False) -> Path:
+    """A preview of 96x64 whose pictures are numbered from 100, then the film of 192x128."""
+    with av.open(str(path), "w") as out:
+        streams = [out.add_stream("libx264", rate=25, options={"bf": "0"}) for _ in range(2)]
+        for index, (stream, size) in enumerate(zip(streams, [(96, 64), (192, 128)], strict=True)):
+            stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+            if default is not None:
+                stream.disposition = Disposition.default if index == default else Disposition(0)
+        if cover:
+            streams[0].disposition = Disposition.attached_pic | Disposition.default
+        for number in range(4):
+            for index, stream in enumerate(streams):
+                image = paint(number + (0 if index else 100), (stream.width, stream.height))
+                frame = av.VideoFrame.from_ndarray(image).reformat(format="yuv420p", dst_colorspace="itu601")
+                frame.pts = number
+                out.mux(stream.encode(frame))
+        for stream in streams:
+            out.mux(stream.encode(None))
+    return path
+
+
+class TestStreams:
+    @pytest.mark.parametrize(("name", "default"), [("a.mkv", None), ("a.ts", None), ("a.mkv", 1), ("a.mp4", 1)])
+    def test_the_film_is_read_not_the_preview(self, name, default, tmp_path):
+        film = two_streams(tmp_path / name, default)
+        assert numbers(read(film)) == [0, 1, 2, 3]
+        assert "number 1 is read" in said(film, "streams")
+        assert (probe(film).width_px, probe(film).stream) == (192, 1)
+
+    def test_the_flag_goes_before_the_size(self, tmp_path):
+        film = two_streams(tmp_path / "a.mkv", 0)
+        assert numbers(read(film))[0] == 100
+        assert "flagged as the default" in said(film, "streams")
+
+    def test_another_stream_on_request(self, tmp_path):
+        film = two_streams(tmp_path / "a.mkv", 1)
+        assert numbers(read(film, reading=Reading(stream=0))) == [100, 101, 102, 103]
+        assert examine(film, reading=Reading(stream=0)).frames == 4
+        with pytest.raises(UsageError, match="one of: 0: 96x64 h264, 1: 192x128 h264"):
+            read(film, reading=Reading(stream=7))
+
+    def test_one_stream_is_no_remark(self, tmp_path):
+        assert said(write_clip(tmp_path / "a.mp4", count=FRAMES).path, "streams") == ""
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("https://example.org/a/film.mp4", "https://example.org/a/film.mp4 is an address"),
+        ("rtsp://camera/1", "fetch it first"),
+        ("file:///home/me/a.mp4", "pass the path alone, /home/me/a.mp4"),
+        ("-", "save it as a file"),
+        ("/dev/null", "is a device"),
+    ],
+)
+def test_what_is_no_file_is_called_what_it_is(source, words):
+    for look in (read, examine, probe):
+        with pytest.raises(VidconceptError, match=words) as caught:
+            look(source)
+        assert caught.value.exit_code == 4
+
+
+def test_a_folder_of_videos_is_no_sequence_of_its_one_picture(tmp_path):
+    for name in ("a.mp4", "b.mp4"):
+        write_clip(tmp_path / name, count=2)
+    Image.fromarray(paint(0)).save(tmp_path / "cover.jpg")
+    with pytest.raises(VidconceptError, match="folder of 2 videos"):
+        read(tmp_path, fps=25)

@@ -1,0 +1,255 @@
+"""The pictures of a source in order, with index and time, converted to RGB only when asked for."""
+
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import chain, islice
+from pathlib import Path
+
+import av
+import av.container
+import av.video.stream
+import cv2
+import numpy as np
+from av.format import Flags
+
+from vidconcept.errors import UsageError
+from vidconcept.video.clock import Clock
+from vidconcept.video.colour import RgbConverter, deep_values, is_deep
+from vidconcept.video.decode import decode_packets, raw_pts
+from vidconcept.video.images import read_pages
+from vidconcept.video.levels import LOOK_AT_FRAMES, Levels, find_levels
+from vidconcept.video.orientation import orientation
+from vidconcept.video.problems import ProblemLog
+from vidconcept.video.reading import Reading
+from vidconcept.video.sequence import ImageSequence
+from vidconcept.video.source import image_sequence, nothing_decodes, open_video, require_fps
+
+# What a raw stream that names no rate is taken to have, as players do.
+USUAL_FPS = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture of a source. name: of its file in an image sequence. rgb: makes `(h, w, 3)` uint8, upright.
+
+    levels: of deep pictures, None where eight bits come as they are.
+    """
+
+    index: int
+    pts: int
+    time_s: float
+    name: str
+    levels: Levels | None
+    rgb: Callable[[], np.ndarray] = field(repr=False)
+
+
+def open_pictures(source: Path, fps: float | None, reading: Reading, log: ProblemLog) -> Generator[Picture, None, None]:
+    """All pictures that can be decoded. Raises InputError where there is none, UsageError for options in vain."""
+    sequence = image_sequence(source)
+    return (
+        _from_video(source, fps, reading, log)
+        if sequence is None
+        else _from_images(source, sequence, fps, reading, log)
+    )
+
+
+def stream_rate(stream: av.video.stream.VideoStream) -> Fraction | None:
+    """Frames per second as the stream says, by average or by guess."""
+    rate = stream.average_rate or stream.guessed_rate
+    return Fraction(rate) if rate else None
+
+
+def has_times(container: av.container.InputContainer) -> bool:
+    """Whether the format stores times at all: raw streams do not."""
+    return not container.format.flags & Flags.no_timestamps.value
+
+
+def stream_time_base(
+    source: Path, container: av.container.InputContainer, stream: av.video.stream.VideoStream, fps: float | None
+) -> Fraction:
+    """Unit of the pictures' times in seconds: the file's, or one frame where a raw stream has no times.
+
+    Raises UsageError for a rate that would do nothing.
+    """
+    if has_times(container):
+        if fps is not None:
+            raise UsageError(f"{source} has times of its own, so --fps {fps:g} would do nothing. Next: leave --fps out")
+        return Fraction(stream.time_base or Fraction(1, 90_000))
+    if fps is not None:
+        return 1 / Fraction(require_fps(source, fps)).limit_denominator(100_000)
+    return 1 / (stream_rate(stream) or Fraction(USUAL_FPS))
+
+
+def _from_video(source: Path, fps: float | None, reading: Reading, log: ProblemLog) -> Generator[Picture, None, None]:
+    with open_video(source, reading.stream) as (container, stream):
+        time_base = stream_time_base(source, container, stream, fps)
+        clock = Clock(time_base, stream_rate(stream)) if has_times(container) else None
+        frames = decode_packets(container, stream, log)
+        first = next(frames, None)
+        if first is None:
+            raise nothing_decodes(source)
+        levels, frames = _levels_of_video(source, reading, chain((first,), frames))
+        view = orientation(first)
+        size_px, convert = view.displayed_size(first), RgbConverter(view, levels)
+        first_pts = 0
+        for index, (frame, following) in enumerate(_with_next(frames)):
+            pts, fault = index, None
+            if clock is not None:
+                pts, fault = clock.stamp(raw_pts(frame), None if following is None else raw_pts(following))
+            first_pts = first_pts if index else pts
+            time_s = float((pts - first_pts) * time_base)
+            if fault is not None:
+                log.add(fault.kind, fault.message, index, time_s)
+            if view.displayed_size(frame) != size_px:
+                log.add("size-change", _size_change(view.displayed_size(frame), size_px), index, time_s)
+            yield Picture(index, pts, time_s, "", levels, _Converted(convert, frame, size_px, log, index, time_s))
+
+
+@dataclass(frozen=True, slots=True)
+class _Converted:
+    """The conversion of one frame, which costs more than its decoding and is not wanted for every one."""
+
+    convert: RgbConverter
+    frame: av.VideoFrame
+    size_px: tuple[int, int]
+    log: ProblemLog
+    index: int
+    time_s: float
+
+    def __call__(self) -> np.ndarray:
+        image, top = self.convert(self.frame, self.size_px)
+        if top is not None:
+            self.log.add("over-range", _over_range(top, self.convert.levels), self.index, self.time_s)
+        return image
+
+
+def _levels_of_video(
+    source: Path, reading: Reading, frames: Iterator[av.VideoFrame]
+) -> tuple[Levels | None, Iterator[av.VideoFrame]]:
+    """Levels of deep pictures, and all frames again."""
+    first = next(frames)
+    if not is_deep(first):
+        if reading.bits is not None:
+            depth = max(component.bits for component in first.format.components)
+            raise UsageError(
+                f"{source} says itself that it has {depth} bits, so --bits {reading.bits} would do nothing. "
+                "Next: leave --bits out"
+            )
+        return None, chain((first,), frames)
+    if reading.levels is not None:
+        return reading.levels, chain((first,), frames)
+    held = [first, *islice(frames, LOOK_AT_FRAMES - 1)]
+    levels = find_levels((deep_values(frame) for frame in held if is_deep(frame)), reading.bits)
+    return levels, chain(held, frames)
+
+
+def _with_next(frames: Iterator[av.VideoFrame]) -> Iterator[tuple[av.VideoFrame, av.VideoFrame | None]]:
+    """Each frame with the one that follows it."""
+    held = next(frames, None)
+    while held is not None:
+        following = next(frames, None)
+        yield held, following
+        held = following
+
+
+def sequence_fps(source: Path, sequence: ImageSequence, fps: float | None) -> float:
+    """Pictures per second. Raises UsageError for a rate that is missing, or would do nothing."""
+    if sequence.keeps_time:
+        if fps is not None:
+            raise UsageError(f"{source} has times of its own, so --fps {fps:g} would do nothing. Next: leave --fps out")
+        return float(USUAL_FPS)
+    return float(USUAL_FPS) if fps is None and len(sequence.pages) == 1 else require_fps(source, fps)
+
+
+def _from_images(
+    source: Path, sequence: ImageSequence, fps: float | None, reading: Reading, log: ProblemLog
+) -> Generator[Picture, None, None]:
+    """An image's pts is its place in the sequence, so one that is missing or cannot be read leaves a gap in time."""
+    _refuse_video_options(source, reading)
+    rate = sequence_fps(source, sequence, fps)
+    time_base = sequence.time_base(rate)
+    levels = _levels_of_images(source, sequence, reading)
+    index, first_pts, size_px, shown_before_ms = 0, 0, (0, 0), 0
+    for page, shown_ms, values in read_pages(sequence.pages):
+        pts = shown_before_ms if sequence.keeps_time else page.slot
+        shown_before_ms += shown_ms
+        if values is None:
+            text = f"{page.name} is no image that can be read; skipped"
+            log.add("unreadable-image", text, index, float(pts * time_base))
+            continue
+        height, width = values.shape[:2]
+        if index == 0:
+            first_pts, size_px = pts, (width, height)
+        time_s = float((pts - first_pts) * time_base)
+        if values.dtype != np.uint8:
+            if levels is None:
+                log.add("depth-change", f"{page.name} is deeper than the first pictures", index, time_s)
+                levels = find_levels((values,), reading.bits)
+            elif (top := levels.exceeded_by(values)) is not None:
+                log.add("over-range", f"{page.name}: {_over_range(top, levels)}", index, time_s)
+        if (width, height) != size_px:
+            log.add("size-change", f"{page.name}: {_size_change((width, height), size_px)}", index, time_s)
+        yield Picture(index, pts, time_s, page.name, levels, _Prepared(values, levels, size_px))
+        index += 1
+    if index == 0:
+        raise nothing_decodes(source, [page.path for page in sequence.pages])
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """An image brought to eight bits and to the size of the first."""
+
+    values: np.ndarray
+    levels: Levels | None
+    size_px: tuple[int, int]
+
+    def __call__(self) -> np.ndarray:
+        shallow = self.values.dtype == np.uint8 or self.levels is None
+        image = self.values if shallow else self.levels.to_8bit(self.values)
+        if (image.shape[1], image.shape[0]) != self.size_px:
+            image = cv2.resize(image, self.size_px, interpolation=cv2.INTER_AREA)
+        return np.ascontiguousarray(image)
+
+
+def _levels_of_images(source: Path, sequence: ImageSequence, reading: Reading) -> Levels | None:
+    if reading.levels is not None:
+        return reading.levels
+    first: list[np.ndarray] = []
+    for _, _, values in read_pages(sequence.pages):
+        if values is None:
+            continue
+        if not first and values.dtype == np.uint8:
+            if reading.bits is not None:
+                raise UsageError(
+                    f"the images of {source} have 8 bits, so --bits {reading.bits} would do nothing. "
+                    "Next: leave --bits out"
+                )
+            return None
+        first.append(values)
+        if len(first) == LOOK_AT_FRAMES or reading.bits is not None:
+            break
+    return find_levels((values for values in first if values.dtype != np.uint8), reading.bits) if first else None
+
+
+def _refuse_video_options(source: Path, reading: Reading) -> None:
+    given = {
+        "--stream": reading.stream is not None,
+        "--deinterlace": reading.deinterlace,
+        "--tone-map": reading.tone_map,
+    }
+    for name, is_given in given.items():
+        if is_given:
+            raise UsageError(f"{name} is for video files, and {source} is images. Next: leave it out")
+
+
+def _size_change(now: tuple[int, int], first: tuple[int, int]) -> str:
+    return f"the picture is {now[0]}x{now[1]} here and {first[0]}x{first[1]} at the start; resized to that"
+
+
+def _over_range(top: float, levels: Levels | None) -> str:
+    white = 0 if levels is None else levels.white
+    return (
+        f"values reach {top:g}, and {white:g} is white as in the first pictures: they are cut there. "
+        "Next: give the depth, e.g. --bits 16"
+    )

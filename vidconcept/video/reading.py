@@ -1,0 +1,27 @@
+"""How a source is to be read, beyond which frames of it."""
+
+from dataclasses import dataclass
+
+from vidconcept.video.levels import Levels
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the caller settles about the pictures; every pass over a source takes the same.
+
+    bits: of the values in deep pictures (16-bit files, 16-bit video), None to find them in the first pictures.
+    levels: black and white of deep pictures as `probe` found them, so that no later pass searches again.
+    stream: index of the video stream in its file, None for the one that a player would show.
+    deinterlace: give each picture one moment instead of two. tone_map: bring HDR to the range of a usual screen.
+    hole_s: a step in time longer than this is a hole, before which a frame says so; None: none is looked for.
+    """
+
+    bits: int | None = None
+    levels: Levels | None = None
+    stream: int | None = None
+    deinterlace: bool = False
+    tone_map: bool = False
+    hole_s: float | None = None
+
+
+AS_IT_IS = Reading()

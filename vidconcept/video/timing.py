@@ -1,0 +1,101 @@
+"""What the timestamps of a source say as a whole: its rate, its holes, and whether they were measured or made up."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vidconcept.types import VideoInfo
+from vidconcept.video.packets import PacketScan
+from vidconcept.video.problems import Finding
+
+# Steps between frames that differ by more than this are a variable frame rate, beyond a container's rounding.
+VFR_FRAC = 0.05
+# A step of more than a few frame times is a hole: nobody knows what passed there. Up to a fifth of a second is left to
+# encoders that drop pictures in which nothing moves, unless it is very many frames of a fast camera.
+HOLE_STEPS, HOLE_S, SURE_STEPS = 5, 0.2, 25
+RATE_FRAC = 0.01
+LISTED_HOLES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """measured_fps: pictures over the whole time. rate_fps: the rate while it records: the declared one where the steps
+    bear it out, else theirs, holes left out. hole_s: steps longer than this are holes. All None with fewer than two
+    pictures.
+    """
+
+    findings: tuple[Finding, ...] = ()
+    measured_fps: float | None = None
+    rate_fps: float | None = None
+    hole_s: float | None = None
+
+
+def hole_length_s(usual_s: float) -> float:
+    """How long a step must be to be a hole, where pictures usually come every `usual_s` seconds."""
+    return max(HOLE_STEPS * usual_s, min(HOLE_S, SURE_STEPS * usual_s)) * (1 + 1e-6)
+
+
+def timing_of(info: VideoInfo, stamps: np.ndarray) -> Timing:
+    """stamps: `(n,)` int64, sorted, in units of the time base."""
+    findings: list[Finding] = []
+    tick_s = float(info.time_base)
+    if len(stamps) and stamps[0] > 0 and info.container != "images":
+        text = f"the first picture is at {float(stamps[0] * tick_s):.3f} s; times are given relative to it"
+        findings.append(Finding("note", "start", text))
+    at = np.unique(stamps)
+    steps = np.diff(at)
+    if not len(steps):
+        return Timing(tuple(findings))
+    usual = float(np.median(steps))
+    hole_s = hole_length_s(usual * tick_s)
+    is_hole = steps * tick_s > hole_s
+    if is_hole.any():
+        findings.append(_holes((at[:-1][is_hole] - at[0]) * tick_s, steps[is_hole] * tick_s))
+    regular = steps[~is_hole] if not is_hole.all() else steps
+    measured_fps = float(len(steps) / (steps.sum() * tick_s))
+    shown_fps = float(len(regular) / (regular.sum() * tick_s))
+    if info.container != "images" and regular.max() - regular.min() > max(2.0, VFR_FRAC * usual):
+        text = (
+            f"variable frame rate: usually {1 / (usual * tick_s):.3f} per second, between "
+            f"{1 / (regular.max() * tick_s):.3f} and {1 / (regular.min() * tick_s):.3f}; every picture keeps its time"
+        )
+        findings.append(Finding("remark", "rate", text))
+    declared = info.declared_fps
+    if declared and info.container != "images" and abs(declared - measured_fps) > RATE_FRAC * measured_fps:
+        text = f"declared {declared:.3f} frames per second, measured {measured_fps:.3f}; time is never counted by rate"
+        findings.append(Finding("remark", "rate", text))
+    if info.declared_frames and info.declared_frames != len(stamps):
+        text = f"the header declares {info.declared_frames} pictures, {len(stamps)} are there to be shown"
+        findings.append(Finding("remark", "count", text))
+    is_borne_out = declared and abs(declared - shown_fps) <= VFR_FRAC * shown_fps
+    return Timing(tuple(findings), measured_fps, declared if is_borne_out else shown_fps, hole_s)
+
+
+def _holes(begin_s: np.ndarray, length_s: np.ndarray) -> Finding:
+    order = np.argsort(-length_s, kind="stable")[:LISTED_HOLES]
+    places = ", ".join(f"{length_s[i]:.3f} s after {begin_s[i]:.3f} s" for i in sorted(order))
+    count = "1 hole" if len(length_s) == 1 else f"{len(length_s)} holes"
+    more = f", the longest {length_s.max():.3f} s"
+    text = f"{count} in the recording{more} ({places}); nothing is followed across"
+    return Finding("warning", "holes", text)
+
+
+def guess_findings(info: VideoInfo, packets: PacketScan, *, timeless: bool, given_fps: float | None) -> list[Finding]:
+    """That times were made up: raw streams store none, and AVI none of pictures that come in another order."""
+    if timeless:
+        if given_fps is not None:
+            return [
+                Finding("remark", "time", f"a raw stream: time is the order of pictures divided by --fps {given_fps:g}")
+            ]
+        text = (
+            f"a raw stream stores no times: {info.declared_fps:.3f} pictures per second are assumed. "
+            "Next: give the rate with --fps"
+        )
+        return [Finding("warning", "timestamps", text)]
+    if info.container == "avi" and packets.reordered:
+        text = (
+            "AVI stores no times of B-frames: each picture takes the time of a packet, in the order in which they are "
+            "shown"
+        )
+        return [Finding("warning", "timestamps", text)]
+    return []
