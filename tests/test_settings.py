@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.helpers.clips import image_folder
+from tests.helpers.clips import image_folder, write_clip
+from tests.helpers.footage import deep_folder, hdr_film, two_streams
 from tests.helpers.model_folders import write_folder
 from vidconcept.errors import UsageError
 from vidconcept.models.folder import preset_for
@@ -104,6 +105,10 @@ OTHERWISE = {
     "roi": (0, 0, 64, 64),
     "tile": (2, 1),
     "fps": 50,
+    "bits": 16,
+    "stream": 1,
+    "deinterlace": True,
+    "tone_map": True,
     "smooth": "none",
     "threshold": 0.3,
     "hysteresis": 0.9,
@@ -124,6 +129,15 @@ WITH = {
 }
 
 
+# Settings that say something of one kind of source alone, and what makes it.
+SOURCES = {
+    "bits": lambda folder: deep_folder(folder / "deep", ".png", 12),
+    "stream": lambda folder: two_streams(folder / "two.mkv", 0),
+    "deinterlace": lambda folder: write_clip(folder / "plain.mp4").path,
+    "tone_map": lambda folder: hdr_film(folder / "hdr.mp4"),
+}
+
+
 @pytest.fixture(scope="module")
 def maps_of(tmp_path_factory, tiny_model):
     """Settings -> what the model sees and says with them, and the digest of all that it should depend on."""
@@ -131,10 +145,13 @@ def maps_of(tmp_path_factory, tiny_model):
     frames, other = image_folder(folder / "frames").path, write_folder(folder / "other", "5b")
     shelf, monitor = ModelShelf(), Monitor()
 
-    def compute(settings):
+    def compute(settings, key):
+        folder = tmp_path_factory.mktemp(key)
+        source = SOURCES[key](folder) if key in SOURCES else frames
         model = other if settings.get("model") else tiny_model
-        asked = {"concepts": ("scratch", "dent"), "fps": 25, "end_s": 0.5, "device": "cpu"}
-        plan = make_plan(frames, asked | settings | {"model": str(model)})
+        asked = {"concepts": ("scratch", "dent"), "end_s": 0.5, "device": "cpu"}
+        asked |= {"fps": 25} if source.is_dir() else {}
+        plan = make_plan(source, asked | settings | {"model": str(model)})
         loaded = shelf(plan, monitor)
         windows = [(w.positions.tolist(), window_maps(plan, loaded, w).scores) for w in windows_of(plan, monitor)]
         return windows, maps_digest(plan.facts())
@@ -145,8 +162,8 @@ def maps_of(tmp_path_factory, tiny_model):
 @pytest.mark.parametrize("key", TrackSettings.model_fields)
 def test_a_setting_counts_for_the_maps_when_it_changes_them(maps_of, key):
     assert key in OTHERWISE, "give the new setting another value to try"
-    plain = maps_of(WITH.get(key, {}))
-    changed = maps_of(WITH.get(key, {}) | {key: OTHERWISE[key]})
+    plain = maps_of(WITH.get(key, {}), key)
+    changed = maps_of(WITH.get(key, {}) | {key: OTHERWISE[key]}, key)
     same = [at for at, _ in plain[0]] == [at for at, _ in changed[0]] and all(
         one.shape == two.shape and np.allclose(one, two, rtol=0, atol=1e-6)
         for (_, one), (_, two) in zip(plain[0], changed[0], strict=True)

@@ -56,7 +56,11 @@ class TrackSettings(BaseModel):
     end_s: float | None = Field(default=None, gt=0, description="where to stop, seconds, not included")
     roi: tuple[int, int, int, int] | None = Field(default=None, description="x,y,width,height in pixels")
     tile: tuple[int, int] = Field(default=(1, 1), description="columns x rows of overlapping crops")
-    fps: float | None = Field(default=None, gt=0, description="rate of an image sequence")
+    fps: float | None = Field(default=None, gt=0, description="rate of images or of a raw stream")
+    bits: int | None = Field(default=None, ge=8, le=16, description="depth of 16-bit pictures, e.g. 12 [found]")
+    stream: int | None = Field(default=None, ge=0, description="which video stream of the file, as probe numbers them")
+    deinterlace: bool = Field(default=False, description="one moment a picture, of footage that mixes two")
+    tone_map: bool = Field(default=False, description="bring HDR to the range of a usual screen")
 
     # From maps to findings.
     smooth: Literal["none", "ema", "gaussian", "flow", "energy"] = Field(default="energy", description="over time")

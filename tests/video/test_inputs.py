@@ -1,16 +1,17 @@
 """What was filmed is what is read: deep pictures, several pictures in a file, several streams, side data."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import cv2
 import numpy as np
 import pytest
-from av.stream import Disposition
-from clips import FRAMES, paint, read_barcode, write_clip
 from PIL import Image, ImageOps, TiffImagePlugin
-from reading import numbers, read
 
+from tests.helpers.clips import FRAMES, NTSC, paint, read_barcode, write_clip
+from tests.helpers.footage import deep, deep_film, deep_folder, hdr_film, two_streams
+from tests.helpers.reading import numbers, read
 from vidconcept.errors import UsageError, VidconceptError
 from vidconcept.video.colour import RgbConverter
 from vidconcept.video.levels import Levels
@@ -57,30 +58,6 @@ class TestSideData:
         Image.fromarray(paint(7)).save(tmp_path / name)
         assert numbers(read(tmp_path / name)) == [7]
         assert probe(tmp_path / name).declared_frames == 1
-
-
-def deep(number: int, bits: int) -> np.ndarray:
-    """A painted grey picture `(h, w)` uint16 of so many bits."""
-    return (paint(number)[:, :, 0].astype(np.uint16) << (bits - 8)) + 1
-
-
-def deep_folder(folder: Path, suffix: str, bits: int, count: int = 3) -> Path:
-    folder.mkdir()
-    for number in range(count):
-        Image.fromarray(deep(number, bits)).save(folder / f"{number}{suffix}")
-    return folder
-
-
-def deep_film(path: Path, bits: int, count: int = 12) -> Path:
-    with av.open(str(path), "w") as out:
-        stream = out.add_stream("ffv1", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 192, 128, "gray16le"
-        for number in range(count):
-            frame = av.VideoFrame.from_ndarray(deep(number, bits), format="gray16le")
-            frame.pts = number
-            out.mux(stream.encode(frame))
-        out.mux(stream.encode(None))
-    return path
 
 
 class TestDepth:
@@ -207,27 +184,6 @@ class TestPages:
         assert numbers(read(tmp_path / "a.tif", fps=10)) == [0, 2]
 
 
-def two_streams(path: Path, default: int | None, cover: bool = False) -> Path:
-    """A preview of 96x64 whose pictures are numbered from 100, then the film of 192x128."""
-    with av.open(str(path), "w") as out:
-        streams = [out.add_stream("libx264", rate=25, options={"bf": "0"}) for _ in range(2)]
-        for index, (stream, size) in enumerate(zip(streams, [(96, 64), (192, 128)], strict=True)):
-            stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
-            if default is not None:
-                stream.disposition = Disposition.default if index == default else Disposition(0)
-        if cover:
-            streams[0].disposition = Disposition.attached_pic | Disposition.default
-        for number in range(4):
-            for index, stream in enumerate(streams):
-                image = paint(number + (0 if index else 100), (stream.width, stream.height))
-                frame = av.VideoFrame.from_ndarray(image).reformat(format="yuv420p", dst_colorspace="itu601")
-                frame.pts = number
-                out.mux(stream.encode(frame))
-        for stream in streams:
-            out.mux(stream.encode(None))
-    return path
-
-
 class TestStreams:
     @pytest.mark.parametrize(("name", "default"), [("a.mkv", None), ("a.ts", None), ("a.mkv", 1), ("a.mp4", 1)])
     def test_the_film_is_read_not_the_preview(self, name, default, tmp_path):
@@ -275,3 +231,106 @@ def test_a_folder_of_videos_is_no_sequence_of_its_one_picture(tmp_path):
     Image.fromarray(paint(0)).save(tmp_path / "cover.jpg")
     with pytest.raises(VidconceptError, match="folder of 2 videos"):
         read(tmp_path, fps=25)
+
+
+class TestFilters:
+    def test_hdr_on_request_comes_out_with_contrast(self, tmp_path):
+        film = hdr_film(tmp_path / "hdr.mp4")
+        assert "Next: --tone-map" in said(film, "colour")
+        flat, mapped = read(film), read(film, reading=Reading(tone_map=True))
+        assert numbers(mapped) == list(range(5))
+        assert [frame.pts for frame in mapped] == [frame.pts for frame in flat]
+        red = paint(0)[:, :, 0].astype(int) - paint(0)[:, :, 2] > 100
+        chroma = [int(np.ptp(frames[0].image[red].mean(axis=0))) for frames in (flat, mapped)]
+        assert chroma[1] > 1.4 * chroma[0]
+        assert mapped[0].image.min() < flat[0].image.min()
+        with pytest.raises(UsageError, match="leave --tone-map out"):
+            read(write_clip(tmp_path / "a.mp4", count=2).path, reading=Reading(tone_map=True))
+
+    def test_two_moments_in_a_picture_become_one(self, tmp_path):
+        """Even rows show one place of an edge, odd rows another: combs, until they are taken apart."""
+        path = tmp_path / "combs.mkv"
+        with av.open(str(path), "w") as out:
+            stream = out.add_stream("ffv1", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 192, 128, "yuv420p"
+            for number in range(8):
+                image = np.full((128, 192, 3), 40, np.uint8)
+                image[0::2, : 60 + 8 * number] = 200
+                image[1::2, : 64 + 8 * number] = 200
+                frame = av.VideoFrame.from_ndarray(image).reformat(format="yuv420p", dst_colorspace="itu601")
+                frame.pts = number
+                out.mux(stream.encode(frame))
+            out.mux(stream.encode(None))
+
+        def combs(frames):
+            return np.mean([np.abs(np.diff(frame.image[:, :, 0].astype(int), axis=0)).mean() for frame in frames])
+
+        woven, parted = read(path), read(path, reading=Reading(deinterlace=True))
+        assert [frame.time_s for frame in parted] == [frame.time_s for frame in woven]
+        assert combs(parted) < combs(woven) / 4
+
+    def test_interlaced_footage_is_said_and_can_be_mended(self, tmp_path):
+        options = {"x264-params": "tff=1:interlaced=1", "bf": "0"}
+        film = write_clip(tmp_path / "a.mp4", options=options).path
+        assert "Next: --deinterlace" in said(film, "interlaced")
+        assert "as asked" in said(film, "interlaced", deinterlace=True)
+
+    def test_filters_are_not_for_images(self, tmp_path):
+        Image.fromarray(paint(0)).save(tmp_path / "a.png")
+        with pytest.raises(UsageError, match="--deinterlace is for video files"):
+            read(tmp_path / "a.png", reading=Reading(deinterlace=True))
+
+
+class TestGuessedTimes:
+    def raw(self, path):
+        """The packets of a clip with B-frames, without their container."""
+        clip = write_clip(path.with_suffix(".mp4"), options={"bf": "2"}).path
+        with av.open(str(clip)) as source, av.open(str(path), "w", format="h264") as out:
+            stream = out.add_stream_from_template(source.streams.video[0])
+            for packet in source.demux(video=0):
+                if packet.size:
+                    packet.stream = stream
+                    out.mux(packet)
+        return path
+
+    def test_a_raw_stream_takes_the_given_rate(self, tmp_path):
+        raw = self.raw(tmp_path / "a.h264")
+        frames = read(raw, fps=50)
+        assert numbers(frames) == list(range(FRAMES))
+        assert [frame.time_s for frame in frames] == pytest.approx(np.arange(FRAMES) / 50)
+        assert examine(raw, 50).timestamps_trusted
+        assert probe(raw, 50).time_base == 1 / Fraction(50)
+
+    def test_without_one_its_times_are_not_trusted(self, tmp_path):
+        raw = self.raw(tmp_path / "a.h264")
+        assert numbers(read(raw)) == list(range(FRAMES))
+        report = examine(raw)
+        assert not report.timestamps_trusted
+        assert "Next: give the rate with --fps" in said(raw, "timestamps")
+
+    def test_b_frames_in_avi_are_not_trusted(self, tmp_path):
+        assert "B-frames" in said(write_clip(tmp_path / "a.avi", options={"bf": "2"}).path, "timestamps")
+        assert said(write_clip(tmp_path / "b.avi", codec="mjpeg", pix_fmt="yuvj420p").path, "timestamps") == ""
+
+    def test_a_rate_for_what_has_times_is_an_error(self, tmp_path):
+        clip = write_clip(tmp_path / "a.mp4", count=3).path
+        for look in (read, examine, probe):
+            with pytest.raises(UsageError, match="leave --fps out"):
+                look(clip, fps=30)
+
+    def test_the_measured_rate_goes_before_the_declared_one(self, tmp_path):
+        with av.open(str(tmp_path / "a.avi"), "w") as out:
+            stream = out.add_stream("mjpeg", rate=50)
+            stream.width, stream.height, stream.pix_fmt = 192, 128, "yuvj420p"
+            for number in range(12):
+                frame = av.VideoFrame.from_ndarray(paint(number)).reformat(format="yuvj420p")
+                frame.pts = 2 * number
+                out.mux(stream.encode(frame))
+            out.mux(stream.encode(None))
+        report = examine(tmp_path / "a.avi")
+        assert report.info.declared_fps == 50
+        assert report.rate_fps == pytest.approx(25)
+
+    def test_a_rate_that_a_container_rounds_stays_as_declared(self, tmp_path):
+        ntsc = write_clip(tmp_path / "a.mkv", rate=NTSC).path
+        assert examine(ntsc).rate_fps == pytest.approx(30000 / 1001, rel=1e-4)

@@ -15,7 +15,9 @@ models_app = typer.Typer(help="Which models there are, what they need, and wheth
 
 def probe(
     source: Annotated[str, typer.Argument(help="A video, a folder of images, or a pattern like img_%04d.png.")],
-    fps: Annotated[float | None, typer.Option(help="rate of an image sequence")] = None,
+    fps: Annotated[float | None, typer.Option(help="rate of images or of a raw stream")] = None,
+    bits: Annotated[int | None, typer.Option(min=8, max=16, help="depth of 16-bit pictures, e.g. 12 [found]")] = None,
+    stream: Annotated[int | None, typer.Option(min=0, help="look at this video stream of the file")] = None,
     decode: Annotated[
         bool, typer.Option("--decode", help="decode every picture too: finds damage inside them")
     ] = False,
@@ -24,8 +26,9 @@ def probe(
     """What a file is, and whether its timestamps can be trusted."""
     from vidconcept.commands.terminal import print_rows
     from vidconcept.video.probe import examine
+    from vidconcept.video.reading import Reading
 
-    report = examine(source, fps, decode=decode)
+    report = examine(source, fps, decode=decode, reading=Reading(bits=bits, stream=stream))
     if as_json:
         typer.echo(json.dumps(asdict(report), default=str, ensure_ascii=False))
         return

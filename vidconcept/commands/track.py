@@ -58,6 +58,10 @@ def track(
     end_s: Annotated[str | None, _option("end_s", SPACE, "--end", metavar="S")] = None,
     stride: Annotated[str | None, _option("stride", SPACE, metavar="N")] = None,
     fps: Annotated[str | None, _option("fps", SPACE, metavar="RATE")] = None,
+    bits: Annotated[str | None, _option("bits", SPACE, metavar="N")] = None,
+    stream: Annotated[str | None, _option("stream", SPACE, metavar="N")] = None,
+    deinterlace: Annotated[bool | None, _option("deinterlace", SPACE, "--deinterlace")] = None,
+    tone_map: Annotated[bool | None, _option("tone_map", SPACE, "--tone-map")] = None,
     roi: Annotated[str | None, _option("roi", SPACE, metavar="X,Y,W,H")] = None,
     tile: Annotated[str | None, _option("tile", SPACE, metavar="CxR")] = None,
     height: Annotated[str | None, _option("height", SPACE, metavar="PX")] = None,
@@ -87,7 +91,7 @@ def track(
 ) -> None:
     """Track concepts through a video: an annotated MP4, tables, masks and a review page in one folder."""
     options = {key: value for key, value in locals().items() if key in TrackSettings.model_fields and value is not None}
-    settings = {key: parse_text(key, value) for key, value in options.items()}
+    settings = {key: value if value is True else parse_text(key, value) for key, value in options.items()}
     from vidconcept.commands.terminal import monitored, print_events, resumed_command
     from vidconcept.commands.terminal import out as stdout
     from vidconcept.pipelines.plan import make_plan
@@ -155,6 +159,7 @@ def _print_plan(plan: Any, folder: Path, as_json: bool) -> None:
         ),
         ("out", str(folder)),
     ]
+    rows += [(f"remark: {remark.about}", remark.message) for remark in plan.remarks]
     rows += [(key, f"{value}  ({plan.sources[key]})") for key, value in plan.settings if plan.sources[key] != "default"]
     print_rows("would do", rows)
 

@@ -21,7 +21,7 @@ from vidconcept.pipelines.maps import ModelShelf, compute_maps
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan, make_plan
 from vidconcept.runs import RunFolder, maps_digest, open_run
-from vidconcept.temporal.stitch import stitch
+from vidconcept.temporal.stitch import recordings, stitch
 from vidconcept.tracks.calibrated import decide_by_concept, lifted
 from vidconcept.tracks.events import footage_s, frame_duration_s
 from vidconcept.tracks.link import Linker, LinkSettings
@@ -89,8 +89,9 @@ def learn_background(footage: Sequence[Footage]) -> Background:
     background = Background(footage[0].plan.settings.concepts)
     for part in footage:
         background.begin()
-        for step in stitch(part.run.stored_maps()):
-            background.add(step.scores)
+        for maps in recordings(part.run.stored_maps()):
+            for step in stitch(maps):
+                background.add(step.scores)
     return background
 
 

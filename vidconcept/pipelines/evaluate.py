@@ -86,7 +86,13 @@ def thinned(dataset: Dataset, limit: int | None) -> Dataset:
 
 
 def clip_plan(clip: Clip, settings: Mapping[str, Any], config: Path | None) -> Plan:
-    return make_plan(clip.source, {**settings, **({"fps": clip.fps} if clip.source.is_dir() else {})}, config)
+    fps = given_fps(clip)
+    return make_plan(clip.source, {**settings, **({} if fps is None else {"fps": fps})}, config)
+
+
+def given_fps(clip: Clip) -> float | None:
+    """The rate to read a clip at, None where it has times of its own."""
+    return clip.fps if clip.source.is_dir() else None
 
 
 def clip_run(plan: Plan, clip: Clip, out: Path) -> RunFolder:

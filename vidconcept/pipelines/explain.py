@@ -14,7 +14,7 @@ from vidconcept.attention.maps import pool_subwords, reduce_layers
 from vidconcept.errors import InputError, UsageError
 from vidconcept.files import replacing_bytes
 from vidconcept.geometry import crop, resize
-from vidconcept.pipelines.maps import ModelShelf, source_frames, windows_of
+from vidconcept.pipelines.maps import ModelShelf, windows_of
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan, make_plan
 from vidconcept.pipelines.sweep import chosen_layers, plan_for_sweep
@@ -147,33 +147,31 @@ def _order(plan: Plan, track: TrackMask) -> list[int]:
 
 def _window_at(plan: Plan, frame_index: int, monitor: Monitor) -> tuple[Window, int]:
     """The window in whose middle the frame lies best, and the frame's position."""
-    position = _position_of(plan, frame_index, monitor)
-    best: tuple[float, Window] | None = None
+    best: tuple[float, Window, int] | None = None
     for window in windows_of(plan, monitor):
+        # The last frame up to this one that the model saw.
+        position = (frame_index - window.begins_at) // plan.settings.stride
         if window.start <= position < window.start + window.real_frames:
             off = abs(position - window.start - window.real_frames / 2)
             if best is None or off < best[0]:
-                best = (off, window)
+                best = (off, window, position)
         elif best is not None:
             break
     if best is None:
         raise InputError(f"frame {frame_index} of the event is not in {plan.source} any more: the video has changed")
-    return best[1], position
-
-
-def _position_of(plan: Plan, frame_index: int, monitor: Monitor) -> int:
-    """Position, among the frames that the model saw, of the last one up to `frame_index`."""
-    for number, frame in enumerate(source_frames(plan, monitor)):
-        if frame.index >= frame_index:
-            return number // plan.settings.stride
-    return 0
+    return best[1], best[2]
 
 
 def _picture(plan: Plan, event: Event, track: TrackMask, monitor: Monitor) -> tuple[np.ndarray, np.ndarray]:
     """The region of the peak frame and the event's mask in it."""
     index = event.peak_frame
     pictures = grab_frames(
-        plan.source, [index], pts={index: track.pts}, fps=plan.settings.fps, on_problem=monitor.problem
+        plan.source,
+        [index],
+        pts={index: track.pts},
+        fps=plan.settings.fps,
+        reading=plan.reading,
+        on_problem=monitor.problem,
     )
     image = next(image for _, image in pictures)
     mask = decode(track.rle, (plan.info.width_px, plan.info.height_px))

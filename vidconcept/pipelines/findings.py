@@ -11,12 +11,13 @@ import numpy as np
 from vidconcept.errors import InputError
 from vidconcept.geometry import crop, resize
 from vidconcept.pipelines.heat import HeatJournal
-from vidconcept.pipelines.maps import expected_frames, source_frames
+from vidconcept.pipelines.maps import expected_frames, recordings, source_frames
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
 from vidconcept.runs import RunFolder
 from vidconcept.settings import TrackSettings
 from vidconcept.temporal.smooth import smooth
+from vidconcept.temporal.stitch import recordings as recordings_of_maps
 from vidconcept.temporal.stitch import stitch
 from vidconcept.temporal.stride import between
 from vidconcept.tracks.calibrated import decide_by_concept
@@ -29,11 +30,12 @@ from vidconcept.writers.journal import TrackJournal
 
 @dataclass(frozen=True, slots=True)
 class FrameRef:
-    """A frame without its picture."""
+    """A frame without its picture. name: of the image file that it comes from, empty for a video."""
 
     index: int
     pts: int
     time_s: float
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,14 +138,32 @@ def decision_settings(settings: TrackSettings, min_cells: float) -> DecisionSett
 
 def score_frames(plan: Plan, maps: Iterable[ConceptMaps], monitor: Monitor) -> Iterator[ScoredFrame]:
     """Every frame in the asked range with its scores; frames between two that the model saw are interpolated."""
+    parts_of_maps = recordings_of_maps(maps)
+    latents = 0
+    for number, frames in enumerate(recordings(source_frames(plan, monitor))):
+        own_maps = next(parts_of_maps, None)
+        if own_maps is None:
+            raise InputError(f"{plan.source} has more frames than its maps were made from. Next: --existing overwrite")
+        last = latents
+        for scored in _score_recording(plan, own_maps, frames, is_first=number == 0):
+            last = latents + scored.latent_index
+            yield replace(scored, latent_index=last)
+        latents = last + 1
+
+
+def _score_recording(
+    plan: Plan, maps: Iterable[ConceptMaps], frames: Iterable[Frame], *, is_first: bool
+) -> Iterator[ScoredFrame]:
+    """The frames of one part of the footage, latent steps counted from its start."""
     settings = plan.settings
     refs: deque[FrameRef] = deque()
     passes = _Passes()
-    pictures = passes.count_pictures(_working_pictures(plan, refs, monitor))
+    pictures = passes.count_pictures(_working_pictures(plan, frames, refs))
     seen = smooth(stitch(passes.count_maps(maps)), pictures, method=settings.smooth)
     before: FrameScores | None = None
     for now in seen:
-        cut = now.reset
+        # A hole in time ends what was before it as a scene cut does.
+        cut = now.reset or (before is None and not is_first)
         if before is not None:
             for offset in range(1, settings.stride):
                 frame = _interpolated(refs.popleft(), before, now, offset, settings.stride)
@@ -198,10 +218,10 @@ def _share(scores: FrameScores, parts: int) -> np.ndarray | None:
     return scores.flow if scores.flow is None or parts == 1 else scores.flow / parts
 
 
-def _working_pictures(plan: Plan, refs: deque[FrameRef], monitor: Monitor) -> Iterator[np.ndarray]:
+def _working_pictures(plan: Plan, frames: Iterable[Frame], refs: deque[FrameRef]) -> Iterator[np.ndarray]:
     """Working pictures of the frames that the model saw; `refs` collects all frames, in order."""
     height, width = plan.work_size_px
-    for number, frame in enumerate(source_frames(plan, monitor)):
-        refs.append(FrameRef(frame.index, frame.pts, frame.time_s))
+    for number, frame in enumerate(frames):
+        refs.append(FrameRef(frame.index, frame.pts, frame.time_s, frame.name))
         if number % plan.settings.stride == 0:
             yield resize(crop(frame.image, plan.region), height, width)

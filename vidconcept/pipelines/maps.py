@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import chain, groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -61,7 +62,8 @@ def compute_maps(
             with monitor.timed("model"):
                 run.save_maps(_checked_maps(plan, model, window), window.start)
         windows = window.index + 1
-        monitor.check("reading maps", window.start + window.real_frames, total)
+        seen = window.begins_at // plan.settings.stride + window.start + window.real_frames
+        monitor.check("reading maps", seen, total)
     run.save(windows=windows, maps_done=True)
 
 
@@ -79,12 +81,31 @@ def _checked_maps(plan: Plan, model: CogVideoX, window: Window) -> ConceptMaps:
 
 def windows_of(plan: Plan, monitor: Monitor) -> Iterator[Window]:
     """The windows that the model is to see, one at a time."""
-    return cut_windows(
-        _pictures(plan, monitor),
-        length=plan.settings.window_frames,
-        overlap=plan.settings.overlap_frames,
-        step=plan.layout.step,
-    )
+    settings, count = plan.settings, 0
+    for frames in recordings(source_frames(plan, monitor, settings.stride)):
+        first = next(frames)
+        windows = cut_windows(
+            (_picture(plan, frame) for frame in chain((first,), frames)),
+            length=settings.window_frames,
+            overlap=settings.overlap_frames,
+            step=plan.layout.step,
+        )
+        for window in windows:
+            yield replace(window, index=count, begins_at=first.index)
+            count += 1
+
+
+def recordings(frames: Iterable[Frame]) -> Iterator[Iterator[Frame]]:
+    """The frames between one hole in time and the next: nothing is known across. Each part must be read in its turn."""
+    part = 0
+
+    def part_of(frame: Frame) -> int:
+        nonlocal part
+        part += frame.after_hole
+        return part
+
+    for _, own in groupby(frames, part_of):
+        yield own
 
 
 def window_maps(plan: Plan, model: CogVideoX, window: Window) -> ConceptMaps:
@@ -107,10 +128,8 @@ def expected_frames(plan: Plan) -> int | None:
     return max(-(-frames // settings.stride), 1)
 
 
-def _pictures(plan: Plan, monitor: Monitor) -> Iterator[np.ndarray]:
-    settings = plan.settings
-    for frame in source_frames(plan, monitor, settings.stride):
-        yield resize(crop(frame.image, plan.region), plan.tiles.height, plan.tiles.width)
+def _picture(plan: Plan, frame: Frame) -> np.ndarray:
+    return resize(crop(frame.image, plan.region), plan.tiles.height, plan.tiles.width)
 
 
 def source_frames(plan: Plan, monitor: Monitor, stride: int = 1) -> Iterator[Frame]:
@@ -122,6 +141,7 @@ def source_frames(plan: Plan, monitor: Monitor, stride: int = 1) -> Iterator[Fra
         start_s=settings.start_s,
         end_s=settings.end_s,
         stride=stride,
+        reading=plan.reading,
         on_problem=monitor.problem,
     )
     plan.identity.check()

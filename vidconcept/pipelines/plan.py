@@ -17,7 +17,9 @@ from vidconcept.models.presets import Preset
 from vidconcept.settings import Layer, TrackSettings, config_layer, environment_layer, resolve
 from vidconcept.types import Region, VideoInfo
 from vidconcept.video.identity import SourceIdentity, file_hash, identify
-from vidconcept.video.probe import probe
+from vidconcept.video.probe import examine
+from vidconcept.video.problems import Finding
+from vidconcept.video.reading import AS_IT_IS, Reading
 from vidconcept.video.writer import H264_SIDE_PX
 
 # To be raised when the same weights, words and settings come to give other maps: runs of before are then not resumed.
@@ -29,7 +31,12 @@ WORK_AREA_PX = 1280 * 720
 
 @dataclass(frozen=True)
 class Plan:
-    """All decisions of a run. words: what stands in the softmax, the asked concepts first."""
+    """All decisions of a run.
+
+    words: what stands in the softmax, the asked concepts first. reading: how every pass reads the source. rate_fps: of
+    the footage while it records, None where that is not known. remarks: what to believe of the source, beside the
+    results.
+    """
 
     source: Path
     identity: SourceIdentity
@@ -42,6 +49,9 @@ class Plan:
     tiles: TilePlan
     words: tuple[str, ...]
     work_size_px: tuple[int, int] = field(default=(0, 0))
+    reading: Reading = AS_IT_IS
+    rate_fps: float | None = None
+    remarks: tuple[Finding, ...] = ()
 
     @property
     def video_name(self) -> str:
@@ -66,7 +76,9 @@ class Plan:
                 "name": self.video_name,
                 "sha256": source_hash,
                 **{key: str(value) if isinstance(value, Fraction) else value for key, value in info.items()},
+                "rate_fps": self.rate_fps,
             },
+            "remarks": [asdict(remark) for remark in self.remarks],
             "concepts": list(self.settings.concepts),
             "model": {
                 "name": self.folder.preset.name,
@@ -87,7 +99,12 @@ class Plan:
                 "weights": self.layout.fingerprint,
                 "words": list(self.words),
                 "asked": len(self.settings.concepts),
-                **{key: settings[key] for key in sorted(TrackSettings.map_keys() - {"model", "concepts"})},
+                # What is off is left out: runs of before the setting was there agree with it.
+                **{
+                    key: settings[key]
+                    for key in sorted(TrackSettings.map_keys() - {"model", "concepts"})
+                    if settings[key] not in (None, False)
+                },
             },
         }
 
@@ -126,7 +143,11 @@ def make_plan(
         name = os.fsencode(source.name)
         raise InputError(f"the name {name!r} is not UTF-8, so no table can hold it. Next: rename the file") from error
     identity = identify(source)
-    info = probe(source, settings.fps)
+    asked = Reading(
+        bits=settings.bits, stream=settings.stream, deinterlace=settings.deinterlace, tone_map=settings.tone_map
+    )
+    found = examine(source, settings.fps, reading=asked)
+    info = found.info
     _check_view(settings, info)
     region = region_of(settings.roi, info.width_px, info.height_px)
     folder = find_folder(preset)
@@ -141,7 +162,22 @@ def make_plan(
         multiple=layout.multiple_px,
         largest_px=layout.largest_px,
     )
-    return Plan(source, identity, info, settings, sources, folder, layout, region, tiles, words, _work_size(region))
+    return Plan(
+        source,
+        identity,
+        info,
+        settings,
+        sources,
+        folder,
+        layout,
+        region,
+        tiles,
+        words,
+        _work_size(region),
+        reading=found.reading(asked),
+        rate_fps=found.rate_fps,
+        remarks=found.remarks,
+    )
 
 
 def _words(settings: TrackSettings, preset: Preset) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from vidconcept.evaluation.datasets.dataset import Clip, Dataset, FrameTruth
 from vidconcept.evaluation.metrics.events import EventCounts
 from vidconcept.evaluation.perturb import PERTURBATIONS, SEVERITIES, Perturbation, perturbed
 from vidconcept.evaluation.readings import Stressed, StressTest
-from vidconcept.pipelines.evaluate import clip_plan, clip_run, in_asked_words, measure_clip
+from vidconcept.pipelines.evaluate import clip_plan, clip_run, given_fps, in_asked_words, measure_clip
 from vidconcept.pipelines.findings import linked_frames, make_linker
 from vidconcept.pipelines.maps import ModelShelf, compute_maps
 from vidconcept.pipelines.monitor import Monitor
@@ -104,7 +104,7 @@ def write_perturbed(clip: Clip, what: Perturbation, level: float, work: Path, mo
     path.parent.mkdir(parents=True, exist_ok=True)
     order: np.ndarray | None = None
     if what.keep is not None:
-        count = sum(1 for _ in read_frames(clip.source, fps=clip.fps, on_problem=monitor.problem))
+        count = sum(1 for _ in read_frames(clip.source, fps=given_fps(clip), on_problem=monitor.problem))
         order = what.keep(count, level, np.random.default_rng(seed))
     scale = level if what.scale else 1.0
     frames = (
@@ -117,7 +117,7 @@ def write_perturbed(clip: Clip, what: Perturbation, level: float, work: Path, mo
 
 def _sequence(clip: Clip, order: np.ndarray | None, monitor: Monitor, dropped: bool) -> Iterator[tuple[Frame, float]]:
     """Frames to show and when. A dropped frame leaves a gap in time; a repeated one is shown at its own time."""
-    frames = read_frames(clip.source, fps=clip.fps, on_problem=monitor.problem)
+    frames = read_frames(clip.source, fps=given_fps(clip), on_problem=monitor.problem)
     if order is None:
         yield from ((frame, frame.time_s) for frame in frames)
         return

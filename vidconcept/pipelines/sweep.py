@@ -24,7 +24,7 @@ from vidconcept.evaluation.datasets.dataset import Clip, Dataset
 from vidconcept.evaluation.readings import Reading, Sweep, Tally
 from vidconcept.files import replacing_bytes
 from vidconcept.pipelines.evaluate import clip_plan, clip_run, facts_of, in_asked_words, on_grid
-from vidconcept.pipelines.maps import ModelShelf, source_frames, windows_of
+from vidconcept.pipelines.maps import ModelShelf, windows_of
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
 from vidconcept.temporal.windows import Window
@@ -168,16 +168,14 @@ def busiest_windows(plan: Plan, clip: Clip, monitor: Monitor, limit: int | None)
 
 
 def _with_shares(plan: Plan, clip: Clip, monitor: Monitor) -> Iterator[tuple[Window, np.ndarray]]:
-    offset = next(source_frames(plan, monitor)).index
     for window in windows_of(plan, monitor):
-        yield window, token_shares(plan, clip, window, offset)
+        yield window, token_shares(plan, clip, window)
 
 
-def token_shares(plan: Plan, clip: Clip, window: Window, offset: int = 0) -> np.ndarray:
+def token_shares(plan: Plan, clip: Clip, window: Window) -> np.ndarray:
     """Share of each token's pixels that belong to each asked concept, `(concept, t_lat, row, col)` float32.
 
-    offset: index of the first frame in the asked range. Tokens of frames that are padding or not annotated are NaN, and
-    so are those of which most pixels count for nothing.
+    Tokens of frames that are padding or not annotated are NaN, and so are those of which most pixels count for nothing.
     """
     pitch = plan.tiles.pitch_px
     grid = (plan.tiles.height // pitch, plan.tiles.width // pitch)
@@ -186,7 +184,7 @@ def token_shares(plan: Plan, clip: Clip, window: Window, offset: int = 0) -> np.
     for step, (first, last) in enumerate(window.positions.tolist()):
         frames = []
         for position in range(first, min(last, window.start + window.real_frames - 1) + 1):
-            truth = clip.truth(offset + position * plan.settings.stride)
+            truth = clip.truth(window.begins_at + position * plan.settings.stride)
             if truth is not None:
                 truth = on_grid(truth, plan)
                 known = np.ones(truth.masks.shape[1:], bool) if truth.ignore is None else ~truth.ignore

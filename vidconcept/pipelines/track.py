@@ -105,6 +105,8 @@ def run_plan(plan: Plan, out: Path, existing: Existing, monitor: Monitor) -> Run
 
 
 def _carry_out(plan: Plan, run: RunFolder, monitor: Monitor) -> None:
+    for remark in plan.remarks:
+        monitor.warn(f"{remark.about}: {remark.message}")
     try:
         with output_errors(run.path):
             compute_maps(plan, run, monitor)

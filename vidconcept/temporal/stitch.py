@@ -7,6 +7,7 @@ its group of `step`: it is another measurement than its neighbours and counts li
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
 
 import numpy as np
 
@@ -42,6 +43,19 @@ class _Sum:
     def done(self, latent_index: int) -> LatentMaps:
         mean = np.clip(np.asarray(self.scores) / self.weight, 0.0, 1.0).astype(np.float32)
         return LatentMaps(latent_index, self.window_index, self.first, self.last, mean)
+
+
+def recordings(windows: Iterable[ConceptMaps]) -> Iterator[Iterator[ConceptMaps]]:
+    """Windows of one part of the footage after the other: positions start at zero again after a hole in time."""
+    part = 0
+
+    def part_of(maps: ConceptMaps) -> int:
+        nonlocal part
+        part += maps.positions[0, 0] == 0
+        return part
+
+    for _, own in groupby(windows, part_of):
+        yield own
 
 
 def stitch(windows: Iterable[ConceptMaps]) -> Iterator[LatentMaps]:

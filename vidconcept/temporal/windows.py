@@ -14,6 +14,7 @@ class Window:
     start: position of the first frame in the sequence of frames the model sees, a multiple of `step`.
     real_frames: how many frames are real; the rest repeats the last one.
     frames: `(t, h, w, 3)` uint8 with t = 1 + n·step.
+    begins_at: index in the source of the frame at position 0: positions count anew after a hole in time.
     """
 
     index: int
@@ -21,6 +22,7 @@ class Window:
     step: int
     real_frames: int
     frames: np.ndarray = field(repr=False)
+    begins_at: int = 0
 
     @property
     def positions(self) -> np.ndarray:

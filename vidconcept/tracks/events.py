@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vidconcept.types import Event, TrackMask
-from vidconcept.video.findings import HOLE_S, HOLE_STEPS
+from vidconcept.video.timing import hole_length_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def frame_duration_s(times_s: Sequence[float]) -> float:
 def footage_s(times_s: Sequence[float]) -> float:
     """How long frames are shown altogether: a hole in the recording, as `probe` tells it, counts as one frame."""
     frame_s, steps = frame_duration_s(times_s), np.diff(times_s)
-    holes = (steps > HOLE_STEPS * frame_s) & (steps >= HOLE_S)
+    holes = steps > hole_length_s(frame_s)
     return float(steps[~holes].sum() + frame_s * (1 + np.count_nonzero(holes)))
 
 

@@ -7,13 +7,15 @@ import av
 import av.container
 import av.video.stream
 import numpy as np
-from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc
+from av.video.reformatter import ColorPrimaries, ColorRange
 
 from vidconcept.types import VideoInfo
 from vidconcept.video.colour import yuv_matrix
+from vidconcept.video.filters import HDR_NAMES
 from vidconcept.video.levels import Levels, is_narrow
 from vidconcept.video.packets import PacketScan
 from vidconcept.video.problems import Finding
+from vidconcept.video.reading import AS_IT_IS, Reading
 
 
 def fault_findings(packets: PacketScan) -> list[Finding]:
@@ -71,7 +73,7 @@ def level_findings(levels: Levels | None, pictures: Sequence[np.ndarray]) -> lis
     return findings
 
 
-def picture_findings(info: VideoInfo, frame: av.VideoFrame) -> list[Finding]:
+def picture_findings(info: VideoInfo, frame: av.VideoFrame, reading: Reading = AS_IT_IS) -> list[Finding]:
     findings = []
     if info.rotation_deg:
         text = f"stored turned; shown after {info.rotation_deg} degrees clockwise, which is applied"
@@ -86,10 +88,12 @@ def picture_findings(info: VideoInfo, frame: av.VideoFrame) -> list[Finding]:
     bits = max(component.bits for component in frame.format.components)
     if bits > 8 and info.levels is None:
         findings.append(Finding("note", "depth", f"{bits} bits per channel, reduced to 8 for the model"))
-    if frame.color_trc in (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67):
-        name = "PQ" if frame.color_trc == ColorTrc.SMPTE2084 else "HLG"
-        text = f"HDR ({name}): used without tone mapping, so it looks flat and dark to the model"
-        findings.append(Finding("warning", "colour", text))
+    if frame.color_trc in HDR_NAMES and reading.tone_map:
+        text = f"HDR ({HDR_NAMES[frame.color_trc]}): tone-mapped to BT.709, as asked"
+        findings.append(Finding("remark", "colour", text))
+    elif frame.color_trc in HDR_NAMES:
+        text = f"HDR ({HDR_NAMES[frame.color_trc]}): used without tone mapping, so it looks flat and dark to the model"
+        findings.append(Finding("warning", "colour", f"{text}. Next: --tone-map"))
     elif frame.color_primaries == ColorPrimaries.BT2020:
         findings.append(Finding("note", "colour", "wide colour (BT.2020): used without mapping to BT.709"))
     if not frame.format.is_rgb and int(frame.colorspace) == 2:
@@ -98,8 +102,10 @@ def picture_findings(info: VideoInfo, frame: av.VideoFrame) -> list[Finding]:
         findings.append(Finding("note", "colour", f"no colour tag: read as {name}, as its size suggests"))
     if frame.color_range == ColorRange.JPEG and not frame.format.is_rgb:
         findings.append(Finding("note", "colour", "full colour range"))
-    if frame.interlaced_frame:
-        text = "interlaced: every picture mixes two moments; moving edges look like combs. Deinterlace first"
+    if reading.deinterlace:
+        findings.append(Finding("remark", "interlaced", "deinterlaced, as asked: each picture shows one moment"))
+    elif frame.interlaced_frame:
+        text = "interlaced: every picture mixes two moments; moving edges look like combs. Next: --deinterlace"
         findings.append(Finding("warning", "interlaced", text))
     return findings
 

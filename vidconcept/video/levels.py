@@ -20,7 +20,7 @@ class Levels:
 
     black: float
     white: float
-    bits: int | None
+    bits: int | None = None
     given: bool = False
 
     def to_8bit(self, values: np.ndarray) -> np.ndarray:

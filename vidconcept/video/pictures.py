@@ -17,6 +17,7 @@ from vidconcept.errors import UsageError
 from vidconcept.video.clock import Clock
 from vidconcept.video.colour import RgbConverter, deep_values, is_deep
 from vidconcept.video.decode import decode_packets, raw_pts
+from vidconcept.video.filters import filtered, is_filtered
 from vidconcept.video.images import read_pages
 from vidconcept.video.levels import LOOK_AT_FRAMES, Levels, find_levels
 from vidconcept.video.orientation import orientation
@@ -89,8 +90,11 @@ def _from_video(source: Path, fps: float | None, reading: Reading, log: ProblemL
         first = next(frames, None)
         if first is None:
             raise nothing_decodes(source)
-        levels, frames = _levels_of_video(source, reading, chain((first,), frames))
         view = orientation(first)
+        frames = chain((first,), frames)
+        if is_filtered(reading):
+            frames = filtered(frames, stream, reading)
+        levels, frames = _levels_of_video(source, reading, frames)
         size_px, convert = view.displayed_size(first), RgbConverter(view, levels)
         first_pts = 0
         for index, (frame, following) in enumerate(_with_next(frames)):

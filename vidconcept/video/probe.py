@@ -48,6 +48,13 @@ class Examination:
     timestamps_trusted: bool
     findings: tuple[Finding, ...]
 
+    def reading(self, asked: Reading) -> Reading:
+        """`asked` with what was found, so that every pass reads alike and none searches again."""
+        levels = None
+        if self.info.levels is not None:
+            levels = Levels(*self.info.levels, self.info.bits, given=asked.bits is not None)
+        return replace(asked, levels=levels, hole_s=self.hole_s)
+
     @property
     def remarks(self) -> tuple[Finding, ...]:
         """What belongs beside the results."""
@@ -109,7 +116,7 @@ def examine(
         frame = _first_frame(source, container, stream)
         info = _video_info(source, container, stream, frame, fps, first[0].levels)
         timeless = not has_times(container)
-        picture = picture_findings(info, frame)
+        picture = picture_findings(info, frame, reading)
         streams = stream_findings(container, stream, asked=reading.stream is not None)
         sound = sound_findings(container, stream)
     packets = scan_packets(source, reading.stream)
