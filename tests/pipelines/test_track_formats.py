@@ -68,14 +68,15 @@ def test_each_map_belongs_to_its_frames(name, tmp_path, tiny_model, monkeypatch)
     original = first_pass.window_maps
 
     def spy(plan, model, window):
-        shown[window.index] = [read_barcode(image) for image in window.frames[: window.real_frames]]
+        codes = [read_barcode(image) for image in window.frames[: window.real_frames]]
+        shown[window.index] = window.begins_at, codes
         return original(plan, model, window)
 
     monkeypatch.setattr(first_pass, "window_maps", spy)
     run = run_track(truth.path, tiny_model, tmp_path / "run", fps=truth.fps, window_frames=9, overlap_frames=5)
-    for index, codes in shown.items():
+    for index, (begins_at, codes) in shown.items():
         maps = run_folder_maps(run, index)
-        start = int(maps.positions[0, 0])
+        start = begins_at + int(maps.positions[0, 0])
         assert codes == list(range(start, start + maps.real_frames))
     for row in run.frames():
         # The first latent step covers one frame, later ones four.

@@ -23,7 +23,7 @@ from vidconcept.temporal.stride import between
 from vidconcept.tracks.calibrated import decide_by_concept
 from vidconcept.tracks.link import Linker, LinkSettings
 from vidconcept.tracks.masks import DecisionSettings
-from vidconcept.types import ConceptMaps, Event, FrameScores, TrackMask
+from vidconcept.types import ConceptMaps, Event, Frame, FrameScores, TrackMask
 from vidconcept.writers.frames.overlay import needs_scores
 from vidconcept.writers.journal import TrackJournal
 

@@ -55,6 +55,8 @@ def identify(source: Path) -> SourceIdentity:
     for path in files:
         try:
             status = os.stat(path)
+        except FileNotFoundError as error:
+            raise InputError(f"{path} does not exist: check the path") from error
         except OSError as error:
             raise InputError(f"cannot read {path}: {error.strerror}") from error
         marks.append((status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns))
