@@ -22,6 +22,7 @@ from linecam.vocabulary import CLASS_ID, CONCEPTS, DEFECT_IDS, DEFECTS, IGNORE
 from vidconcept.evaluation.metrics.scores import average_precision
 from vidconcept.models import cogvideox
 from vidconcept.models.folder import ModelFolder, find_folder, preset_for
+from vidconcept.models.readout import read_scores
 from vidconcept.settings import TrackSettings
 
 WINDOW = 9
@@ -59,7 +60,7 @@ def generated(
     scores, truths = [], []
     for k, seed in enumerate(seeds):
         made = clip(seed, (256, 384), WINDOW, style=None if styles is None else styles[k % len(styles)], **options)
-        maps = model.scores(made.frames)  # (concept, t_lat, row, col)
+        maps = read_scores(model, made.frames)  # (concept, t_lat, row, col)
         scores.append(maps.reshape(len(CONCEPTS), -1).T)
         truths.append(cell_truth(group_shares(cell_shares(made.classes))).ravel())
     return np.concatenate(scores), np.concatenate(truths)
@@ -73,7 +74,7 @@ def by_window_size(model, seeds: Sequence[int], sizes: Sequence[tuple[int, int]]
         for height, width in sizes:
             y, x = (256 - height) // 2, (448 - width) // 2
             part = (slice(None), slice(y, y + height), slice(x, x + width))
-            maps = model.scores(np.ascontiguousarray(made.frames[part]))
+            maps = read_scores(model, np.ascontiguousarray(made.frames[part]))
             truth = cell_truth(group_shares(cell_shares(made.classes[part])))
             rows[height, width].append((maps.reshape(len(CONCEPTS), -1).T, truth.ravel()))
     out = {}
@@ -111,7 +112,7 @@ def recorded(model, folder: Path, *, peak_only: bool) -> dict:
         if peak_only:
             chosen = [max(chosen, key=lambda window: window[1].sum())]
         for frames, masks in chosen:
-            maps = model.scores(frames)
+            maps = read_scores(model, frames)
             shares = group_shares(cell_shares(masks.astype(np.uint8))[..., 1])
             if row["concept"] is None:
                 calm.setdefault("highest defect score in good clips", []).append(float(maps[list(DEFECT_IDS)].max()))
@@ -131,7 +132,7 @@ def open_model(folder: Path | None):
     preset = preset_for("linecam")
     settings = TrackSettings(**{**preset.settings, "concepts": DEFECTS})
     place = find_folder(preset) if folder is None else ModelFolder(folder, preset)
-    return cogvideox.load(place, settings, list(CONCEPTS))
+    return cogvideox.load(place.path, settings, list(CONCEPTS))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

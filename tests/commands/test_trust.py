@@ -12,6 +12,7 @@ from tests.helpers.films import write_video
 from vidconcept.cli import app
 from vidconcept.errors import UsageError
 from vidconcept.evaluation.datasets.read import read_dataset
+from vidconcept.models.readout import read_scores
 from vidconcept.pipelines.calibrate_labelled import count_events
 from vidconcept.pipelines.explain import explain
 from vidconcept.pipelines.maps import ModelShelf, windows_of
@@ -177,7 +178,7 @@ def test_explain_says_what_track_read(footage, tiny_model, tmp_path):
     found = explain(run.path, event.event_id, Monitor(), shelf)
     plan = make_plan(footage / "videos" / "dent_0.mp4", run.manifest["settings"])
     window = next(windows_of(plan, Monitor()))
-    read = shelf(plan, Monitor()).scores(window.frames)[0]
+    read = read_scores(shelf(plan, Monitor()), window.frames)[0]
     assert any(step == pytest.approx(found.combined[0], abs=1e-5) for step in read)
     assert "less 0.01 at this place of the picture, against a threshold of 0.05." in found.sentence()
 

@@ -12,8 +12,8 @@ from tests.helpers.model_folders import write_folder
 from vidconcept.errors import ModelError, UsageError
 from vidconcept.geometry import fit_size
 from vidconcept.models import layout
+from vidconcept.models.adapter import read_layout
 from vidconcept.models.folder import find_folder, preset_for
-from vidconcept.models.layout import read_layout
 from vidconcept.pipelines.plan import make_plan
 
 PRESET = Path(str(resources.files("vidconcept.configs"))) / "linecam.toml"

@@ -38,7 +38,7 @@ def rewrite(path: Path, **changes) -> None:
 
 
 def load_folder(folder: Path):
-    return load(find_folder(preset_for(str(folder))), TrackSettings(device="cpu"), ["scratch", "surface"])
+    return load(find_folder(preset_for(str(folder))).path, TrackSettings(device="cpu"), ["scratch", "surface"])
 
 
 class TestCodeOfStrangers:

@@ -11,10 +11,11 @@ from diffusers import AutoencoderKLCogVideoX, CogVideoXPipeline, CogVideoXTransf
 from tests.helpers.model_folders import LAYOUTS, write_folder
 from vidconcept.errors import ModelError, UsageError
 from vidconcept.models import text as text_module
+from vidconcept.models.adapter import read_layout
 from vidconcept.models.cogvideox import load
 from vidconcept.models.folder import ModelFolder, find_folder, preset_for
-from vidconcept.models.layout import read_layout
 from vidconcept.models.presets import presets
+from vidconcept.models.readout import read_scores
 from vidconcept.settings import TrackSettings, resolve
 
 WORDS = ("scratch", "dent", "clean surface")
@@ -39,17 +40,17 @@ def frames(folder: ModelFolder, count: int | None = None) -> np.ndarray:
 
 class TestPublishedLayouts:
     def test_scores_of_a_window(self, folder):
-        model = load(folder, settings_for(folder), WORDS)
+        model = load(folder.path, settings_for(folder), WORDS)
         layout = read_layout(folder.path)
         window = frames(folder)
-        scores = model.scores(window)
+        scores = read_scores(model, window)
         steps = (len(window) - 1) // layout.step + 1
         assert scores.shape == (3, steps, window.shape[1] // 16, window.shape[2] // 16)
         np.testing.assert_allclose(scores.sum(0), 1, atol=1e-5)
         assert model.step == layout.step == (8 if folder.path.name == "1.5" else 4)
 
     def test_a_single_frame(self, folder):
-        scores = load(folder, settings_for(folder), WORDS).scores(frames(folder, 1))
+        scores = read_scores(load(folder.path, settings_for(folder), WORDS), frames(folder, 1))
         assert scores.shape[1] == 1
 
     def test_trained_size_and_step_come_from_the_folder(self, folder):
@@ -58,7 +59,7 @@ class TestPublishedLayouts:
         assert preset.settings["window_frames"] % read_layout(folder.path).step == 1
 
     def test_rotary_tables_are_the_pipelines_own(self, folder):
-        model = load(folder, settings_for(folder), WORDS)
+        model = load(folder.path, settings_for(folder), WORDS)
         if not model.transformer.config.use_rotary_positional_embeddings:
             pytest.skip("this layout adds positions instead")
         pipeline = CogVideoXPipeline(None, None, model.codec, model.transformer, model.scheduler)
@@ -68,21 +69,21 @@ class TestPublishedLayouts:
             assert torch.equal(ours, table)
 
     def test_prompt_embeddings_are_the_pipelines_own(self, folder):
-        model = load(folder, settings_for(folder, prompt="a machine part"), WORDS)
+        model = load(folder.path, settings_for(folder, prompt="a machine part"), WORDS)
         pipeline = CogVideoXPipeline.from_pretrained(folder.path)
         length = model.transformer.config.max_text_seq_length
         theirs = pipeline._get_t5_prompt_embeds("a machine part", max_sequence_length=length)
         torch.testing.assert_close(model.texts.prompt, theirs)
 
     def test_every_subword_is_kept_and_no_padding(self, folder):
-        model = load(folder, settings_for(folder), WORDS)
+        model = load(folder.path, settings_for(folder), WORDS)
         tokenizer = CogVideoXPipeline.from_pretrained(folder.path).tokenizer
         for word, embeds in zip(WORDS, model.texts.words, strict=True):
             assert len(embeds) == len(tokenizer(word, add_special_tokens=False).input_ids)
 
     def test_windows_start_with_a_fresh_codec(self, folder):
         """The causal convolutions must not remember the window before."""
-        model = load(folder, settings_for(folder), WORDS)
+        model = load(folder.path, settings_for(folder), WORDS)
         window = frames(folder)
         first = model.encode(window)
         model.encode(255 - window)
@@ -90,14 +91,14 @@ class TestPublishedLayouts:
 
     def test_wrong_frame_counts_are_refused(self, folder):
         with pytest.raises(ValueError, match="a window is"):
-            load(folder, settings_for(folder), WORDS).encode(frames(folder, 4))
+            load(folder.path, settings_for(folder), WORDS).encode(frames(folder, 4))
 
 
 class TestTextEncoder:
     def test_is_not_loaded_when_the_cache_knows_every_text(self, folder, monkeypatch):
-        first = load(folder, settings_for(folder), WORDS)
+        first = load(folder.path, settings_for(folder), WORDS)
         monkeypatch.setattr(text_module, "_encode", None)
-        again = load(folder, settings_for(folder), WORDS)
+        again = load(folder.path, settings_for(folder), WORDS)
         assert torch.equal(first.texts.prompt, again.texts.prompt)
 
     def test_is_freed_before_the_transformer_loads(self, folder, monkeypatch, tmp_path):
@@ -115,15 +116,15 @@ class TestTextEncoder:
             return original(*args, **kwargs)
 
         monkeypatch.setattr(CogVideoXTransformer3DModel, "from_pretrained", spy)
-        load(folder, settings_for(folder), WORDS)
+        load(folder.path, settings_for(folder), WORDS)
         assert alive == [0]
 
     def test_a_damaged_cache_file_is_made_anew(self, folder, monkeypatch, tmp_path):
         monkeypatch.setenv("VIDCONCEPT_CACHE_DIR", str(tmp_path))
-        first = load(folder, settings_for(folder), WORDS)
+        first = load(folder.path, settings_for(folder), WORDS)
         for path in (tmp_path / "text").iterdir():
             path.write_bytes(b"broken")
-        assert torch.equal(load(folder, settings_for(folder), WORDS).texts.prompt, first.texts.prompt)
+        assert torch.equal(load(folder.path, settings_for(folder), WORDS).texts.prompt, first.texts.prompt)
 
 
 class TestMissingWeights:
@@ -153,7 +154,7 @@ class TestMissingWeights:
         (path / "model_index.json").write_text(json.dumps(index | {"vae": ["evil", "Custom"]}))
         folder = find_folder(preset_for(str(path)))
         with pytest.raises(ModelError, match="Custom"):
-            load(folder, settings_for(folder), WORDS)
+            load(folder.path, settings_for(folder), WORDS)
 
     def test_a_model_that_wants_a_picture_too_is_refused(self, tmp_path):
         path = write_folder(tmp_path / "m", shards=False)
@@ -170,7 +171,7 @@ class TestMissingWeights:
         weights.write_bytes(weights.read_bytes()[:2000])
         folder = find_folder(preset_for(str(path)))
         with pytest.raises(ModelError, match="cannot load"):
-            load(folder, settings_for(folder), WORDS)
+            load(folder.path, settings_for(folder), WORDS)
 
     def test_an_unknown_name_gets_the_nearest(self):
         with pytest.raises(UsageError, match="did you mean 'cogvideox-2b'"):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidconcept.attention.maps import concept_scores, pool_subwords, reduce_layers
+from vidconcept.attention.maps import arrange_tokens, concept_scores, pool_subwords, reduce_layers
 from vidconcept.temporal.windows import cut_windows
 
 
@@ -31,7 +31,7 @@ class TestMaps:
     def test_tokens_are_frame_row_col(self):
         logits = np.zeros((1, 2, 2 * 3 * 4), np.float32)
         logits[0, 0, 1 * 12 + 2 * 4 + 3] = 50
-        scores = concept_scores(logits, [1, 1], (2, 3, 4))
+        scores = arrange_tokens(concept_scores([logits], "softmax-mean"), (2, 3, 4))
         assert scores.shape == (2, 2, 3, 4)
         assert scores[0, 1, 2, 3] == 1.0
         assert np.count_nonzero(scores[0] > 0.6) == 1

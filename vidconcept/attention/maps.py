@@ -48,19 +48,23 @@ def find_unusable_layer(logits: np.ndarray) -> tuple[int, str] | None:
 
 
 def concept_scores(
-    logits: np.ndarray,
-    counts: Sequence[int],
-    grid: tuple[int, int, int],
+    draws: Sequence[np.ndarray],
+    reduce: Reduce,
     *,
-    reduce: Reduce = "softmax-mean",
-    concept_tokens: ConceptTokens = "all",
+    layers: Sequence[int] | None = None,
+    words: Sequence[int] | None = None,
 ) -> np.ndarray:
-    """Scores of one pass: `(layer, token, t_lat·row·col)` logits -> `(concept, t_lat, row, col)` float32 in [0, 1].
+    """Scores from logits pooled by word, the mean over noise draws: n x `(layer, word, p)` -> `(word, p)` float32.
 
-    Tokens are ordered (frame, row, col) on `grid` = (t_lat, row, col).
+    layers, words: rows to take of each; None takes all. The scores lie in [0, 1] and sum to 1 over the words.
     """
-    pooled = pool_subwords(np.asarray(logits, np.float32), counts, concept_tokens)
-    scores = reduce_layers(pooled, reduce)
+    taken = [draw if layers is None else draw[list(layers)] for draw in draws]
+    taken = [draw if words is None else draw[:, list(words)] for draw in taken]
+    scores = np.mean([reduce_layers(draw, reduce) for draw in taken], axis=0)
+    return np.clip(scores, 0.0, 1.0).astype(np.float32)
+
+
+def arrange_tokens(values: np.ndarray, grid: tuple[int, int, int]) -> np.ndarray:
+    """`(..., t_lat*row*col)` -> `(..., t_lat, row, col)` on `grid` = (t_lat, row, col): the tokens' order."""
     t_lat, rows, cols = grid
-    maps = rearrange(scores, "concept (t row col) -> concept t row col", t=t_lat, row=rows, col=cols)
-    return np.clip(maps, 0.0, 1.0).astype(np.float32)
+    return rearrange(values, "... (t row col) -> ... t row col", t=t_lat, row=rows, col=cols)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -22,11 +23,10 @@ from torch import Tensor
 from transformers.utils import logging as transformers_logging
 
 from vidconcept.attention.hooks import Method, concept_attention
-from vidconcept.attention.maps import concept_scores, find_unusable_layer
+from vidconcept.attention.maps import find_unusable_layer
 from vidconcept.errors import ModelError
+from vidconcept.models.cogvideox_folder import read_layout
 from vidconcept.models.configs import CodecConfig, PipelineIndex, check_configs, read_config
-from vidconcept.models.folder import ModelFolder
-from vidconcept.models.layout import read_layout
 from vidconcept.models.linecam_codec import PatchCodec
 from vidconcept.models.text import TextEmbeds, encode_texts, first_line
 from vidconcept.settings import TrackSettings
@@ -48,6 +48,15 @@ class CogVideoX:
     settings: TrackSettings
     device: torch.device
     report: Callable[[str], None] = field(default=log.warning, repr=False)
+
+    @property
+    def word_tokens(self) -> list[int]:
+        """Sub-words of each word."""
+        return [len(word) for word in self.texts.words]
+
+    def with_settings(self, settings: TrackSettings) -> CogVideoX:
+        """The same weights and texts, read with other settings."""
+        return replace(self, settings=settings)
 
     @property
     def step(self) -> int:
@@ -149,22 +158,6 @@ class CogVideoX:
                 "if that gives the same, the weights are damaged: fetch the model again"
             )
 
-    def scores(self, frames: np.ndarray) -> np.ndarray:
-        """Concept scores of a window `(t, h, w, 3)`: `(word, t_lat, row, col)` float32, averaged over noise draws."""
-        rows, cols = frames.shape[1] // self.pitch_px, frames.shape[2] // self.pitch_px
-        grid = ((len(frames) - 1) // self.step + 1, rows, cols)
-        draws = [
-            concept_scores(
-                self.logits(frames, draw)["concept-attention"],
-                [len(word) for word in self.texts.words],
-                grid,
-                reduce=self.settings.reduce,
-                concept_tokens=self.settings.concept_tokens,
-            )
-            for draw in range(self.settings.noise_samples)
-        ]
-        return np.stack(draws).mean(axis=0, dtype=np.float32)
-
     def _rotary(self, latents: Tensor) -> tuple[Tensor, Tensor] | None:
         """Rotary tables as CogVideoX's own pipeline makes them, or None for a model with added positions (2B)."""
         config = self.transformer.config
@@ -214,14 +207,14 @@ def quiet_loading() -> Iterator[None]:
 
 @quiet_loading()
 def load(
-    folder: ModelFolder, settings: TrackSettings, words: Sequence[str], report: Callable[[str], None] = log.warning
+    path: Path, settings: TrackSettings, words: Sequence[str], report: Callable[[str], None] = log.warning
 ) -> CogVideoX:
     """Load a pipeline folder. The text encoder is freed before the transformer loads; nothing comes from the network.
 
     words: every word in the softmax, in the order of the scores. Raises ModelError when a component cannot be loaded,
     lacks weights, or asks for code of its own.
     """
-    path, device = folder.path, pick_device(settings.device)
+    device = pick_device(settings.device)
     dtype = getattr(torch, settings.dtype)
     if device.type == "cpu" and dtype == torch.float16:
         dtype = torch.float32

@@ -32,6 +32,7 @@ class _Config(BaseModel):
 class PipelineIndex(_Config):
     """`model_index.json`: for each part its library and class."""
 
+    transformer: tuple[str, str]
     vae: tuple[str, str]
     scheduler: tuple[str, str]
 

@@ -11,14 +11,8 @@ from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from vidconcept.errors import InputError, ModelError, OutputError, UsageError
-from vidconcept.models.configs import (
-    COMPONENTS,
-    CodecConfig,
-    ShardIndex,
-    TransformerConfig,
-    component_files,
-    read_config,
-)
+from vidconcept.models.adapter import adapter_for
+from vidconcept.models.configs import COMPONENTS, ShardIndex, component_files, read_config
 from vidconcept.models.presets import Preset, presets
 from vidconcept.settings import nearest
 
@@ -61,12 +55,10 @@ def preset_for(model: str) -> Preset:
             return Preset.read(own).model_copy(update={"source": str(path)})
         except InputError as error:
             raise ModelError(f"{own} is no preset: {error}. Next: write it as those in vidconcept/configs/") from error
-    config_path = path / "transformer" / "config.json"
-    config = read_config(config_path, TransformerConfig) if config_path.is_file() else None
-    base = known[_architecture(config)]
+    adapter = adapter_for(path)
+    base = known[adapter.base_preset(path)]
     settings = {key: value for key, value in base.settings.items() if key != "layers"}
-    if config is not None:
-        settings |= _trained_size(config, path / "vae" / "config.json", settings)
+    settings |= adapter.trained_settings(path, settings)
     facts = {"name": model, "source": model, "licence": "see the model's card", "summary": "", "settings": settings}
     return base.model_copy(update=facts)
 
@@ -77,35 +69,6 @@ def _snapshot(source: str) -> Path | None:
         return Path(snapshot_download(source, allow_patterns=_FILES, local_files_only=True))
     except (LocalEntryNotFoundError, HFValidationError, FileNotFoundError):
         return None
-
-
-def _architecture(config: TransformerConfig | None) -> str:
-    """The preset whose architecture a transformer has."""
-    if config is not None and config.patch_size_t is not None:
-        return "cogvideox1.5-5b"
-    return "cogvideox-5b" if config is not None and config.use_rotary_positional_embeddings else "cogvideox-2b"
-
-
-def _trained_size(config: TransformerConfig, vae: Path, base: dict) -> dict:
-    """Picture and window a folder of unknown make was trained at, from its configs; empty if they do not say.
-
-    base: the preset's settings. The size that CogVideoX 1.5 names is the largest that its rotary table serves, so no
-    more than the preset's is taken.
-    """
-    if not vae.is_file() or config.sample_height is None or config.sample_width is None:
-        return {}
-    scale = read_config(vae, CodecConfig).pixels_per_latent
-    step = config.temporal_compression_ratio * (config.patch_size_t or 1)
-    frames = 1 + max((config.sample_frames - 1) // step, 1) * step
-    height, width = config.sample_height * scale, config.sample_width * scale
-    if config.patch_size_t is not None:
-        height, width = min(height, base["height"]), min(width, base["width"])
-    return {
-        "height": height,
-        "width": width,
-        "window_frames": frames,
-        "overlap_frames": 1 + step if frames > 1 + step else 1,
-    }
 
 
 def find_folder(preset: Preset) -> ModelFolder:

@@ -10,10 +10,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from vidconcept.attention.maps import pool_subwords, reduce_layers
+from vidconcept.attention.maps import arrange_tokens, concept_scores
 from vidconcept.errors import InputError, UsageError
 from vidconcept.files import replacing_bytes
 from vidconcept.geometry import crop, resize
+from vidconcept.models.readout import token_grid, word_logits
 from vidconcept.pipelines.maps import ModelShelf, windows_of
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan, make_plan
@@ -100,20 +101,15 @@ def explain(run_path: Path, event_id: int, monitor: Monitor, shelf: ModelShelf |
     track = next(t for t in run.tracks() if t.frame_index == event.peak_frame and t.tracker_id == event.tracker_id)
     window, position = _window_at(plan, event.peak_frame, monitor)
     model = (shelf or ModelShelf())(plan, monitor)
-    counts = [len(word) for word in model.texts.words]
-    frames = np.ascontiguousarray(window.frames)
     draws = [
-        pool_subwords(model.logits(frames, draw)["concept-attention"], counts, plan.settings.concept_tokens)
-        for draw in range(plan.settings.noise_samples)
+        word_logits(model, window.frames, draw)["concept-attention"] for draw in range(plan.settings.noise_samples)
     ]
     chosen = chosen_layers(own)
     step = int(np.flatnonzero((window.positions[:, 0] <= position) & (position <= window.positions[:, 1]))[0])
-    single = np.stack([_scores(draws, [layer], plan) for layer in range(plan.layout.num_layers)])
-    combined = _scores(draws, chosen, plan)
-    grid = (len(window.positions), plan.tiles.height // plan.tiles.pitch_px, plan.tiles.width // plan.tiles.pitch_px)
-    order = _order(plan, track)
-    maps = single.reshape(len(single), len(plan.words), *grid)[:, order, step]
-    whole = combined.reshape(len(plan.words), *grid)[order, step]
+    reduce, grid, order = plan.settings.reduce, token_grid(model, window.frames), _order(plan, track)
+    single = [concept_scores(draws, reduce, layers=[layer]) for layer in range(plan.layout.num_layers)]
+    maps = arrange_tokens(np.stack(single), grid)[:, order, step]
+    whole = arrange_tokens(concept_scores(draws, reduce, layers=chosen), grid)[order, step]
     image, mask = _picture(plan, event, track, monitor)
     words = tuple((*plan.settings.concepts, *plan.words[len(plan.settings.concepts) :])[i] for i in order)
     cell = _peak_cell(whole[0], mask)
@@ -122,11 +118,6 @@ def explain(run_path: Path, event_id: int, monitor: Monitor, shelf: ModelShelf |
     lifts = settings.place_lifts.get(track.concept)
     lift = float(place_map(lifts, *whole.shape[1:])[cell]) if lifts else 0.0
     return Explanation(event, words, chosen, maps, whole, cell, image, mask, threshold, lift)
-
-
-def _scores(draws: Sequence[np.ndarray], layers: Sequence[int], plan: Plan) -> np.ndarray:
-    """Scores `(word, token)` of some layers, the mean over noise draws, as `track` takes it."""
-    return np.mean([reduce_layers(logits[list(layers)], plan.settings.reduce) for logits in draws], axis=0)
 
 
 def _plan_of(run: Run) -> Plan:

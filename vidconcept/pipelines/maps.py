@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain, groupby
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vidconcept.errors import ModelError
 from vidconcept.geometry import crop, resize
+from vidconcept.models.adapter import Model, adapter_for
+from vidconcept.models.readout import read_scores
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
 from vidconcept.runs import RunFolder
@@ -18,17 +19,11 @@ from vidconcept.temporal.windows import Window, cut_windows
 from vidconcept.types import ConceptMaps, Frame
 from vidconcept.video.reader import read_frames
 
-if TYPE_CHECKING:
-    from vidconcept.models.cogvideox import CogVideoX
 
-
-def load_model(plan: Plan, monitor: Monitor) -> CogVideoX:
-    # Deciding anew needs no model: the seconds that its libraries take to import are for those who read footage.
-    from vidconcept.models.cogvideox import load
-
+def load_model(plan: Plan, monitor: Monitor) -> Model:
     monitor.progress("loading the model", 0, None)
     with monitor.timed("load"):
-        return load(plan.folder, plan.settings, plan.words, monitor.fallback)
+        return adapter_for(plan.folder.path).load(plan.folder.path, plan.settings, plan.words, monitor.fallback)
 
 
 @dataclass
@@ -36,23 +31,23 @@ class ModelShelf:
     """Keeps the model of the last plan: many clips, and many ways of reading them, share its weights."""
 
     _key: tuple | None = None
-    _model: CogVideoX | None = field(default=None, repr=False)
+    _model: Model | None = field(default=None, repr=False)
 
-    def __call__(self, plan: Plan, monitor: Monitor) -> CogVideoX:
+    def __call__(self, plan: Plan, monitor: Monitor) -> Model:
         settings = plan.settings
         key = (plan.folder.path, plan.words, settings.prompt, settings.dtype, settings.device, settings.vae_tiling)
         if self._model is None or key != self._key:
             self._key, self._model = key, load_model(plan, monitor)
-        return replace(self._model, settings=settings)
+        return self._model.with_settings(settings)
 
 
 def compute_maps(
-    plan: Plan, run: RunFolder, monitor: Monitor, get_model: Callable[[Plan, Monitor], CogVideoX] = load_model
+    plan: Plan, run: RunFolder, monitor: Monitor, get_model: Callable[[Plan, Monitor], Model] = load_model
 ) -> None:
     """Fill `maps/`. Windows that are there already are kept; `get_model` is asked when the first one is missing."""
     if run.manifest.get("maps_done") and all(run.load_maps(i) is not None for i in range(run.manifest["windows"])):
         return
-    model: CogVideoX | None = None
+    model: Model | None = None
     total = expected_frames(plan)
     windows = 0
     for window in windows_of(plan, monitor):
@@ -67,7 +62,7 @@ def compute_maps(
     run.save(windows=windows, maps_done=True)
 
 
-def _checked_maps(plan: Plan, model: CogVideoX, window: Window) -> ConceptMaps:
+def _checked_maps(plan: Plan, model: Model, window: Window) -> ConceptMaps:
     """Raises ModelError, with the frames it concerns, for a window in which the model says nothing."""
     last = window.start + window.real_frames - 1
     try:
@@ -108,10 +103,10 @@ def recordings(frames: Iterable[Frame]) -> Iterator[Iterator[Frame]]:
         yield own
 
 
-def window_maps(plan: Plan, model: CogVideoX, window: Window) -> ConceptMaps:
+def window_maps(plan: Plan, model: Model, window: Window) -> ConceptMaps:
     """Scores of the asked concepts for one window, tiles blended."""
     asked = len(plan.settings.concepts)
-    scores = plan.tiles.blend([model.scores(np.ascontiguousarray(t))[:asked] for t in plan.tiles.cut(window.frames)])
+    scores = plan.tiles.blend([read_scores(model, tile)[:asked] for tile in plan.tiles.cut(window.frames)])
     return ConceptMaps(window.index, window.positions, window.step, window.real_frames, scores)
 
 

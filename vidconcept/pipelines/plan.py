@@ -11,8 +11,9 @@ from typing import Any
 
 from vidconcept.errors import InputError, UsageError
 from vidconcept.geometry import TilePlan, fit_size, plan_tiles, region_of
+from vidconcept.models.adapter import read_layout
 from vidconcept.models.folder import ModelFolder, find_folder, preset_for
-from vidconcept.models.layout import ModelLayout, read_layout
+from vidconcept.models.layout import ModelLayout
 from vidconcept.models.presets import Preset
 from vidconcept.settings import Layer, TrackSettings, config_layer, environment_layer, resolve
 from vidconcept.types import Region, VideoInfo

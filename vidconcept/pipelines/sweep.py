@@ -18,11 +18,12 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from vidconcept.attention.hooks import METHODS, resolve_layers
-from vidconcept.attention.maps import Reduce, pool_subwords, reduce_layers
+from vidconcept.attention.maps import Reduce, concept_scores
 from vidconcept.errors import UsageError
 from vidconcept.evaluation.datasets.dataset import Clip, Dataset
 from vidconcept.evaluation.readings import Reading, Sweep, Tally
 from vidconcept.files import replacing_bytes
+from vidconcept.models.readout import word_logits
 from vidconcept.pipelines.evaluate import clip_plan, clip_run, facts_of, in_asked_words, on_grid
 from vidconcept.pipelines.maps import ModelShelf, windows_of
 from vidconcept.pipelines.monitor import Monitor
@@ -211,10 +212,8 @@ def window_logits(
         monitor.fallback(f"{path.name} was damaged and is computed anew")
     settings = plan.settings.model_copy(update={"timestep": timestep})
     model = shelf(replace(plan, settings=settings), monitor)
-    counts = [len(word) for word in model.texts.words]
     with monitor.timed("model"):
-        raw = model.logits(np.ascontiguousarray(window.frames), draw, METHODS)
-    pooled = {method: pool_subwords(values, counts, settings.concept_tokens) for method, values in raw.items()}
+        pooled = word_logits(model, window.frames, draw, METHODS)
     with replacing_bytes(path) as file:
         file.write(save({method: np.ascontiguousarray(values, np.float32) for method, values in pooled.items()}))
     return pooled
@@ -231,11 +230,8 @@ def add_window(
 
     kept: numbers of the words in the softmax, the asked ones first.
     """
-    draws = [
-        reduce_layers(logits[reading.timestep, draw][reading.method][np.ix_(reading.layers, kept)], reading.reduce)
-        for draw in range(reading.draws)
-    ]
-    scores = np.mean(draws, axis=0)  # (word, token)
+    draws = [logits[reading.timestep, draw][reading.method] for draw in range(reading.draws)]
+    scores = concept_scores(draws, reading.reduce, layers=reading.layers, words=kept)  # (word, token)
     flat = shares.reshape(len(shares), -1)
     known = np.isfinite(flat[0])
     scores, flat = scores[:, known], flat[:, known]
