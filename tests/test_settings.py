@@ -1,5 +1,6 @@
 """Settings: which layer wins, where each value came from, and which of them the maps depend on."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from tests.helpers.clips import image_folder, write_clip
 from tests.helpers.footage import deep_folder, hdr_film, two_streams
 from tests.helpers.model_folders import write_folder
-from vidconcept.errors import UsageError
+from vidconcept.errors import InputError, UsageError
 from vidconcept.models.folder import preset_for
 from vidconcept.pipelines.maps import ModelShelf, window_maps, windows_of
 from vidconcept.pipelines.monitor import Monitor
@@ -169,3 +170,46 @@ def test_a_setting_counts_for_the_maps_when_it_changes_them(maps_of, key):
         for (_, one), (_, two) in zip(plain[0], changed[0], strict=True)
     )
     assert same == (plain[1] == changed[1])
+
+
+class TestBounds:
+    """A slip of the keyboard, or a file of strangers, asks for no terabytes and is no number that means nothing."""
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "tile = [100000, 100000]",
+            "noise_samples = 100000000000",
+            "threshold = nan",
+            "min_duration_s = inf",
+            "[place_lifts]\nscratch = [[0.1, nan]]",
+            "[place_lifts]\nscratch = [[0.1, 0.2], [0.1]]",
+            "[place_lifts]\nscratch = [[]]",
+            "[thresholds]\nscratch = nan",
+            "height = 1000000",
+        ],
+    )
+    def test_of_values(self, tmp_path, text):
+        path = tmp_path / "line.toml"
+        path.write_text(text)
+        with pytest.raises(UsageError, match=r"line\.toml: .* does not fit") as error:
+            resolve([config_layer(path)])
+        assert len(str(error.value)) < 500
+
+    @pytest.mark.parametrize("text", ["a = " + "[" * 5000, "a = \x00", "a"])
+    def test_of_nesting(self, tmp_path, text):
+        path = tmp_path / "line.toml"
+        path.write_text(text)
+        with pytest.raises(UsageError, match=r"line\.toml is not TOML"):
+            config_layer(path)
+
+    def test_of_files(self, tmp_path):
+        with pytest.raises(InputError, match="is a device, not a file"):
+            config_layer(Path("/dev/zero"))
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(InputError, match="is a pipe, not a file"):
+            config_layer(tmp_path / "pipe")
+        with (tmp_path / "large.toml").open("wb") as file:
+            file.truncate(1 << 30)
+        with pytest.raises(InputError, match="more than the 67 MB"):
+            config_layer(tmp_path / "large.toml")

@@ -26,6 +26,10 @@ SCRATCH_NAME = re.compile(r".*\.[0-9a-f]{8}\.partial(\.\w+)?")
 TEXT_BYTES = 64 << 20
 
 
+class MalformedError(InputError):
+    """A file that can be read and is not in its format."""
+
+
 def open_regular(path: Path, limit_bytes: int | None = None) -> BinaryIO:
     """Open a regular file for reading; pipes, devices and sockets, which may never end, are refused.
 
@@ -61,6 +65,16 @@ def check_regular(path: Path, limit_bytes: int | None = None) -> None:
     open_regular(path, limit_bytes).close()
 
 
+def refuse_special(path: Path) -> None:
+    """Raises InputError for a pipe, a device or a folder; what is not there is found missing when it is read."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{path} is a {_kind(mode)}, not a file. Next: save its content as a file first")
+
+
 def _kind(mode: int) -> str:
     kinds = {stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket"}
     return kinds.get(stat.S_IFMT(mode), "device")
@@ -77,7 +91,7 @@ def read_text(path: Path, limit_bytes: int = TEXT_BYTES) -> str:
     try:
         return read_bytes(path, limit_bytes).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start})") from error
+        raise MalformedError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start})") from error
 
 
 def read_json(path: Path, limit_bytes: int = TEXT_BYTES) -> Any:
@@ -86,7 +100,7 @@ def read_json(path: Path, limit_bytes: int = TEXT_BYTES) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not JSON: {_short(str(error))}") from error
+        raise MalformedError(f"{path} is not JSON: {shorten(str(error))}") from error
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -95,7 +109,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not TOML: {_short(str(error))}") from error
+        raise MalformedError(f"{path} is not TOML: {shorten(str(error))}") from error
 
 
 def validate(shape: TypeAdapter[Shape] | type[Shape], value: Any, path: Path, place: str = "") -> Shape:
@@ -106,11 +120,12 @@ def validate(shape: TypeAdapter[Shape] | type[Shape], value: Any, path: Path, pl
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         at = ".".join([*([place] if place else []), *map(str, first["loc"])])
-        got = "" if first["type"] == "missing" else f", got {_short(repr(first['input']))}"
+        got = "" if first["type"] == "missing" else f", got {shorten(repr(first['input']))}"
         raise InputError(f"{path}{f', {at}' if at else ''}: {first['msg']}{got}") from error
 
 
-def _short(text: str) -> str:
+def shorten(text: str) -> str:
+    """At most 120 letters of what may be megabytes: for messages."""
     return text if len(text) <= 120 else text[:117] + "..."
 
 

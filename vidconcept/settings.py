@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,49 +15,65 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from vidconcept.errors import InputError, UsageError
+from vidconcept.errors import UsageError
+from vidconcept.files import MalformedError, read_toml, shorten
 
 ENV_PREFIX = "VIDCONCEPT_"
 # Variables of the tool that are not settings of a run.
-ENV_OTHERS = frozenset({"VIDCONCEPT_CACHE_DIR"})
+ENV_OTHERS = frozenset({"VIDCONCEPT_CACHE_DIR", "VIDCONCEPT_MAX_MEGAPIXELS"})
+
+# Far beyond what any footage needs; a slip of the keyboard must not ask for terabytes or years.
+Word = Annotated[str, Field(max_length=1000)]
+Words = Annotated[tuple[Word, ...], Field(max_length=1000)]
+Tiles = Annotated[int, Field(ge=1, le=64)]
+Places = Annotated[
+    tuple[Annotated[tuple[Annotated[float, Field(ge=-1, le=1)], ...], Field(min_length=1, max_length=1024)], ...],
+    Field(min_length=1, max_length=1024),
+]
 
 
 class TrackSettings(BaseModel):
     """Everything that decides what a run finds. What a run is made from and where it goes are not settings."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     # What to look for.
-    concepts: tuple[str, ...] = Field(default=(), description="concepts to track")
-    background: tuple[str, ...] = Field(default=(), description="words for good surface, always in the softmax")
-    distractors: tuple[str, ...] = Field(default=(), description="other known words, in the softmax but not reported")
-    prompt: str = Field(default="", description="caption of the footage for the model")
+    concepts: Words = Field(default=(), description="concepts to track")
+    background: Words = Field(default=(), description="words for good surface, always in the softmax")
+    distractors: Words = Field(default=(), description="other known words, in the softmax but not reported")
+    prompt: str = Field(default="", max_length=10_000, description="caption of the footage for the model")
 
     # The model and how it is read.
     model: str = Field(default="linecam", description="preset name, folder or hub id")
-    layers: tuple[int, ...] | None = Field(default=None, description="layers read, e.g. 2,3,4; -1 is the last")
+    layers: tuple[int, ...] | None = Field(
+        default=None, max_length=1024, description="layers read, e.g. 2,3,4; -1 is the last"
+    )
     timestep: int = Field(default=500, ge=0, lt=1000, description="noise level the footage is read at")
     reduce: Literal["softmax-mean", "mean-softmax"] = Field(default="softmax-mean", description="order of reduction")
     concept_tokens: Literal["all", "first"] = Field(default="all", description="sub-words of a concept that count")
-    noise_samples: int = Field(default=1, ge=1, description="noise draws averaged")
-    seed: int = Field(default=0, ge=0, description="seed of the noise")
+    noise_samples: int = Field(default=1, ge=1, le=1024, description="noise draws averaged")
+    seed: int = Field(default=0, ge=0, lt=1 << 63, description="seed of the noise")
     dtype: Literal["float32", "float16", "bfloat16"] = Field(default="float32", description="of the transformer")
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, mps")
     vae_tiling: Literal["auto", "on", "off"] = Field(default="auto", description="auto: only when memory runs out")
 
     # Space and time.
-    height: int = Field(default=480, ge=16, description="model picture, pixels; the aspect follows the footage")
-    width: int = Field(default=720, ge=16, description="model picture, pixels; the aspect follows the footage")
-    window_frames: int = Field(default=49, ge=1, description="frames in one forward pass")
-    overlap_frames: int = Field(default=9, ge=1, description="frames that neighbouring windows share")
-    stride: int = Field(default=1, ge=1, description="the model sees every n-th frame")
+    height: int = Field(
+        default=480, ge=16, le=8192, description="model picture, pixels; the aspect follows the footage"
+    )
+    width: int = Field(default=720, ge=16, le=8192, description="model picture, pixels; the aspect follows the footage")
+    window_frames: int = Field(default=49, ge=1, le=4097, description="frames in one forward pass")
+    overlap_frames: int = Field(default=9, ge=1, le=4097, description="frames that neighbouring windows share")
+    stride: int = Field(default=1, ge=1, le=1_000_000, description="the model sees every n-th frame")
     start_s: float | None = Field(default=None, ge=0, description="where to start, seconds")
     end_s: float | None = Field(default=None, gt=0, description="where to stop, seconds, not included")
     roi: tuple[int, int, int, int] | None = Field(default=None, description="x,y,width,height in pixels")
-    tile: tuple[int, int] = Field(default=(1, 1), description="columns x rows of overlapping crops")
-    fps: float | None = Field(default=None, gt=0, description="rate of images or of a raw stream")
+    tile: tuple[Tiles, Tiles] = Field(default=(1, 1), description="columns x rows of overlapping crops")
+    fps: float | None = Field(default=None, gt=0, lt=100_000, description="rate of images or of a raw stream")
     bits: int | None = Field(default=None, ge=8, le=16, description="depth of 16-bit pictures, e.g. 12 [found]")
-    stream: int | None = Field(default=None, ge=0, description="which video stream of the file, as probe numbers them")
+    stream: int | None = Field(
+        default=None, ge=0, le=10_000, description="which video stream of the file, as probe numbers them"
+    )
     deinterlace: bool = Field(default=False, description="one moment a picture, of footage that mixes two")
     tone_map: bool = Field(default=False, description="bring HDR to the range of a usual screen")
 
@@ -72,12 +87,12 @@ class TrackSettings(BaseModel):
     thresholds: dict[str, Annotated[float, Field(gt=0, lt=1)]] = Field(
         default={}, description="threshold of single concepts, concept=score,…"
     )
-    place_lifts: dict[str, tuple[tuple[float, ...], ...]] = Field(
+    place_lifts: dict[str, Places] = Field(
         default={}, description="score to subtract at each place of the picture, rows of columns for each concept"
     )
     ratio: float = Field(default=0.55, gt=0, lt=1, description="edge of a mask, relative to the peak nearby")
     floor: float = Field(default=0.15, ge=0, lt=1, description="local peak below which the edge is absolute")
-    min_area_px: int = Field(default=12, ge=0, description="smallest mask, pixels of the source")
+    min_area_px: int = Field(default=12, ge=0, le=1 << 40, description="smallest mask, pixels of the source")
     min_duration_s: float = Field(default=0.12, ge=0, description="shortest track, seconds")
 
     # The annotated video.
@@ -91,6 +106,14 @@ class TrackSettings(BaseModel):
         if any(not word for word in cleaned):
             raise ValueError("an empty word")
         return cleaned
+
+    @field_validator("place_lifts")
+    @classmethod
+    def _even_rows(cls, lifts: dict[str, Places]) -> dict[str, Places]:
+        for name, rows in lifts.items():
+            if len({len(row) for row in rows}) > 1:
+                raise ValueError(f"{name}: rows of different lengths, {sorted({len(row) for row in rows})}")
+        return lifts
 
     # Keys that change the maps; all others can change on maps that are already there.
     @classmethod
@@ -134,7 +157,9 @@ def resolve(layers: Iterable[Layer]) -> tuple[TrackSettings, dict[str, str]]:
     except ValidationError as error:
         first = error.errors()[0]
         key = str(first["loc"][0]) if first["loc"] else ""
-        problem = f"{sources.get(key, 'settings')}: {key} = {first.get('input')!r} does not fit: {first['msg']}"
+        place = ".".join(map(str, first["loc"]))
+        given = shorten(repr(first.get("input")))
+        problem = f"{sources.get(key, 'settings')}: {place} = {given} does not fit: {first['msg']}"
         if key in TrackSettings.model_fields:
             problem += f". Change it or leave it out ({key}: {TrackSettings.model_fields[key].description})"
         raise UsageError(problem) from error
@@ -175,10 +200,8 @@ def config_layer(path: Path) -> Layer:
     Raises InputError when it cannot be read, UsageError when it is no TOML.
     """
     try:
-        values = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read the config {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"config {path} is not TOML: {error}") from error
+        values = read_toml(path)
+    except MalformedError as error:
+        raise UsageError(f"config {error}") from error
     values.pop("provenance", None)
     return Layer(f"config {path}", values)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from vidconcept.errors import InputError, UsageError
+from vidconcept.errors import UsageError
 from vidconcept.geometry import TilePlan, fit_size, plan_tiles, region_of
 from vidconcept.models.adapter import read_layout
 from vidconcept.models.folder import ModelFolder, find_folder, preset_for
@@ -21,6 +20,7 @@ from vidconcept.video.identity import SourceIdentity, file_hash, identify
 from vidconcept.video.probe import examine
 from vidconcept.video.problems import Finding
 from vidconcept.video.reading import AS_IT_IS, Reading
+from vidconcept.video.source import check_name
 from vidconcept.video.writer import H264_SIDE_PX
 
 # To be raised when the same weights, words and settings come to give other maps: runs of before are then not resumed.
@@ -138,11 +138,7 @@ def make_plan(
     settings = settings.model_copy(update={"thresholds": thresholds, "place_lifts": lifts})
     _check_range(settings)
     source = Path(video)
-    try:
-        source.name.encode()
-    except UnicodeEncodeError as error:
-        name = os.fsencode(source.name)
-        raise InputError(f"the name {name!r} is not UTF-8, so no table can hold it. Next: rename the file") from error
+    check_name(source.absolute())
     identity = identify(source)
     asked = Reading(
         bits=settings.bits, stream=settings.stream, deinterlace=settings.deinterlace, tone_map=settings.tone_map

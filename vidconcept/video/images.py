@@ -9,6 +9,9 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
+from vidconcept.errors import InputError
+from vidconcept.files import read_bytes
+from vidconcept.video.limits import PICTURE_BYTES, check_picture, check_pixels, open_picture
 from vidconcept.video.sequence import Page
 
 # Values of such an array are read as they are; more bits are kept until the levels of the sequence are known.
@@ -18,14 +21,13 @@ _READ = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
 _TIFF_PAGES_AT_ONCE = 8
 # What players take where an animation gives a picture no time at all.
 _UNTIMED_MS = 100
-_UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
 
-# How many milliseconds an animation shows the picture, 0 where it does not say, and `(h, w, 3)` RGB; None: unreadable.
-Pixels = tuple[int, np.ndarray | None]
+# `(h, w, 3)` RGB; None: unreadable; an error: unreadable for that reason.
+Pixels = np.ndarray | InputError | None
 
 
-def read_pages(pages: Sequence[Page]) -> Iterator[tuple[Page, int, np.ndarray | None]]:
-    """Each page with its time shown in ms and its pixels `(h, w, 3)` RGB, uint8, uint16 or float32.
+def read_pages(pages: Sequence[Page]) -> Iterator[tuple[Page, int, Pixels]]:
+    """Each page with its time shown in ms, 0 where its file does not say, and its pixels: uint8, uint16 or float32.
 
     Files are opened one at a time, and pages are decoded as they are asked for. EXIF orientation is applied.
     """
@@ -42,14 +44,17 @@ def read_pages(pages: Sequence[Page]) -> Iterator[tuple[Page, int, np.ndarray | 
                 yield page, shown_ms, image
 
 
-def load_image(path: Path) -> np.ndarray | None:
-    """The only or first picture of a file, `(h, w, 3)` RGB, uint8, uint16 or float32; None if it cannot be read."""
+def load_image(path: Path) -> Pixels:
+    """The only or first picture of a file."""
     try:
-        data = np.fromfile(path, np.uint8)
-    except OSError:
-        return None
-    image = cv2.imdecode(data, _READ) if data.size else None
-    return _by_pillow(path) if image is None and data.size else _as_rgb(image)
+        data = read_bytes(path, PICTURE_BYTES)
+        check_picture(data, path)
+    except InputError as error:
+        return error
+    image = None
+    with suppress(cv2.error):
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), _READ) if data else None
+    return _page_of(path, 0) if image is None and data else _as_rgb(image)
 
 
 def _as_rgb(image: np.ndarray | None) -> np.ndarray | None:
@@ -59,13 +64,15 @@ def _as_rgb(image: np.ndarray | None) -> np.ndarray | None:
     return rgb if rgb.dtype in _DEPTHS else rgb.astype(np.float32)
 
 
-def _by_pillow(path: Path) -> np.ndarray | None:
+def _page_of(path: Path, number: int) -> Pixels:
     """What OpenCV does not read: numbers of 32 bits, the rarer compressions."""
     try:
-        with Image.open(path) as image:
+        with open_picture(path) as image:
+            image.seek(number)
+            check_pixels(*image.size, path)
             return _pillow_rgb(image)
-    except _UNREADABLE:
-        return None
+    except InputError as error:
+        return error
 
 
 def _pillow_rgb(image: Image.Image) -> np.ndarray | None:
@@ -75,7 +82,15 @@ def _pillow_rgb(image: Image.Image) -> np.ndarray | None:
     return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
 
 
-def _tiff_pages(path: Path, numbers: Sequence[int]) -> Iterator[np.ndarray | None]:
+def _tiff_pages(path: Path, numbers: Sequence[int]) -> Iterator[Pixels]:
+    try:
+        with open_picture(path) as image:
+            for number in numbers:
+                image.seek(number)
+                check_pixels(*image.size, path)
+    except InputError as error:
+        yield from (error for _ in numbers)
+        return
     for at in range(0, len(numbers), _TIFF_PAGES_AT_ONCE):
         wanted = numbers[at : at + _TIFF_PAGES_AT_ONCE]
         span = wanted[-1] - wanted[0] + 1
@@ -84,26 +99,20 @@ def _tiff_pages(path: Path, numbers: Sequence[int]) -> Iterator[np.ndarray | Non
             _, images = cv2.imreadmulti(str(path), wanted[0], span, flags=_READ)
         for number in wanted:
             found = images[number - wanted[0]] if len(images) == span else None
-            yield _tiff_page(path, number) if found is None else _as_rgb(found)
+            yield _page_of(path, number) if found is None else _as_rgb(found)
 
 
-def _tiff_page(path: Path, number: int) -> np.ndarray | None:
-    try:
-        with Image.open(path) as image:
-            image.seek(number)
-            return _pillow_rgb(image)
-    except _UNREADABLE:
-        return None
-
-
-def _animation(path: Path, count: int) -> Iterator[Pixels]:
+def _animation(path: Path, count: int) -> Iterator[tuple[int, Pixels]]:
     """The pictures of an animation as a viewer shows them, each painted over those before it."""
-    done = 0
-    with suppress(*_UNREADABLE), Image.open(path) as image:
-        for number in range(count):
-            image.seek(number)
-            pixels = np.asarray(image.convert("RGB"))
-            yield round(image.info.get("duration") or _UNTIMED_MS), pixels
-            done += 1
+    done, failed = 0, None
+    try:
+        with open_picture(path) as image:
+            for number in range(count):
+                image.seek(number)
+                pixels = np.asarray(image.convert("RGB"))
+                yield round(image.info.get("duration") or _UNTIMED_MS), pixels
+                done += 1
+    except InputError as error:
+        failed = error
     for _ in range(count - done):
-        yield _UNTIMED_MS, None
+        yield _UNTIMED_MS, failed

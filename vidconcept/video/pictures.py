@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from av.format import Flags
 
-from vidconcept.errors import UsageError
+from vidconcept.errors import InputError, UsageError
 from vidconcept.video.clock import Clock
 from vidconcept.video.colour import RgbConverter, deep_values, is_deep
 from vidconcept.video.decode import decode_packets, raw_pts
@@ -175,12 +175,14 @@ def _from_images(
     time_base = sequence.time_base(rate)
     levels = _levels_of_images(source, sequence, reading)
     index, first_pts, size_px, shown_before_ms = 0, 0, (0, 0), 0
+    last_reason: InputError | None = None
     for page, shown_ms, values in read_pages(sequence.pages):
         pts = shown_before_ms if sequence.keeps_time else page.slot
         shown_before_ms += shown_ms
-        if values is None:
-            text = f"{page.name} is no image that can be read; skipped"
-            log.add("unreadable-image", text, index, float(pts * time_base))
+        if values is None or isinstance(values, InputError):
+            reason = values or f"{page.name} is no image that can be read"
+            log.add("unreadable-image", f"{reason}; skipped", index, float(pts * time_base))
+            last_reason = values or last_reason
             continue
         height, width = values.shape[:2]
         if index == 0:
@@ -197,7 +199,7 @@ def _from_images(
         yield Picture(index, pts, time_s, page.name, levels, _Prepared(values, levels, size_px))
         index += 1
     if index == 0:
-        raise nothing_decodes(source, [page.path for page in sequence.pages])
+        raise nothing_decodes(source, [page.path for page in sequence.pages], last_reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +223,7 @@ def _levels_of_images(source: Path, sequence: ImageSequence, reading: Reading) -
         return reading.levels
     first: list[np.ndarray] = []
     for _, _, values in read_pages(sequence.pages):
-        if values is None:
+        if values is None or isinstance(values, InputError):
             continue
         if not first and values.dtype == np.uint8:
             if reading.bits is not None:

@@ -10,8 +10,8 @@ from itertools import pairwise
 from math import gcd
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
-
+from vidconcept.errors import InputError
+from vidconcept.video.limits import open_picture
 from vidconcept.video.problems import Finding
 
 # Files of these kinds can hold several pictures.
@@ -90,7 +90,7 @@ def page_numbers(path: Path) -> tuple[int, ...]:
     if suffix not in _PAGED or (suffix == ".png" and not _may_be_animated(path)):
         return (0,)
     try:
-        with Image.open(path) as image:
+        with open_picture(path) as image:
             count = int(getattr(image, "n_frames", 1))
             if count == 1 or suffix not in (".tif", ".tiff"):
                 return tuple(range(count))
@@ -100,7 +100,7 @@ def page_numbers(path: Path) -> tuple[int, ...]:
                 if not image.tag_v2.get(_TIFF_SUBFILE_TAG, 0) & _TIFF_REDUCED:  # pyright: ignore[reportAttributeAccessIssue]
                     kept.append(number)
             return tuple(kept) or (0,)
-    except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError):
+    except InputError:
         # What cannot be read is found, and said, when its turn comes.
         return (0,)
 

@@ -13,6 +13,8 @@ import av.error
 import av.video.stream
 
 from vidconcept.errors import InputError, UsageError
+from vidconcept.files import open_regular, refuse_special
+from vidconcept.video.limits import check_pixels
 from vidconcept.video.sequence import ImageSequence, copy_findings, lay_out, without_copies
 from vidconcept.video.streams import pick_stream
 
@@ -78,7 +80,7 @@ def _find_images(source: Path) -> _Images | None:
         if not names:
             raise InputError(f"no file matches the pattern {source}: check the folder and the number of digits")
         numbers = sorted(names)
-        paths = [source.parent / names[number] for number in numbers]
+        paths = [_checked(source.parent / names[number]) for number in numbers]
         return _Images(paths, paths, numbers)
     if not source.is_dir():
         return None
@@ -93,7 +95,7 @@ def _find_images(source: Path) -> _Images | None:
             f"{source} is a folder of {len(videos)} videos with {len(images)} images among them. Next: pass a video "
             f"itself, e.g. {source / videos[0]}, or put the images into a folder of their own"
         )
-    everything = [source / name for name in images]
+    everything = [_checked(source / name) for name in images]
     paths, copies = without_copies(everything)
     return _Images(everything, paths, copies=copies)
 
@@ -147,14 +149,32 @@ def open_video(
         chosen = pick_stream(source, container, stream)
         if chosen.codec_context is None:
             raise InputError(f"{source}: no decoder here for its video stream; convert it to H.264 first")
+        check_pixels(chosen.codec_context.width, chosen.codec_context.height, source)
         yield container, chosen
 
 
-def nothing_decodes(source: Path, paths: list[Path] | None = None) -> InputError:
+def nothing_decodes(source: Path, paths: list[Path] | None = None, reason: InputError | None = None) -> InputError:
     """The error for a video without one picture that decodes, or for the images `paths` of which none can be read."""
+    if reason is not None and paths == [source]:
+        return reason
     if paths is not None:
-        return InputError(f"{source}: none of its {len(paths)} images can be read: they are damaged or not images")
+        why = f" ({reason})" if reason else ""
+        return InputError(f"{source}: none of its {len(paths)} images can be read: they are damaged or not images{why}")
     return InputError(f"{source}: not one picture could be decoded; the file is damaged: copy or record it again")
+
+
+def check_name(path: Path) -> None:
+    """Raises InputError for a name that no table, manifest or page could hold."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"the name {os.fsencode(path)!r} is not UTF-8. Next: rename it") from error
+
+
+def _checked(path: Path) -> Path:
+    check_name(path)
+    refuse_special(path)
+    return path
 
 
 def _list(folder: Path) -> list[str]:
@@ -170,21 +190,19 @@ def _list(folder: Path) -> list[str]:
 
 def _natural(name: str) -> list[tuple[int, int, str]]:
     """Sort key under which img_2 comes before img_10."""
-    parts = re.split(r"(\d+)", name.lower())
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts if part]
+    # Digits of other scripts and raised ones are letters here.
+    parts = re.split(r"([0-9]+)", name.lower())
+    return [(0, int(part), "") if part[0] in "0123456789" else (1, 0, part) for part in parts if part]
 
 
 def _check_file(source: Path) -> None:
-    try:
-        with source.open("rb") as file:
-            if not file.read(1):
-                raise InputError(f"{source} is empty (zero bytes): copy or record it again")
-    except FileNotFoundError as error:
-        raise InputError(f"{source} does not exist: check the path") from error
-    except PermissionError as error:
-        raise InputError(f"no permission to read {source}: ask its owner, or chmod +r it") from error
-    except OSError as error:
-        raise InputError(f"cannot read {source}: {error.strerror}") from error
+    with open_regular(source) as file:
+        try:
+            first = file.read(1)
+        except OSError as error:
+            raise InputError(f"cannot read {source}: {error.strerror}") from error
+        if not first:
+            raise InputError(f"{source} is empty (zero bytes): copy or record it again")
 
 
 def _cannot_open(source: Path, error: Exception) -> str:

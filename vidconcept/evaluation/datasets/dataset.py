@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
-from vidconcept.errors import InputError
+from vidconcept.video.limits import open_picture
 
 Kind = Literal["mask", "box"]
 
@@ -91,11 +90,8 @@ def read_grey(path: Path) -> np.ndarray:
 
 
 def _values(path: Path, grey: bool) -> np.ndarray:
-    try:
-        with Image.open(path) as image:
-            values = np.asarray(image.convert("L") if grey and image.mode in ("1", "P") else image)
-    except (OSError, UnidentifiedImageError) as error:
-        raise InputError(f"cannot read the annotation {path}: {error}") from error
+    with open_picture(path) as image:
+        values = np.asarray(image.convert("L") if grey and image.mode in ("1", "P") else image)
     values = values.astype(np.uint8) if values.dtype == bool else values
     return values[..., 0] if values.ndim == 3 else values
 

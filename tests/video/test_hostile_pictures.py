@@ -1,0 +1,89 @@
+"""Pictures and videos of strangers: never waited for, never gigabytes, and one bad one among good ones costs itself."""
+
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.helpers.clips import image_folder
+from vidconcept.errors import InputError
+from vidconcept.evaluation.datasets.dataset import read_labels
+from vidconcept.video.identity import file_hash
+from vidconcept.video.probe import probe
+from vidconcept.video.reader import read_frames
+from vidconcept.video.source import image_paths
+
+
+def write_claim(path: Path, width: int, height: int) -> Path:
+    """A PNG that claims a size; its data is a few bytes."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">2I5B", width, height, 8, 0, 0, 0, 0))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(100))) + chunk(b"IEND", b""))
+    return path
+
+
+class TestSizes:
+    @pytest.mark.parametrize("size", [(65_535, 65_535), (16_000, 16_000)])
+    def test_one_among_good_ones_is_left_out_and_said(self, tmp_path, size):
+        truth = image_folder(tmp_path / "images")
+        write_claim(tmp_path / "images" / "part2.png", *size)
+        said = []
+        frames = list(read_frames(truth.path, fps=25, on_problem=said.append))
+        assert len(frames) == truth.frame_count - 1
+        said = [problem for problem in said if problem.kind == "unreadable-image"]
+        assert [f"claims {size[0]}x{size[1]} pixels" in problem.message for problem in said] == [True]
+
+    def test_the_limit_can_be_lifted(self, tmp_path, monkeypatch):
+        picture = tmp_path / "wide.png"
+        cv2.imwrite(str(picture), np.zeros((64, 20_000), np.uint8))
+        monkeypatch.setenv("VIDCONCEPT_MAX_MEGAPIXELS", "1")
+        with pytest.raises(InputError, match=r"claims 20000x64 .*VIDCONCEPT_MAX_MEGAPIXELS=2$"):
+            probe(picture)
+        with pytest.raises(InputError, match="claims 20000x64"):
+            read_labels(picture)
+        monkeypatch.setenv("VIDCONCEPT_MAX_MEGAPIXELS", "2")
+        assert probe(picture).width_px == 20_000
+
+    def test_alone_in_a_folder_it_is_named(self, tmp_path):
+        (tmp_path / "images").mkdir()
+        write_claim(tmp_path / "images" / "a.png", 60_000, 60_000)
+        with pytest.raises(InputError, match=r"none of its 1 images can be read.*claims 60000x60000"):
+            probe(tmp_path / "images", 25)
+
+
+class TestNeverEnding:
+    @pytest.mark.parametrize("name", ["a.mp4", "a.png"])
+    def test_a_pipe(self, tmp_path, name):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(InputError, match="is a pipe, not a file"):
+            probe(tmp_path / name)
+
+    def test_a_device(self):
+        with pytest.raises(InputError, match="is a device"):
+            probe("/dev/zero")
+
+    def test_a_pipe_among_pictures(self, tmp_path):
+        truth = image_folder(tmp_path / "images")
+        os.mkfifo(truth.path / "part99.png")
+        with pytest.raises(InputError, match=r"part99\.png is a pipe"):
+            file_hash(truth.path)
+
+
+class TestNames:
+    def test_raised_digits_are_no_numbers(self, tmp_path):
+        for name in ("10.png", "²3.png", "٣.png", "2.png"):
+            (tmp_path / name).touch()
+        assert [path.name for path in image_paths(tmp_path)][:2] == ["2.png", "10.png"]
+        assert [path.name for path in image_paths(tmp_path / "%d.png")] == ["2.png", "10.png"]
+
+    def test_names_that_are_no_text(self, tmp_path):
+        (tmp_path / os.fsdecode(b"1\xff.png")).touch()
+        with pytest.raises(InputError, match=r"1\\xff\.png' is not UTF-8\. Next: rename it"):
+            image_paths(tmp_path)
