@@ -27,7 +27,9 @@ from vidconcept.errors import UsageError
 
 
 def evaluate(
-    dataset: Annotated[Path, typer.Argument(help="A folder or JSON file; docs/evaluate.md lists the formats.")],
+    dataset: Annotated[
+        Path, typer.Argument(help="A folder or JSON file; docs/reference/data-sets.md lists the formats.")
+    ],
     concepts: Concepts = None,
     format: Format = None,
     split: Split = "val",

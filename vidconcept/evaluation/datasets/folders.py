@@ -139,7 +139,7 @@ def _mvtec_clip(name: str, image: Path, masks: Path, defect: str) -> Clip:
 
 
 def read_clips(root: Path) -> Dataset:
-    """`clips.json` with `videos/CLIP.mp4` and `annotations/CLIP/00000.png`; docs/evaluate.md says what it holds."""
+    """`clips.json` with `videos/CLIP.mp4` and `annotations/CLIP/00000.png`; docs/reference/data-sets.md says what it holds."""
     rows = load_json(root / "clips.json")
 
     def clip(row: dict[str, Any]) -> Clip:
@@ -163,4 +163,6 @@ def read_clips(root: Path) -> Dataset:
     try:
         return Dataset(root.name, "clips", tuple(map(clip, rows)))
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{root / 'clips.json'} is not what docs/evaluate.md describes: {error!r}") from error
+        raise InputError(
+            f"{root / 'clips.json'} is not what docs/reference/data-sets.md describes: {error!r}"
+        ) from error

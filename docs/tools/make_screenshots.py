@@ -1,6 +1,6 @@
 """The pictures of the README: the review page, light and dark, and two frames of each view.
 
-    python docs/make_screenshots.py RUN [--video FILE] [--out docs/images]
+    python docs/tools/make_screenshots.py RUN [--video FILE] [--out docs/images]
 
 RUN: a finished run. It is copied, and the copy drawn again in each view from its kept maps; no model is needed.
 Needs playwright and a Chromium (`apt-get install chromium`).
@@ -32,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("--video", type=Path, help="the run's video, where it has moved")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "images")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "images")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     manifest = json.loads((options.run / "run.json").read_text(encoding="utf-8"))

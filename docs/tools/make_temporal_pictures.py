@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/temporal.md from generated footage: `python docs/make_temporal_pictures.py`."""
+"""Draw the pictures of docs/explanation/time.md, from generated footage."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from vidconcept.temporal import smooth
 from vidconcept.tracks.masks import DecisionSettings, decide
 from vidconcept.types import LatentMaps
 
-OUT = Path(__file__).parent / "images"
+OUT = Path(__file__).parents[1] / "images"
 PITCH, STEP, FRAMES = 16, 4, 49
 SEED = HELD_OUT_SEED + 26
 

@@ -1,0 +1,65 @@
+"""Tables that are made from the code: settings, presets, columns, exit codes, and every command with its options."""
+
+import re
+import subprocess
+import sys
+
+import typer.main
+
+from vidconcept.cli import app
+from vidconcept.errors import ExitCode
+from vidconcept.models.presets import presets
+from vidconcept.settings import TrackSettings
+from vidconcept.writers import columns
+
+__all__ = ["columns_table", "command_line", "exit_codes_table", "presets_table", "settings_table"]
+
+# What a default means that does not say it itself.
+DEFAULTS = {"layers": "the deep half", "tile": "1x1"}
+
+
+def settings_table() -> str:
+    options = {parameter.name: parameter.opts[0] for parameter in typer.main.get_command(app).commands["track"].params}
+    rows = ["| key | option | default | what |", "| --- | --- | --- | --- |"]
+    for key, field in TrackSettings.model_fields.items():
+        option = f"`{options[key]}`" if key in options else "–"
+        rows.append(f"| `{key}` | {option} | {DEFAULTS.get(key) or shown(field.default)} | {field.description} |")
+    return "\n".join(rows) + "\n"
+
+
+def presets_table() -> str:
+    """What each preset sets; – where it leaves the default."""
+    known = presets()
+    keys = [key for key in TrackSettings.model_fields if any(key in preset.settings for preset in known.values())]
+    rows = [f"| key | {' | '.join(f'`{name}`' for name in known)} |", "| --- |" + " --- |" * len(known)]
+    for key in keys:
+        rows.append(f"| `{key}` | {' | '.join(shown(preset.settings.get(key)) for preset in known.values())} |")
+    return "\n".join(rows) + "\n"
+
+
+def columns_table(name: str) -> str:
+    """The columns of `frames`, `tracks` or `events` in their order."""
+    rows = [f"| `{column}` | {meaning} |" for column, meaning in columns.TABLES[name].items()]
+    return "\n".join(["| column | what |", "| --- | --- |", *rows]) + "\n"
+
+
+def exit_codes_table() -> str:
+    rows = [f"| {int(code)} | {code.meaning} |" for code in ExitCode]
+    return "\n".join(["| code | what |", "| --- | --- |", *rows]) + "\n"
+
+
+def command_line() -> str:
+    """Every command with its arguments and options, as Typer's own documentation writer gives them."""
+    command = [sys.executable, "-m", "typer", "vidconcept.cli", "utils", "docs", "--name", "vidconcept"]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    _, _, commands = text.partition("\n## ")
+    return re.sub(r"\n*\[bold\]Two commands.*?(?=\n#|$)", "\n", f"## {commands}", flags=re.DOTALL)
+
+
+def shown(value: object) -> str:
+    if value is None or value in ((), {}, ""):
+        return "–"
+    numbers = [v for v in value if isinstance(v, int)] if isinstance(value, list) else []
+    if len(numbers) > 3 and numbers == list(range(numbers[0], numbers[-1] + 1)):
+        return f"{numbers[0]} to {numbers[-1]}"
+    return ", ".join(map(str, value)) if isinstance(value, tuple | list) else f"{value}"
