@@ -139,7 +139,7 @@ def _mvtec_clip(name: str, image: Path, masks: Path, defect: str) -> Clip:
 
 
 def read_clips(root: Path) -> Dataset:
-    """`clips.json` with `videos/CLIP.mp4` and `annotations/CLIP/00000.png`; docs/reference/data-sets.md says what it holds."""
+    """`clips.json`, `videos/CLIP.mp4`, `annotations/CLIP/00000.png`, as docs/reference/data-sets.md describes them."""
     rows = load_json(root / "clips.json")
 
     def clip(row: dict[str, Any]) -> Clip:
