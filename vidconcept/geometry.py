@@ -12,6 +12,9 @@ from vidconcept.types import Region
 
 # Neighbouring tiles share this part of a tile.
 TILE_OVERLAP_FRAC = 0.25
+# `tile = auto` cuts the picture until a token covers no more than this much of the source.
+FINE_TOKEN_PX = 16
+MOST_TILES_ASIDE = 64
 
 
 def fit_size(
@@ -71,6 +74,10 @@ class TilePlan:
     pitch_px: int
     origins_px: tuple[tuple[int, int], ...]
 
+    def token_in_source_px(self, region: Region) -> tuple[float, float]:
+        """Height and width of what a token covers, in pixels of the source."""
+        return region.height * self.pitch_px / self.height, region.width * self.pitch_px / self.width
+
     def cut(self, frames: np.ndarray) -> list[np.ndarray]:
         """`(t, height, width, 3)` -> one `(t, tile_height, tile_width, 3)` a tile."""
         return [frames[:, y : y + self.tile_height, x : x + self.tile_width] for y, x in self.origins_px]
@@ -107,22 +114,49 @@ def plan_tiles(
     columns, rows = columns_rows
     if columns < 1 or rows < 1:
         raise UsageError(f"--tile takes columns x rows of at least 1, got {columns}x{rows}")
+    height, width = _tile_size(region, columns, rows, area_px, multiple, largest_px)
+    ys = [row * _advance(height, multiple) for row in range(rows)]
+    xs = [column * _advance(width, multiple) for column in range(columns)]
+    return TilePlan(ys[-1] + height, xs[-1] + width, height, width, pitch_px, tuple((y, x) for y in ys for x in xs))
+
+
+def plan_fine_tiles(
+    region: Region, *, area_px: int, pitch_px: int, multiple: int, largest_px: tuple[int, int] | None = None
+) -> TilePlan:
+    """The fewest tiles with which a token covers at most `FINE_TOKEN_PX` of the region; the finest ones where not even
+    `MOST_TILES_ASIDE` of them side by side reach that."""
+    best = (float("inf"), 0, 0, (1, 1))
+    for columns in range(1, MOST_TILES_ASIDE + 1):
+        for rows in range(1, MOST_TILES_ASIDE + 1):
+            if best[0] == 0 and columns * rows > best[1]:
+                break
+            height, width = _tile_size(region, columns, rows, area_px, multiple, largest_px)
+            token_px = pitch_px * max(
+                region.height / (height + (rows - 1) * _advance(height, multiple)),
+                region.width / (width + (columns - 1) * _advance(width, multiple)),
+            )
+            excess = round(max(token_px - FINE_TOKEN_PX, 0.0), 3)
+            best = min(best, (excess, columns * rows, max(columns, rows), (columns, rows)))
+    return plan_tiles(region, best[3], area_px=area_px, pitch_px=pitch_px, multiple=multiple, largest_px=largest_px)
+
+
+def _tile_size(
+    region: Region, columns: int, rows: int, area_px: int, multiple: int, largest_px: tuple[int, int] | None
+) -> tuple[int, int]:
     # In units of a tile's side, n tiles that overlap by a quarter span 1 + (n - 1) · 3/4.
-    spans = [1 + (n - 1) * (1 - TILE_OVERLAP_FRAC) for n in (columns, rows)]
-    height, width = fit_size(
-        max(round(region.width / spans[0]), 1),
-        max(round(region.height / spans[1]), 1),
+    across, down = (1 + (n - 1) * (1 - TILE_OVERLAP_FRAC) for n in (columns, rows))
+    return fit_size(
+        max(round(region.width / across), 1),
+        max(round(region.height / down), 1),
         area_px=area_px,
         multiple=multiple,
         largest_px=largest_px,
     )
-    ys, xs = _origins(height, rows, multiple), _origins(width, columns, multiple)
-    return TilePlan(ys[-1] + height, xs[-1] + width, height, width, pitch_px, tuple((y, x) for y in ys for x in xs))
 
 
-def _origins(side_px: int, count: int, multiple: int) -> list[int]:
-    advance = max(round(side_px * (1 - TILE_OVERLAP_FRAC) / multiple), 1) * multiple
-    return [i * advance for i in range(count)]
+def _advance(side_px: int, multiple: int) -> int:
+    """From the start of one tile to the next."""
+    return max(round(side_px * (1 - TILE_OVERLAP_FRAC) / multiple), 1) * multiple
 
 
 def _ramp(count: int) -> np.ndarray:

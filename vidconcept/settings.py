@@ -68,7 +68,9 @@ class TrackSettings(BaseModel):
     start_s: float | None = Field(default=None, ge=0, description="where to start, seconds")
     end_s: float | None = Field(default=None, gt=0, description="where to stop, seconds, not included")
     roi: tuple[int, int, int, int] | None = Field(default=None, description="x,y,width,height in pixels")
-    tile: tuple[Tiles, Tiles] = Field(default=(1, 1), description="columns x rows of overlapping crops")
+    tile: tuple[Tiles, Tiles] | Literal["auto"] = Field(
+        default=(1, 1), description="columns x rows of overlapping crops, or auto"
+    )
     fps: float | None = Field(default=None, gt=0, lt=100_000, description="rate of images or of a raw stream")
     bits: int | None = Field(default=None, ge=8, le=16, description="depth of 16-bit pictures, e.g. 12 [found]")
     stream: int | None = Field(
@@ -187,6 +189,8 @@ def parse_text(key: str, text: str) -> Any:
     """
     if key == "thresholds":
         return {name.strip(): score for name, _, score in (part.partition("=") for part in text.split(",") if part)}
+    if key == "tile" and text.strip().lower() == "auto":
+        return "auto"
     if key == "tile":
         return tuple(text.lower().replace("x", ",").split(","))
     if "tuple" in str(TrackSettings.model_fields[key].annotation):

@@ -79,12 +79,3 @@ def test_words_that_the_text_encoder_cannot_read_are_refused(tiny_model, tmp_pat
     for _ in range(2):  # the second time from the cache
         with pytest.raises(UsageError, match=r"'划痕'.*English"):
             track(clip, ["划痕", "凹痕"], model=str(tiny_model), out=tmp_path / "run")
-
-
-def test_a_film_that_h264_cannot_hold_is_refused_before_the_model_runs(tiny_model, tmp_path):
-    clip = write_clip(tmp_path / "scan.mkv", count=1, size_px=(8448, 64)).path
-    settings = {"concepts": ("dent",), "model": str(tiny_model)}
-    make_plan(clip, settings)
-    make_plan(clip, settings | {"view": "side-by-side", "codec": "libvpx-vp9"})
-    with pytest.raises(UsageError, match=r"16384.*--codec libvpx-vp9"):
-        make_plan(clip, settings | {"view": "side-by-side"})

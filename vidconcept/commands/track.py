@@ -63,7 +63,7 @@ def track(
     deinterlace: Annotated[bool | None, _option("deinterlace", SPACE, "--deinterlace")] = None,
     tone_map: Annotated[bool | None, _option("tone_map", SPACE, "--tone-map")] = None,
     roi: Annotated[str | None, _option("roi", SPACE, metavar="X,Y,W,H")] = None,
-    tile: Annotated[str | None, _option("tile", SPACE, metavar="CxR")] = None,
+    tile: Annotated[str | None, _option("tile", SPACE, metavar="CxR|auto")] = None,
     height: Annotated[str | None, _option("height", SPACE, metavar="PX")] = None,
     width: Annotated[str | None, _option("width", SPACE, metavar="PX")] = None,
     window_frames: Annotated[str | None, _option("window_frames", SPACE, metavar="N")] = None,

@@ -14,12 +14,13 @@ from vidconcept.pipelines.findings import Findings
 from vidconcept.pipelines.heat import HeatJournal
 from vidconcept.pipelines.maps import source_frames
 from vidconcept.pipelines.monitor import Monitor
-from vidconcept.pipelines.plan import Plan
+from vidconcept.pipelines.plan import Plan, film_size_of
 from vidconcept.runs import RunFolder, new_run_id
 from vidconcept.types import Event, TrackMask
 from vidconcept.video.writer import open_writer
 from vidconcept.writers import tables
 from vidconcept.writers.frames.overlay import Annotator
+from vidconcept.writers.frames.shrink import Shrinker
 from vidconcept.writers.frames.thumbs import ThumbWriter
 from vidconcept.writers.journal import TrackJournal
 from vidconcept.writers.review.data import events_digest
@@ -58,9 +59,8 @@ def _judged(run: RunFolder, events: list[Event], monitor: Monitor) -> list[Event
 
 def annotate(plan: Plan, path: Path, heat: HeatJournal, findings: Findings, monitor: Monitor) -> None:
     """`annotated.mp4` with the source's timestamps and sound, and one thumbnail an event."""
-    annotator = Annotator(
-        plan.settings.concepts, (plan.info.width_px, plan.info.height_px), plan.settings.view, plan.region
-    )
+    shown = Shrinker((plan.info.width_px, plan.info.height_px), film_size_of(plan.settings, plan.info))
+    annotator = Annotator(plan.settings.concepts, shown.film_size, plan.settings.view, shown.region(plan.region))
     thumbs = ThumbWriter(path, findings.events)
     scores: Iterator[np.ndarray | None] = heat.frames() if annotator.needs_scores else repeat(None)
     tracks = _tracks_of(path / "tracks.csv")
@@ -77,7 +77,8 @@ def annotate(plan: Plan, path: Path, heat: HeatJournal, findings: Findings, moni
         for count, (frame, score) in enumerate(zip(source_frames(plan, monitor), scores, strict=False), start=1):
             own = tracks(frame.index)
             thumbs.frame(frame.index, frame.image, own)
-            video.write(annotator.draw(frame.image, own, frame.time_s, frame.index, score), frame.pts)
+            picture, own = shown.image(frame.image), [shown.track(track) for track in own]
+            video.write(annotator.draw(picture, own, frame.time_s, frame.index, score), frame.pts)
             monitor.check("writing the video", count, findings.frames)
         plan.identity.check()
         if count != findings.frames:

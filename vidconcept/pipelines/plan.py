@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vidconcept.errors import UsageError
-from vidconcept.geometry import TilePlan, fit_size, plan_tiles, region_of
+from vidconcept.geometry import TilePlan, fit_size, plan_fine_tiles, plan_tiles, region_of
 from vidconcept.models.adapter import read_layout
 from vidconcept.models.folder import ModelFolder, find_folder, preset_for
 from vidconcept.models.layout import ModelLayout
@@ -21,10 +21,13 @@ from vidconcept.video.probe import examine
 from vidconcept.video.problems import Finding
 from vidconcept.video.reading import AS_IT_IS, Reading
 from vidconcept.video.source import check_name
-from vidconcept.video.writer import H264_SIDE_PX
+from vidconcept.video.writer import film_size
 
 # To be raised when the same weights, words and settings come to give other maps: runs of before are then not resumed.
 MAPS_VERSION = 1
+
+# From here on a token is so coarse that thin defects drown in it: twice what `--tile auto` aims at.
+COARSE_TOKEN_PX = 32
 
 # Flow, un-pooling and masks work at the source's size, up to this many pixels.
 WORK_AREA_PX = 1280 * 720
@@ -145,20 +148,14 @@ def make_plan(
     )
     found = examine(source, settings.fps, reading=asked)
     info = found.info
-    _check_view(settings, info)
     region = region_of(settings.roi, info.width_px, info.height_px)
     folder = find_folder(preset)
     layout = read_layout(folder.path)
     _check_reading(settings, layout)
     area_px = settings.height * settings.width
-    tiles = plan_tiles(
-        region,
-        settings.tile,
-        area_px=area_px,
-        pitch_px=layout.pitch_px,
-        multiple=layout.multiple_px,
-        largest_px=layout.largest_px,
-    )
+    place = {"pitch_px": layout.pitch_px, "multiple": layout.multiple_px, "largest_px": layout.largest_px}
+    fine = plan_fine_tiles(region, area_px=area_px, **place)
+    tiles = fine if settings.tile == "auto" else plan_tiles(region, settings.tile, area_px=area_px, **place)
     return Plan(
         source,
         identity,
@@ -173,7 +170,7 @@ def make_plan(
         _work_size(region),
         reading=found.reading(asked),
         rate_fps=found.rate_fps,
-        remarks=found.remarks,
+        remarks=(*found.remarks, *_size_remarks(settings, info, region, tiles, fine)),
     )
 
 
@@ -214,13 +211,39 @@ def preset_thresholds(settings: TrackSettings, sources: Mapping[str, str], prese
     return {word: own[main] for word, main in mains.items() if main in own}
 
 
-def _check_view(settings: TrackSettings, info: VideoInfo) -> None:
-    side_px = max(info.width_px * (2 if settings.view == "side-by-side" else 1), info.height_px)
-    if settings.codec == "h264" and side_px > H264_SIDE_PX:
-        raise UsageError(
-            f"annotated.mp4 would be {side_px} pixels long, and H.264 ends at {H264_SIDE_PX}. "
-            "Next: --codec libvpx-vp9, or --view overlay"
+def film_size_of(settings: TrackSettings, info: VideoInfo) -> tuple[int, int]:
+    """Width and height of one frame in `annotated.mp4`."""
+    beside = 2 if settings.view == "side-by-side" else 1
+    width, height = film_size((beside * info.width_px, info.height_px), settings.codec)
+    return (width // beside, height)
+
+
+def _size_remarks(
+    settings: TrackSettings, info: VideoInfo, region: Region, tiles: TilePlan, fine: TilePlan
+) -> list[Finding]:
+    """What the sizes of film and tokens cost."""
+    remarks = []
+    film = film_size_of(settings, info)
+    if film != (info.width_px, info.height_px):
+        text = (
+            f"annotated.mp4 shows frames at {film[0]}x{film[1]}, as browsers play H.264; tables and masks count pixels "
+            "of the source. --codec libvpx-vp9 keeps the size"
         )
+        remarks.append(Finding("remark", "film", text))
+    token_px, many = max(tiles.token_in_source_px(region)), len(tiles.origins_px)
+    if token_px > COARSE_TOKEN_PX:
+        text = (
+            f"a token covers {token_px:.0f} pixels of the source, so thin defects are lost. Next: --tile auto, which "
+            f"reads {len(fine.origins_px)} tiles and takes about {len(fine.origins_px) / many:.0f} times as long"
+        )
+        remarks.append(Finding("warning", "detail", text))
+    elif settings.tile == "auto":
+        text = (
+            f"{many} tile{'s' if many > 1 else ''} of {tiles.tile_width}x{tiles.tile_height}: a token covers "
+            f"{token_px:.0f} pixels of the source, and the model takes about {many} times as long as without"
+        )
+        remarks.append(Finding("remark", "detail", text))
+    return remarks
 
 
 def _check_reading(settings: TrackSettings, layout: ModelLayout) -> None:

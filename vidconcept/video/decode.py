@@ -7,6 +7,7 @@ whatever was in memory, so there pictures are left out from a damaged one to the
 import re
 from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import av.container
@@ -14,6 +15,7 @@ import av.error
 import av.packet
 import av.video.stream
 
+from vidconcept.video.endings import broken_end
 from vidconcept.video.problems import ProblemLog
 
 # Decoders that leave damaged parts of a picture as they found the memory, and keep quiet about it unless asked.
@@ -49,12 +51,15 @@ def decode_packets(
     ledger.end()
     if container.format.name == "mpegts" and all(container.size % length for length in TS_PACKET_BYTES):
         log.add("cut-off", "the transport stream ends in the middle of a packet: it was cut off", ledger.index)
+    broken = broken_end(Path(container.name.removeprefix("file:")), container.format.name)
+    if broken is not None:
+        log.add("cut-off", broken, ledger.index)
     # The index as the demuxer uses it: without what an edit list hides, unlike the count in the header.
     promised = sum(1 for entry in stream.index_entries if entry.size > 0)
     if ledger.packets < promised:
         text = f"the index promises {promised} pictures, but the file holds the data of only {ledger.packets}"
         log.add("cut-off", f"{text}: it was cut off", ledger.index)
-    missing_s = _tagged_duration_s(stream) - ledger.end_s
+    missing_s = _promised_s(container, stream) - ledger.end_s
     if missing_s > MISSING_S:
         text = f"the header promises {missing_s:.3f} s more of pictures than the file holds: it was cut off"
         log.add("cut-off", text, ledger.index)
@@ -69,8 +74,11 @@ def _guessed_pts(container: av.container.InputContainer, stream: av.video.stream
     return container.format.name == "avi" and context.name == "h264" and context.has_b_frames
 
 
-def _tagged_duration_s(stream: av.video.stream.VideoStream) -> float:
-    """What Matroska's tag says of this stream, as 00:01:02.040000000; 0 without one."""
+def _promised_s(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> float:
+    """How long the header says that the pictures last; 0 where it says nothing of them alone."""
+    if container.format.name == "flv" and not container.streams.audio:
+        return (container.duration or 0) / av.time_base
+    # Matroska's tag of this stream, as 00:01:02.040000000.
     match = re.fullmatch(r"(\d+):(\d\d):(\d\d\.\d+)", stream.metadata.get("DURATION", ""))
     return int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3]) if match else 0.0
 

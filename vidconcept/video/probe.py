@@ -12,6 +12,7 @@ import numpy as np
 
 from vidconcept.types import VideoInfo
 from vidconcept.video.decode import decode_packets
+from vidconcept.video.endings import broken_end
 from vidconcept.video.findings import fault_findings, level_findings, order_findings, picture_findings, sound_findings
 from vidconcept.video.levels import LOOK_AT_FRAMES, Levels
 from vidconcept.video.orientation import orientation
@@ -125,7 +126,9 @@ def examine(
         packets = replace(packets, pts=np.arange(packets.total), missing=0, backward_dts=0)
     time_base = info.time_base
     stamps = np.sort(packets.pts)
-    faults = [*fault_findings(packets), *guess_findings(info, packets, timeless=timeless, given_fps=fps)]
+    broken = broken_end(source, info.container)
+    ends = [] if broken is None else [Finding("warning", "damage", broken)]
+    faults = [*fault_findings(packets), *ends, *guess_findings(info, packets, timeless=timeless, given_fps=fps)]
     timing = timing_of(info, stamps)
     return Examination(
         info=info,

@@ -213,6 +213,8 @@ def _cannot_open(source: Path, error: Exception) -> str:
             f"{source} is an MP4/MOV file without its index (moov), as left by a recording or copy that broke off: "
             f"copy it again, or repair it with a tool such as untrunc"
         )
+    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
+        return f"{source} is an AVI file that breaks off before its first picture: copy or record it again"
     if isinstance(error, av.error.InvalidDataError | ValueError):
         return _not_a_video(source)
     return f"cannot open {source}: {error}"

@@ -31,8 +31,17 @@ _ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
 # A finer clock than this is rounded to 90 kHz: MP4 stores durations in 32 bits.
 MAX_TICKS_PER_SECOND = 1_000_000
 KEYFRAME_EVERY = 50
-# x264 writes no longer side.
-H264_SIDE_PX = 16_384
+# What browsers decode of H.264 on every system: the limits of the decoder that Windows brings.
+H264_SIDE_PX, H264_AREA_PX = 4096, 4096 * 2304
+
+
+def film_size(size_px: tuple[int, int], codec: WriterCodec) -> tuple[int, int]:
+    """Width and height of the film for pictures of `size_px`: their own, or the same shape as large as H.264 plays."""
+    width, height = size_px
+    if codec != "h264":
+        return size_px
+    scale = min(1.0, H264_SIDE_PX / max(width, height), (H264_AREA_PX / (width * height)) ** 0.5)
+    return size_px if scale == 1 else (max(2, int(width * scale) // 2 * 2), max(2, int(height * scale) // 2 * 2))
 
 
 def open_writer(
