@@ -115,6 +115,8 @@ OTHERWISE = {
     "hysteresis": 0.9,
     "thresholds": {"scratch": 0.3},
     "place_lifts": {"scratch": ((0.1,),)},
+    "rarity": "off",
+    "keep_recurring": (1,),
     "ratio": 0.4,
     "floor": 0.3,
     "min_area_px": 50,

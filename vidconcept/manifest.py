@@ -38,6 +38,10 @@ class _Settings(_Part):
     end_s: float | None = None
 
 
+class _Rarity(_Part):
+    says: str = ""
+
+
 class _Manifest(_Part):
     """What makes a folder a run: its id, its video and its concepts. The rest comes as the run goes on."""
 
@@ -53,6 +57,7 @@ class _Manifest(_Part):
     cuts: list[int] = []
     fallbacks: list[str] = []
     timings_s: dict[str, Seconds] = {}
+    rarity: _Rarity = _Rarity()
     done: bool = False
 
 
@@ -62,7 +67,8 @@ class RunInfo:
 
     frame_size: (width, height) in pixels. declared_fps: as the container says, None where it says nothing. thresholds:
     concept -> the score that its findings reach at their peak; empty where the run does not say. hysteresis: the share
-    of it down to which they are followed. cut: whether the video goes on behind the run's last frame.
+    of it down to which they are followed. cut: whether the video goes on behind the run's last frame. rarity: what
+    has to be known of it, if anything.
     """
 
     run_id: str
@@ -75,6 +81,7 @@ class RunInfo:
     gaps: int
     done: bool
     cut: bool
+    rarity: str = ""
 
 
 def read_manifest(run_dir: Path) -> dict[str, Any]:
@@ -97,6 +104,7 @@ def read_run(run_dir: Path) -> RunInfo:
         gaps=len(manifest.gaps),
         done=manifest.done,
         cut=_goes_on(settings.end_s, video),
+        rarity=manifest.rarity.says,
     )
 
 

@@ -19,13 +19,13 @@ from vidconcept.files import SCRATCH, SCRATCH_NAME
 from vidconcept.manifest import MANIFEST, read_manifest
 
 log = logging.getLogger(__name__)
-RESULTS = ("annotated.mp4", "frames.csv", "tracks.csv", "events.csv", "masks.json", "review.html")
+RESULTS = ("annotated.mp4", "frames.csv", "tracks.csv", "events.csv", "recurring.csv", "masks.json", "review.html")
 LOCK = "lock"
 # Folders of a run, and the names of files in them that a run makes.
-THUMB_NAME = re.compile(r"\d{5,}\.jpg")
+THUMB_NAME = re.compile(r"(recurring_)?\d{5,}\.jpg")
 FOLDERS = {
     "thumbs": THUMB_NAME,
-    "maps": re.compile(r"window_\d{6,}\.safetensors"),
+    "maps": re.compile(r"(window_\d{6,}|memory)\.safetensors"),
     SCRATCH: re.compile(rf"tracks\.jsonl|heat\.bin|{LOCK}|{SCRATCH_NAME.pattern}"),
 }
 

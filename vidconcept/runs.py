@@ -29,6 +29,7 @@ from vidconcept.ownership import (
     sync,
     sync_run,
 )
+from vidconcept.rarity.memory import Described, Memory
 from vidconcept.types import ConceptMaps
 
 Existing = Literal["error", "resume", "overwrite", "skip"]
@@ -71,9 +72,11 @@ class RunFolder:
     def map_path(self, window_index: int) -> Path:
         return self.path / "maps" / f"window_{window_index:06d}.safetensors"
 
-    def save_maps(self, maps: ConceptMaps, start: int) -> None:
+    def save_maps(self, maps: ConceptMaps, start: int, described: Described | None = None) -> None:
         """Journal one window's scores as float16; a score in [0, 1] keeps three digits."""
         tensors = {"scores": maps.scores.astype(np.float16), "positions": maps.positions.astype(np.int64)}
+        if described is not None:
+            tensors |= {"tokens": described.tokens.astype(np.int32), "vectors": described.vectors.astype(np.float16)}
         facts = {"step": str(maps.step), "real_frames": str(maps.real_frames), "start": str(start)}
         facts["maps_from"] = maps_digest(self.manifest)
         with replacing_bytes(self.map_path(maps.window_index)) as file:
@@ -93,6 +96,33 @@ class RunFolder:
             step, real_frames = int(facts["step"]), int(facts["real_frames"])
             return ConceptMaps(window_index, positions, step, real_frames, scores.astype(np.float32))
         except (SafetensorError, OSError, KeyError, ValueError, AttributeError):
+            return None
+
+    def load_described(self, window_index: int) -> Described | None:
+        """The described tokens of a window whose maps are there; None for a run of before they were kept."""
+        with safe_open(self.map_path(window_index), framework="numpy") as stored:
+            if "vectors" not in stored.keys():  # noqa: SIM118 - not a dict
+                return None
+            return Described(stored.get_tensor("tokens"), stored.get_tensor("vectors"))
+
+    @property
+    def memory_path(self) -> Path:
+        return self.path / "maps" / "memory.safetensors"
+
+    def save_memory(self, memory: Memory) -> None:
+        tensors, facts = memory.to_tensors()
+        with replacing_bytes(self.memory_path) as file:
+            file.write(save(tensors, metadata=facts | {"maps_from": maps_digest(self.manifest)}))
+
+    def load_memory(self) -> Memory | None:
+        """What the run remembers of its footage; None if it is not there, damaged, or made from something else."""
+        try:
+            with safe_open(self.memory_path, framework="numpy") as stored:
+                facts = stored.metadata()
+                if facts.get("maps_from") != maps_digest(self.manifest):
+                    return None
+                return Memory.from_tensors({key: stored.get_tensor(key) for key in stored.keys()}, facts)  # noqa: SIM118
+        except (SafetensorError, OSError, KeyError, ValueError):
             return None
 
     def stored_maps(self) -> Iterator[ConceptMaps]:

@@ -92,6 +92,14 @@ class TrackSettings(BaseModel):
     place_lifts: dict[str, Places] = Field(
         default={}, description="score to subtract at each place of the picture, rows of columns for each concept"
     )
+    rarity: str = Field(
+        default="auto",
+        min_length=1,
+        description="what the footage shows all over is no finding: auto, off, or a file of good parts",
+    )
+    keep_recurring: tuple[int, ...] = Field(
+        default=(), description="groups of recurring.csv that are findings all the same, e.g. 1,3"
+    )
     ratio: float = Field(default=0.55, gt=0, lt=1, description="edge of a mask, relative to the peak nearby")
     floor: float = Field(default=0.15, ge=0, lt=1, description="local peak below which the edge is absolute")
     min_area_px: int = Field(default=12, ge=0, le=1 << 40, description="smallest mask, pixels of the source")
@@ -121,7 +129,7 @@ class TrackSettings(BaseModel):
     @classmethod
     def map_keys(cls) -> frozenset[str]:
         decision = {"threshold", "thresholds", "place_lifts", "ratio", "floor", "min_area_px"}
-        decision |= {"hysteresis", "min_duration_s"}
+        decision |= {"hysteresis", "min_duration_s", "rarity", "keep_recurring"}
         return frozenset(cls.model_fields) - decision - {"smooth", "view", "codec", "device"}
 
 

@@ -89,6 +89,8 @@ class ConceptMaps:
         step j of the whole stream covers positions (j-1)*step+1 .. j*step, and step 0 covers position 0.
     real_frames: how many frames of the window are real; the rest is padding (the last frame repeated).
     scores: `(concept, t_lat, row, col)` float32 in [0, 1].
+    features: `(n, row, col, dim)`, what tokens look like to the model, of each frame of the window or of each latent
+        step; None for maps that come from a run folder.
     """
 
     window_index: int
@@ -96,6 +98,7 @@ class ConceptMaps:
     step: int
     real_frames: int
     scores: np.ndarray = field(repr=False)
+    features: np.ndarray | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.scores.ndim != 4 or self.scores.dtype != np.float32:
@@ -206,3 +209,19 @@ class Event:
     # x_min, y_min, x_max, y_max on the peak frame, in pixels of the source frame, max exclusive.
     box_px: tuple[int, int, int, int]
     verdict: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Recurring:
+    """Places that look alike and are all over the footage, so that none is a finding: a row of `recurring.csv`."""
+
+    group_id: int
+    concept: str
+    count: int
+    start_s: float
+    end_s: float
+    peak_frame: int
+    peak_score: float
+    # x_min, y_min, x_max, y_max of the strongest one, in pixels of the source frame, max exclusive.
+    box_px: tuple[int, int, int, int]
+    kept: bool = False

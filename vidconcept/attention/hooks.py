@@ -21,6 +21,8 @@ from torch import Tensor, nn
 
 Method = Literal["concept-attention", "cross-attention"]
 METHODS: tuple[Method, ...] = ("concept-attention", "cross-attention")
+# Whether attention outputs are kept: of no layer, of every one that is read, or of the last one alone.
+Vectors = bool | Literal["last"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ class Recorder:
 
     `logits[method]`: `(layer, batch, concept token, video token)` float32, before any softmax.
     `concept_vectors`, `video_vectors`: `(layer, batch, token, dim)` attention outputs before `to_out`, in the model's
-    dtype, only with `vectors=True`. Layers come in ascending order, as in `layers`.
+    dtype, only with `vectors=True`. Layers come in ascending order, as in `layers`. `last_video_vectors`:
+    `(batch, token, dim)` of the last of them, also with `vectors="last"`.
     """
 
     layers: tuple[int, ...]
@@ -69,11 +72,15 @@ class Recorder:
     def video_vectors(self) -> Tensor:
         return self._stacked("video vectors")
 
+    @property
+    def last_video_vectors(self) -> Tensor:
+        return self._rows["video vectors"][self.layers[-1]]
+
 
 class ConceptStream:
     """The concept tokens' way through the blocks. One instance serves one attached context."""
 
-    def __init__(self, embeds: Tensor, recorder: Recorder, methods: Sequence[Method], vectors: bool) -> None:
+    def __init__(self, embeds: Tensor, recorder: Recorder, methods: Sequence[Method], vectors: Vectors) -> None:
         self.embeds = embeds
         self.recorder = recorder
         self.methods = methods
@@ -118,7 +125,7 @@ class ConceptStream:
             # The mean over heads of dot products is the dot product of the concatenated heads, divided by their number.
             flat_key, flat_query = (rearrange(x, "b h token d -> b token (h d)").float() for x in (key, seen.query))
             self.recorder._put("cross-attention", layer, flat_key @ flat_query.transpose(1, 2) / heads)
-        if self.vectors:
+        if self.vectors is True or (self.vectors == "last" and layer == self.recorder.layers[-1]):
             self.recorder._put("concept vectors", layer, concept_output)
             self.recorder._put("video vectors", layer, seen.output)
 
@@ -160,7 +167,7 @@ def concept_attention(
     *,
     layers: Sequence[int] | None = None,
     methods: Sequence[Method] = ("concept-attention",),
-    vectors: bool = False,
+    vectors: Vectors = False,
     early_stop: bool = False,
 ) -> Iterator[Recorder]:
     """Record concept maps of every forward pass of a loaded CogVideoX transformer that runs inside the context.

@@ -105,10 +105,11 @@ def _plain_progress():
     return show
 
 
-def print_events(events: list[Any], concepts: list[str]) -> None:
-    """The event table, what a reviewer reads first."""
+def print_events(events: list[Any], concepts: list[str], recurring: int = 0) -> None:
+    """The event table, what a reviewer reads first. recurring: groups of what is all over the footage."""
     counts = ", ".join(f"{sum(e.concept == name for e in events)} x {name}" for name in concepts)
-    out.print(f"found {counts}", markup=False)
+    left_out = f"; {recurring} recurring group{'' if recurring == 1 else 's'} left out, see recurring.csv"
+    out.print(f"found {counts}{left_out if recurring else ''}", markup=False)
     if not events:
         return
     table = Table("event", "concept", "from", "to", "peak score", "largest area", "where on the peak frame", box=None)

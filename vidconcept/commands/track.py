@@ -70,6 +70,8 @@ def track(
     overlap_frames: Annotated[str | None, _option("overlap_frames", SPACE, metavar="N")] = None,
     threshold: Annotated[str | None, _option("threshold", DECIDE, metavar="0-1")] = None,
     hysteresis: Annotated[str | None, _option("hysteresis", DECIDE, metavar="0-1")] = None,
+    rarity: Annotated[str | None, _option("rarity", DECIDE, metavar="auto|off|FILE")] = None,
+    keep_recurring: Annotated[str | None, _option("keep_recurring", DECIDE, metavar="N,N")] = None,
     ratio: Annotated[str | None, _option("ratio", DECIDE, metavar="0-1")] = None,
     floor: Annotated[str | None, _option("floor", DECIDE, metavar="0-1")] = None,
     smooth: Annotated[str | None, _option("smooth", DECIDE, metavar="none|ema|gaussian|flow|energy")] = None,
@@ -112,10 +114,14 @@ def track(
     events = run.events
     if as_json:
         result = {"run": str(run.path), "frames": run.manifest["frames"], "events": [asdict(e) for e in events]}
-        result |= {key: run.manifest[key] for key in ("gaps", "cuts", "fallbacks", "timings_s")}
+        result |= {
+            key: run.manifest.get(key) for key in ("gaps", "cuts", "fallbacks", "timings_s", "rarity", "recurring")
+        }
         typer.echo(json.dumps(result, ensure_ascii=False))
     else:
-        print_events(events, list(plan.settings.concepts))
+        print_events(events, list(plan.settings.concepts), sum(not group.kept for group in run.recurring))
+        if said := run.manifest.get("rarity", {}).get("says"):
+            stdout.print(said, markup=False)
         stdout.print(f"open {run.path / 'review.html'}", markup=False)
         stdout.print(f"all files: {run.path}", markup=False)
     if any(event.concept in wanted for event in events):

@@ -47,6 +47,14 @@ class Model(Protocol):
         """
         ...
 
+    def described(self, frames: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
+        """Logits of concept attention for each noise draw of the settings, as of `logits`, and what tokens look like.
+
+        The latter are features `(n, row, col, dim)` float32 of each frame (n = t) or of each latent step (n = t_lat),
+        of any number of channels, in which surface that looks alike is near; rarity is measured in them.
+        """
+        ...
+
     def with_settings(self, settings: TrackSettings) -> Model:
         """The same weights and words, read with other settings."""
         ...

@@ -22,18 +22,21 @@ from einops import rearrange
 from torch import Tensor
 from transformers.utils import logging as transformers_logging
 
-from vidconcept.attention.hooks import Method, concept_attention
+from vidconcept.attention.hooks import METHODS, Method, Recorder, Vectors, concept_attention
 from vidconcept.attention.maps import find_unusable_layer
 from vidconcept.errors import ModelError
 from vidconcept.models.cogvideox_folder import read_layout
 from vidconcept.models.configs import CodecConfig, PipelineIndex, check_configs, read_config
 from vidconcept.models.linecam_codec import PatchCodec
 from vidconcept.models.text import TextEmbeds, encode_texts, first_line
+from vidconcept.rarity.features import random_projection
 from vidconcept.settings import TrackSettings
 
 log = logging.getLogger(__name__)
 # Components that a pipeline folder may name; anything else would be code from outside.
 _CODECS = {"AutoencoderKLCogVideoX": AutoencoderKLCogVideoX, "PatchCodec": PatchCodec}
+# Dimensions that attention outputs are reduced to: distances among them are kept to about a tenth.
+VECTOR_DIM = 96
 _SCHEDULERS = {"CogVideoXDDIMScheduler": CogVideoXDDIMScheduler, "CogVideoXDPMScheduler": CogVideoXDPMScheduler}
 
 
@@ -73,9 +76,13 @@ class CogVideoX:
         """Pixels of the model's picture per latent."""
         return CodecConfig.model_validate(dict(self.codec.config)).pixels_per_latent
 
-    @torch.inference_mode()
     def encode(self, frames: np.ndarray) -> Tensor:
         """`(t, h, w, 3)` uint8, t = 1 + n·step -> `(1, t_lat, c, h_lat, w_lat)` latents: posterior mode, scaled."""
+        return self._encoded(frames)[0]
+
+    @torch.inference_mode()
+    def _encoded(self, frames: np.ndarray, *, describe: bool = False) -> tuple[Tensor, Tensor | None]:
+        """Latents, and where it is asked for and the codec has any, its features of each frame `(t, row, col, dim)`."""
         count, height, width, _ = frames.shape
         if count % self.step != 1 % self.step or height % self.pitch_px or width % self.pitch_px:
             raise ValueError(
@@ -84,9 +91,12 @@ class CogVideoX:
         parameter = next(self.codec.parameters())
         video = torch.from_numpy(frames).to(self.device)
         video = rearrange(video, "t h w c -> 1 c t h w").to(parameter.dtype) / 127.5 - 1
-        latents = None
+        latents = features = None
         try:
-            latents = self.codec.encode(video).latent_dist.mode()
+            if describe and isinstance(self.codec, PatchCodec):
+                latents, features = self.codec.encode_described(video)
+            else:
+                latents = self.codec.encode(video).latent_dist.mode()
         except (RuntimeError, MemoryError) as error:
             if not _is_out_of_memory(error):
                 raise
@@ -109,7 +119,8 @@ class CogVideoX:
         latents = rearrange(latents, "b c t h w -> b t c h w") * self.codec.config.scaling_factor
         # CogVideoX 1.5 wants an even number of latents; its pipeline repeats the first one in front.
         surplus = latents.shape[1] % (self.transformer.config.patch_size_t or 1)
-        return torch.cat([latents[:, :surplus], latents], dim=1) if surplus else latents
+        latents = torch.cat([latents[:, :surplus], latents], dim=1) if surplus else latents
+        return latents, None if features is None else features[0]
 
     def noised(self, latents: Tensor, draw: int) -> tuple[Tensor, Tensor]:
         """Latents at the read-out timestep by the scheduler's own `add_noise`, and the timestep as a LongTensor."""
@@ -126,12 +137,17 @@ class CogVideoX:
 
         Raises ModelError where a layer gives what is no number, or the same everywhere: nothing could be found in that.
         """
-        latents, timestep = self.noised(self.encode(frames).to(self.transformer.dtype), draw)
+        return self._checked_logits(self._read(self.encode(frames), draw, methods))
+
+    @torch.inference_mode()
+    def _read(self, latents: Tensor, draw: int, methods: Sequence[Method], vectors: Vectors = False) -> Recorder:
+        latents, timestep = self.noised(latents.to(self.transformer.dtype), draw)
         with concept_attention(
             self.transformer,
             torch.cat(self.texts.words).to(self.device),
             layers=self.settings.layers,
             methods=methods,
+            vectors=vectors,
             early_stop=True,
         ) as recorder:
             self.transformer(
@@ -142,6 +158,9 @@ class CogVideoX:
                 ofs=None if self.transformer.config.ofs_embed_dim is None else latents.new_full((1,), 2.0),
                 return_dict=False,
             )
+        return recorder
+
+    def _checked_logits(self, recorder: Recorder) -> dict[str, np.ndarray]:
         found = {method: values[:, 0].cpu().numpy() for method, values in recorder.logits.items()}
         for values in found.values():
             self._check_usable(values, recorder.layers)
@@ -157,6 +176,29 @@ class CogVideoX:
                 f"layer {layers[index]} gives {trouble} in {dtype}, so nothing could be found. Next: --dtype {other}; "
                 "if that gives the same, the weights are damaged: fetch the model again"
             )
+
+    @torch.inference_mode()
+    def described(self, frames: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
+        """See `Model.described`.
+
+        Features are of each frame where the codec has such (the embedded model). Else they are the attention outputs of
+        the last layer read, reduced by a fixed projection: any model of the family has those.
+        """
+        latents, of_frames = self._encoded(frames, describe=True)
+        grid = (frames.shape[1] // self.pitch_px, frames.shape[2] // self.pitch_px)
+        if of_frames is not None and tuple(of_frames.shape[1:3]) != grid:
+            of_frames = None
+        draws, vectors = [], []
+        for draw in range(self.settings.noise_samples):
+            recorder = self._read(latents, draw, METHODS[:1], vectors="last" if of_frames is None else False)
+            draws.append(self._checked_logits(recorder)[METHODS[0]])
+            if of_frames is None:
+                vectors.append(recorder.last_video_vectors[0].float())
+        if of_frames is not None:
+            return draws, of_frames.float().cpu().numpy()
+        mean = torch.stack(vectors).mean(0)  # (token, dim)
+        projection = torch.from_numpy(random_projection(mean.shape[1], min(mean.shape[1], VECTOR_DIM))).to(mean.device)
+        return draws, (mean @ projection).cpu().numpy().reshape(-1, *grid, projection.shape[1])
 
     def _rotary(self, latents: Tensor) -> tuple[Tensor, Tensor] | None:
         """Rotary tables as CogVideoX's own pipeline makes them, or None for a model with added positions (2B)."""

@@ -67,6 +67,10 @@ class FeatureNet(nn.Module):
         self.out = nn.Conv2d(cell, kinds, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.fused(x))
+
+    def fused(self, x: Tensor) -> Tensor:
+        """The features that the logits are read from, `(n, cell, h/8, w/8)`."""
         # Luminance relative to its surroundings: a camera's exposure says nothing about a defect.
         grey = x.mean(1, keepdim=True)
         small = F.avg_pool2d(grey, 8)
@@ -82,7 +86,7 @@ class FeatureNet(nn.Module):
         broad = self.from_broad(self.broad(self.to_broad(_even(coarse))))
         coarse = coarse + _enlarged(broad, coarse, "nearest")
         context = _enlarged(self.from_coarse(coarse), cell, "bilinear")
-        return self.out(self.fuse(torch.cat([cell, context], 1)))
+        return self.fuse(torch.cat([cell, context], 1))
 
 
 def _even(x: Tensor) -> Tensor:
@@ -167,25 +171,33 @@ class PatchCodec(ModelMixin, ConfigMixin):
 
     def kinds(self, x: Tensor) -> Tensor:
         """How much each cell of each frame looks like each kind, `(b, t, h/8, w/8, kind)`, summing to 1."""
+        return self.described_kinds(x)[0]
+
+    def described_kinds(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """As `kinds`, and the features that they are read from, `(b, t, h/8, w/8, dim)`."""
         parts = []
         for turn, mirrors in enumerate(_MIRRORED):
             # The first frame, then every other one.
             own = torch.cat([x[:, :, :1], x[:, :, 1 + turn :: 2]], 2)
             frames = rearrange(own, "b c t h w -> (b t) c h w")
-            readings = [
-                self.feature_net(frames.flip(axes).contiguous(memory_format=torch.channels_last))
-                .float().softmax(1).flip(axes) for axes in mirrors
-            ]  # fmt: skip
+            readings = []
+            for axes in mirrors:
+                fused = self.feature_net.fused(frames.flip(axes).contiguous(memory_format=torch.channels_last))
+                kinds = self.feature_net.out(fused).float().softmax(1)
+                readings.append(torch.cat([kinds, fused.float()], 1).flip(axes))
             parts.append(rearrange(sum(readings) / len(readings), "(b t) c h w -> b t h w c", b=len(x)))
         out = torch.empty(len(x), x.shape[2], *parts[0].shape[2:], device=x.device)
         out[:, 0] = (parts[0][:, 0] + parts[1][:, 0]) / 2
         out[:, 1::2], out[:, 2::2] = parts[0][:, 1:], parts[1][:, 1:]
-        return out
+        count = self.config.feature_kinds
+        return out[..., :count], out[..., count:]
 
     def features(self, x: Tensor) -> Tensor:
         """The features of each cell and latent step, `(b, t_lat, h/8, w/8, feature)` in 0..1, zeros at the end."""
+        return self._grouped(self.kinds(x))
+
+    def _grouped(self, each: Tensor) -> Tensor:
         group = self.config.temporal_compression_ratio
-        each = self.kinds(x)
         later = rearrange(each[:, 1:], "b (t g) h w c -> b t g h w c", g=group)
         largest, mean = (torch.cat([each[:, :1], part], 1) for part in (later.amax(2), later.mean(2)))
         spare = self.feature_mean.numel() - 2 * self.config.feature_kinds
@@ -193,16 +205,24 @@ class PatchCodec(ModelMixin, ConfigMixin):
 
     def feature_latents(self, x: Tensor) -> Tensor:
         """The feature channels alone, `(b, c, t_lat, h/4, w/4)`."""
-        z = (self.features(x) - self.feature_mean) / self.feature_std
+        return self._laid_out(self.features(x))
+
+    def _laid_out(self, features: Tensor) -> Tensor:
+        z = (features - self.feature_mean) / self.feature_std
         return rearrange(z, "b t h w (c p q) -> b c t (h p) (w q)", p=2, q=2)
 
     def encode(self, x: Tensor, return_dict: bool = True) -> Encoded | tuple[_Exact]:
         """Latents of frames `(b, 3, t, h, w)` in [-1, 1]. Raises ValueError for a size that does not fit."""
+        latents, _ = self.encode_described(x)
+        return Encoded(latent_dist=_Exact(latents)) if return_dict else (_Exact(latents),)
+
+    def encode_described(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Latents as of `encode`, and features of each frame's 8×8 px cells, `(b, t, h/8, w/8, dim)` float32."""
         t, height, width = x.shape[2:]
         if (t - 1) % self.config.temporal_compression_ratio or height % 8 or width % 8:
             raise ValueError(f"frames must be 4k+1 of multiples of 8 px, got {t} of {height}x{width}")
-        latents = torch.cat([self.picture_latents(x), self.feature_latents(x)], 1)
-        return Encoded(latent_dist=_Exact(latents)) if return_dict else (_Exact(latents),)
+        kinds, features = self.described_kinds(x)
+        return torch.cat([self.picture_latents(x), self._laid_out(self._grouped(kinds))], 1), features
 
     def decode(self, z: Tensor, return_dict: bool = True) -> Decoded | tuple[Tensor]:
         """Frames `(b, 3, t, h, w)` of latents `(b, channels, t_lat, h/4, w/4)`; the feature channels are not used."""

@@ -28,4 +28,15 @@ def token_grid(model: Model, frames: np.ndarray) -> tuple[int, int, int]:
 def read_scores(model: Model, frames: np.ndarray) -> np.ndarray:
     """Concept scores of a window `(t, h, w, 3)`: `(word, t_lat, row, col)` float32, averaged over noise draws."""
     draws = [word_logits(model, frames, draw)["concept-attention"] for draw in range(model.settings.noise_samples)]
+    return _scores_of(model, frames, draws)
+
+
+def read_described(model: Model, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Scores as of `read_scores`, and features of the tokens as of `Model.described`."""
+    logits, features = model.described(np.ascontiguousarray(frames))
+    draws = [pool_subwords(values, model.word_tokens, model.settings.concept_tokens) for values in logits]
+    return _scores_of(model, frames, draws), features
+
+
+def _scores_of(model: Model, frames: np.ndarray, draws: Sequence[np.ndarray]) -> np.ndarray:
     return arrange_tokens(concept_scores(draws, model.settings.reduce), token_grid(model, frames))

@@ -20,6 +20,7 @@ from vidconcept.pipelines.findings import ScoredFrame, decision_settings, score_
 from vidconcept.pipelines.maps import ModelShelf, compute_maps
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan, make_plan
+from vidconcept.pipelines.rarity import gated_maps
 from vidconcept.runs import RunFolder, maps_digest, open_run
 from vidconcept.temporal.stitch import recordings, stitch
 from vidconcept.tracks.calibrated import decide_by_concept, lifted
@@ -89,14 +90,14 @@ def learn_background(footage: Sequence[Footage]) -> Background:
     background = Background(footage[0].plan.settings.concepts)
     for part in footage:
         background.begin()
-        for maps in recordings(part.run.stored_maps()):
+        for maps in recordings(gated_maps(part.plan, part.run)):
             for step in stitch(maps):
                 background.add(step.scores)
     return background
 
 
 def scored_frames(part: Footage, monitor: Monitor) -> Iterable[ScoredFrame]:
-    return score_frames(part.plan, part.run.stored_maps(), monitor)
+    return score_frames(part.plan, gated_maps(part.plan, part.run), monitor)
 
 
 def find_candidates(

@@ -22,6 +22,7 @@ from vidconcept.pipelines.findings import score_frames
 from vidconcept.pipelines.maps import ModelShelf, compute_maps
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan, preset_thresholds
+from vidconcept.pipelines.rarity import gated_maps
 from vidconcept.pipelines.sweep import sweep
 
 # What is tried unless the caller says otherwise.
@@ -166,7 +167,7 @@ def count_events(
             level: Linked(replace(plan, settings=plan.settings.model_copy(update={**bare, "threshold": level})))
             for level in sorted({*LEVELS, *_preset_thresholds(plan).values()})
         }
-        for scored in score_frames(plan, run.stored_maps(), monitor):
+        for scored in score_frames(plan, gated_maps(plan, run), monitor):
             for linked in tried.values():
                 linked.add(scored)
         result[clip.name] = {

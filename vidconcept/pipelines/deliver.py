@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
@@ -16,7 +16,7 @@ from vidconcept.pipelines.maps import source_frames
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan, film_size_of
 from vidconcept.runs import RunFolder, new_run_id
-from vidconcept.types import Event, TrackMask
+from vidconcept.types import Event, Recurring, TrackMask
 from vidconcept.video.writer import open_writer
 from vidconcept.writers import tables
 from vidconcept.writers.frames.overlay import Annotator
@@ -28,7 +28,13 @@ from vidconcept.writers.youtube_vis import write_youtube_vis
 
 
 def deliver(
-    plan: Plan, run: RunFolder, journal: TrackJournal, heat: HeatJournal, findings: Findings, monitor: Monitor
+    plan: Plan,
+    run: RunFolder,
+    journal: TrackJournal,
+    heat: HeatJournal,
+    findings: Findings,
+    recurring: Sequence[Recurring],
+    monitor: Monitor,
 ) -> None:
     """Write every file that a reviewer opens. Each appears under its name only when it is whole."""
     path, concepts = run.path, plan.settings.concepts
@@ -36,9 +42,10 @@ def deliver(
     frame_size = (plan.info.width_px, plan.info.height_px)
     tables.write_frames_and_tracks(path, plan.video_name, concepts, journal.frames(), findings.tracker_ids)
     tables.write_events(path / "events.csv", findings.events)
+    tables.write_recurring(path / "recurring.csv", recurring)
     frames, tracks = tables.read_frames(path / "frames.csv"), tables.read_tracks(path / "tracks.csv")
     write_youtube_vis(path / "masks.json", plan.video_name, concepts, frame_size, frames, tracks)
-    annotate(plan, path, heat, findings, monitor)
+    annotate(plan, path, heat, findings, recurring, monitor)
 
 
 def _judged(run: RunFolder, events: list[Event], monitor: Monitor) -> list[Event]:
@@ -57,11 +64,13 @@ def _judged(run: RunFolder, events: list[Event], monitor: Monitor) -> list[Event
     return events
 
 
-def annotate(plan: Plan, path: Path, heat: HeatJournal, findings: Findings, monitor: Monitor) -> None:
-    """`annotated.mp4` with the source's timestamps and sound, and one thumbnail an event."""
+def annotate(
+    plan: Plan, path: Path, heat: HeatJournal, findings: Findings, recurring: Sequence[Recurring], monitor: Monitor
+) -> None:
+    """`annotated.mp4` with the source's timestamps and sound, and one thumbnail an event and recurring group."""
     shown = Shrinker((plan.info.width_px, plan.info.height_px), film_size_of(plan.settings, plan.info))
     annotator = Annotator(plan.settings.concepts, shown.film_size, plan.settings.view, shown.region(plan.region))
-    thumbs = ThumbWriter(path, findings.events)
+    thumbs = ThumbWriter(path, findings.events, recurring)
     scores: Iterator[np.ndarray | None] = heat.frames() if annotator.needs_scores else repeat(None)
     tracks = _tracks_of(path / "tracks.csv")
     audio = plan.source if plan.info.has_audio else None

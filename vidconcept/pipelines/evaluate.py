@@ -22,6 +22,7 @@ from vidconcept.pipelines.findings import ScoredFrame, link_frame, make_linker, 
 from vidconcept.pipelines.maps import ModelShelf, compute_maps
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan, make_plan
+from vidconcept.pipelines.rarity import gated_maps
 from vidconcept.runs import RunFolder, maps_digest, open_run
 from vidconcept.tracks.events import footage_s, frame_duration_s
 from vidconcept.tracks.rle import decode
@@ -125,7 +126,7 @@ def in_asked_words(dataset: Dataset, concepts: Sequence[str], model: str) -> Dat
 
 def measure_clip(plan: Plan, run: RunFolder, clip: Clip, monitor: Monitor) -> Figures:
     """Figures of one clip from its stored maps."""
-    return measure_frames(plan, clip, score_frames(plan, run.stored_maps(), monitor))
+    return measure_frames(plan, clip, score_frames(plan, gated_maps(plan, run), monitor))
 
 
 @dataclass

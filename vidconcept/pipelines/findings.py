@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,6 @@ from vidconcept.pipelines.heat import HeatJournal
 from vidconcept.pipelines.maps import expected_frames, recordings, source_frames
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
-from vidconcept.runs import RunFolder
 from vidconcept.settings import TrackSettings
 from vidconcept.temporal.smooth import smooth
 from vidconcept.temporal.stitch import recordings as recordings_of_maps
@@ -56,34 +56,44 @@ class ScoredFrame:
 
 @dataclass(frozen=True)
 class Findings:
-    """events: ordered by start. tracker_ids: final id of each provisional one kept. cuts: frames after a scene cut."""
+    """events: ordered by start. tracker_ids: final id of each provisional one kept. cuts: frames after a scene cut.
+
+    seen: index and time in seconds of each frame that the model saw.
+    """
 
     events: list[Event]
     tracker_ids: dict[int, int]
     cuts: list[int]
     frames: int
+    seen: tuple[array[int], array[float]] = field(default_factory=lambda: (array("q"), array("d")), repr=False)
 
 
-def find(plan: Plan, run: RunFolder, journal: TrackJournal, heat: HeatJournal, monitor: Monitor) -> Findings:
+def find(
+    plan: Plan, maps: Iterable[ConceptMaps], journal: TrackJournal, heat: HeatJournal, monitor: Monitor
+) -> Findings:
     """Turn the journaled maps into tracks; every decoded frame in the asked range gets a record in `journal`.
 
     heat: takes the scores of each frame where the view of the annotated video draws them.
     """
     linker = make_linker(plan)
     cuts: list[int] = []
+    seen = array("q"), array("d")
     count = 0
     total = expected_frames(plan)
-    for scored, tracks in linked_frames(plan, run.stored_maps(), linker, monitor):
+    for scored, tracks in linked_frames(plan, maps, linker, monitor):
         place = (scored.latent_index, scored.window_index, scored.interpolated)
         journal.append(scored.ref, tracks, scored.scores, *place)
         if needs_scores(plan.settings.view):
             heat.append(scored.scores)
         if scored.reset:
             cuts.append(scored.ref.index)
+        if not scored.interpolated:
+            seen[0].append(scored.ref.index)
+            seen[1].append(scored.ref.time_s)
         count += 1
         monitor.check("finding tracks", count, None if total is None else total * plan.settings.stride)
     events, tracker_ids = linker.finish()
-    return Findings(events, tracker_ids, cuts, count)
+    return Findings(events, tracker_ids, cuts, count, seen)
 
 
 def make_linker(plan: Plan) -> Linker:

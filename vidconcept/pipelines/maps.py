@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain, groupby
 
@@ -11,13 +12,18 @@ import numpy as np
 from vidconcept.errors import ModelError
 from vidconcept.geometry import crop, resize
 from vidconcept.models.adapter import Model, adapter_for
-from vidconcept.models.readout import read_scores
+from vidconcept.models.readout import read_described
+from vidconcept.pipelines.describe import describe, follow
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
+from vidconcept.rarity.memory import Memory
 from vidconcept.runs import RunFolder
 from vidconcept.temporal.windows import Window, cut_windows
 from vidconcept.types import ConceptMaps, Frame
 from vidconcept.video.reader import read_frames
+
+# Windows after which the memory of the footage is saved: what a killed run has to read again at most.
+CHECKPOINT = 16
 
 
 def load_model(plan: Plan, monitor: Monitor) -> Model:
@@ -50,16 +56,32 @@ def compute_maps(
     model: Model | None = None
     total = expected_frames(plan)
     windows = 0
-    for window in windows_of(plan, monitor):
-        if run.load_maps(window.index) is None:
-            if model is None:
-                model = get_model(plan, monitor)
-            with monitor.timed("model"):
-                run.save_maps(_checked_maps(plan, model, window), window.start)
-        windows = window.index + 1
-        seen = window.begins_at // plan.settings.stride + window.start + window.real_frames
-        monitor.check("reading maps", seen, total)
+    with remembering(run) as memory:
+        for window in windows_of(plan, monitor):
+            if run.load_maps(window.index) is None or window.index > memory.last_window:
+                if model is None:
+                    model = get_model(plan, monitor)
+                with monitor.timed("model"):
+                    maps = _checked_maps(plan, model, window)
+                with monitor.timed("rarity"):
+                    follow(memory, window)
+                    run.save_maps(maps, window.start, describe(memory, maps, window, plan.settings.threshold))
+                if window.index % CHECKPOINT == CHECKPOINT - 1:
+                    run.save_memory(memory)
+            windows = window.index + 1
+            seen = window.begins_at // plan.settings.stride + window.start + window.real_frames
+            monitor.check("reading maps", seen, total)
     run.save(windows=windows, maps_done=True)
+
+
+@contextmanager
+def remembering(run: RunFolder) -> Iterator[Memory]:
+    """The run's memory of its footage, saved however the pass ends, so that a resumed run goes on with it."""
+    memory = run.load_memory() or Memory()
+    try:
+        yield memory
+    finally:
+        run.save_memory(memory)
 
 
 def _checked_maps(plan: Plan, model: Model, window: Window) -> ConceptMaps:
@@ -104,10 +126,14 @@ def recordings(frames: Iterable[Frame]) -> Iterator[Iterator[Frame]]:
 
 
 def window_maps(plan: Plan, model: Model, window: Window) -> ConceptMaps:
-    """Scores of the asked concepts for one window, tiles blended."""
+    """Scores of the asked concepts for one window, and features of its tokens; tiles blended."""
     asked = len(plan.settings.concepts)
-    scores = plan.tiles.blend([read_scores(model, tile)[:asked] for tile in plan.tiles.cut(window.frames)])
-    return ConceptMaps(window.index, window.positions, window.step, window.real_frames, scores)
+    read = [read_described(model, tile) for tile in plan.tiles.cut(window.frames)]
+    scores = plan.tiles.blend([scores[:asked] for scores, _ in read])
+    # A feature is a map like any other: tiles are blended channel by channel.
+    features = plan.tiles.blend([np.moveaxis(own, -1, 0) for _, own in read])
+    features = np.moveaxis(features, 0, -1)
+    return ConceptMaps(window.index, window.positions, window.step, window.real_frames, scores, features)
 
 
 def expected_frames(plan: Plan) -> int | None:

@@ -21,6 +21,7 @@ from vidconcept.pipelines.findings import linked_frames, make_linker
 from vidconcept.pipelines.maps import ModelShelf, compute_maps
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
+from vidconcept.pipelines.rarity import gated_maps
 from vidconcept.tracks.rle import decode
 from vidconcept.types import Frame
 from vidconcept.video.colour import Bt709Encoding
@@ -176,7 +177,7 @@ def with_own_findings(
     plan = clip_plan(clip, settings, config)
     run = clip_run(plan, clip, work)
     compute_maps(plan, run, monitor, shelf)
-    rows, tracker_ids = found_tracks(plan, run.stored_maps(), monitor)
+    rows, tracker_ids = found_tracks(plan, gated_maps(plan, run), monitor)
     size = (plan.info.width_px, plan.info.height_px)
     kept = {index: [t for t in tracks if t.tracker_id in tracker_ids] for index, tracks in rows.items()}
 

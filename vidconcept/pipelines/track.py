@@ -19,8 +19,9 @@ from vidconcept.pipelines.heat import HeatJournal
 from vidconcept.pipelines.maps import compute_maps
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan, make_plan
+from vidconcept.pipelines.rarity import Gating
 from vidconcept.runs import Existing, RunFolder, open_run
-from vidconcept.types import Event, FrameRow, TrackMask
+from vidconcept.types import Event, FrameRow, Recurring, TrackMask
 from vidconcept.writers import tables
 from vidconcept.writers.journal import TrackJournal
 from vidconcept.writers.review.page import write_review
@@ -50,6 +51,11 @@ class Run:
 
     def tracks(self) -> Iterator[TrackMask]:
         return tables.read_tracks(self.path / "tracks.csv")
+
+    @property
+    def recurring(self) -> list[Recurring]:
+        """What looks alike all over the footage and is therefore no finding; see `--rarity`."""
+        return tables.read_recurring(self.path / "recurring.csv")
 
     def frames(self) -> Iterator[FrameRow]:
         return tables.read_frames(self.path / "frames.csv")
@@ -112,9 +118,11 @@ def _carry_out(plan: Plan, run: RunFolder, monitor: Monitor) -> None:
             compute_maps(plan, run, monitor)
             with TrackJournal(run.work / "tracks.jsonl") as journal, HeatJournal(run.work / "heat.bin") as heat:
                 with monitor.timed("tracks"):
-                    findings = find(plan, run, journal, heat, monitor)
+                    gating = Gating(plan, run)
+                    findings = find(plan, gating.maps(), journal, heat, monitor)
                 with monitor.timed("video and tables"):
-                    deliver(plan, run, journal, heat, findings, monitor)
+                    recurring = gating.rows(*findings.seen)
+                    deliver(plan, run, journal, heat, findings, recurring, monitor)
     except Interrupted:
         run.save(**_told(run, monitor), interrupted=datetime.now(UTC).isoformat(timespec="seconds"))
         raise
@@ -124,6 +132,8 @@ def _carry_out(plan: Plan, run: RunFolder, monitor: Monitor) -> None:
         frames=findings.frames,
         events=counts,
         cuts=findings.cuts,
+        rarity=gating.evidence.facts(),
+        recurring=len(recurring),
         **_told(run, monitor),
     )
     write_review(run.path, done=True)
@@ -135,7 +145,7 @@ def _told(run: RunFolder, monitor: Monitor) -> dict[str, Any]:
     fallbacks = list(dict.fromkeys([*run.manifest.get("fallbacks", ()), *monitor.fallbacks]))
     # The maps of an earlier call are part of this run; tracks and tables are made anew each time.
     earlier = run.manifest.get("timings_s", {})
-    before = {stage: earlier[stage] for stage in ("load", "model") if stage in earlier}
+    before = {stage: earlier[stage] for stage in ("load", "model", "rarity") if stage in earlier}
     timings = before | {stage: round(s + before.get(stage, 0.0), 3) for stage, s in monitor.timings_s.items()}
     return {"gaps": monitor.gaps, "fallbacks": fallbacks, "timings_s": timings}
 

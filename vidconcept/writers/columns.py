@@ -1,4 +1,4 @@
-"""The columns of the three tables, in their order, and what each holds; the reference pages are made from this."""
+"""The columns of the tables, in their order, and what each holds; the reference pages are made from this."""
 
 FRAMES = {
     "video": "file name of the source",
@@ -52,4 +52,18 @@ EVENTS = {
     "y_max": "bottom edge of that box, exclusive",
     "verdict": "empty, `accept`, `reject` or `unsure`, from the review page",
 }
-TABLES = {"frames": FRAMES, "tracks": TRACKS, "events": EVENTS}
+RECURRING = {
+    "group_id": "number of the group, from 1, the most frequent first; what `--keep-recurring` takes",
+    "concept": "the word that was asked for",
+    "count": "how many places of the surface look alike",
+    "start_s": "time of the first, seconds after the start of the video",
+    "end_s": "time of the last",
+    "peak_frame": "frame that shows the strongest of them; the group's picture is of this one",
+    "peak_score": "its score before rarity took it back",
+    "x_min": "left edge of its box, pixels of the source as it is shown, whole tokens",
+    "y_min": "top edge of that box",
+    "x_max": "right edge of that box, exclusive",
+    "y_max": "bottom edge of that box, exclusive",
+    "kept": "1 where `--keep-recurring` made findings of the group",
+}
+TABLES = {"frames": FRAMES, "tracks": TRACKS, "events": EVENTS, "recurring": RECURRING}

@@ -7,12 +7,12 @@ from itertools import groupby
 from pathlib import Path
 
 from vidconcept.files import replacing
-from vidconcept.types import Event, FrameRow, TrackMask
+from vidconcept.types import Event, FrameRow, Recurring, TrackMask
 from vidconcept.writers.cells import cell_text, read_rows, text_cell, write_rows
-from vidconcept.writers.columns import EVENTS, FRAMES, TRACKS
+from vidconcept.writers.columns import EVENTS, FRAMES, RECURRING, TRACKS
 from vidconcept.writers.journal import FrameRecord
 
-FRAME_COLUMNS, TRACK_COLUMNS, EVENT_COLUMNS = (list(table) for table in (FRAMES, TRACKS, EVENTS))
+FRAME_COLUMNS, TRACK_COLUMNS, EVENT_COLUMNS, RECURRING_COLUMNS = map(list, (FRAMES, TRACKS, EVENTS, RECURRING))
 VERDICTS = ("accept", "reject", "unsure")
 
 
@@ -60,6 +60,20 @@ def write_events(path: Path, events: Iterable[Event]) -> None:
     with replacing(path, newline="") as file:
         write_rows(file, [EVENT_COLUMNS])
         write_rows(file, (_event_cells(event) for event in events))
+
+
+def write_recurring(path: Path, groups: Iterable[Recurring]) -> None:
+    """`recurring.csv`, in the order given."""
+    with replacing(path, newline="") as file:
+        write_rows(file, [RECURRING_COLUMNS])
+        for g in groups:
+            head = [g.group_id, text_cell(g.concept), g.count, _seconds(g.start_s), _seconds(g.end_s)]
+            write_rows(file, [[*head, g.peak_frame, _score(g.peak_score), *g.box_px, int(g.kept)]])
+
+
+def read_recurring(path: Path) -> list[Recurring]:
+    """Rows of `recurring.csv`; none where a run of before has no such file. Raises InputError where it is damaged."""
+    return list(read_rows(path, RECURRING_COLUMNS, _recurring)) if path.is_file() else []
 
 
 def track_cells(video: str, t: TrackMask) -> list[object]:
@@ -153,6 +167,20 @@ def _event(cells: dict[str, str]) -> Event:
         max_area_px=int(cells["max_area_px"]),
         box_px=_box(cells),
         verdict=cell_text(cells["verdict"]),
+    )
+
+
+def _recurring(cells: dict[str, str]) -> Recurring:
+    return Recurring(
+        group_id=int(cells["group_id"]),
+        concept=cell_text(cells["concept"]),
+        count=int(cells["count"]),
+        start_s=float(cells["start_s"]),
+        end_s=float(cells["end_s"]),
+        peak_frame=int(cells["peak_frame"]),
+        peak_score=float(cells["peak_score"]),
+        box_px=_box(cells),
+        kept=cells["kept"] == "1",
     )
 
 

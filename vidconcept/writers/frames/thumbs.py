@@ -9,7 +9,7 @@ import numpy as np
 
 from vidconcept.files import replacing_bytes
 from vidconcept.ownership import own_files
-from vidconcept.types import Event, TrackMask
+from vidconcept.types import Event, Recurring, TrackMask
 from vidconcept.writers.frames.overlay import mask_on
 
 _SIZE = (256, 192)
@@ -25,18 +25,23 @@ def thumb_name(event_id: int) -> str:
     return f"thumbs/{event_id:05d}.jpg"
 
 
+def recurring_thumb_name(group_id: int) -> str:
+    """Path of the picture of a recurring group inside the run folder."""
+    return f"thumbs/recurring_{group_id:05d}.jpg"
+
+
 class ThumbWriter:
-    """Takes the frames of the final pass and writes the thumbnail of each event whose peak they are.
+    """Takes the frames of the final pass and writes the thumbnail of each event and group whose peak they are.
 
     Thumbnails of events that are no more, from an earlier decision, are removed.
     """
 
-    def __init__(self, run_dir: Path, events: Sequence[Event]) -> None:
+    def __init__(self, run_dir: Path, events: Sequence[Event], groups: Sequence[Recurring] = ()) -> None:
         self._run_dir = run_dir
-        self._due: dict[int, list[Event]] = defaultdict(list)
-        for event in events:
-            self._due[event.peak_frame].append(event)
-        named = {thumb_name(event.event_id) for event in events}
+        self._due: dict[int, list[Event | Recurring]] = defaultdict(list)
+        for own in (*events, *groups):
+            self._due[own.peak_frame].append(own)
+        named = {thumb_name(event.event_id) for event in events} | {recurring_thumb_name(g.group_id) for g in groups}
         for old in own_files(run_dir):
             if old.parent.name == "thumbs" and f"thumbs/{old.name}" not in named:
                 old.unlink()
@@ -44,13 +49,15 @@ class ThumbWriter:
     def frame(self, frame_index: int, image: np.ndarray, tracks: Sequence[TrackMask]) -> None:
         """image: the source frame, `(h, w, 3)` uint8 RGB. tracks: the final ones of this frame."""
         for event in self._due.pop(frame_index, ()):
-            own = next((track for track in tracks if track.tracker_id == event.tracker_id), None)
+            is_event = isinstance(event, Event)
+            own = next((t for t in tracks if is_event and t.tracker_id == event.tracker_id), None)
+            name = thumb_name(event.event_id) if is_event else recurring_thumb_name(event.group_id)
             _, jpeg = cv2.imencode(
                 ".jpg",
                 cv2.cvtColor(thumbnail(image, event.box_px, own), cv2.COLOR_RGB2BGR),
                 [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY],
             )
-            with replacing_bytes(self._run_dir / thumb_name(event.event_id)) as file:
+            with replacing_bytes(self._run_dir / name) as file:
                 file.write(jpeg.tobytes())
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from vidconcept.manifest import RunInfo
-from vidconcept.types import Event, FrameRow
+from vidconcept.types import Event, FrameRow, Recurring
 from vidconcept.writers.frames.palette import hex_of
 from vidconcept.writers.frames.thumbs import thumb_name
-from vidconcept.writers.tables import read_events, read_frames
+from vidconcept.writers.tables import read_events, read_frames, read_recurring
 
 # A strip is about a thousand pixels wide; more points cost loading time and show nothing.
 _BUCKETS = 2000
@@ -25,6 +25,7 @@ _TICK_S = 1e-5
 def review_data(run_dir: Path, run: RunInfo) -> dict[str, Any]:
     """The JSON that the page carries. Raises InputError where a table is missing or damaged."""
     events = read_events(run_dir / "events.csv")
+    groups = read_recurring(run_dir / "recurring.csv")
     times_s, indices, scores = _by_frame(read_frames(run_dir / "frames.csv"), run.concepts)
     first_s, end_s = (float(times_s[0]), float(times_s[-1])) if len(times_s) else (0.0, 0.0)
     tick_s = max(_TICK_S, (end_s - first_s) / (2**32 - 2))
@@ -33,7 +34,7 @@ def review_data(run_dir: Path, run: RunInfo) -> dict[str, Any]:
         "run_id": run.run_id,
         "events_digest": events_digest(events),
         "video": run.video,
-        "summary": _summary(run, events, len(times_s), end_s - first_s),
+        "summary": _summary(run, events, groups, len(times_s), end_s - first_s),
         "notice": _notice(run),
         "concepts": [
             {"name": name, "colour": hex_of(class_id), "levels": _levels(run, name)}
@@ -118,8 +119,15 @@ def _event(run_dir: Path, run: RunInfo, event: Event) -> dict[str, Any]:
     }
 
 
-def _summary(run: RunInfo, events: Sequence[Event], frames: int, duration_s: float) -> str:
+def told_recurring(groups: Sequence[Recurring]) -> str:
+    """`3 recurring groups`."""
+    return f"{len(groups)} recurring group{'' if len(groups) == 1 else 's'}"
+
+
+def _summary(run: RunInfo, events: Sequence[Event], groups: Sequence[Recurring], frames: int, duration_s: float) -> str:
     found = f"{len(events)} event{'' if len(events) == 1 else 's'}"
+    if groups:
+        found += f" · {told_recurring(groups)}"
     minutes, seconds = divmod(round(duration_s), 60)
     return f"{found} · {frames} frames · {minutes}:{seconds:02d} min · {run.frame_size[0]}×{run.frame_size[1]}"
 
@@ -130,4 +138,4 @@ def _notice(run: RunInfo) -> str:
     if run.gaps:
         places = "one place" if run.gaps == 1 else f"{run.gaps} places"
         return f"The video is not whole: {places} could not be decoded or had to be repaired; run.json lists them."
-    return ""
+    return f"{run.rarity[:1].upper()}{run.rarity[1:]}." if run.rarity else ""

@@ -5,6 +5,7 @@ import hashlib
 import html
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -12,7 +13,10 @@ from typing import Any
 
 from vidconcept.files import replacing
 from vidconcept.manifest import read_run
-from vidconcept.writers.review.data import review_data
+from vidconcept.types import Recurring
+from vidconcept.writers.frames.thumbs import recurring_thumb_name
+from vidconcept.writers.review.data import review_data, told_recurring
+from vidconcept.writers.tables import read_recurring
 
 _SCRIPTS = ("data", "verdicts", "player", "strips", "table", "main")
 
@@ -35,6 +39,7 @@ def write_review(run_dir: Path, *, done: bool | None = None) -> Path:
             "title": html.escape(f"{run.video} · review"),
             "chart_style": chart_style,
             "style": style,
+            "recurring": recurring_html(read_recurring(run_dir / "recurring.csv")),
             "data": json_in_html(review_data(run_dir, run)),
             "chart_script": chart_script,
             "script": script,
@@ -44,6 +49,23 @@ def write_review(run_dir: Path, *, done: bool | None = None) -> Path:
     with replacing(path) as file:
         file.write(page)
     return path
+
+
+def recurring_html(groups: Sequence[Recurring]) -> str:
+    """What looks alike all over the footage, to be opened by who wants to see it; empty where there is nothing."""
+    if not groups:
+        return ""
+    items = "".join(
+        f'<li><img src="{recurring_thumb_name(g.group_id)}" alt="" loading="lazy" width="128" height="96">'
+        f"<span>{g.group_id}: {html.escape(g.concept)}, {g.count} times, {g.start_s:.1f} s to {g.end_s:.1f} s, score "
+        f"{g.peak_score:.2f}{', kept as findings' if g.kept else ''}</span></li>"
+        for g in groups
+    )
+    return (
+        f'<details id="recurring"><summary>{told_recurring(groups)}</summary><p>These score like findings, but their '
+        "like is all over the footage. To make findings of a group: <code>vidconcept track … --existing resume "
+        f"--keep-recurring {groups[0].group_id}</code></p><ul>{items}</ul></details>"
+    )
 
 
 def asset(name: str) -> str:

@@ -1,0 +1,128 @@
+"""What rarity alone took back, kept in groups of likes: a tool mark on every part is usual, and still a defect."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+# A piece goes on in the next latent steps when it lies within this share of the picture of where the motion takes it.
+REACH = 0.06
+# A step may be missing in between.
+GAP_STEPS = 2
+# A piece seen in fewer latent steps is noise that the temporal stage would have taken out.
+FEWEST_STEPS = 2
+# Pieces belong together when they are no farther apart than this, in units of what is usual.
+LIKENESS = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A connected piece of a latent step that would be a finding by its score and is none by its rarity.
+
+    position: of the frame that is described. place: x and y of its strongest token as shares of the picture; box:
+    first row and column, last row and column of tokens. vector: `(scale, dim)` of that token.
+    """
+
+    latent: int
+    position: int
+    concept: int
+    score: float
+    place: tuple[float, float]
+    box: tuple[int, int, int, int]
+    vector: np.ndarray = field(repr=False)
+
+
+@dataclass
+class Occurrence:
+    """One piece of surface through the latent steps that show it."""
+
+    pieces: list[Piece]
+
+    @property
+    def peak(self) -> Piece:
+        return max(self.pieces, key=lambda piece: piece.score)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Occurrences that look alike, most frequent group first. group_id: from 1."""
+
+    group_id: int
+    concept: int
+    occurrences: list[Occurrence] = field(repr=False)
+
+    @property
+    def peak(self) -> Piece:
+        return max((own.peak for own in self.occurrences), key=lambda piece: piece.score)
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """First and last position at which it is seen."""
+        positions = [piece.position for own in self.occurrences for piece in own.pieces]
+        return min(positions), max(positions)
+
+
+def removed_pieces(scores: np.ndarray, share: np.ndarray, threshold: float) -> list[tuple[tuple[int, int], np.ndarray]]:
+    """Pieces of one concept that reach the threshold before and nowhere after: strongest token, and box of each.
+
+    scores, share: `(row, col)`. A box is first row, first column, last row, last column.
+    """
+    reaches = (scores >= threshold).astype(np.uint8)
+    if not reaches.any():
+        return []
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(reaches, connectivity=8)
+    found = []
+    for number in range(1, count):
+        own = labels == number
+        if float((scores * share)[own].max()) >= threshold:
+            continue
+        row, col = np.unravel_index(int(np.where(own, scores, -1.0).argmax()), scores.shape)
+        x, y, width, height = stats[number][:4]
+        found.append(((int(row), int(col)), np.array([y, x, y + height - 1, x + width - 1])))
+    return found
+
+
+def follow_pieces(pieces: Iterable[Piece], offsets: np.ndarray) -> list[Occurrence]:
+    """Join the pieces of one run to occurrences along the motion; pieces come in the order of their latent steps.
+
+    offsets: `(frame, 2)` displacement of the surface, as shares of the picture.
+    """
+    done: list[Occurrence] = []
+    open_: list[Occurrence] = []
+    for piece in pieces:
+        still = [own for own in open_ if piece.latent - own.pieces[-1].latent <= GAP_STEPS]
+        done += [own for own in open_ if own not in still]
+        open_ = still
+        near = [(away, own) for own in open_ if (away := _away(own.pieces[-1], piece, offsets)) <= REACH]
+        if near:
+            min(near, key=lambda pair: pair[0])[1].pieces.append(piece)
+        else:
+            open_.append(Occurrence([piece]))
+    return [own for own in [*done, *open_] if len({piece.latent for piece in own.pieces}) >= FEWEST_STEPS]
+
+
+def _away(before: Piece, now: Piece, offsets: np.ndarray) -> float:
+    """How far a piece lies from where the motion takes another one, as a share of the picture."""
+    if before.concept != now.concept or before.latent == now.latent:
+        return float("inf")
+    moved = offsets[now.position] - offsets[before.position]
+    return float(np.abs(np.subtract(now.place, before.place) - moved).max())
+
+
+def group_alike(occurrences: Sequence[Occurrence], distance) -> list[Group]:
+    """Groups by likeness, the largest first; each occurrence joins the first group whose strongest piece it resembles.
+
+    distance: of two vectors `(scale, dim)` in units of what is usual.
+    """
+    groups: list[list[Occurrence]] = []
+    for own in sorted(occurrences, key=lambda o: -o.peak.score):
+        for group in groups:
+            leader = group[0].peak
+            if leader.concept == own.peak.concept and distance(leader.vector, own.peak.vector) <= LIKENESS:
+                group.append(own)
+                break
+        else:
+            groups.append([own])
+    groups.sort(key=lambda group: (-len(group), group[0].peak.position))
+    return [Group(number, group[0].peak.concept, group) for number, group in enumerate(groups, start=1)]
