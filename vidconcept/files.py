@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -24,6 +25,8 @@ SCRATCH = ".work"
 SCRATCH_NAME = re.compile(r".*\.[0-9a-f]{8}\.partial(\.\w+)?")
 # Larger than any settings, manifest or model configuration; data sets say how much more they may have.
 TEXT_BYTES = 64 << 20
+# File systems hold names of 255 bytes; ours grow by `.label-studio.config.xml` at most.
+NAME_BYTES = 200
 
 
 class MalformedError(InputError):
@@ -129,6 +132,15 @@ def shorten(text: str) -> str:
     return text if len(text) <= 120 else text[:117] + "..."
 
 
+def shorten_name(stem: str) -> str:
+    """A file's name without its suffix, cut where no other suffix would fit behind it; what is cut off still counts."""
+    encoded = stem.encode("utf-8", "surrogateescape")
+    if len(encoded) <= NAME_BYTES:
+        return stem
+    digest = hashlib.sha256(encoded).hexdigest()[:8]
+    return f"{encoded[: NAME_BYTES - 9].decode('utf-8', 'ignore')}-{digest}"
+
+
 def new_scratch(path: Path) -> Path:
     """An unused name, on the same file system, for what is to become `path`.
 
@@ -140,7 +152,9 @@ def new_scratch(path: Path) -> Path:
             folder = parent / SCRATCH
             break
     hidden = "" if folder.name == SCRATCH else "."
-    return folder / f"{hidden}{path.stem[:40]}.{uuid.uuid4().hex[:8]}.partial{path.suffix[:12]}"
+    # Short: the target's own name may be as long as names can be.
+    start = path.stem.encode(errors="ignore")[:40].decode(errors="ignore")
+    return folder / f"{hidden}{start}.{uuid.uuid4().hex[:8]}.partial{path.suffix[:12]}"
 
 
 @contextmanager

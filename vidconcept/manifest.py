@@ -23,7 +23,8 @@ class _Part(BaseModel):
 
 
 class _Video(_Part):
-    name: str
+    # A name alone, for files are named after it.
+    name: Annotated[str, Field(pattern=r"^[^/\x00]*[^/\x00.][^/\x00]*$")]
     path: str = ""
     width_px: Pixels
     height_px: Pixels
@@ -45,7 +46,7 @@ class _Rarity(_Part):
 class _Manifest(_Part):
     """What makes a folder a run: its id, its video and its concepts. The rest comes as the run goes on."""
 
-    run_id: Annotated[str, Field(min_length=1)]
+    run_id: Annotated[str, Field(min_length=1, max_length=200)]
     video: _Video
     concepts: Annotated[tuple[str, ...], Field(min_length=1)]
     settings: _Settings = _Settings()

@@ -102,6 +102,14 @@ def check_apart(run: Path, read: Iterable[Path]) -> None:
             raise UsageError(f"{path} is a file that this run writes, in {run}. Next: choose another folder with --out")
 
 
+def check_output(path: Path, read: Iterable[Path]) -> None:
+    """Raises UsageError where a file that is about to be written is one of those that are read."""
+    identity = _identity(path)
+    for other in read:
+        if path.absolute() == other.absolute() or (identity is not None and identity == _identity(other)):
+            raise UsageError(f"{path} would take the place of what is read. Next: give another name with --out")
+
+
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
         status = path.stat()

@@ -23,6 +23,8 @@ from vidconcept.commands.options import (
     renamed,
 )
 from vidconcept.errors import UsageError
+from vidconcept.files import shorten_name
+from vidconcept.ownership import check_output
 
 
 def calibrate(
@@ -58,7 +60,8 @@ def calibrate(
     from vidconcept.writers.reports.evaluation import clean
 
     target = per_hour(false_alarms)
-    path = out or footage[0].absolute().parent / f"{footage[0].stem}.calibration.toml"
+    path = out or footage[0].absolute().parent / f"{shorten_name(footage[0].stem)}.calibration.toml"
+    check_output(path, [*footage, *([config] if config else [])])
     with monitored() as monitor:
         result = calibrate_good(
             footage, given_settings(concepts, setting), target, path.with_suffix(".maps"), monitor, config=config
@@ -83,7 +86,8 @@ def _calibrate_labelled(
     from vidconcept.pipelines.calibrate_labelled import calibrate_labelled
     from vidconcept.writers.reports.evaluation import clean
 
-    path = out or labelled.absolute().parent / f"{labelled.stem}.calibration.toml"
+    path = out or labelled.absolute().parent / f"{shorten_name(labelled.stem)}.calibration.toml"
+    check_output(path, [labelled, *([config] if config else [])])
     with monitored() as monitor:
         found = calibrate_labelled(data, settings, path.with_suffix(".maps"), monitor, config=config)
     facts = {key: value for key, value in found.provenance.items() if key != "reading"} | {"command": command_line()}

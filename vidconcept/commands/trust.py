@@ -24,6 +24,7 @@ from vidconcept.commands.options import (
     words_of,
 )
 from vidconcept.errors import UsageError
+from vidconcept.ownership import check_apart
 
 
 def evaluate(
@@ -190,9 +191,10 @@ def explain(
     from vidconcept.pipelines.explain import explain as run_explain
     from vidconcept.pipelines.explain import write_picture
 
+    path = out or run / f"explain_{event}.png"
+    check_apart(run, [path])
     with monitored() as monitor:
         found = run_explain(run, event, monitor)
-    path = out or run / f"explain_{event}.png"
     write_picture(path, found)
     if as_json:
         content = {"event": event, "picture": str(path), "says": found.sentence(), "scores": found.scores()}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vidconcept.errors import InputError, Interrupted, output_errors
+from vidconcept.files import shorten_name
 from vidconcept.manifest import read_manifest
 from vidconcept.pipelines.deliver import deliver
 from vidconcept.pipelines.findings import find
@@ -71,7 +72,7 @@ def default_out(video: str | Path, suffix: str = "vidconcept") -> Path:
         stem = source.stem
     else:
         stem = source.stem.split("%")[0].rstrip("_-. ") or source.parent.name
-    return source.parent / f"{stem}.{suffix}"
+    return source.parent / f"{shorten_name(stem)}.{suffix}"
 
 
 def track(

@@ -11,6 +11,7 @@ from pycocotools import mask as coco_mask
 
 # A first run of 13 zeros is written "=" by COCO's alphabet, and a spreadsheet takes such a cell for a formula.
 _FIRST_RUN_THAT_READS_AS_FORMULA = 13
+_LONGEST_COUNT = 9
 
 
 def run_lengths(crop: np.ndarray, x: int, y: int, frame_size: tuple[int, int]) -> list[int]:
@@ -84,6 +85,21 @@ def decode_box(rle: bytes, frame_size: tuple[int, int], box_px: tuple[int, int, 
         return np.ascontiguousarray(decode(rle, frame_size)[y_min:y_max, x_min:x_max]).astype(np.uint8)
     columns = np.repeat(np.arange(len(counts), dtype=np.uint8) & 1, counts).reshape(-1, height_px)
     return np.ascontiguousarray(columns[:, y_min:y_max].T)
+
+
+def check_rle(rle: bytes, frame_size: tuple[int, int]) -> None:
+    """Raises ValueError for what is no mask of a frame of `frame_size` (width, height): decoders believe the counts."""
+    chars = np.frombuffer(rle, np.uint8)
+    # A count of a frame takes seven characters at most; all but the last of one carry the mark that more follow.
+    more = ((chars - 48) & 32) > 0
+    too_long = len(chars) >= _LONGEST_COUNT and bool(
+        np.all(np.lib.stride_tricks.sliding_window_view(more, _LONGEST_COUNT), axis=1).any()
+    )
+    if not len(chars) or chars.min() < 48 or chars.max() > 111 or more[-1] or too_long:
+        raise ValueError("the mask is empty or not one of COCO's run lengths")
+    counts = decompress(rle)
+    if counts.min() < 0 or counts.sum() != frame_size[0] * frame_size[1]:
+        raise ValueError(f"the mask does not have the {frame_size[0]}x{frame_size[1]} pixels of the frame")
 
 
 def decompress(rle: bytes) -> np.ndarray:

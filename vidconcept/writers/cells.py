@@ -2,10 +2,12 @@
 
 import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TextIO, TypeVar
 
 from vidconcept.errors import InputError
+from vidconcept.files import open_regular
 
 Row = TypeVar("Row")
 
@@ -37,9 +39,13 @@ def read_rows(path: Path, columns: Sequence[str], make: Callable[[dict[str, str]
     Raises InputError where the file is missing, lacks one of `columns`, or holds a cell that `make` cannot read.
     """
     csv.field_size_limit(_MAX_CELL_CHARS)
+    if not path.exists() and (path.parent / "run.json").is_file():
+        raise InputError(
+            f"{path.parent} has no {path.name}: its run was not finished. Next: track again, --existing resume"
+        )
     try:
         # utf-8-sig: spreadsheets put a byte order mark in front when they save.
-        with open(path, encoding="utf-8-sig", newline="") as file:
+        with TextIOWrapper(open_regular(path), encoding="utf-8-sig", newline="") as file:
             # restval: spreadsheets also leave out empty cells at the end of a row.
             reader = csv.DictReader(file, restval="")
             missing = [name for name in columns if name not in (reader.fieldnames or ())]
@@ -52,10 +58,8 @@ def read_rows(path: Path, columns: Sequence[str], make: Callable[[dict[str, str]
                     raise InputError(f"{path}, line {reader.line_num}: {error}") from error
                 yield row
     except OSError as error:
-        if not path.exists() and (path.parent / "run.json").is_file():
-            raise InputError(
-                f"{path.parent} has no {path.name}: its run was not finished. Next: track again, --existing resume"
-            ) from error
-        raise InputError(f"cannot read {path}: {error.strerror}; is its folder a vidconcept run?") from error
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    except csv.Error as error:
+        raise InputError(f"{path} is not CSV as track writes it: {error}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from error

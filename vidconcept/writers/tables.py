@@ -4,9 +4,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import groupby
+from math import isfinite
 from pathlib import Path
+from typing import TypeVar
 
+from vidconcept.errors import InputError
 from vidconcept.files import replacing
+from vidconcept.manifest import RunInfo
+from vidconcept.tracks.rle import check_rle
 from vidconcept.types import Event, FrameRow, Recurring, TrackMask
 from vidconcept.writers.cells import cell_text, read_rows, text_cell, write_rows
 from vidconcept.writers.columns import EVENTS, FRAMES, RECURRING, TRACKS
@@ -14,6 +19,9 @@ from vidconcept.writers.journal import FrameRecord
 
 FRAME_COLUMNS, TRACK_COLUMNS, EVENT_COLUMNS, RECURRING_COLUMNS = map(list, (FRAMES, TRACKS, EVENTS, RECURRING))
 VERDICTS = ("accept", "reject", "unsure")
+# Beyond it a number is not exact any more in the tools that read these tables.
+_LARGEST = 1 << 53
+OfFrame = TypeVar("OfFrame", FrameRow, TrackMask)
 
 
 def write_frames_and_tracks(
@@ -71,9 +79,11 @@ def write_recurring(path: Path, groups: Iterable[Recurring]) -> None:
             write_rows(file, [[*head, g.peak_frame, _score(g.peak_score), *g.box_px, int(g.kept)]])
 
 
-def read_recurring(path: Path) -> list[Recurring]:
+def read_recurring(path: Path, run: RunInfo | None = None) -> list[Recurring]:
     """Rows of `recurring.csv`; none where a run of before has no such file. Raises InputError where it is damaged."""
-    return list(read_rows(path, RECURRING_COLUMNS, _recurring)) if path.is_file() else []
+    if not path.exists():
+        return []
+    return list(read_rows(path, RECURRING_COLUMNS, lambda cells: _recurring(cells, run)))
 
 
 def track_cells(video: str, t: TrackMask) -> list[object]:
@@ -96,19 +106,23 @@ def _event_cells(e: Event) -> list[object]:
     return [*head, *tail, text_cell(e.verdict)]
 
 
-def read_frames(path: Path) -> Iterator[FrameRow]:
-    """Rows of `frames.csv`, one by one. Raises InputError where it is missing or damaged."""
-    return read_rows(path, FRAME_COLUMNS, _frame_row)
+def read_frames(path: Path, run: RunInfo | None = None) -> Iterator[FrameRow]:
+    """Rows of `frames.csv`, one by one.
+
+    run: whose table it is; its rows must then be of its concepts. Raises InputError, with file and line, where the
+    table is missing, damaged, or not in the order of frames.
+    """
+    return _in_order(path, read_rows(path, FRAME_COLUMNS, lambda cells: _frame_row(cells, run)))
 
 
-def read_tracks(path: Path) -> Iterator[TrackMask]:
-    """Rows of `tracks.csv`, one by one. Raises InputError where it is missing or damaged."""
-    return read_rows(path, TRACK_COLUMNS, _track_mask)
+def read_tracks(path: Path, run: RunInfo | None = None) -> Iterator[TrackMask]:
+    """Rows of `tracks.csv`, one by one; with `run`, masks and boxes must fit its frames. Raises as `read_frames`."""
+    return _in_order(path, read_rows(path, TRACK_COLUMNS, lambda cells: _track_mask(cells, run)))
 
 
-def read_events(path: Path) -> list[Event]:
-    """Rows of `events.csv`. Raises InputError where it is missing or damaged."""
-    return list(read_rows(path, EVENT_COLUMNS, _event))
+def read_events(path: Path, run: RunInfo | None = None) -> list[Event]:
+    """Rows of `events.csv`. Raises InputError where it is missing or damaged, or does not fit `run`."""
+    return list(read_rows(path, EVENT_COLUMNS, lambda cells: _event(cells, run)))
 
 
 def tracks_by_frame(path: Path) -> Iterator[tuple[int, list[TrackMask]]]:
@@ -117,75 +131,131 @@ def tracks_by_frame(path: Path) -> Iterator[tuple[int, list[TrackMask]]]:
         yield frame_index, list(rows)
 
 
-def _frame_row(cells: dict[str, str]) -> FrameRow:
+def _in_order(path: Path, rows: Iterator[OfFrame]) -> Iterator[OfFrame]:
+    latest = 0
+    for row in rows:
+        if row.frame_index < latest:
+            raise InputError(
+                f"{path}: frame {row.frame_index} comes after frame {latest}; rows must be in the order of frames, "
+                "as track writes them. Next: sort them by frame_index, or track again"
+            )
+        latest = row.frame_index
+        yield row
+
+
+def _frame_row(cells: dict[str, str], run: RunInfo | None) -> FrameRow:
     return FrameRow(
-        frame_index=int(cells["frame_index"]),
-        pts=int(cells["pts"]),
-        time_s=float(cells["time_s"]),
-        concept=cell_text(cells["concept"]),
-        score_max=float(cells["score_max"]),
-        score_mean=float(cells["score_mean"]),
-        area_px=int(cells["area_px"]),
-        tracks=int(cells["tracks"]),
-        latent_index=int(cells["latent_index"]),
-        window_index=int(cells["window_index"]),
+        frame_index=_count(cells["frame_index"]),
+        pts=_whole(cells["pts"]),
+        time_s=_real(cells["time_s"]),
+        concept=_concept(cells, run),
+        score_max=_real(cells["score_max"]),
+        score_mean=_real(cells["score_mean"]),
+        area_px=_count(cells["area_px"]),
+        tracks=_count(cells["tracks"]),
+        latent_index=_whole(cells["latent_index"]),
+        window_index=_whole(cells["window_index"]),
         interpolated=cells["interpolated"] == "1",
     )
 
 
-def _track_mask(cells: dict[str, str]) -> TrackMask:
-    return TrackMask(
-        frame_index=int(cells["frame_index"]),
-        pts=int(cells["pts"]),
-        time_s=float(cells["time_s"]),
-        concept=cell_text(cells["concept"]),
-        class_id=int(cells["class_id"]),
-        tracker_id=int(cells["tracker_id"]),
-        confidence=float(cells["confidence"]),
-        box_px=_box(cells),
-        area_px=int(cells["area_px"]),
-        score_mean=float(cells["score_mean"]),
-        score_max=float(cells["score_max"]),
-        latent_index=int(cells["latent_index"]),
-        window_index=int(cells["window_index"]),
+def _track_mask(cells: dict[str, str], run: RunInfo | None) -> TrackMask:
+    track = TrackMask(
+        frame_index=_count(cells["frame_index"]),
+        pts=_whole(cells["pts"]),
+        time_s=_real(cells["time_s"]),
+        concept=_concept(cells, run),
+        class_id=_count(cells["class_id"]),
+        tracker_id=_whole(cells["tracker_id"]),
+        confidence=_real(cells["confidence"]),
+        box_px=_box(cells, run),
+        area_px=_count(cells["area_px"]),
+        score_mean=_real(cells["score_mean"]),
+        score_max=_real(cells["score_max"]),
+        latent_index=_whole(cells["latent_index"]),
+        window_index=_whole(cells["window_index"]),
         interpolated=cells["interpolated"] == "1",
         rle=cells["mask_rle"].encode("ascii"),
     )
+    if run is not None:
+        if run.concepts.index(track.concept) != track.class_id:
+            raise ValueError(f"class_id {track.class_id} is not that of {track.concept!r}")
+        check_rle(track.rle, run.frame_size)
+    return track
 
 
-def _event(cells: dict[str, str]) -> Event:
+def _event(cells: dict[str, str], run: RunInfo | None) -> Event:
     return Event(
-        event_id=int(cells["event_id"]),
-        tracker_id=int(cells["tracker_id"]),
-        concept=cell_text(cells["concept"]),
-        start_frame=int(cells["start_frame"]),
-        end_frame=int(cells["end_frame"]),
-        start_s=float(cells["start_s"]),
-        end_s=float(cells["end_s"]),
-        peak_frame=int(cells["peak_frame"]),
-        peak_score=float(cells["peak_score"]),
-        max_area_px=int(cells["max_area_px"]),
-        box_px=_box(cells),
-        verdict=cell_text(cells["verdict"]),
+        event_id=_count(cells["event_id"]),
+        tracker_id=_whole(cells["tracker_id"]),
+        concept=_concept(cells, run),
+        start_frame=_count(cells["start_frame"]),
+        end_frame=_count(cells["end_frame"]),
+        start_s=_real(cells["start_s"]),
+        end_s=_real(cells["end_s"]),
+        peak_frame=_count(cells["peak_frame"]),
+        peak_score=_real(cells["peak_score"]),
+        max_area_px=_count(cells["max_area_px"]),
+        box_px=_box(cells, run),
+        verdict=_verdict(cells),
     )
 
 
-def _recurring(cells: dict[str, str]) -> Recurring:
+def _recurring(cells: dict[str, str], run: RunInfo | None) -> Recurring:
     return Recurring(
-        group_id=int(cells["group_id"]),
-        concept=cell_text(cells["concept"]),
-        count=int(cells["count"]),
-        start_s=float(cells["start_s"]),
-        end_s=float(cells["end_s"]),
-        peak_frame=int(cells["peak_frame"]),
-        peak_score=float(cells["peak_score"]),
-        box_px=_box(cells),
+        group_id=_count(cells["group_id"]),
+        concept=_concept(cells, run),
+        count=_count(cells["count"]),
+        start_s=_real(cells["start_s"]),
+        end_s=_real(cells["end_s"]),
+        peak_frame=_count(cells["peak_frame"]),
+        peak_score=_real(cells["peak_score"]),
+        box_px=_box(cells, run),
         kept=cells["kept"] == "1",
     )
 
 
-def _box(cells: dict[str, str]) -> tuple[int, int, int, int]:
-    return int(cells["x_min"]), int(cells["y_min"]), int(cells["x_max"]), int(cells["y_max"])
+def _concept(cells: dict[str, str], run: RunInfo | None) -> str:
+    concept = cell_text(cells["concept"])
+    if run is not None and concept not in run.concepts:
+        raise ValueError(f"concept {concept!r} is none of the run's: {', '.join(run.concepts)}")
+    return concept
+
+
+def _verdict(cells: dict[str, str]) -> str:
+    verdict = cell_text(cells["verdict"])
+    if verdict not in ("", *VERDICTS):
+        raise ValueError(f"no verdict {verdict!r}; the verdicts are {', '.join(VERDICTS)}")
+    return verdict
+
+
+def _box(cells: dict[str, str], run: RunInfo | None) -> tuple[int, int, int, int]:
+    x_min, y_min, x_max, y_max = (_count(cells[name]) for name in ("x_min", "y_min", "x_max", "y_max"))
+    width_px, height_px = (_LARGEST, _LARGEST) if run is None else run.frame_size
+    if not (x_min < x_max <= width_px and y_min < y_max <= height_px):
+        raise ValueError(f"the box x {x_min} to {x_max}, y {y_min} to {y_max} is empty or outside of the picture")
+    return x_min, y_min, x_max, y_max
+
+
+def _whole(text: str) -> int:
+    value = int(text)
+    if abs(value) > _LARGEST:
+        raise ValueError(f"{text[:40]} is too large")
+    return value
+
+
+def _count(text: str) -> int:
+    value = _whole(text)
+    if value < 0:
+        raise ValueError(f"{text} is below 0")
+    return value
+
+
+def _real(text: str) -> float:
+    value = float(text)
+    if not isfinite(value):
+        raise ValueError(f"{text} is no number")
+    return value
 
 
 def _seconds(value: float) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from vidconcept.files import replacing
+from vidconcept.files import replacing, shorten_name
 from vidconcept.tracks.rle import coco_object
 from vidconcept.types import FrameRow, TrackMask
 from vidconcept.writers.by_track import TrackStore, by_track
@@ -51,7 +51,7 @@ def _write(
     verdicts: Mapping[int, str],
     compressed: bool,
 ) -> None:
-    stem = Path(video).stem
+    stem = shorten_name(Path(video).stem)
     about = {"id": 1, "width": frame_size[0], "height": frame_size[1], "length": len(indices)}
     categories = [{"id": class_id + 1, "name": name} for class_id, name in enumerate(concepts)]
     file.write('{"info": {"description": ' + json.dumps(f"vidconcept mask tracks of {video}") + "},\n")

@@ -4,18 +4,22 @@ Layout: https://davischallenge.org/davis2017/code.html, `Annotations/<sequence>/
 """
 
 import io
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from vidconcept.errors import UsageError
+from vidconcept.errors import InputError, OutputError, UsageError
 from vidconcept.files import replacing, replacing_bytes
-from vidconcept.writers.cells import text_cell, write_rows
+from vidconcept.writers.cells import read_rows, text_cell, write_rows
 from vidconcept.writers.exchange.selection import Selection, painted
 
 # 0 is the background and 255 means "void".
 _MAX_OBJECTS = 254
+_OBJECT_COLUMNS = ("index", "tracker_id", "concept", "verdict")
+_FRAME_NAME = re.compile(r"\d{5,}\.png")
 
 
 def write_davis(selection: Selection, folder: Path) -> None:
@@ -23,7 +27,7 @@ def write_davis(selection: Selection, folder: Path) -> None:
 
     A pixel has one owner: where masks overlap, the more confident one has it. Frames of an earlier, longer export into
     the same folder are removed, for its indices meant other tracks. Raises UsageError where there are more than 254
-    tracks.
+    tracks, OutputError where the folder holds pictures that no export made.
     """
     if len(selection.verdicts) > _MAX_OBJECTS:
         raise UsageError(
@@ -34,8 +38,11 @@ def write_davis(selection: Selection, folder: Path) -> None:
     concept_of: dict[int, str] = {}
     palette = _palette()
     width_px, height_px = selection.run.frame_size
-    sequence = folder / "Annotations" / selection.stem
-    earlier = {path for path in sequence.glob("*.png") if path.stem.isdigit()}
+    sequence, objects = folder / "Annotations" / selection.stem, folder / "objects.csv"
+    earlier = _earlier_frames(sequence, objects)
+    if not objects.exists():
+        # From now on the pictures are known as those of an export.
+        _write_objects(objects, [])
     for frame, rows in selection.by_frame():
         concept_of |= {row.tracker_id: row.concept for row in rows}
         indices = np.array([0, *(index_of[row.tracker_id] for row in rows)], np.uint8)
@@ -50,11 +57,30 @@ def write_davis(selection: Selection, folder: Path) -> None:
             file.write(png.getvalue())
     for path in earlier:
         path.unlink()
-    with replacing(folder / "objects.csv", newline="") as file:
-        write_rows(file, [["index", "tracker_id", "concept", "verdict"]])
-        for tracker_id, concept in sorted(concept_of.items()):
-            cells = [index_of[tracker_id], tracker_id, text_cell(concept), selection.verdicts[tracker_id]]
-            write_rows(file, [cells])
+    rows_of = [
+        [index_of[tracker_id], tracker_id, text_cell(concept), selection.verdicts[tracker_id]]
+        for tracker_id, concept in sorted(concept_of.items())
+    ]
+    _write_objects(objects, rows_of)
+
+
+def _write_objects(path: Path, rows: Sequence[Sequence[object]]) -> None:
+    with replacing(path, newline="") as file:
+        write_rows(file, [_OBJECT_COLUMNS, *rows])
+
+
+def _earlier_frames(sequence: Path, objects: Path) -> set[Path]:
+    """The frames of an earlier export. Raises OutputError for pictures that no export made."""
+    found = {path for path in sequence.glob("*") if not path.name.startswith(".")}
+    if not found:
+        return set()
+    try:
+        list(read_rows(objects, _OBJECT_COLUMNS, dict))
+    except InputError as error:
+        raise OutputError(
+            f"{sequence} holds {len(found)} files that no export made. Next: choose another folder with --out"
+        ) from error
+    return {path for path in found if _FRAME_NAME.fullmatch(path.name)}
 
 
 def _palette() -> list[int]:

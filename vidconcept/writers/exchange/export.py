@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidconcept.errors import UsageError
+from vidconcept.ownership import check_apart
 from vidconcept.writers.exchange.coco import write_coco
 from vidconcept.writers.exchange.csv_table import write_csv, write_supervision
 from vidconcept.writers.exchange.cvat import write_cvat
@@ -62,7 +63,7 @@ def export(
     to: a key of FORMATS. out: a file, or a folder for mots, mot and davis; by default in `exports/` of the run.
     verdict: of "accept", "reject", "unsure", "open" (none given yet); concepts: names; start_s, end_s: seconds, both
     included; None takes all. masks: "rle" or "polygon" (csv, coco, cvat).
-    Raises UsageError, InputError (no run), OutputError.
+    Raises UsageError, also where `out` would take the place of what the run made, InputError (no run), OutputError.
     """
     if to not in FORMATS:
         raise UsageError(f"no format {to!r}; the formats are {', '.join(FORMATS)}")
@@ -73,6 +74,7 @@ def export(
         raise UsageError(f"{to} holds no polygons; the formats that do are {able}")
     selection = select(run_dir, verdict, concepts, start_s, end_s)
     path = out or run_dir / "exports" / FORMATS[to].name.format(stem=selection.stem)
+    check_apart(run_dir, [path])
     FORMATS[to].write(selection, path, masks)
     tracks = len(selection.verdicts)
     return f"{tracks} track{'' if tracks == 1 else 's'} as {to}: {path}"

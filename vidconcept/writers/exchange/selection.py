@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from vidconcept.errors import InputError, UsageError
+from vidconcept.files import shorten_name
 from vidconcept.manifest import RunInfo, read_run
 from vidconcept.tracks import rle
 from vidconcept.types import FrameRow, TrackMask
@@ -28,19 +29,19 @@ class Selection:
 
     @property
     def stem(self) -> str:
-        """The video's name without its suffix: what sequences are called."""
-        return Path(self.run.video).stem
+        """The video's name without its suffix, shortened where it is very long: what sequences are called."""
+        return shorten_name(Path(self.run.video).stem)
 
     def tracks(self) -> Iterator[TrackMask]:
         """Mask tracks in the order of frames."""
-        for row in read_tracks(self.run_dir / "tracks.csv"):
+        for row in read_tracks(self.run_dir / "tracks.csv", self.run):
             if row.tracker_id in self.verdicts and self.start_s <= row.time_s <= self.end_s:
                 yield row
 
     def frames(self) -> Iterator[FrameRow]:
         """One row a frame, in order, those without a track too."""
         latest = None
-        for row in read_frames(self.run_dir / "frames.csv"):
+        for row in read_frames(self.run_dir / "frames.csv", self.run):
             if row.frame_index != latest and self.start_s <= row.time_s <= self.end_s:
                 latest = row.frame_index
                 yield row
@@ -59,7 +60,7 @@ class Selection:
     def last_frame_of_run(self) -> int:
         """Index of the run's last frame, whatever part is selected; -1 where there is none."""
         latest = -1
-        for row in read_frames(self.run_dir / "frames.csv"):
+        for row in read_frames(self.run_dir / "frames.csv", self.run):
             latest = row.frame_index
         return latest
 
@@ -105,7 +106,7 @@ def select(
         raise UsageError(f"the span from {start_s} s to {end_s} s is empty")
     chosen = {
         event.tracker_id: event.verdict
-        for event in read_events(run_dir / "events.csv")
+        for event in read_events(run_dir / "events.csv", run)
         if (not verdict or (event.verdict or OPEN) in verdict)
         and (not concepts or event.concept in concepts)
         and event.start_s <= last_s

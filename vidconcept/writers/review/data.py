@@ -24,9 +24,9 @@ _TICK_S = 1e-5
 
 def review_data(run_dir: Path, run: RunInfo) -> dict[str, Any]:
     """The JSON that the page carries. Raises InputError where a table is missing or damaged."""
-    events = read_events(run_dir / "events.csv")
-    groups = read_recurring(run_dir / "recurring.csv")
-    times_s, indices, scores = _by_frame(read_frames(run_dir / "frames.csv"), run.concepts)
+    events = read_events(run_dir / "events.csv", run)
+    groups = read_recurring(run_dir / "recurring.csv", run)
+    times_s, indices, scores = _by_frame(read_frames(run_dir / "frames.csv", run), run.concepts)
     first_s, end_s = (float(times_s[0]), float(times_s[-1])) if len(times_s) else (0.0, 0.0)
     tick_s = max(_TICK_S, (end_s - first_s) / (2**32 - 2))
     ticks = np.rint((times_s - first_s) / tick_s).astype("<u4")

@@ -6,14 +6,17 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
-from vidconcept.errors import InputError, UsageError
-from vidconcept.files import replacing
+from vidconcept.errors import InputError, OutputError, UsageError
+from vidconcept.files import read_text, replacing
 from vidconcept.manifest import RunInfo, read_run
 from vidconcept.types import Event
 from vidconcept.writers.frames.thumbs import thumb_name
 from vidconcept.writers.review.page import asset, filled, policy, write_review
 from vidconcept.writers.review.verdicts import apply_verdicts, counted
 from vidconcept.writers.tables import read_events
+
+# Of the page's table: by it a page of ours is known.
+_CAPTION = "<caption>Runs, the worst first:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ def review(path: Path, apply: Path | None = None) -> tuple[Path, str]:
     run.
     """
     if (path / "run.json").is_file():
-        told = apply_verdicts(path, apply) if apply else counted(read_events(path / "events.csv"))
+        told = apply_verdicts(path, apply) if apply else counted(read_events(path / "events.csv", read_run(path)))
         return write_review(path), told
     if apply:
         raise UsageError(f"{path} is not a run: verdicts belong to one run, give its folder")
@@ -69,9 +72,18 @@ def write_index(folder: Path) -> Path:
         },
     )
     path = folder / "index.html"
+    if path.exists() and not _is_ours(path):
+        raise OutputError(f"{path} is a page that vidconcept did not write. Next: rename it, or review another folder")
     with replacing(path) as file:
         file.write(page)
     return path
+
+
+def _is_ours(page: Path) -> bool:
+    try:
+        return _CAPTION in read_text(page)
+    except InputError:
+        return False
 
 
 def _runs_in(folder: Path) -> list[Path]:
@@ -80,9 +92,10 @@ def _runs_in(folder: Path) -> list[Path]:
 
 
 def _entry(run_dir: Path) -> _Entry:
-    events = read_events(run_dir / "events.csv")
+    run = read_run(run_dir)
+    events = read_events(run_dir / "events.csv", run)
     standing = sorted((e for e in events if e.verdict != "reject"), key=lambda e: -e.peak_score)
-    return _Entry(run_dir, read_run(run_dir), standing, counted(events))
+    return _Entry(run_dir, run, standing, counted(events))
 
 
 def _row(folder: Path, entry: _Entry, concepts: list[str]) -> str:

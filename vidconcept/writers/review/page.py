@@ -39,7 +39,7 @@ def write_review(run_dir: Path, *, done: bool | None = None) -> Path:
             "title": html.escape(f"{run.video} · review"),
             "chart_style": chart_style,
             "style": style,
-            "recurring": recurring_html(read_recurring(run_dir / "recurring.csv")),
+            "recurring": recurring_html(read_recurring(run_dir / "recurring.csv", run)),
             "data": json_in_html(review_data(run_dir, run)),
             "chart_script": chart_script,
             "script": script,

@@ -36,7 +36,7 @@ def apply_verdicts(run_dir: Path, verdicts_csv: Path) -> str:
 
 
 def _apply(run: RunInfo, run_dir: Path, verdicts_csv: Path) -> str:
-    events = {event.event_id: event for event in read_events(run_dir / "events.csv")}
+    events = {event.event_id: event for event in read_events(run_dir / "events.csv", run)}
     for judged in read_rows(verdicts_csv, COLUMNS, _judgement):
         if judged.run_id != run.run_id:
             raise UsageError(
