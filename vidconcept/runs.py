@@ -30,6 +30,7 @@ from vidconcept.ownership import (
     sync_run,
 )
 from vidconcept.rarity.memory import Described, Memory
+from vidconcept.settings import Stage, TrackSettings
 from vidconcept.types import ConceptMaps
 
 Existing = Literal["error", "resume", "overwrite", "skip"]
@@ -205,7 +206,7 @@ def _earlier_run(path: Path, facts: dict[str, Any], existing: Existing) -> dict[
         )
     manifest = read_manifest(path)
     if existing == "skip" and manifest.get("done"):
-        check_same(path, "skipped, it answers another question", _question(manifest), _question(facts))
+        check_same(path, "skipped: made with different settings", _question(manifest), _question(facts))
     elif existing != "overwrite":
         check_same(path, "resumed, its maps were made otherwise", manifest.get("maps_from", {}), facts["maps_from"])
     return manifest
@@ -218,8 +219,8 @@ def new_run_id() -> str:
 
 def _question(facts: dict[str, Any]) -> dict[str, Any]:
     """All that the events depend on."""
-    looks = ("view", "codec", "device")
-    settings = {key: value for key, value in facts.get("settings", {}).items() if key not in looks}
+    indifferent = TrackSettings.keys_of(Stage.DRAWING, Stage.MACHINE)
+    settings = {key: value for key, value in facts.get("settings", {}).items() if key not in indifferent}
     return {**settings, **facts.get("maps_from", {})}
 
 

@@ -10,10 +10,12 @@ import difflib
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic.fields import FieldInfo
 
 from vidconcept.errors import UsageError
 from vidconcept.files import MalformedError, read_toml, shorten
@@ -32,82 +34,100 @@ Places = Annotated[
 ]
 
 
+class Stage(StrEnum):
+    """The first stage of a run that a setting changes; what comes before it stays valid when the setting changes."""
+
+    MAPS = "maps"
+    DECISION = "decision"
+    DRAWING = "drawing"
+    # Where and how fast, not what.
+    MACHINE = "machine"
+
+
+def _setting(stage: Stage, default: Any, description: str, **bounds: Any) -> Any:
+    """A field of `TrackSettings`. bounds: as of pydantic's `Field`."""
+    return Field(default=default, description=description, json_schema_extra={"stage": stage.value}, **bounds)
+
+
 class TrackSettings(BaseModel):
     """Everything that decides what a run finds. What a run is made from and where it goes are not settings."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     # What to look for.
-    concepts: Words = Field(default=(), description="concepts to track")
-    background: Words = Field(default=(), description="words for good surface, always in the softmax")
-    distractors: Words = Field(default=(), description="other known words, in the softmax but not reported")
-    prompt: str = Field(default="", max_length=10_000, description="caption of the footage for the model")
+    concepts: Words = _setting(Stage.MAPS, (), "concepts to track")
+    background: Words = _setting(Stage.MAPS, (), "words for good surface, always in the softmax")
+    distractors: Words = _setting(Stage.MAPS, (), "other known words, in the softmax but not reported")
+    prompt: str = _setting(Stage.MAPS, "", "caption of the footage for the model", max_length=10_000)
 
     # The model and how it is read.
-    model: str = Field(default="linecam", description="preset name, folder or hub id")
-    layers: tuple[int, ...] | None = Field(
-        default=None, max_length=1024, description="layers read, e.g. 2,3,4; -1 is the last"
+    model: str = _setting(Stage.MAPS, "linecam", "preset name, folder or hub id")
+    layers: tuple[int, ...] | None = _setting(
+        Stage.MAPS, None, "layers read, e.g. 2,3,4; -1 is the last", max_length=1024
     )
-    timestep: int = Field(default=500, ge=0, lt=1000, description="noise level the footage is read at")
-    reduce: Literal["softmax-mean", "mean-softmax"] = Field(default="softmax-mean", description="order of reduction")
-    concept_tokens: Literal["all", "first"] = Field(default="all", description="sub-words of a concept that count")
-    noise_samples: int = Field(default=1, ge=1, le=1024, description="noise draws averaged")
-    seed: int = Field(default=0, ge=0, lt=1 << 63, description="seed of the noise")
-    dtype: Literal["float32", "float16", "bfloat16"] = Field(default="float32", description="of the transformer")
-    device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, mps")
-    vae_tiling: Literal["auto", "on", "off"] = Field(default="auto", description="auto: only when memory runs out")
+    timestep: int = _setting(Stage.MAPS, 500, "noise level the footage is read at", ge=0, lt=1000)
+    reduce: Literal["softmax-mean", "mean-softmax"] = _setting(Stage.MAPS, "softmax-mean", "order of reduction")
+    concept_tokens: Literal["all", "first"] = _setting(Stage.MAPS, "all", "sub-words of a concept that count")
+    noise_samples: int = _setting(Stage.MAPS, 1, "noise draws averaged", ge=1, le=1024)
+    seed: int = _setting(Stage.MAPS, 0, "seed of the noise", ge=0, lt=1 << 63)
+    dtype: Literal["float32", "float16", "bfloat16"] = _setting(Stage.MAPS, "float32", "transformer precision")
+    device: str = _setting(Stage.MACHINE, "auto", "auto, cpu, cuda, cuda:1, mps")
+    vae_tiling: Literal["auto", "on", "off"] = _setting(Stage.MAPS, "auto", "auto: only when memory runs out")
 
     # Space and time.
-    height: int = Field(
-        default=480, ge=16, le=8192, description="model picture, pixels; the aspect follows the footage"
+    height: int = _setting(Stage.MAPS, 480, "model picture, pixels; the aspect follows the footage", ge=16, le=8192)
+    width: int = _setting(Stage.MAPS, 720, "model picture, pixels; the aspect follows the footage", ge=16, le=8192)
+    window_frames: int = _setting(Stage.MAPS, 49, "frames in one forward pass", ge=1, le=4097)
+    overlap_frames: int = _setting(Stage.MAPS, 9, "frames that neighbouring windows share", ge=1, le=4097)
+    stride: int = _setting(Stage.MAPS, 1, "the model sees every n-th frame", ge=1, le=1_000_000)
+    start_s: float | None = _setting(Stage.MAPS, None, "where to start, seconds", ge=0)
+    end_s: float | None = _setting(Stage.MAPS, None, "where to stop, seconds, not included", gt=0)
+    roi: tuple[int, int, int, int] | None = _setting(Stage.MAPS, None, "x,y,width,height in pixels")
+    tile: tuple[Tiles, Tiles] | Literal["auto"] = _setting(
+        Stage.MAPS, (1, 1), "columns x rows of overlapping crops, or auto"
     )
-    width: int = Field(default=720, ge=16, le=8192, description="model picture, pixels; the aspect follows the footage")
-    window_frames: int = Field(default=49, ge=1, le=4097, description="frames in one forward pass")
-    overlap_frames: int = Field(default=9, ge=1, le=4097, description="frames that neighbouring windows share")
-    stride: int = Field(default=1, ge=1, le=1_000_000, description="the model sees every n-th frame")
-    start_s: float | None = Field(default=None, ge=0, description="where to start, seconds")
-    end_s: float | None = Field(default=None, gt=0, description="where to stop, seconds, not included")
-    roi: tuple[int, int, int, int] | None = Field(default=None, description="x,y,width,height in pixels")
-    tile: tuple[Tiles, Tiles] | Literal["auto"] = Field(
-        default=(1, 1), description="columns x rows of overlapping crops, or auto"
+    fps: float | None = _setting(Stage.MAPS, None, "rate of images or of a raw stream", gt=0, lt=100_000)
+    bits: int | None = _setting(Stage.MAPS, None, "depth of 16-bit pictures, e.g. 12 [found]", ge=8, le=16)
+    stream: int | None = _setting(
+        Stage.MAPS, None, "which video stream of the file, as probe numbers them", ge=0, le=10_000
     )
-    fps: float | None = Field(default=None, gt=0, lt=100_000, description="rate of images or of a raw stream")
-    bits: int | None = Field(default=None, ge=8, le=16, description="depth of 16-bit pictures, e.g. 12 [found]")
-    stream: int | None = Field(
-        default=None, ge=0, le=10_000, description="which video stream of the file, as probe numbers them"
-    )
-    deinterlace: bool = Field(default=False, description="one moment a picture, of footage that mixes two")
-    tone_map: bool = Field(default=False, description="bring HDR to the range of a usual screen")
+    deinterlace: bool = _setting(Stage.MAPS, False, "one moment a picture, of footage that mixes two")
+    tone_map: bool = _setting(Stage.MAPS, False, "bring HDR to the range of a usual screen")
 
     # From maps to findings.
-    smooth: Literal["none", "ema", "gaussian", "flow", "energy"] = Field(default="energy", description="over time")
-    threshold: float = Field(default=0.5, gt=0, lt=1, description="score that a finding must reach at its peak")
-    hysteresis: float = Field(
-        default=0.6, gt=0, le=1, description="share of the threshold down to which such a finding is followed"
+    smooth: Literal["none", "ema", "gaussian", "flow", "energy"] = _setting(
+        Stage.DECISION, "energy", "temporal smoothing method"
+    )
+    threshold: float = _setting(Stage.DECISION, 0.5, "score that a finding must reach at its peak", gt=0, lt=1)
+    hysteresis: float = _setting(
+        Stage.DECISION, 0.6, "share of the threshold down to which such a finding is followed", gt=0, le=1
     )
     # What calibration adds: numbers of a concept's own, and of places in the picture.
-    thresholds: dict[str, Annotated[float, Field(gt=0, lt=1)]] = Field(
-        default={}, description="threshold of single concepts, concept=score,…"
+    thresholds: dict[str, Annotated[float, Field(gt=0, lt=1)]] = _setting(
+        Stage.DECISION, {}, "threshold of single concepts, concept=score,…"
     )
-    place_lifts: dict[str, Places] = Field(
-        default={}, description="score to subtract at each place of the picture, rows of columns for each concept"
+    place_lifts: dict[str, Places] = _setting(
+        Stage.DECISION, {}, "score to subtract at each place of the picture, rows of columns for each concept"
     )
-    rarity: str = Field(
-        default="auto",
+    rarity: str = _setting(
+        Stage.DECISION,
+        "auto",
+        "what the footage shows all over is no finding: auto, off, or a file of good parts",
         min_length=1,
-        description="what the footage shows all over is no finding: auto, off, or a file of good parts",
     )
-    keep_recurring: tuple[int, ...] = Field(
-        default=(), description="groups of recurring.csv that are findings all the same, e.g. 1,3"
+    keep_recurring: tuple[int, ...] = _setting(
+        Stage.DECISION, (), "groups of recurring.csv that are findings all the same, e.g. 1,3"
     )
-    ratio: float = Field(default=0.55, gt=0, lt=1, description="edge of a mask, relative to the peak nearby")
-    floor: float = Field(default=0.15, ge=0, lt=1, description="local peak below which the edge is absolute")
-    min_area_px: int = Field(default=12, ge=0, le=1 << 40, description="smallest mask, pixels of the source")
-    min_duration_s: float = Field(default=0.12, ge=0, description="shortest track, seconds")
+    ratio: float = _setting(Stage.DECISION, 0.55, "edge of a mask, relative to the peak nearby", gt=0, lt=1)
+    floor: float = _setting(Stage.DECISION, 0.15, "local peak below which the edge is absolute", ge=0, lt=1)
+    min_area_px: int = _setting(Stage.DECISION, 12, "smallest mask, pixels of the source", ge=0, le=1 << 40)
+    min_duration_s: float = _setting(Stage.DECISION, 0.12, "shortest track, seconds", ge=0)
 
     # The annotated video.
-    view: Literal["overlay", "heatmap", "side-by-side", "grid"] = Field(default="overlay", description="look")
-    codec: Literal["h264", "libvpx-vp9"] = Field(default="h264", description="of annotated.mp4")
+    view: Literal["overlay", "heatmap", "side-by-side", "grid"] = _setting(
+        Stage.DRAWING, "overlay", "layout of the annotated video"
+    )
+    codec: Literal["h264", "libvpx-vp9"] = _setting(Stage.DRAWING, "h264", "video codec of annotated.mp4")
 
     @field_validator("concepts", "background", "distractors")
     @classmethod
@@ -125,12 +145,18 @@ class TrackSettings(BaseModel):
                 raise ValueError(f"{name}: rows of different lengths, {sorted({len(row) for row in rows})}")
         return lifts
 
-    # Keys that change the maps; all others can change on maps that are already there.
     @classmethod
-    def map_keys(cls) -> frozenset[str]:
-        decision = {"threshold", "thresholds", "place_lifts", "ratio", "floor", "min_area_px"}
-        decision |= {"hysteresis", "min_duration_s", "rarity", "keep_recurring"}
-        return frozenset(cls.model_fields) - decision - {"smooth", "view", "codec", "device"}
+    def keys_of(cls, *stages: Stage) -> frozenset[str]:
+        """The settings that come into play at these stages."""
+        return frozenset(key for key, field in cls.model_fields.items() if _stage_of(field) in stages)
+
+
+def _stage_of(field: FieldInfo) -> Stage:
+    """Raises TypeError for a setting that does not say its stage."""
+    extra = field.json_schema_extra
+    if not isinstance(extra, dict):
+        raise TypeError(f"a setting without a stage: {field.description}")
+    return Stage(str(extra["stage"]))
 
 
 @dataclass(frozen=True)
@@ -201,9 +227,14 @@ def parse_text(key: str, text: str) -> Any:
         return "auto"
     if key == "tile":
         return tuple(text.lower().replace("x", ",").split(","))
-    if "tuple" in str(TrackSettings.model_fields[key].annotation):
+    if _is_list(TrackSettings.model_fields[key].annotation):
         return tuple(part for part in (p.strip() for p in text.split(",")) if part)
     return text
+
+
+def _is_list(annotation: Any) -> bool:
+    """Whether a setting is a tuple, or a tuple or None."""
+    return get_origin(annotation) is tuple or any(get_origin(part) is tuple for part in get_args(annotation))
 
 
 def config_layer(path: Path) -> Layer:

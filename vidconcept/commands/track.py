@@ -39,6 +39,7 @@ def _option(key: str, panel: str, *names: str, metavar: str | None = None) -> An
 
 
 def track(
+    context: typer.Context,
     video: Annotated[str, typer.Argument(help="A video, a folder of images, or a pattern like img_%04d.png.")],
     concepts: Annotated[str | None, _option("concepts", FIND, metavar="A,B")] = None,
     background: Annotated[str | None, _option("background", FIND, metavar="A,B")] = None,
@@ -79,7 +80,7 @@ def track(
     min_duration_s: Annotated[str | None, _option("min_duration_s", DECIDE, "--min-duration", metavar="S")] = None,
     out: Annotated[Path | None, typer.Option(help="run folder [<video>.vidconcept]", rich_help_panel=OUTPUT)] = None,
     existing: Annotated[
-        Existing, typer.Option(help="when the run folder is there", rich_help_panel=OUTPUT)
+        Existing, typer.Option(help="what to do if the run folder exists", rich_help_panel=OUTPUT)
     ] = Existing.error,
     view: Annotated[str | None, _option("view", OUTPUT, metavar="overlay|heatmap|side-by-side|grid")] = None,
     codec: Annotated[str | None, _option("codec", OUTPUT, metavar="h264|libvpx-vp9")] = None,
@@ -92,7 +93,9 @@ def track(
     debug: Annotated[bool, typer.Option("--debug", help="tracebacks", rich_help_panel=OUTPUT)] = False,
 ) -> None:
     """Track concepts through a video: an annotated MP4, tables, masks and a review page in one folder."""
-    options = {key: value for key, value in locals().items() if key in TrackSettings.model_fields and value is not None}
+    options = {
+        key: text for key, text in context.params.items() if key in TrackSettings.model_fields and text is not None
+    }
     settings = {key: value if value is True else parse_text(key, value) for key, value in options.items()}
     from vidconcept.commands.terminal import monitored, print_events, resumed_command
     from vidconcept.commands.terminal import out as stdout

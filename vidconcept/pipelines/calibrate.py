@@ -22,6 +22,7 @@ from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan, make_plan
 from vidconcept.pipelines.rarity import gated_maps
 from vidconcept.runs import RunFolder, maps_digest, open_run
+from vidconcept.settings import Stage, TrackSettings
 from vidconcept.temporal.stitch import recordings, stitch
 from vidconcept.tracks.calibrated import decide_by_concept, lifted
 from vidconcept.tracks.events import footage_s, frame_duration_s
@@ -168,7 +169,10 @@ def _candidates_of(
 
 def kept_settings(plan: Plan) -> dict[str, Any]:
     """The concepts, how an event is told, and every setting that was given: what `track` must share."""
-    skip = {"thresholds", "place_lifts", "start_s", "end_s", "fps", "view", "codec", "device"}
+    # Tables of their own; what is said of one video only; and what changes no finding.
+    skip = {"thresholds", "place_lifts", "start_s", "end_s", "fps"} | TrackSettings.keys_of(
+        Stage.DRAWING, Stage.MACHINE
+    )
     values = plan.settings.model_dump(mode="json", exclude_none=True)
     given = {key for key, source in plan.sources.items() if source != "default" and not source.startswith("preset")}
     always = ("concepts", "model", "hysteresis", "min_duration_s")

@@ -14,7 +14,7 @@ from vidconcept.models.adapter import read_layout
 from vidconcept.models.folder import ModelFolder, find_folder, preset_for
 from vidconcept.models.layout import ModelLayout
 from vidconcept.models.presets import Preset
-from vidconcept.settings import Layer, TrackSettings, config_layer, environment_layer, resolve
+from vidconcept.settings import Layer, Stage, TrackSettings, config_layer, environment_layer, resolve
 from vidconcept.types import Region, VideoInfo
 from vidconcept.video.identity import SourceIdentity, file_hash, identify
 from vidconcept.video.probe import examine
@@ -106,7 +106,7 @@ class Plan:
                 # What is off is left out: runs of before the setting was there agree with it.
                 **{
                     key: settings[key]
-                    for key in sorted(TrackSettings.map_keys() - {"model", "concepts"})
+                    for key in sorted(TrackSettings.keys_of(Stage.MAPS) - {"model", "concepts"})
                     if settings[key] not in (None, False)
                 },
             },
