@@ -29,8 +29,10 @@ import cv2
 import numpy as np
 from temporal_metrics import ClipScore, iou, score_clip
 
-from vidconcept.temporal import METHODS, SmoothSettings, smooth
+from vidconcept.temporal.parameters import SmoothSettings
 from vidconcept.temporal.pointspread import estimate_spread
+from vidconcept.temporal.smooth import smooth
+from vidconcept.temporal.smoothers import SMOOTHERS
 from vidconcept.tracks.masks import DecisionSettings, decide
 from vidconcept.types import LatentMaps
 
@@ -254,7 +256,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("clips_dir", type=Path, nargs="?")
     parser.add_argument("--generated", action="store_true", help="measure on generated footage instead")
     parser.add_argument(
-        "--methods", default=f"{BASELINE},flow,energy", help=f"of {','.join((*METHODS, CALIBRATED))}; or all"
+        "--methods", default=f"{BASELINE},flow,energy", help=f"of {','.join((*SMOOTHERS, CALIBRATED))}; or all"
     )
     parser.add_argument("--corruptions", default=",".join(CORRUPTIONS))
     parser.add_argument("--seeds", type=int, default=3, help="seeds of the corruption")
@@ -271,7 +273,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     source = generated_clips() if options.generated else read_clips(options.clips_dir)
     clips = [c for c in source if options.only in c.name]
-    methods = METHODS if options.methods == "all" else options.methods.split(",")
+    methods = SMOOTHERS if options.methods == "all" else options.methods.split(",")
     out: dict = {}
     for corruption in options.corruptions.split(","):
         for method in methods:

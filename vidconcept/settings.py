@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 
 from vidconcept.errors import UsageError
 from vidconcept.files import MalformedError, read_toml, shorten
+from vidconcept.temporal.smoothers import OFFERED
 
 ENV_PREFIX = "VIDCONCEPT_"
 # Variables of the tool that are not settings of a run.
@@ -95,9 +96,7 @@ class TrackSettings(BaseModel):
     tone_map: bool = _setting(Stage.MAPS, False, "bring HDR to the range of a usual screen")
 
     # From maps to findings.
-    smooth: Literal["none", "ema", "gaussian", "flow", "energy"] = _setting(
-        Stage.DECISION, "energy", "temporal smoothing method"
-    )
+    smooth: str = _setting(Stage.DECISION, "energy", f"temporal smoothing method: {', '.join(OFFERED)}")
     threshold: float = _setting(Stage.DECISION, 0.5, "score that a finding must reach at its peak", gt=0, lt=1)
     hysteresis: float = _setting(
         Stage.DECISION, 0.6, "share of the threshold down to which such a finding is followed", gt=0, le=1
@@ -144,6 +143,13 @@ class TrackSettings(BaseModel):
             if len({len(row) for row in rows}) > 1:
                 raise ValueError(f"{name}: rows of different lengths, {sorted({len(row) for row in rows})}")
         return lifts
+
+    @field_validator("smooth")
+    @classmethod
+    def _smoother(cls, name: str) -> str:
+        if name not in OFFERED:
+            raise ValueError(f"unknown method{nearest(name, OFFERED)}: {', '.join(OFFERED)}")
+        return name
 
     @classmethod
     def keys_of(cls, *stages: Stage) -> frozenset[str]:

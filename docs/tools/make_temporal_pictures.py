@@ -7,7 +7,7 @@ import numpy as np
 
 from linecam.footage.camera import Motion
 from linecam.footage.clips import HELD_OUT_SEED, clip
-from vidconcept.temporal import smooth
+from vidconcept.temporal.smooth import smooth
 from vidconcept.tracks.masks import DecisionSettings, decide
 from vidconcept.types import LatentMaps
 

@@ -6,7 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vidconcept.temporal import METHODS, between, smooth, stitch
+from vidconcept.temporal.smooth import smooth
+from vidconcept.temporal.smoothers import SMOOTHERS
+from vidconcept.temporal.stitch import stitch
+from vidconcept.temporal.stride import between
 from vidconcept.types import ConceptMaps, FrameScores, LatentMaps
 
 
@@ -43,7 +46,7 @@ def pooled(masks: np.ndarray, step: int = 4, pitch: int = 16) -> list[np.ndarray
 @given(
     value=st.floats(0, 1),
     frames=st.integers(1, 14),
-    method=st.sampled_from(METHODS),
+    method=st.sampled_from(SMOOTHERS),
     step=st.sampled_from([4, 8]),
     seed=st.integers(0, 5),
 )
@@ -63,7 +66,7 @@ def test_constant_maps_stay_constant(value, frames, method, step, seed):
     concepts=st.integers(0, 3),
     frames=st.integers(1, 11),
     footage=st.sampled_from(["moving", "still", "noise"]),
-    method=st.sampled_from(METHODS),
+    method=st.sampled_from(SMOOTHERS),
     seed=st.integers(0, 99),
 )
 @settings(max_examples=40, deadline=None)

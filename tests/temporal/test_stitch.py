@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vidconcept.temporal import stitch
+from vidconcept.temporal.stitch import stitch
 from vidconcept.temporal.windows import cut_windows
 from vidconcept.types import ConceptMaps
 

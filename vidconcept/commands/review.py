@@ -11,6 +11,7 @@ import typer
 
 from vidconcept.commands.options import Json, words_of
 from vidconcept.errors import UsageError
+from vidconcept.writers.exchange.formats import FORMATS
 
 
 def review(
@@ -30,7 +31,7 @@ def review(
 
 def export(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
-    to: Annotated[str, typer.Option(help="csv, coco, youtube-vis, mots, mot, cvat, label-studio, davis, supervision")],
+    to: Annotated[str, typer.Option(help=", ".join(FORMATS))],
     out: Annotated[Path | None, typer.Option(help="file or folder; default: exports/ in the run")] = None,
     verdict: Annotated[str | None, typer.Option(help="accept,reject,unsure,open", metavar="A,B")] = None,
     concepts: Annotated[str | None, typer.Option(help="only these", metavar="A,B")] = None,

@@ -1,80 +1,52 @@
-"""How the scores of a latent step's frames come about: the plain baselines, and the two that follow the motion."""
+"""The two smoothing methods that follow the motion: a field on a key frame, seen in each frame of the stretch."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 
 from vidconcept.temporal.carry import Carry, carries
 from vidconcept.temporal.flow import Motion
+from vidconcept.temporal.parameters import SmoothSettings
 from vidconcept.temporal.pooling import Canvas, Observation, view_of
-from vidconcept.temporal.regularize import EnergySettings, active_cells, active_level, robust_mean, solve
+from vidconcept.temporal.regularize import active_cells, active_level, robust_mean, solve
 from vidconcept.temporal.sampling import grid_points, sample
 from vidconcept.temporal.stream import Step, reach
 from vidconcept.temporal.touched import touched_field
-from vidconcept.temporal.unpool import Guide, GuideSettings, boxes_around, carried, standing_out, upsample
+from vidconcept.temporal.unpool import Guide, boxes_around, carried, standing_out
 
 
-@dataclass(frozen=True, slots=True)
-class SmoothSettings:
-    """Reach and weights of the temporal stage."""
-
-    # Latent steps that are looked at before and after the present one; the stage lags by the second.
-    past_steps: int = 8
-    ahead_steps: int = 4
-    # Weight of a new latent step in `ema`; standard deviation of `gaussian` in latent steps.
-    ema_weight: float = 0.5
-    gaussian_steps: float = 1.0
-    energy: EnergySettings = field(default_factory=EnergySettings)
-    guide: GuideSettings = field(default_factory=GuideSettings)
-
-
-def in_place(
-    near: Sequence[Step], index: int, stretch: Sequence[int], method: str, settings: SmoothSettings
-) -> Iterator[np.ndarray]:
-    """The plain baselines, which mix latent steps at the same place of the picture; `(concept, h, w)` a frame."""
-    h, w = near[index].size
-    distance = np.arange(len(near)) - index
-    centres = np.array([(s.maps.first + s.maps.last) / 2 for s in near])
-    for position in stretch:
-        if method == "linear":
-            weight = _linear_weights(centres, position)
-        elif method == "ema":
-            weight = np.where(distance <= 0, settings.ema_weight * (1.0 - settings.ema_weight) ** np.abs(distance), 0.0)
-        elif method == "gaussian":
-            weight = np.exp(-0.5 * (distance / settings.gaussian_steps) ** 2)
-        else:
-            weight = (distance == 0).astype(float)
-        weight = (weight / weight.sum()).astype(np.float32)
-        mixed = np.tensordot(weight, np.stack([s.maps.scores for s in near]), axes=1)  # (concept, row, col)
-        fine = np.zeros((len(mixed), h, w), np.float32)
-        for concept, tokens in enumerate(mixed):
-            fine[concept] = upsample(tokens, h, w, nearest=method == "nearest")
-        yield np.clip(fine, 0.0, 1.0)
-
-
-def _linear_weights(centres: np.ndarray, position: int) -> np.ndarray:
-    """Weights of the two latent steps whose centres enclose a position; beyond the last, of the last."""
-    weight = np.zeros(len(centres))
-    right = min(int(np.searchsorted(centres, position)), len(centres) - 1)
-    left = max(0, right - 1)
-    gap = centres[right] - centres[left]
-    share = float(np.clip((position - centres[left]) / gap, 0.0, 1.0)) if gap else 0.0
-    weight[left] += 1.0 - share
-    weight[right] += share
-    return weight
-
-
-def along_motion(
+def average_along_flow(
     near: Sequence[Step],
     index: int,
     stretch: Sequence[int],
     motions: Mapping[int, Motion],
-    method: str,
     settings: SmoothSettings,
 ) -> Iterator[np.ndarray]:
-    """`flow` and `energy`: a field per concept in the coordinates of the stretch's middle frame, seen in each frame."""
+    """`flow`: the robust mean of the tokens that touch a place, along the motion."""
+    return _along_motion(near, index, stretch, motions, settings, touched=True)
+
+
+def minimise_energy(
+    near: Sequence[Step],
+    index: int,
+    stretch: Sequence[int],
+    motions: Mapping[int, Motion],
+    settings: SmoothSettings,
+) -> Iterator[np.ndarray]:
+    """`energy`: the field that fits the tokens along the motion and the key frame's edges, and a guided filter."""
+    return _along_motion(near, index, stretch, motions, settings, touched=False)
+
+
+def _along_motion(
+    near: Sequence[Step],
+    index: int,
+    stretch: Sequence[int],
+    motions: Mapping[int, Motion],
+    settings: SmoothSettings,
+    touched: bool,
+) -> Iterator[np.ndarray]:
+    """A field per concept in the coordinates of the stretch's middle frame, seen in each frame."""
     here = near[index]
     _, rows, cols = here.maps.scores.shape
     per_token = 4 if here.size[0] / rows >= 12 else 2
@@ -83,7 +55,6 @@ def along_motion(
     low, high = reach(motions, stretch)
     ways = carries(motions, key, low, high, grid=(canvas.rows, canvas.cols))
     grey = _grey_on(canvas, here.images[key])
-    touched = method == "flow"
     # The energy only begins with the mean: every other cell will do.
     block = 1 if touched else 2
 

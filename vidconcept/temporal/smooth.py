@@ -1,21 +1,16 @@
-"""From a stream of latent steps and the frames they cover to scores of every frame, with bounded look-ahead.
-
-Methods: `energy` (default; key-frame energy and guided filter), `flow` (robust mean of the tokens along the motion),
-and the plain baselines `none` (each latent step alone), `nearest` (the same, in blocks), `linear` (in time), `ema` and
-`gaussian` (over latent steps); these stay in image coordinates.
-"""
+"""From a stream of latent steps and the frames they cover to scores of every frame, with bounded look-ahead."""
 
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from vidconcept.registry import load_entry
 from vidconcept.temporal.flow import Motion
-from vidconcept.temporal.methods import SmoothSettings, along_motion, in_place
+from vidconcept.temporal.parameters import SmoothSettings
 from vidconcept.temporal.sampling import grid_points
+from vidconcept.temporal.smoothers import SMOOTHERS
 from vidconcept.temporal.stream import joined, neighbourhoods, reach, stretches
 from vidconcept.types import FrameScores, LatentMaps
-
-METHODS = ("none", "nearest", "linear", "ema", "gaussian", "flow", "energy")
 
 
 def smooth(
@@ -33,18 +28,16 @@ def smooth(
     cut, across which nothing is carried. Raises ValueError for an unknown method.
     """
     settings = settings or SmoothSettings()
-    if method not in METHODS:
-        raise ValueError(f"method is one of {', '.join(METHODS)}, got {method!r}")
+    if method not in SMOOTHERS:
+        raise ValueError(f"method is one of {', '.join(SMOOTHERS)}, got {method!r}")
+    score_stretch = load_entry(SMOOTHERS[method].function)
     for steps, index in neighbourhoods(joined(latents, frames), settings.past_steps, settings.ahead_steps):
         here = steps[index]
         motions = {p: m for step in steps for p, m in step.motions.items()}
         for stretch in stretches(here):
             low, high = reach(motions, stretch)
             near = [s for s in steps if s.maps.last >= low and s.maps.first <= high]
-            if method in ("energy", "flow"):
-                scores = along_motion(near, near.index(here), stretch, motions, method, settings)
-            else:
-                scores = in_place(near, near.index(here), stretch, method, settings)
+            scores = score_stretch(near, near.index(here), stretch, motions, settings)
             for position, frame_scores in zip(stretch, scores, strict=True):
                 motion = motions.get(position)
                 yield FrameScores(

@@ -1,0 +1,87 @@
+"""The plain smoothing methods, which mix latent steps at the same place of the picture."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from vidconcept.temporal.flow import Motion
+from vidconcept.temporal.parameters import SmoothSettings
+from vidconcept.temporal.stream import Step
+from vidconcept.temporal.unpool import upsample
+
+Motions = Mapping[int, Motion]
+
+
+def hold(
+    near: Sequence[Step], index: int, stretch: Sequence[int], motions: Motions, settings: SmoothSettings
+) -> Iterator[np.ndarray]:
+    """Each latent step alone."""
+    return _mix(near, index, stretch, lambda position: _distances(near, index) == 0)
+
+
+def hold_blocks(
+    near: Sequence[Step], index: int, stretch: Sequence[int], motions: Motions, settings: SmoothSettings
+) -> Iterator[np.ndarray]:
+    """Each latent step alone, a token a block of pixels."""
+    return _mix(near, index, stretch, lambda position: _distances(near, index) == 0, nearest=True)
+
+
+def interpolate(
+    near: Sequence[Step], index: int, stretch: Sequence[int], motions: Motions, settings: SmoothSettings
+) -> Iterator[np.ndarray]:
+    """Linear in time between the centres of latent steps."""
+    centres = np.array([(step.maps.first + step.maps.last) / 2 for step in near])
+    return _mix(near, index, stretch, lambda position: _linear_weights(centres, position))
+
+
+def average_past(
+    near: Sequence[Step], index: int, stretch: Sequence[int], motions: Motions, settings: SmoothSettings
+) -> Iterator[np.ndarray]:
+    """Exponential moving average over latent steps."""
+    distance, weight = _distances(near, index), settings.ema_weight
+    weights = np.where(distance <= 0, weight * (1.0 - weight) ** np.abs(distance), 0.0)
+    return _mix(near, index, stretch, lambda position: weights)
+
+
+def average_around(
+    near: Sequence[Step], index: int, stretch: Sequence[int], motions: Motions, settings: SmoothSettings
+) -> Iterator[np.ndarray]:
+    """Gaussian mean over latent steps."""
+    weights = np.exp(-0.5 * (_distances(near, index) / settings.gaussian_steps) ** 2)
+    return _mix(near, index, stretch, lambda position: weights)
+
+
+def _distances(near: Sequence[Step], index: int) -> np.ndarray:
+    return np.arange(len(near)) - index
+
+
+def _mix(
+    near: Sequence[Step],
+    index: int,
+    stretch: Sequence[int],
+    weigh: Callable[[int], np.ndarray],
+    *,
+    nearest: bool = False,
+) -> Iterator[np.ndarray]:
+    """The weighted mean of the latent steps for each position, as frames `(concept, h, w)`."""
+    h, w = near[index].size
+    for position in stretch:
+        weight = weigh(position).astype(float)
+        weight = (weight / weight.sum()).astype(np.float32)
+        mixed = np.tensordot(weight, np.stack([s.maps.scores for s in near]), axes=1)  # (concept, row, col)
+        fine = np.zeros((len(mixed), h, w), np.float32)
+        for concept, tokens in enumerate(mixed):
+            fine[concept] = upsample(tokens, h, w, nearest=nearest)
+        yield np.clip(fine, 0.0, 1.0)
+
+
+def _linear_weights(centres: np.ndarray, position: int) -> np.ndarray:
+    """Weights of the two latent steps whose centres enclose a position; beyond the last, of the last."""
+    weight = np.zeros(len(centres))
+    right = min(int(np.searchsorted(centres, position)), len(centres) - 1)
+    left = max(0, right - 1)
+    gap = centres[right] - centres[left]
+    share = float(np.clip((position - centres[left]) / gap, 0.0, 1.0)) if gap else 0.0
+    weight[left] += 1.0 - share
+    weight[right] += share
+    return weight
