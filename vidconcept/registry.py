@@ -1,4 +1,4 @@
-"""Registries name their entries as "package.module:name": a list of names costs no import of what stands behind them."""
+"""Registry entries are "package.module:name", so that a list of names imports nothing of what stands behind it."""
 
 from importlib import import_module
 from typing import Any

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from tests.helpers.clips import paint, write_clip
+from vidconcept.holes import hole_length_s
 from vidconcept.pipelines.maps import windows_of
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import make_plan
 from vidconcept.pipelines.track import track
-from vidconcept.video.timing import hole_length_s
 
 # Twenty frames, ten minutes of nothing, twenty frames.
 WITH_HOLE_MS = [*range(0, 800, 40), *range(600_000, 600_800, 40)]

@@ -46,7 +46,7 @@ def pooled(masks: np.ndarray, step: int = 4, pitch: int = 16) -> list[np.ndarray
 @given(
     value=st.floats(0, 1),
     frames=st.integers(1, 14),
-    method=st.sampled_from(SMOOTHERS),
+    method=st.sampled_from(tuple(SMOOTHERS)),
     step=st.sampled_from([4, 8]),
     seed=st.integers(0, 5),
 )
@@ -66,7 +66,7 @@ def test_constant_maps_stay_constant(value, frames, method, step, seed):
     concepts=st.integers(0, 3),
     frames=st.integers(1, 11),
     footage=st.sampled_from(["moving", "still", "noise"]),
-    method=st.sampled_from(SMOOTHERS),
+    method=st.sampled_from(tuple(SMOOTHERS)),
     seed=st.integers(0, 99),
 )
 @settings(max_examples=40, deadline=None)

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from vidconcept.holes import hole_length_s
 from vidconcept.types import Event, TrackMask
-from vidconcept.video.timing import hole_length_s
 
 
 @dataclass(frozen=True, slots=True)

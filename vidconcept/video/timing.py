@@ -4,15 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vidconcept.holes import hole_length_s
 from vidconcept.types import VideoInfo
 from vidconcept.video.packets import PacketScan
 from vidconcept.video.problems import Finding
 
 # Steps between frames that differ by more than this are a variable frame rate, beyond a container's rounding.
 VFR_FRAC = 0.05
-# A step of more than a few frame times is a hole: nobody knows what passed there. Up to a fifth of a second is left to
-# encoders that drop pictures in which nothing moves, unless it is very many frames of a fast camera.
-HOLE_STEPS, HOLE_S, SURE_STEPS = 5, 0.2, 25
 RATE_FRAC = 0.01
 LISTED_HOLES = 3
 
@@ -28,11 +26,6 @@ class Timing:
     measured_fps: float | None = None
     rate_fps: float | None = None
     hole_s: float | None = None
-
-
-def hole_length_s(usual_s: float) -> float:
-    """How long a step must be to be a hole, where pictures usually come every `usual_s` seconds."""
-    return max(HOLE_STEPS * usual_s, min(HOLE_S, SURE_STEPS * usual_s)) * (1 + 1e-6)
 
 
 def timing_of(info: VideoInfo, stamps: np.ndarray) -> Timing:
