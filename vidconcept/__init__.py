@@ -1,18 +1,57 @@
 """vidconcept: track concepts through real footage with the attention of a video diffusion transformer."""
 
+from __future__ import annotations
+
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from vidconcept.errors import (
+    ExitCode,
+    InputError,
+    Interrupted,
+    ModelError,
+    OutputError,
+    UsageError,
+    VidconceptError,
+)
+
 if TYPE_CHECKING:
+    from vidconcept.pipelines.calibrate import calibrate
+    from vidconcept.pipelines.evaluate import evaluate
     from vidconcept.pipelines.track import Run, track
+    from vidconcept.writers.exchange.export import export
 
 __version__ = "0.1.0"
-__all__ = ["Run", "__version__", "track"]
+__all__ = [
+    "ExitCode",
+    "InputError",
+    "Interrupted",
+    "ModelError",
+    "OutputError",
+    "Run",
+    "UsageError",
+    "VidconceptError",
+    "__version__",
+    "calibrate",
+    "evaluate",
+    "export",
+    "track",
+]
+# torch and diffusers take seconds to import: `vidconcept --help` does not wait for them.
+_LAZY = {
+    "Run": "vidconcept.pipelines.track",
+    "track": "vidconcept.pipelines.track",
+    "calibrate": "vidconcept.pipelines.calibrate",
+    "evaluate": "vidconcept.pipelines.evaluate",
+    "export": "vidconcept.writers.exchange.export",
+}
 
 
 def __getattr__(name: str) -> Any:
-    # torch and diffusers take seconds to import: `vidconcept --help` does not wait for them.
-    if name in ("Run", "track"):
-        from vidconcept.pipelines import track as module
-
-        return getattr(module, name)
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'vidconcept' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

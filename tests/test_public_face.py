@@ -1,0 +1,29 @@
+"""What `import vidconcept` offers, and what it does not make anybody wait for."""
+
+import subprocess
+import sys
+from importlib import resources
+
+import vidconcept
+
+
+def test_every_public_name_is_there():
+    for name in vidconcept.__all__:
+        assert getattr(vidconcept, name) is not None
+    assert set(dir(vidconcept)) == set(vidconcept.__all__)
+
+
+def test_errors_are_one_family():
+    errors = [vidconcept.InputError, vidconcept.ModelError, vidconcept.OutputError, vidconcept.UsageError]
+    assert all(issubclass(error, vidconcept.VidconceptError) for error in errors)
+
+
+def test_the_package_is_typed():
+    assert (resources.files("vidconcept") / "py.typed").is_file()
+
+
+def test_deciding_anew_and_help_wait_for_no_model_library():
+    script = "import sys, vidconcept.cli, vidconcept.pipelines.track, vidconcept.writers.exchange.export\n"
+    script += "print(sorted({'torch', 'diffusers', 'transformers'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
