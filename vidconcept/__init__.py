@@ -16,8 +16,7 @@ from vidconcept.errors import (
 )
 
 if TYPE_CHECKING:
-    from vidconcept.pipelines.calibrate import calibrate
-    from vidconcept.pipelines.evaluate import evaluate
+    from vidconcept.api import calibrate, evaluate
     from vidconcept.pipelines.track import Run, track
     from vidconcept.writers.exchange.export import export
 
@@ -41,8 +40,8 @@ __all__ = [
 _LAZY = {
     "Run": "vidconcept.pipelines.track",
     "track": "vidconcept.pipelines.track",
-    "calibrate": "vidconcept.pipelines.calibrate",
-    "evaluate": "vidconcept.pipelines.evaluate",
+    "calibrate": "vidconcept.api",
+    "evaluate": "vidconcept.api",
     "export": "vidconcept.writers.exchange.export",
 }
 

@@ -75,6 +75,11 @@ def default_out(video: str | Path, suffix: str = "vidconcept") -> Path:
     return source.parent / f"{shorten_name(stem)}.{suffix}"
 
 
+def split_words(words: str | Sequence[str]) -> tuple[str, ...] | None:
+    """Words from a list or from one string with commas between them; None where there is none."""
+    return tuple(words.split(",") if isinstance(words, str) and words else words) or None
+
+
 def track(
     video: str | Path,
     concepts: str | Sequence[str] = (),
@@ -95,8 +100,7 @@ def track(
     Raises a `VidconceptError` subclass: UsageError, InputError, ModelError, OutputError, or Interrupted.
     """
     monitor = monitor or Monitor(warn=log.warning)
-    words = concepts.split(",") if isinstance(concepts, str) and concepts else concepts
-    plan = make_plan(video, {"concepts": tuple(words) or None, **settings}, Path(config) if config else None)
+    plan = make_plan(video, {"concepts": split_words(concepts), **settings}, Path(config) if config else None)
     return run_plan(plan, Path(out) if out else default_out(video), existing, monitor)
 
 

@@ -1,0 +1,66 @@
+"""`vidconcept.evaluate` and `vidconcept.calibrate`: paths and settings in, results out, as the commands do it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from vidconcept.evaluation.datasets.read import read_dataset
+from vidconcept.pipelines.calibrate import Calibration, calibrate_good
+from vidconcept.pipelines.evaluate import Evaluation
+from vidconcept.pipelines.evaluate import evaluate as evaluate_clips
+from vidconcept.pipelines.monitor import Monitor
+from vidconcept.pipelines.track import default_out, split_words
+
+log = logging.getLogger(__name__)
+
+
+def evaluate(
+    dataset: str | Path,
+    concepts: str | Sequence[str] = (),
+    *,
+    out: str | Path | None = None,
+    format: str | None = None,
+    split: str = "val",
+    config: str | Path | None = None,
+    monitor: Monitor | None = None,
+    **settings: Any,
+) -> Evaluation:
+    """Measure what `track` finds in a data set against its truth; what the command `vidconcept evaluate` does.
+
+    dataset: a folder or JSON file. out: where maps stay, so that a second call goes on there; default
+    `<data set>.evaluation/` beside it. settings: any key of `TrackSettings`.
+    Raises a `VidconceptError` subclass.
+    """
+    monitor = monitor or Monitor(warn=log.warning)
+    given = {"concepts": split_words(concepts), **settings}
+    folder = Path(out) if out else default_out(dataset, "evaluation")
+    data = read_dataset(Path(dataset), format, split)
+    return evaluate_clips(data, given, folder, monitor, config=Path(config) if config else None)
+
+
+def calibrate(
+    footage: str | Path | Sequence[str | Path],
+    concepts: str | Sequence[str] = (),
+    *,
+    false_alarms_per_hour: float = 1.0,
+    work: str | Path | None = None,
+    config: str | Path | None = None,
+    monitor: Monitor | None = None,
+    **settings: Any,
+) -> Calibration:
+    """Learn thresholds from good footage, videos in which nothing is wrong; as the command `vidconcept calibrate` does.
+
+    work: where maps stay, so that a second call goes on there; default `<video stem>.calibration.maps/` beside the
+    first video. The result's `keys`, `choice.thresholds` and `lifts` are settings for `track`.
+    Raises a `VidconceptError` subclass.
+    """
+    monitor = monitor or Monitor(warn=log.warning)
+    videos = [Path(footage)] if isinstance(footage, str | Path) else [Path(video) for video in footage]
+    given = {"concepts": split_words(concepts), **settings}
+    folder = Path(work) if work else default_out(videos[0], "calibration.maps")
+    return calibrate_good(
+        videos, given, false_alarms_per_hour, folder, monitor, config=Path(config) if config else None
+    )
