@@ -1,7 +1,6 @@
 """Settings: which layer wins, where each value came from, and which of them the maps depend on."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,9 +59,8 @@ class TestCalibratedThresholds:
         assert (asked.threshold, asked.thresholds) == (0.7, {})
 
     def test_a_preset_has_thresholds_of_single_concepts_until_somebody_gives_one(self):
-        preset = replace(
-            preset_for("linecam"), settings={"threshold": 0.7, "thresholds": {"scratch": 0.6, "hole": 0.4}}
-        )
+        settings = {"threshold": 0.7, "thresholds": {"scratch": 0.6, "hole": 0.4}}
+        preset = preset_for("linecam").model_copy(update={"settings": settings})
         asked = Layer("command line", {"concepts": ("Kratzer", "dent")})
         assert preset_thresholds(*resolve([asked, preset.layer]), preset) == {"Kratzer": 0.6}
         given = Layer("command line", {"concepts": ("Kratzer", "dent"), "threshold": 0.5})
