@@ -245,5 +245,5 @@ class TestErrors:
 
     def test_a_kind_of_truth_that_does_not_exist(self, tmp_path):
         (tmp_path / "clips.json").write_text(json.dumps([{"clip": "m", "concept": "crack", "truth": "polygon"}]))
-        with pytest.raises(InputError, match="'polygon', not mask, box or instances"):
+        with pytest.raises(InputError, match=r"0\.truth: .*'mask', 'box' or 'instances', got 'polygon'"):
             read_dataset(tmp_path)

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from vidconcept.errors import InputError
 from vidconcept.evaluation.datasets.dataset import Clip, Dataset, FrameTruth, objects_of, read_grey, read_labels
+from vidconcept.evaluation.datasets.shapes import ClipRow, Clips, DavisWords, VspwNumbers, load_json
+from vidconcept.files import read_text, validate
 from vidconcept.video.source import image_paths
 
 # Frame rates at which the data sets were published as pictures.
 DAVIS_FPS, VSPW_FPS = 24.0, 15.0
 
 
-def load_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON: {error}") from error
-
-
 def _lines(path: Path) -> list[str]:
-    return [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
+    return [line.strip() for line in read_text(path).splitlines() if line.strip()]
 
 
 def _subfolder(parent: Path, names: tuple[str, ...]) -> Path:
@@ -47,7 +38,7 @@ def read_davis(root: Path, year: int, split: str) -> Dataset:
     labels = _subfolder(root / "Annotations", (pictures.name,))
     names = _davis_names(root / "ImageSets", year, split) or sorted(p.name for p in labels.iterdir() if p.is_dir())
     semantics = root / "davis_semantics.json"
-    words: dict[str, dict[str, str]] = load_json(semantics) if semantics.is_file() else {}
+    words: DavisWords = validate(DavisWords, load_json(semantics), semantics) if semantics.exists() else {}
 
     def clip(name: str) -> Clip:
         paths = image_paths(labels / name) or []
@@ -55,9 +46,9 @@ def read_davis(root: Path, year: int, split: str) -> Dataset:
         order = [stems.get(path.stem) for path in image_paths(pictures / name) or []]
         own = words.get(name, {})
         # An object may enter late: all annotated frames say which there are.
-        seen = {n for path in paths for n in np.unique(read_labels(path)).tolist()} | {int(n) for n in own}
+        seen = {n for path in paths for n in np.unique(read_labels(path)).tolist()} | set(own)
         numbers = [1] if year == 2016 else sorted(seen - {0, 255})
-        concepts = {n: own.get(str(n), name.partition("-")[0]) for n in numbers}
+        concepts = {n: own.get(n, name.partition("-")[0]) for n in numbers}
 
         def truth(index: int) -> FrameTruth | None:
             path = order[index] if index < len(order) else None
@@ -87,8 +78,9 @@ def _davis_names(lists: Path, year: int, split: str) -> list[str]:
 
 def read_vspw(root: Path, split: str) -> Dataset:
     """`data/VIDEO/origin`, `data/VIDEO/mask`; labels by `label_num_dic_final.json`, 0 and 255 count for nothing."""
-    numbers = load_json(root / "label_num_dic_final.json")
-    words = {int(number): word for word, number in numbers.items() if int(number) not in (0, 255)}
+    listed = root / "label_num_dic_final.json"
+    numbers = validate(VspwNumbers, load_json(listed), listed)
+    words = {number: word for word, number in numbers.items() if number not in (0, 255)}
     listing = root / f"{split}.txt"
     names = _lines(listing) if listing.is_file() else sorted(p.name for p in (root / "data").iterdir() if p.is_dir())
 
@@ -140,29 +132,24 @@ def _mvtec_clip(name: str, image: Path, masks: Path, defect: str) -> Clip:
 
 def read_clips(root: Path) -> Dataset:
     """`clips.json`, `videos/CLIP.mp4`, `annotations/CLIP/00000.png`, as docs/reference/data-sets.md describes them."""
-    rows = load_json(root / "clips.json")
+    listed = root / "clips.json"
+    try:
+        rows = validate(Clips, load_json(listed), listed)
+    except InputError as error:
+        raise InputError(f"{error}. It is not what docs/reference/data-sets.md describes") from error
 
-    def clip(row: dict[str, Any]) -> Clip:
-        name, folder = row["clip"], root / "annotations" / row["clip"]
-        kind = row["truth"]
-        if kind not in ("mask", "box", "instances"):
-            raise ValueError(f"clip {name}: truth is {kind!r}, not mask, box or instances")
-        instances = kind == "instances"
-        named = {int(n): word for n, word in row.get("objects", {}).items()}
-        concepts = named if instances else ({1: row["concept"]} if row["concept"] else {})
+    def clip(row: ClipRow) -> Clip:
+        name, folder = row.clip, root / "annotations" / row.clip
+        instances = row.truth == "instances"
+        concepts = row.objects if instances else ({1: row.concept} if row.concept else {})
 
         def truth(index: int) -> FrameTruth | None:
             path = folder / f"{index:05d}.png"
-            if not path.is_file():
+            if not path.exists():
                 return None
             return objects_of(read_labels(path) if instances else (read_grey(path) > 127).astype(np.uint8), concepts)
 
         words = tuple(dict.fromkeys(concepts.values()))
-        return Clip(name, root / "videos" / f"{name}.mp4", words, truth, kind="box" if kind == "box" else "mask")
+        return Clip(name, root / "videos" / f"{name}.mp4", words, truth, kind="box" if row.truth == "box" else "mask")
 
-    try:
-        return Dataset(root.name, "clips", tuple(map(clip, rows)))
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{root / 'clips.json'} is not what docs/reference/data-sets.md describes: {error!r}"
-        ) from error
+    return Dataset(root.name, "clips", tuple(map(clip, rows)))

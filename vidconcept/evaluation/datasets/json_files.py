@@ -3,43 +3,37 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
 from vidconcept.errors import InputError
 from vidconcept.evaluation.datasets.dataset import Clip, Dataset, FrameTruth
-from vidconcept.evaluation.datasets.folders import load_json
+from vidconcept.evaluation.datasets.shapes import (
+    Coco,
+    CocoAnnotation,
+    CocoImage,
+    Id,
+    Segmentation,
+    VisAnnotation,
+    VisVideo,
+    YoutubeVis,
+    check_segmentation,
+    decode_segmentation,
+    load_json,
+    words_of,
+)
+from vidconcept.files import validate
 from vidconcept.video.source import image_paths
 
 # YouTube-VIS publishes every fifth frame of 30 a second.
 YOUTUBE_VIS_FPS = 6.0
 
 
-def decode_segmentation(segmentation: Any, height: int, width: int) -> np.ndarray:
-    """`(h, w)` bool of polygons, an uncompressed RLE or a compressed one."""
-    if isinstance(segmentation, list):
-        runs: Any = coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
-    elif isinstance(segmentation["counts"], list):
-        runs = coco_mask.frPyObjects(segmentation, height, width)
-    else:
-        runs = segmentation
-    return coco_mask.decode(runs).astype(bool)
-
-
-def _outline(annotation: dict[str, Any]) -> Any:
-    """A segmentation, or the box's outline where an annotation has a box alone. Raises ValueError with neither."""
-    if annotation.get("segmentation"):
-        return annotation["segmentation"]
-    if not annotation.get("bbox"):
-        raise ValueError(f"annotation {annotation.get('id')} has neither a segmentation nor a bbox")
-    x, y, width, height = annotation["bbox"]
-    return [[x, y, x + width, y, x + width, y + height, x, y + height]]
-
-
-def _truth(found: list[tuple[int, str, Any]], crowd: list[Any], height: int, width: int) -> FrameTruth:
+def _truth(
+    found: list[tuple[int, str, Segmentation]], crowd: list[Segmentation], height: int, width: int
+) -> FrameTruth:
     masks = [decode_segmentation(s, height, width) for _, _, s in found]
     ignore = [decode_segmentation(s, height, width) for s in crowd]
     return FrameTruth(
@@ -50,66 +44,102 @@ def _truth(found: list[tuple[int, str, Any]], crowd: list[Any], height: int, wid
     )
 
 
-def read_youtube_vis(json_path: Path, images: Path) -> Dataset:
-    """A YouTube-VIS file and the folder that its `file_names` are relative to."""
-    table = load_json(json_path)
-    words = {row["id"]: row["name"] for row in table["categories"]}
-    tracks: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    for annotation in table.get("annotations") or []:
-        tracks[annotation["video_id"]].append(annotation)
+def _word(words: Mapping[Id, str], category: Id, path: Path, place: str) -> str:
+    if category not in words:
+        raise InputError(f"{path}, {place}: there is no category {category!r}")
+    return words[category]
 
-    def clip(video: dict[str, Any]) -> Clip:
-        own = tracks[video["id"]]
-        files = [images / name for name in video["file_names"]]
+
+def read_youtube_vis(json_path: Path, images: Path | None = None) -> Dataset:
+    """A YouTube-VIS file and the folder that its `file_names` are relative to, by default one near it.
+
+    Raises InputError, with the place, for a file that is none.
+    """
+    table = validate(YoutubeVis, load_json(json_path), json_path)
+    words = words_of(table.categories)
+    images = images or find_images(json_path, table.videos[0].file_names[0])
+    tracks: dict[Id, list[tuple[VisAnnotation, str]]] = defaultdict(list)
+    for number, annotation in enumerate(table.annotations or []):
+        word = _word(words, annotation.category_id, json_path, f"annotations.{number}")
+        tracks[annotation.video_id].append((annotation, word))
+
+    def clip(video: VisVideo) -> Clip:
+        own = tracks[video.id]
+        for track, _ in own:
+            place = f"annotation {track.id}"
+            if len(track.segmentations) < len(video.file_names):
+                text = f"{len(track.segmentations)} segmentations for {len(video.file_names)} frames"
+                raise InputError(f"{json_path}, {place}: {text}")
+            for segmentation in track.segmentations:
+                if segmentation:
+                    check_segmentation(segmentation, video.height, video.width, json_path, place)
+        files = [images / name for name in video.file_names]
         folder = files[0].parent
-        place = {path.name: index for index, path in enumerate(files)}
+        place_of = {path.name: index for index, path in enumerate(files)}
         # The folder may hold more pictures than the file lists.
-        order = [place.get(path.name) for path in image_paths(folder) or []] if folder.is_dir() else []
+        order = [place_of.get(path.name) for path in image_paths(folder) or []] if folder.is_dir() else []
 
         def truth(index: int) -> FrameTruth | None:
             at = order[index] if index < len(order) else None
             if at is None:
                 return None
-            here = [(t["id"], words[t["category_id"]], t["segmentations"][at]) for t in own if t["segmentations"][at]]
-            return _truth(here, [], video["height"], video["width"])
+            here = [(t.id, word, segmentation) for t, word in own if (segmentation := t.segmentations[at])]
+            return _truth(here, [], video.height, video.width)
 
-        concepts = tuple(dict.fromkeys(words[t["category_id"]] for t in own))
-        inner = Path(video["file_names"][0]).parent
+        concepts = tuple(dict.fromkeys(word for _, word in own))
+        inner = Path(video.file_names[0]).parent
         return Clip(inner.as_posix() if inner.name else folder.name, folder, concepts, truth, YOUTUBE_VIS_FPS)
 
-    return Dataset(json_path.stem, "youtube-vis", tuple(map(clip, table["videos"])))
+    return Dataset(json_path.stem, "youtube-vis", tuple(map(clip, table.videos)))
 
 
-def read_coco(json_path: Path, images: Path) -> Dataset:
-    """A COCO instances file and its folder of images; each image is a clip of one frame, crowds count for nothing.
+def read_coco(json_path: Path, images: Path | None = None) -> Dataset:
+    """A COCO instances file and its folder of images, by default one near it; each image is a clip of one frame.
 
-    An image with boxes alone has boxes for truth. Raises InputError for an annotation with neither mask nor box.
+    Crowds count for nothing. An image with boxes alone has boxes for truth. Raises InputError, with the place, for a
+    file that is none, and for an annotation with neither mask nor box.
     """
-    table = load_json(json_path)
-    words: dict[int, str] = {}
-    objects: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    try:
+        table = validate(Coco, load_json(json_path), json_path)
+    except InputError as error:
+        raise InputError(f"not a COCO instances file: {error}") from error
+    words = words_of(table.categories)
+    images = images or find_images(json_path, table.images[0].file_name)
+    objects: dict[Id, list[CocoAnnotation]] = defaultdict(list)
+    for annotation in table.annotations or []:
+        objects[annotation.image_id].append(annotation)
 
-    def clip(image: dict[str, Any]) -> Clip:
-        own = objects[image["id"]]
-        found = [(a["id"], words[a["category_id"]], _outline(a)) for a in own if not a.get("iscrowd")]
-        crowd = [_outline(a) for a in own if a.get("iscrowd")]
-        boxes = [not a.get("segmentation") for a in own]
+    def outline(annotation: CocoAnnotation, image: CocoImage) -> Segmentation:
+        """A segmentation, or the box's outline where an annotation has a box alone."""
+        place = f"annotation {annotation.id}"
+        found = annotation.segmentation
+        if not found and annotation.bbox and len(annotation.bbox) == 4:
+            x, y, width, height = annotation.bbox
+            found = [[x, y, x + width, y, x + width, y + height, x, y + height]]
+        if not found:
+            raise InputError(f"{json_path}, {place} has neither a segmentation nor a bbox of four numbers")
+        check_segmentation(found, image.height, image.width, json_path, place)
+        return found
+
+    def clip(image: CocoImage) -> Clip:
+        own = objects[image.id]
+        found = [
+            (a.id, _word(words, a.category_id, json_path, f"annotation {a.id}"), outline(a, image))
+            for a in own
+            if not a.iscrowd
+        ]
+        crowd = [outline(a, image) for a in own if a.iscrowd]
+        boxes = [not a.segmentation for a in own]
         return Clip(
-            str(Path(image["file_name"]).with_suffix("")),
-            images / image["file_name"],
+            str(Path(image.file_name).with_suffix("")),
+            images / image.file_name,
             tuple(dict.fromkeys(word for _, word, _ in found)),
-            lambda index: _truth(found, crowd, image["height"], image["width"]),
+            lambda index: _truth(found, crowd, image.height, image.width),
             kind="box" if any(boxes) else "mask",
             identities=False,
         )
 
-    try:
-        words |= {row["id"]: row["name"] for row in table["categories"]}
-        for annotation in table.get("annotations") or []:
-            objects[annotation["image_id"]].append(annotation)
-        return Dataset(json_path.stem, "coco", tuple(map(clip, table["images"])))
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{json_path} is not a COCO instances file: {error!r}") from error
+    return Dataset(json_path.stem, "coco", tuple(map(clip, table.images)))
 
 
 def find_images(json_path: Path, file_name: str) -> Path:

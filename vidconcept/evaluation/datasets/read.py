@@ -8,8 +8,10 @@ from pathlib import Path
 
 from vidconcept.errors import InputError, UsageError
 from vidconcept.evaluation.datasets.dataset import Dataset
-from vidconcept.evaluation.datasets.folders import load_json, read_clips, read_davis, read_mvtec, read_vspw
-from vidconcept.evaluation.datasets.json_files import find_images, read_coco, read_youtube_vis
+from vidconcept.evaluation.datasets.folders import read_clips, read_davis, read_mvtec, read_vspw
+from vidconcept.evaluation.datasets.json_files import read_coco, read_youtube_vis
+from vidconcept.evaluation.datasets.shapes import load_json
+from vidconcept.files import refuse_special
 
 FORMATS = ("davis2016", "davis2017", "youtube-vis", "vspw", "mvtec", "coco", "clips")
 
@@ -24,6 +26,8 @@ def read_dataset(
     """
     if not path.exists():
         raise InputError(f"{path} does not exist: check the path")
+    if not path.is_dir():
+        refuse_special(path)
     if format is not None and format not in FORMATS:
         raise UsageError(f"--format {format!r} is not known: {', '.join(FORMATS)}")
     dataset = _read(path, format or guess_format(path, split), split)
@@ -40,7 +44,7 @@ def read_dataset(
 def guess_format(path: Path, split: str) -> str:
     """The format that the files at `path` look like. Raises InputError when none fits."""
     if path.is_file():
-        return "youtube-vis" if "videos" in load_json(path) else "coco"
+        return _json_format(path)
     if (path / "clips.json").is_file():
         return "clips"
     if (path / "label_num_dic_final.json").is_file():
@@ -54,7 +58,7 @@ def guess_format(path: Path, split: str) -> str:
         return "mvtec"
     found = _json_of(path, split)
     if found is not None:
-        return "youtube-vis" if "videos" in load_json(found) else "coco"
+        return _json_format(found)
     raise InputError(f"{path} is no data set that is known here. Next: --format {'|'.join(FORMATS)}")
 
 
@@ -70,12 +74,12 @@ def _read(path: Path, format: str, split: str) -> Dataset:
     found = path if path.is_file() else _json_of(path, split)
     if found is None:
         raise InputError(f"{path} has no JSON file for the split {split!r}")
-    table = load_json(found)
-    entries = table.get("videos" if format == "youtube-vis" else "images")
-    if not entries:
-        raise InputError(f"{found} lists no {'videos' if format == 'youtube-vis' else 'images'}")
-    first = entries[0]["file_names"][0] if format == "youtube-vis" else entries[0]["file_name"]
-    return (read_youtube_vis if format == "youtube-vis" else read_coco)(found, find_images(found, first))
+    return read_youtube_vis(found) if format == "youtube-vis" else read_coco(found)
+
+
+def _json_format(path: Path) -> str:
+    table = load_json(path)
+    return "youtube-vis" if isinstance(table, dict) and "videos" in table else "coco"
 
 
 def _json_of(path: Path, split: str) -> Path | None:

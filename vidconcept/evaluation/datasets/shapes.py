@@ -1,0 +1,141 @@
+"""What the JSON files of data sets must look like, and masks out of them: checked before a decoder believes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pycocotools import mask as coco_mask
+from pydantic import BaseModel, ConfigDict, Field
+
+from vidconcept.errors import InputError
+from vidconcept.files import read_json
+from vidconcept.tracks.rle import check_rle
+from vidconcept.video.limits import check_pixels
+
+# The largest published ones have half a gigabyte.
+JSON_BYTES = 2 << 30
+# Outlines are followed in steps of a fifth of a pixel: this many times the sides of the picture is a long one.
+LONGEST_OUTLINE = 64
+
+Id = int | str
+Side = Annotated[int, Field(ge=1, le=1 << 20)]
+Coordinate = Annotated[float, Field(ge=-1e6, le=1e6)]
+Outline = Annotated[list[Coordinate], Field(min_length=6)]
+
+
+class _Row(BaseModel):
+    """Keys that are not named here are not looked at."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
+
+
+class Runs(_Row):
+    size: tuple[int, int]
+    counts: str | list[Annotated[int, Field(ge=0)]]
+
+
+Segmentation = list[Outline] | Runs
+
+
+class Category(_Row):
+    id: Id
+    name: Annotated[str, Field(min_length=1)]
+
+
+class CocoImage(_Row):
+    id: Id
+    file_name: Annotated[str, Field(min_length=1)]
+    height: Side
+    width: Side
+
+
+class CocoAnnotation(_Row):
+    id: int
+    image_id: Id
+    category_id: Id
+    segmentation: Segmentation | None = None
+    bbox: list[Coordinate] | None = None
+    iscrowd: bool = False
+
+
+class Coco(_Row):
+    images: Annotated[list[CocoImage], Field(min_length=1)]
+    categories: list[Category]
+    annotations: list[CocoAnnotation] | None = None
+
+
+class VisVideo(_Row):
+    id: Id
+    file_names: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
+    height: Side
+    width: Side
+
+
+class VisAnnotation(_Row):
+    id: int
+    video_id: Id
+    category_id: Id
+    segmentations: list[Segmentation | None]
+
+
+class YoutubeVis(_Row):
+    videos: Annotated[list[VisVideo], Field(min_length=1)]
+    categories: list[Category]
+    annotations: list[VisAnnotation] | None = None
+
+
+class ClipRow(_Row):
+    clip: Annotated[str, Field(min_length=1)]
+    truth: Literal["mask", "box", "instances"]
+    concept: str | None = None
+    objects: dict[int, str] = {}
+
+
+Clips = list[ClipRow]
+DavisWords = dict[str, dict[int, str]]
+VspwNumbers = dict[str, int]
+
+
+def load_json(path: Path) -> Any:
+    return read_json(path, JSON_BYTES)
+
+
+def words_of(categories: list[Category]) -> dict[Id, str]:
+    return {row.id: row.name for row in categories}
+
+
+def check_segmentation(segmentation: Segmentation, height: int, width: int, path: Path, place: str) -> None:
+    """Raises InputError for what a picture of that size cannot have; after that, decoding it is safe."""
+    check_pixels(width, height, path)
+    try:
+        if isinstance(segmentation, Runs):
+            if segmentation.size != (height, width):
+                raise ValueError(f"its size is {list(segmentation.size)}, that of the picture {[height, width]}")
+            if isinstance(segmentation.counts, str):
+                check_rle(segmentation.counts.encode(), (width, height))
+            elif sum(segmentation.counts) != width * height:
+                raise ValueError(f"its runs do not add up to the {width}x{height} pixels of the picture")
+            return
+        for outline in segmentation:
+            if len(outline) % 2:
+                raise ValueError(f"an outline of {len(outline)} numbers; they are pairs of x and y")
+            corners = np.array(outline).reshape(-1, 2)
+            length = float(np.abs(corners - np.roll(corners, 1, axis=0)).sum())
+            if length > LONGEST_OUTLINE * (width + height):
+                raise ValueError(f"an outline of {length:.3g} pixels around a picture of {width}x{height}")
+    except ValueError as error:
+        raise InputError(f"{path}, {place}: {error}") from error
+
+
+def decode_segmentation(segmentation: Segmentation, height: int, width: int) -> np.ndarray:
+    """`(h, w)` bool of polygons, an uncompressed RLE or a compressed one, after `check_segmentation`."""
+    if isinstance(segmentation, Runs):
+        runs: Any = {"size": list(segmentation.size), "counts": segmentation.counts}
+        if not isinstance(segmentation.counts, str):
+            runs = coco_mask.frPyObjects(runs, height, width)
+    else:
+        # A list of four numbers would be taken for a box.
+        runs = coco_mask.merge(coco_mask.frPyObjects([list(outline) for outline in segmentation], height, width))
+    return coco_mask.decode(runs).astype(bool)
