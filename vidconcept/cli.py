@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from vidconcept import __version__
+from vidconcept import __version__, signals
 from vidconcept.commands import calibrate, machine, review, track, trust
 from vidconcept.errors import ExitCode, Interrupted, VidconceptError
 
@@ -43,6 +43,7 @@ for module in (track, review, calibrate, trust, machine):
 
 def main() -> None:
     """Run the command; errors become one or two lines on stderr and an exit code."""
+    signals.stop_at_signals()
     # Any command takes it; only those that run long name it in their help.
     debug = "--debug" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]
@@ -62,6 +63,9 @@ def main() -> None:
         )
         raise SystemExit(int(ExitCode.FAILURE)) from None
     except Exception as error:
+        if signals.asked_to_stop:
+            # A library that was interrupted in its import says so in words of its own.
+            raise SystemExit(int(ExitCode.INTERRUPTED)) from None
         text = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
         advice = f"{SMALLER}, or device=cpu" if "out of memory" in text.lower() else "--debug shows where"
         _say(debug, error, f"{text}. Next: {advice}")

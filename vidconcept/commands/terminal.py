@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from rich.console import Console
@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from vidconcept.pipelines.monitor import Monitor
+from vidconcept.signals import STOPPING
 
 PLAIN_EVERY_S = 30.0
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -46,9 +47,10 @@ class Stop:
             if self.asked:
                 raise KeyboardInterrupt
             self.asked = True
-            err.print("stopping after this window; press Ctrl-C again to stop at once")
+            with listening():
+                err.print("stopping after this window; press Ctrl-C again to stop at once")
 
-        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, handle) for number in STOPPING}
         try:
             yield
         finally:
@@ -57,23 +59,37 @@ class Stop:
 
 
 @contextmanager
+def listening() -> Iterator[None]:
+    """Nothing ends because nobody is there any more to be told of it: the terminal has gone away."""
+    with suppress(OSError):
+        yield
+
+
+def warn(message: str) -> None:
+    with listening():
+        err.print(f"warning: {message}", markup=False)
+
+
+@contextmanager
 def monitored() -> Iterator[Monitor]:
     """A monitor with progress: a bar with the time left on a terminal, one plain line every 30 s elsewhere."""
     stop = Stop()
     with stop.on_signals():
         if not err.is_terminal:
-            yield Monitor(_plain_progress(), stop, lambda message: err.print(f"warning: {message}", markup=False))
+            yield Monitor(_plain_progress(), stop, warn)
             return
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[count]}"))
         with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=err) as bars:
             tasks: dict[str, TaskID] = {}
 
             def show(stage: str, done: int, total: int | None) -> None:
-                if stage not in tasks:
-                    tasks[stage] = bars.add_task(stage, total=total, count="")
-                bars.update(tasks[stage], completed=done, total=total, count=_count(stage, done, total))
+                with listening():
+                    if stage not in tasks:
+                        tasks[stage] = bars.add_task(stage, total=total, count="")
+                    bars.update(tasks[stage], completed=done, total=total, count=_count(stage, done, total))
 
-            yield Monitor(show, stop, lambda message: bars.console.print(f"warning: {message}", markup=False))
+            # On the console of the bars, which go on below it.
+            yield Monitor(show, stop, warn)
             for task in tasks.values():
                 bars.update(task, total=bars.tasks[task].completed or 1, completed=bars.tasks[task].completed or 1)
 
@@ -100,7 +116,8 @@ def _plain_progress():
         told = now
         left = (now - began[stage]) * (total - done) / done if total and done else None
         eta = f", about {left:.0f} s left" if left is not None and left >= 0 else ""
-        print(f"{stage}: {_count(stage, done, total)}{eta}", file=sys.stderr, flush=True)
+        with listening():
+            print(f"{stage}: {_count(stage, done, total)}{eta}", file=sys.stderr, flush=True)
 
     return show
 
