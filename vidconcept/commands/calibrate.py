@@ -11,7 +11,6 @@ import typer
 from vidconcept.commands.options import (
     Concepts,
     Config,
-    Debug,
     Format,
     Json,
     Rename,
@@ -36,14 +35,15 @@ def calibrate(
     split: Split = "val",
     rename: Rename = None,
     concepts: Concepts = None,
-    false_alarms: Annotated[str, typer.Option(metavar="N/hour", help="wished rate: 1/hour, 2/day, 0.1/min")] = "1/hour",
+    false_alarms: Annotated[
+        str, typer.Option(metavar="N/hour", help="target rate of false alarms: 1/hour, 2/day, 0.1/min")
+    ] = "1/hour",
     setting: Setting = None,
     config: Config = None,
     out: Annotated[Path | None, typer.Option(help="TOML for track --config [<footage>.calibration.toml]")] = None,
     as_json: Json = False,
-    debug: Debug = False,
 ) -> None:
-    """Thresholds for a wished rate of false alarms from good footage, or how to read the maps from masks."""
+    """Set thresholds for a target rate of false alarms from good footage, or choose how to read the maps from masks."""
     if (labelled is None) == (not footage):
         raise UsageError("give good footage, or --labelled with a data set, e.g. vidconcept calibrate good.mp4")
     if labelled is not None:

@@ -19,10 +19,11 @@ Setting = Annotated[
 ]
 Config = Annotated[Path | None, typer.Option("--config", help="settings from a TOML file")]
 Json = Annotated[bool, typer.Option("--json", help="one JSON object on stdout")]
-Debug = Annotated[bool, typer.Option("--debug", help="tracebacks")]
-Format = Annotated[str | None, typer.Option("--format", help="of the data set, when it cannot be guessed")]
+Format = Annotated[str | None, typer.Option("--format", help="format of the data set, if it cannot be guessed")]
 Split = Annotated[str, typer.Option("--split", help="split of DAVIS, YouTube-VIS, VSPW")]
-Rename = Annotated[str | None, typer.Option("--rename", metavar="THEIRS=YOURS,…", help="their word = the word to ask")]
+Rename = Annotated[
+    str | None, typer.Option("--rename", metavar="THEIRS=YOURS,…", help="map a data-set label to a concept")
+]
 
 
 def given_settings(concepts: str | None, pairs: list[str] | None) -> dict[str, Any]:

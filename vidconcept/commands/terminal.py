@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from vidconcept.pipelines.monitor import Monitor
+from vidconcept.pipelines.monitor import UNITS, Monitor
 from vidconcept.signals import STOPPING
+from vidconcept.wording import count_of
 
 PLAIN_EVERY_S = 30.0
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -76,7 +77,7 @@ def monitored() -> Iterator[Monitor]:
     stop = Stop()
     with stop.on_signals():
         if not err.is_terminal:
-            yield Monitor(_plain_progress(), stop, warn)
+            yield Monitor(_PlainProgress(), stop, warn)
             return
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[count]}"))
         with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=err) as bars:
@@ -95,37 +96,36 @@ def monitored() -> Iterator[Monitor]:
 
 
 def _count(stage: str, done: int, total: int | None) -> str:
-    """How far a stage is: one named by a verb ("reading maps") counts frames, "clips measured" counts clips."""
+    """How far a stage is."""
     if not done:
         return ""
-    what = stage.split()[0]
-    unit = "frames" if what.endswith("ing") else what
+    unit = UNITS.get(stage, "frames")
     return f"{done}/{total} {unit}" if total else f"{done} {unit}"
 
 
-def _plain_progress():
-    began: dict[str, float] = {}
-    told = time.monotonic()
+class _PlainProgress:
+    """One line every `PLAIN_EVERY_S` seconds."""
 
-    def show(stage: str, done: int, total: int | None) -> None:
-        nonlocal told
-        now = time.monotonic()
-        began.setdefault(stage, now)
-        if now - told < PLAIN_EVERY_S:
+    def __init__(self) -> None:
+        self._stage_began_s: dict[str, float] = {}
+        self._last_line_s = time.monotonic()
+
+    def __call__(self, stage: str, done: int, total: int | None) -> None:
+        now_s = time.monotonic()
+        began_s = self._stage_began_s.setdefault(stage, now_s)
+        if now_s - self._last_line_s < PLAIN_EVERY_S:
             return
-        told = now
-        left = (now - began[stage]) * (total - done) / done if total and done else None
-        eta = f", about {left:.0f} s left" if left is not None and left >= 0 else ""
+        self._last_line_s = now_s
+        left_s = (now_s - began_s) * (total - done) / done if total and done else None
+        eta = f", about {left_s:.0f} s left" if left_s is not None and left_s >= 0 else ""
         with listening():
             print(f"{stage}: {_count(stage, done, total)}{eta}", file=sys.stderr, flush=True)
-
-    return show
 
 
 def print_events(events: list[Any], concepts: list[str], recurring: int = 0) -> None:
     """The event table, what a reviewer reads first. recurring: groups of what is all over the footage."""
     counts = ", ".join(f"{sum(e.concept == name for e in events)} x {name}" for name in concepts)
-    left_out = f"; {recurring} recurring group{'' if recurring == 1 else 's'} left out, see recurring.csv"
+    left_out = f"; {count_of(recurring, 'recurring group')} left out, see recurring.csv"
     out.print(f"found {counts}{left_out if recurring else ''}", markup=False)
     if not events:
         return

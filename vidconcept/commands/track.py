@@ -14,12 +14,15 @@ import typer
 from vidconcept.commands.options import words_of
 from vidconcept.errors import ExitCode, Interrupted, UsageError
 from vidconcept.settings import TrackSettings, parse_text
+from vidconcept.wording import count_of
 
 EXAMPLES = """
 [bold]Two commands to copy[/]
 
   vidconcept track line_cam.mp4 --concepts scratch,dent
   vidconcept track line_cam.mp4 --concepts scratch,dent --existing resume --threshold 0.6
+
+Any command takes --debug, which shows tracebacks.
 """
 FIND, MODEL, SPACE, DECIDE, OUTPUT = "What to find", "Model", "Space and time", "From maps to findings", "Output"
 
@@ -88,9 +91,8 @@ def track(
         str | None, typer.Option(help="exit 10 when these concepts (or: any) are found", rich_help_panel=OUTPUT)
     ] = None,
     config: Annotated[Path | None, typer.Option(help="settings from a TOML file", rich_help_panel=OUTPUT)] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be done", rich_help_panel=OUTPUT)] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the plan and stop", rich_help_panel=OUTPUT)] = False,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout", rich_help_panel=OUTPUT)] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="tracebacks", rich_help_panel=OUTPUT)] = False,
 ) -> None:
     """Track concepts through a video: an annotated MP4, tables, masks and a review page in one folder."""
     options = {
@@ -141,7 +143,7 @@ def _failing(fail_on: str | None, concepts: tuple[str, ...]) -> set[str]:
     unknown = [word for word in wanted if word not in concepts]
     if unknown or not wanted:
         raise UsageError(
-            f"--fail-on {(unknown or [fail_on])[0]!r} is not among the concepts: {', '.join(concepts)}, or: any"
+            f"--fail-on {(unknown or [fail_on])[0]!r} is not one of the concepts: {', '.join(concepts)}, or any"
         )
     return set(wanted)
 
@@ -164,17 +166,28 @@ def _print_plan(plan: Any, folder: Path, as_json: bool) -> None:
         ("words", ", ".join(plan.words)),
         (
             "picture",
-            f"{tiles.tile_width}x{tiles.tile_height}, {len(tiles.origins_px)} tile(s), token {tiles.pitch_px} px",
+            f"{tiles.tile_width}x{tiles.tile_height}, {count_of(len(tiles.origins_px), 'tile')}, token {tiles.pitch_px} px",
         ),
         ("out", str(folder)),
     ]
     rows += [(f"remark: {remark.about}", remark.message) for remark in plan.remarks]
-    rows += [(key, f"{value}  ({plan.sources[key]})") for key, value in plan.settings if plan.sources[key] != "default"]
+    rows += [
+        (key, f"{_in_words(value)}  ({plan.sources[key]})")
+        for key, value in plan.settings
+        if plan.sources[key] != "default"
+    ]
     print_rows("would do", rows)
 
 
+def _in_words(value: Any) -> str:
+    """A setting as one would type it."""
+    if isinstance(value, tuple):
+        return ",".join(map(_in_words, value))
+    return str(value)
+
+
 def _about(frames: int | None) -> str:
-    return f"about {frames} frames" if frames else "frames not counted in the file"
+    return f"about {count_of(frames, 'frame')}" if frames else "frames not counted in the file"
 
 
 def register(app: typer.Typer) -> None:

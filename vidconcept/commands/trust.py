@@ -11,7 +11,6 @@ import typer
 from vidconcept.commands.options import (
     Concepts,
     Config,
-    Debug,
     Format,
     Json,
     Rename,
@@ -35,18 +34,17 @@ def evaluate(
     format: Format = None,
     split: Split = "val",
     rename: Rename = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="take this many clips, evenly spread")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="use this many clips, evenly spread")] = None,
     sweep: Annotated[
         str | None,
         typer.Option(metavar="AXIS,…", help="compare readings: layers,timestep,method,reduce,noise-samples,background"),
     ] = None,
-    windows: Annotated[int | None, typer.Option(min=1, help="of a sweep: read this many windows a clip")] = None,
-    timesteps: Annotated[str, typer.Option(metavar="N,…", help="of a sweep")] = "20,250,500,750",
+    windows: Annotated[int | None, typer.Option(min=1, help="for --sweep: read this many windows of each clip")] = None,
+    timesteps: Annotated[str, typer.Option(metavar="N,…", help="for --sweep: timesteps to compare")] = "20,250,500,750",
     setting: Setting = None,
     config: Config = None,
     out: Annotated[Path | None, typer.Option(help="folder of report and maps [<data set>.evaluation]")] = None,
     as_json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Measure the findings against a data set with truth: a table, a JSON file and a Markdown report."""
     from vidconcept.commands.terminal import monitored, print_rows
@@ -127,7 +125,7 @@ def stress(
     concepts: Concepts = None,
     only: Annotated[str | None, typer.Option(metavar="NAME,…", help="these perturbations, e.g. 'sensor noise'")] = None,
     severities: Annotated[str, typer.Option(metavar="N,…", help="of 1, 2, 3")] = "1,2,3",
-    limit: Annotated[int | None, typer.Option(min=1, help="take this many clips, evenly spread")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="use this many clips, evenly spread")] = None,
     seed: Annotated[int, typer.Option(min=0, help="of the perturbations")] = 0,
     calibration: Annotated[
         Path | None,
@@ -137,9 +135,8 @@ def stress(
     config: Config = None,
     out: Annotated[Path | None, typer.Option(help="folder of the report [<source>.stress]")] = None,
     as_json: Json = False,
-    debug: Debug = False,
 ) -> None:
-    """Perturb footage as a plant does, and report which findings are lost; ends in a release checklist."""
+    """Perturb footage as a plant does and report which findings are lost; writes a release checklist."""
     from vidconcept.commands.terminal import monitored, print_rows
     from vidconcept.evaluation.datasets.dataset import Clip, Dataset
     from vidconcept.evaluation.datasets.read import read_dataset
@@ -184,9 +181,8 @@ def explain(
     event: Annotated[int, typer.Option(help="which event, by its number in events.csv")] = 1,
     out: Annotated[Path | None, typer.Option(help="the picture [RUN/explain_<event>.png]")] = None,
     as_json: Json = False,
-    debug: Debug = False,
 ) -> None:
-    """Why did an event fire: its maps per layer and word, its rivals and scores, as one picture."""
+    """Show why an event was reported: maps per layer and word, rivals and scores, as one picture."""
     from vidconcept.commands.terminal import monitored, print_rows
     from vidconcept.pipelines.explain import explain as run_explain
     from vidconcept.pipelines.explain import write_picture

@@ -52,12 +52,12 @@ class Choice:
 
     @property
     def hours_for_bound(self) -> float:
-        """Good footage without a single alarm that promises, at 95 %, no more than the wished rate."""
+        """Good footage without a single alarm that promises, at 95 %, no more than the target rate."""
         return exposure_for_bound(self.target_per_hour) * self.dispersion
 
     @property
     def hours_for_half(self) -> float:
-        """Good footage at the wished rate that tells it to within about a half: 16 alarms."""
+        """Good footage at the target rate that tells it to within about a half: 16 alarms."""
         return 16 * self.dispersion / self.target_per_hour
 
 
@@ -132,7 +132,7 @@ def choose(
     target_per_hour: float,
     lowest: float = LOWEST,
 ) -> Choice:
-    """Thresholds at which all concepts together give the wished rate of false alarms.
+    """Thresholds at which all concepts together give the target rate of false alarms.
 
     Each concept's scores are put on the scale of its own frame peaks; on it one level serves all. The level leaves as
     many candidates above it as the wish allows; where that is less than one, an exponential tail is carried on.
@@ -210,19 +210,23 @@ def sentences(choice: Choice) -> list[str]:
     footage = f"{choice.hours * 60:.1f} minutes" if choice.hours >= 1 / 60 else f"{choice.hours * 3600:.0f} seconds"
     lines = [
         f"{footage} of good footage gave {choice.alarms} alarms at these thresholds: the rate lies between "
-        f"{low:.3g} and {high:.3g} an hour ({CONFIDENCE:.0%}); wished {choice.target_per_hour:g}.",
+        f"{low:.3g} and {high:.3g} an hour ({CONFIDENCE:.0%}); target {choice.target_per_hour:g}.",
         f"Another {footage} will show {fewest:.0f} to {most:.0f} alarms ({CONFIDENCE:.0%}): their number is chance "
         "even at a known rate.",
     ]
     if choice.extrapolated:
-        how = "by the tail of the highest candidates" if choice.fitted else "by rule of thumb, for want of candidates"
+        how = (
+            "from the tail of the highest candidates"
+            if choice.fitted
+            else "by a rule of thumb, because there are too few candidates"
+        )
         lines.append(
-            "The wish allows less than one alarm on this footage: the thresholds are carried on beyond everything "
-            f"seen, {how}, which no footage of this length can confirm."
+            "The target rate is below one alarm on this footage, so the threshold is extrapolated "
+            f"{how}; footage of this length cannot confirm it."
         )
     if choice.capped:
         lines.append(
-            f"Good footage scores above the highest threshold offered ({HIGHEST:g}) more often than wished, and no "
+            f"Good footage scores above the highest threshold offered ({HIGHEST:g}) more often than the target, and no "
             "amount of footage changes that. Next: leave out the concept that fires, or name what it fires at in "
             "--set background=…"
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
@@ -18,6 +18,7 @@ from vidconcept.pipelines.plan import Plan, film_size_of
 from vidconcept.runs import RunFolder, new_run_id
 from vidconcept.types import Event, Recurring, TrackMask
 from vidconcept.video.writer import open_writer
+from vidconcept.wording import count_of
 from vidconcept.writers import tables
 from vidconcept.writers.frames.overlay import Annotator
 from vidconcept.writers.frames.shrink import Shrinker
@@ -60,7 +61,7 @@ def _judged(run: RunFolder, events: list[Event], monitor: Monitor) -> list[Event
         return [replace(event, verdict=verdicts[event.event_id]) for event in events]
     run.save(run_id=new_run_id())
     if lost := sum(bool(event.verdict) for event in before):
-        monitor.warn(f"the events came out otherwise: {lost} verdicts on the earlier ones are dropped")
+        monitor.warn(f"the events changed; {count_of(lost, 'verdict')} discarded")
     return events
 
 
@@ -72,7 +73,7 @@ def annotate(
     annotator = Annotator(plan.settings.concepts, shown.film_size, plan.settings.view, shown.region(plan.region))
     thumbs = ThumbWriter(path, findings.events, recurring)
     scores: Iterator[np.ndarray | None] = heat.frames() if annotator.needs_scores else repeat(None)
-    tracks = _tracks_of(path / "tracks.csv")
+    cursor = _TrackCursor(path / "tracks.csv")
     audio = plan.source if plan.info.has_audio else None
     with open_writer(
         path / "annotated.mp4",
@@ -84,7 +85,7 @@ def annotate(
     ) as video:
         count = 0
         for count, (frame, score) in enumerate(zip(source_frames(plan, monitor), scores, strict=False), start=1):
-            own = tracks(frame.index)
+            own = cursor.tracks_at(frame.index)
             thumbs.frame(frame.index, frame.image, own)
             picture, own = shown.image(frame.image), [shown.track(track) for track in own]
             video.write(annotator.draw(picture, own, frame.time_s, frame.index, score), frame.pts)
@@ -97,15 +98,15 @@ def annotate(
             )
 
 
-def _tracks_of(path: Path) -> Callable[[int], list[TrackMask]]:
-    """Looks up the tracks of a frame; asked with rising indices, it holds one frame."""
-    groups = tables.tracks_by_frame(path)
-    held = next(groups, None)
+class _TrackCursor:
+    """The tracks of one frame after the other out of `tracks.csv`; it holds those of one frame."""
 
-    def look_up(index: int) -> list[TrackMask]:
-        nonlocal held
-        while held is not None and held[0] < index:
-            held = next(groups, None)
-        return held[1] if held is not None and held[0] == index else []
+    def __init__(self, path: Path) -> None:
+        self._groups = tables.tracks_by_frame(path)
+        self._current = next(self._groups, None)
 
-    return look_up
+    def tracks_at(self, index: int) -> list[TrackMask]:
+        """Indices must rise."""
+        while self._current is not None and self._current[0] < index:
+            self._current = next(self._groups, None)
+        return self._current[1] if self._current is not None and self._current[0] == index else []

@@ -13,6 +13,14 @@ from vidconcept.video.problems import Problem
 
 # Called with the stage, how much of it is done, and how much there is (None: not known).
 Progress = Callable[[str, int, int | None], None]
+# What a stage counts where it is not frames.
+UNITS = {
+    "clips measured": "clips",
+    "clips swept": "clips",
+    "clips tried": "clips",
+    "conditions tried": "conditions",
+    "windows read": "windows",
+}
 
 
 @dataclass
@@ -40,9 +48,11 @@ class Monitor:
         entry = asdict(problem)
         if entry not in self.gaps:
             self.gaps.append(entry)
-            times = f"{problem.count} times" if problem.count > 1 else "once"
-            at = "" if problem.first_time_s is None else f" from {problem.first_time_s:.3f} s"
-            self.warn(f"{problem.message} ({times}{at})" if problem.count > 1 else problem.message + at)
+            at = "" if problem.first_time_s is None else f" at {problem.first_time_s:.3f} s"
+            first = f", first{at}" if at else ""
+            self.warn(
+                f"{problem.message} ({problem.count} times{first})" if problem.count > 1 else problem.message + at
+            )
 
     def fallback(self, message: str) -> None:
         if message not in self.fallbacks:

@@ -114,7 +114,7 @@ class TestIndex:
         make_run(tmp_path / "few", frames=12, video=False)
         (tmp_path / "good.calibration.maps" / "a").mkdir(parents=True)
         (tmp_path / "good.calibration.maps" / "a" / "run.json").write_text("{}")
-        assert review(tmp_path)[1] == "1 runs"
+        assert review(tmp_path)[1] == "1 run"
 
     def test_rejected_events_do_not_count(self, tmp_path: Path) -> None:
         make_run(tmp_path / "few", frames=12, video=False)

@@ -7,6 +7,7 @@ from vidconcept.errors import UsageError
 from vidconcept.ownership import check_apart
 from vidconcept.registry import load_entry
 from vidconcept.settings import nearest
+from vidconcept.wording import count_of
 from vidconcept.writers.exchange.formats import FORMATS
 from vidconcept.writers.exchange.selection import select
 
@@ -41,5 +42,4 @@ def export(
     check_apart(run_dir, [path])
     options = {"masks": masks} if FORMATS[to].polygons else {}
     load_entry(FORMATS[to].writer)(selection, path, **options)
-    tracks = len(selection.verdicts)
-    return f"{tracks} track{'' if tracks == 1 else 's'} as {to}: {path}"
+    return f"{count_of(len(selection.verdicts), 'track')} as {to}: {path}"

@@ -188,5 +188,5 @@ def _false_alarms(test: StressTest, calibration: Path | None) -> tuple[str, str]
     if "per_hour_95" not in facts:
         return known, "no rate is promised without a calibration on good footage"
     low, high = facts["per_hour_95"]
-    look = "the upper end is above the wish" if high > facts["target_per_hour"] else "–"
-    return f"{known}; calibrated {number(low)} to {number(high)} an hour, wished {facts['target_per_hour']:g}", look
+    look = "the upper end is above the target" if high > facts["target_per_hour"] else "–"
+    return f"{known}; calibrated {number(low)} to {number(high)} an hour, target {facts['target_per_hour']:g}", look

@@ -12,6 +12,7 @@ import numpy as np
 
 from vidconcept.manifest import RunInfo
 from vidconcept.types import Event, FrameRow, Recurring
+from vidconcept.wording import count_of
 from vidconcept.writers.frames.palette import hex_of
 from vidconcept.writers.frames.thumbs import thumb_name
 from vidconcept.writers.tables import read_events, read_frames, read_recurring
@@ -121,11 +122,11 @@ def _event(run_dir: Path, run: RunInfo, event: Event) -> dict[str, Any]:
 
 def told_recurring(groups: Sequence[Recurring]) -> str:
     """`3 recurring groups`."""
-    return f"{len(groups)} recurring group{'' if len(groups) == 1 else 's'}"
+    return count_of(len(groups), "recurring group")
 
 
 def _summary(run: RunInfo, events: Sequence[Event], groups: Sequence[Recurring], frames: int, duration_s: float) -> str:
-    found = f"{len(events)} event{'' if len(events) == 1 else 's'}"
+    found = count_of(len(events), "event")
     if groups:
         found += f" · {told_recurring(groups)}"
     minutes, seconds = divmod(round(duration_s), 60)

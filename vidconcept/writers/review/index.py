@@ -10,6 +10,7 @@ from vidconcept.errors import InputError, OutputError, UsageError
 from vidconcept.files import read_text, replacing
 from vidconcept.manifest import RunInfo, read_run
 from vidconcept.types import Event
+from vidconcept.wording import count_of
 from vidconcept.writers.frames.thumbs import thumb_name
 from vidconcept.writers.review.page import asset, filled, policy, write_review
 from vidconcept.writers.review.verdicts import apply_verdicts, counted
@@ -41,7 +42,7 @@ def review(path: Path, apply: Path | None = None) -> tuple[Path, str]:
         return write_review(path), told
     if apply:
         raise UsageError(f"{path} is not a run: verdicts belong to one run, give its folder")
-    return write_index(path), f"{len(_runs_in(path))} runs"
+    return write_index(path), count_of(len(_runs_in(path)), "run")
 
 
 def write_index(folder: Path) -> Path:
@@ -58,6 +59,7 @@ def write_index(folder: Path) -> Path:
     for entry in entries:
         write_review(entry.folder)
     style = asset("index.css")
+    events = sum(len(entry.events) for entry in entries)
     heads = ["Worst event", "Run", *(escape(name) for name in concepts), "Events", "Peak", "Verdicts"]
     numbers = {*range(2, 4 + len(concepts))}
     page = filled(
@@ -66,7 +68,7 @@ def write_index(folder: Path) -> Path:
             "policy": policy(scripts=(), styles=(style,)),
             "title": escape(f"{folder.resolve().name} · review"),
             "style": style,
-            "summary": f"{len(entries)} runs · {sum(len(e.events) for e in entries)} events not rejected",
+            "summary": f"{count_of(len(entries), 'run')} · {count_of(events, 'event')} not rejected",
             "heads": "".join(f'<th scope="col"{_number(at in numbers)}>{head}</th>' for at, head in enumerate(heads)),
             "rows": "\n".join(_row(folder, entry, concepts) for entry in entries),
         },
