@@ -66,7 +66,7 @@ class Step:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("clips", type=Path, nargs="?")
     parser.add_argument("--generated", type=int, help="film so many clips instead of reading CLIPS_DIR")
     parser.add_argument("--identity", choices=list(IDENTITY))
@@ -101,7 +101,7 @@ def real(root: Path) -> Iterator[Footage]:
             name = row["clip"]
             frames = list(read_frames(root / "videos" / f"{name}.mp4", on_problem=print))
             paths = [root / "annotations" / name / f"{frame.index:05d}.png" for frame in frames]
-            masks = [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) > 127 for path in paths]
+            masks = [np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)) > 127 for path in paths]
             yield Footage(name, frames, [{1: mask} if mask.any() else {} for mask in masks], {1: 0})
 
 

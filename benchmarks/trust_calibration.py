@@ -98,7 +98,7 @@ def main() -> None:
     monitor, shelf, held = Monitor(), ModelShelf(), Held()
     videos = sorted(options.good.glob("*.mp4"))
     footage = [read_footage(video, settings, work, monitor, None, shelf) for video in videos]
-    rows = []
+    rows, says = [], []
     for seed in range(options.splits):
         order = np.random.default_rng(seed).permutation(len(footage))
         half = len(footage) // 2
@@ -139,8 +139,9 @@ def main() -> None:
                 "global_threshold": round(level, 4),
             }
         rows.append(row)
+        says = sentences(choice)
         print(json.dumps(row), flush=True)
-    print(json.dumps({"says": sentences(choice), "splits": len(rows)}))
+    print(json.dumps({"says": says, "splits": len(rows)}))
 
 
 if __name__ == "__main__":

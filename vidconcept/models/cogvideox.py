@@ -267,11 +267,13 @@ def load(
     scheduler_class = _known("scheduler", index.scheduler, _SCHEDULERS)
     length = read_layout(path).text_length
     texts = encode_texts(path, settings.prompt, words, text_length=length, dtype=dtype, device=device)
+    # With loading information asked for, diffusers gives a pair, which its annotation does not say.
+    transformer_class: Any = CogVideoXTransformer3DModel
     options = {"torch_dtype": dtype, "use_safetensors": True, "local_files_only": True, "output_loading_info": True}
     try:
         scheduler = scheduler_class.from_pretrained(path / "scheduler", local_files_only=True)
         codec = _whole(codec_class.from_pretrained(path / "vae", **options))
-        transformer = _whole(CogVideoXTransformer3DModel.from_pretrained(path / "transformer", **options))
+        transformer = _whole(transformer_class.from_pretrained(path / "transformer", **options))
     except Exception as error:
         # Of damaged files the libraries raise whatever their inside came upon.
         if _is_out_of_memory(error):

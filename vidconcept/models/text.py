@@ -9,11 +9,12 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load, save
 from torch import Tensor
-from transformers import T5EncoderModel, T5TokenizerFast
+from transformers import T5EncoderModel, T5TokenizerFast  # pyright: ignore[reportAttributeAccessIssue]
 
 from vidconcept.errors import ModelError, OutputError, UsageError
 from vidconcept.files import open_regular, replacing_bytes
@@ -74,9 +75,11 @@ def _encode(
     """One dict a text: `embeds` (text length, dim), `tokens` sub-words without `</s>`, `unknown` whether any is."""
     try:
         # Classes named here: one that the folder names could be code that came with it.
-        options = {"local_files_only": True, "trust_remote_code": False}
+        options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         tokenizer = T5TokenizerFast.from_pretrained(folder / "tokenizer", **options)
-        encoder, info = T5EncoderModel.from_pretrained(
+        # With loading information asked for, transformers gives a pair, which its annotation does not say.
+        encoder_class: Any = T5EncoderModel
+        encoder, info = encoder_class.from_pretrained(
             folder / "text_encoder", dtype=dtype, use_safetensors=True, output_loading_info=True, **options
         )
         if missing := sorted(info["missing_keys"]):

@@ -13,7 +13,7 @@ from av.video.reformatter import ColorTrc
 from vidconcept.errors import UsageError
 from vidconcept.video.reading import Reading
 
-HDR_NAMES = {ColorTrc.SMPTE2084: "PQ", ColorTrc.ARIB_STD_B67: "HLG"}
+HDR_NAMES: dict[int, str] = {ColorTrc.SMPTE2084: "PQ", ColorTrc.ARIB_STD_B67: "HLG"}
 # Newest first: bwdif keeps more of fine lines than yadif. A picture for a picture; flags of the file are not trusted.
 _DEINTERLACERS = (("bwdif", "mode=send_frame:deint=all"), ("yadif", "mode=send_frame:deint=all"))
 # Primaries, transfer and range are mapped in one step, highlights rolled off rather than cut.

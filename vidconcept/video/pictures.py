@@ -211,8 +211,9 @@ class _Prepared:
     size_px: tuple[int, int]
 
     def __call__(self) -> np.ndarray:
-        shallow = self.values.dtype == np.uint8 or self.levels is None
-        image = self.values if shallow else self.levels.to_8bit(self.values)
+        image = self.values
+        if self.levels is not None and image.dtype != np.uint8:
+            image = self.levels.to_8bit(image)
         if (image.shape[1], image.shape[0]) != self.size_px:
             image = cv2.resize(image, self.size_px, interpolation=cv2.INTER_AREA)
         return np.ascontiguousarray(image)

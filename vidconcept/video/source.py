@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import av
 import av.container
@@ -21,7 +22,7 @@ from vidconcept.video.streams import pick_stream
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".gif", ".apng"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts", ".m4v", ".mpg", ".flv"})
 # PyAV before 19 refuses files whose tags are not UTF-8 unless asked to replace what it cannot read; 19 always does.
-TOLERANT_TAGS = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+TOLERANT_TAGS: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 _PATTERN = re.compile(r"%0?(\d*)d")
 
 # These demuxers take text for a picture, or open other files that the text names.
