@@ -157,6 +157,7 @@ def _print_plan(plan: Any, folder: Path, as_json: bool) -> None:
         typer.echo(json.dumps(facts, ensure_ascii=False))
         return
     info, tiles = plan.info, plan.tiles
+    tile_count = count_of(len(tiles.origins_px), "tile")
     rows = [
         (
             "video",
@@ -164,10 +165,7 @@ def _print_plan(plan: Any, folder: Path, as_json: bool) -> None:
         ),
         ("model", f"{plan.folder.preset.name} in {plan.folder.path}"),
         ("words", ", ".join(plan.words)),
-        (
-            "picture",
-            f"{tiles.tile_width}x{tiles.tile_height}, {count_of(len(tiles.origins_px), 'tile')}, token {tiles.pitch_px} px",
-        ),
+        ("picture", f"{tiles.tile_width}x{tiles.tile_height}, {tile_count}, token {tiles.pitch_px} px"),
         ("out", str(folder)),
     ]
     rows += [(f"remark: {remark.about}", remark.message) for remark in plan.remarks]
