@@ -65,7 +65,7 @@ class TestAgreesWithTheAuthors:
         }
         for name, tensor in ours.items():
             assert tensor.shape == golden.out[name].shape
-            assert relative_error(tensor, golden.out[name]) < 1e-6, name
+            assert relative_error(tensor, golden.out[name]) < 5e-6, name
 
     def test_padding_as_the_paper_code_does_it(self, golden: Golden):
         """Zero vectors up to the text length, on request of the caller only: they change the maps."""
@@ -74,11 +74,11 @@ class TestAgreesWithTheAuthors:
         padded[:, : concepts.shape[1]] = concepts
         golden.inputs["concept_embeds"] = padded
         maps = golden.record().logits["concept-attention"][:, 0]
-        assert relative_error(maps, golden.out["pad.concept_attention_maps"]) < 1e-6
+        assert relative_error(maps, golden.out["pad.concept_attention_maps"]) < 5e-6
 
     def test_reduction_of_the_paper_code(self, golden: Golden):
         logits = golden.record().logits["concept-attention"][:, 0]
-        assert relative_error(logits.softmax(1).mean(0), golden.out["nopad.ref_aggregated_concept_map"]) < 1e-6
+        assert relative_error(logits.softmax(1).mean(0), golden.out["nopad.ref_aggregated_concept_map"]) < 5e-6
 
     def test_batch_with_guidance_reads_every_row(self, golden: Golden):
         layers = range(len(golden.transformer.transformer_blocks))
@@ -86,7 +86,7 @@ class TestAgreesWithTheAuthors:
             noise_pred = golden.forward(batch=2)
         assert relative_error(noise_pred, golden.out["noise_pred_cfg"]) < 1e-5
         maps = recorder.logits["concept-attention"]
-        assert relative_error(maps[:, 1], golden.out["nopad.concept_attention_maps"]) < 1e-6
+        assert relative_error(maps[:, 1], golden.out["nopad.concept_attention_maps"]) < 5e-6
 
 
 class TestLeavesTheModelAlone:
@@ -94,7 +94,7 @@ class TestLeavesTheModelAlone:
         plain = golden.forward()
         golden.record()
         assert (golden.noise_pred - plain).abs().max().item() == 0.0
-        assert relative_error(plain, golden.out["noise_pred"]) < 1e-6
+        assert relative_error(plain, golden.out["noise_pred"]) < 5e-6
 
     @pytest.mark.parametrize("early_stop", [False, True])
     def test_processors_and_hooks_after_use_and_after_an_exception(self, golden: Golden, early_stop: bool):
