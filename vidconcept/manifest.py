@@ -28,7 +28,10 @@ class _Video(_Part):
     path: str = ""
     width_px: Pixels
     height_px: Pixels
+    stem: str = ""
     declared_fps: Seconds | None = None
+    rate_fps: Seconds | None = None
+    starts_at_s: Seconds = 0.0
     duration_s: Seconds | None = None
 
 
@@ -37,6 +40,13 @@ class _Settings(_Part):
     thresholds: dict[str, float] = {}
     hysteresis: float = 1.0
     end_s: float | None = None
+    stride: Annotated[int, Field(ge=1)] = 1
+    codec: str = "h264"
+
+
+class _Remark(_Part):
+    about: str = ""
+    message: str = ""
 
 
 class _Rarity(_Part):
@@ -56,6 +66,7 @@ class _Manifest(_Part):
     frames: Annotated[int, Field(ge=0)] = 0
     gaps: list[dict[str, Any]] = []
     cuts: list[int] = []
+    remarks: list[_Remark] = []
     fallbacks: list[str] = []
     timings_s: dict[str, Seconds] = {}
     rarity: _Rarity = _Rarity()
@@ -69,20 +80,27 @@ class RunInfo:
     frame_size: (width, height) in pixels. declared_fps: as the container says, None where it says nothing. thresholds:
     concept -> the score that its findings reach at their peak; empty where the run does not say. hysteresis: the share
     of it down to which they are followed. cut: whether the video goes on behind the run's last frame. rarity: what
-    has to be known of it, if anything.
+    has to be known of it, if anything. stem: what sequences are called. starts_at_s: when a player of the source shows
+    its first picture. stride: the model saw every n-th frame. remarks: what to believe of the source. codec: of the
+    annotated film.
     """
 
     run_id: str
     video: str
     frame_size: tuple[int, int]
     concepts: tuple[str, ...]
-    declared_fps: float | None
+    rate_fps: float | None
     thresholds: dict[str, float]
     hysteresis: float
     gaps: int
     done: bool
     cut: bool
     rarity: str = ""
+    stem: str = ""
+    starts_at_s: float = 0.0
+    stride: int = 1
+    remarks: tuple[str, ...] = ()
+    codec: str = "h264"
 
 
 def read_manifest(run_dir: Path) -> dict[str, Any]:
@@ -99,12 +117,17 @@ def read_run(run_dir: Path) -> RunInfo:
         video=video.name,
         frame_size=(video.width_px, video.height_px),
         concepts=manifest.concepts,
-        declared_fps=video.declared_fps,
+        rate_fps=video.rate_fps or video.declared_fps,
         thresholds=_thresholds(settings, manifest.concepts),
         hysteresis=settings.hysteresis,
         gaps=len(manifest.gaps),
         done=manifest.done,
         cut=_goes_on(settings.end_s, video),
+        stem=video.stem or Path(video.name).stem,
+        starts_at_s=video.starts_at_s,
+        stride=settings.stride,
+        codec=settings.codec,
+        remarks=tuple(f"{remark.about}: {remark.message}" for remark in manifest.remarks),
         rarity=manifest.rarity.says,
     )
 

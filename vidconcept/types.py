@@ -173,6 +173,8 @@ class TrackMask:
     window_index: int
     interpolated: bool
     rle: bytes = field(repr=False)
+    # Name of the image file, with its page where it has several; empty where the source is a video.
+    source_frame: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +192,7 @@ class FrameRow:
     latent_index: int
     window_index: int
     interpolated: bool
+    source_frame: str = ""
 
 
 @dataclass(frozen=True, slots=True)

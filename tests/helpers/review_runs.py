@@ -33,6 +33,7 @@ class Ref:
     index: int
     pts: int
     time_s: float
+    name: str = ""
 
 
 @dataclass(frozen=True)

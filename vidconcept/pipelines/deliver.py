@@ -45,7 +45,7 @@ def deliver(
     tables.write_events(path / "events.csv", findings.events)
     tables.write_recurring(path / "recurring.csv", recurring)
     frames, tracks = tables.read_frames(path / "frames.csv"), tables.read_tracks(path / "tracks.csv")
-    write_youtube_vis(path / "masks.json", plan.video_name, concepts, frame_size, frames, tracks)
+    write_youtube_vis(path / "masks.json", plan.video_name, concepts, frame_size, frames, tracks, stem=plan.stem)
     annotate(plan, path, heat, findings, recurring, monitor)
 
 

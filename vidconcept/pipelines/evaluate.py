@@ -150,7 +150,10 @@ class Linked:
             figures.boxed = set(clip.concepts)
         _, tracker_ids = self._linker.finish()
         frame_s = frame_duration_s(self.times_s)
-        measure_masks(self.plan, clip, figures, self.rows, tracker_ids, frame_s, footage_s(self.times_s) / 60)
+        seen = [time_s for index, time_s in zip(self.rows, self.times_s, strict=True) if clip.truth(index) is not None]
+        # What lies outside of the annotated stretch can show no false alarm, so its minutes do not count either.
+        minutes = footage_s(seen) / 60 if len(seen) > 1 else len(seen) * frame_s / 60
+        measure_masks(self.plan, clip, figures, self.rows, tracker_ids, frame_s, minutes)
         return figures
 
 
@@ -199,6 +202,7 @@ def measure_masks(
         # A defect is seen on annotated frames only.
         needed = settings.min_duration_s / frame_s * annotated / len(rows)
         ledger.min_frames = max(1, round(needed))
+    ledger.frames, ledger.annotated = len(rows), annotated
     second.finish(minutes, good=not clip.concepts)
 
 

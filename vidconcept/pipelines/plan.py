@@ -67,6 +67,11 @@ class Plan:
         """The source and the files in it: what no run may write over."""
         return [self.source, *self.identity.files]
 
+    @property
+    def stem(self) -> str:
+        """What exports call the sequence: the whole name of a folder, that of a file without its suffix."""
+        return self.video_name if self.source.is_dir() else Path(self.video_name).stem
+
     def facts(self) -> dict[str, Any]:
         """The plan as it stands in `run.json`; `maps_from` is all that the maps depend on."""
         source_hash = file_hash(self.source)
@@ -78,6 +83,7 @@ class Plan:
             "video": {
                 "path": str(self.source.resolve()),
                 "name": self.video_name,
+                "stem": self.stem,
                 "sha256": source_hash,
                 **{key: str(value) if isinstance(value, Fraction) else value for key, value in info.items()},
                 "rate_fps": self.rate_fps,

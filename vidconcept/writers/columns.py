@@ -13,6 +13,7 @@ FRAMES = {
     "latent_index": "the latent step of the model that the scores come from",
     "window_index": "the window that contributes most to that step",
     "interpolated": "1 where the model did not see the frame (`--stride`): its scores are interpolated",
+    "source_frame": "name of the image file, `#` and the page where it holds several; empty for a video",
 }
 TRACKS = {
     "video": "file name of the source",
@@ -34,7 +35,10 @@ TRACKS = {
     "window_index": "the window that contributes most to that step",
     "interpolated": "1 where the model did not see the frame (`--stride`): its scores are interpolated",
     "mask_rle": "the mask, as COCO's compressed run lengths for the whole frame",
+    "source_frame": "name of the image file, `#` and the page where it holds several; empty for a video",
 }
+# Columns that tables of earlier versions lack; reading them gives the default.
+LATER = frozenset({"source_frame"})
 EVENTS = {
     "event_id": "number of the event, from 1; what `explain --event` takes",
     "tracker_id": "the track in `tracks.csv` that the event is about",

@@ -8,12 +8,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 import numpy as np
 
 from vidconcept.errors import output_errors
 from vidconcept.tracks.link import FrameRef
 from vidconcept.types import TrackMask
+
+
+class NamedFrame(FrameRef, Protocol):
+    """A frame that knows which image file it comes from, "" for a video."""
+
+    @property
+    def name(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +34,7 @@ class FrameRecord:
     latent_index: int
     window_index: int
     interpolated: bool
+    source_frame: str
     score_max: tuple[float, ...]
     score_mean: tuple[float, ...]
     tracks: tuple[TrackMask, ...]
@@ -52,7 +61,7 @@ class TrackJournal:
 
     def append(
         self,
-        frame: FrameRef,
+        frame: NamedFrame,
         tracks: Sequence[TrackMask],
         scores: np.ndarray,
         latent_index: int,
@@ -62,7 +71,7 @@ class TrackJournal:
         """Adds one frame; frames come in order. scores: `(concept, h, w)` in [0, 1]. Raises OutputError (disk full)."""
         flat = scores.reshape(len(scores), -1)
         line = [
-            [frame.index, frame.pts, frame.time_s, latent_index, window_index, interpolated],
+            [frame.index, frame.pts, frame.time_s, latent_index, window_index, interpolated, frame.name],
             [round(float(value), 6) for value in flat.max(axis=1)],
             [round(float(value), 6) for value in flat.mean(axis=1)],
             [_track_line(track) for track in tracks],
@@ -85,7 +94,7 @@ def _track_line(t: TrackMask) -> list:
 
 
 def _record(line: list) -> FrameRecord:
-    (frame_index, pts, time_s, latent_index, window_index, interpolated), score_max, score_mean, tracks = line
+    (frame_index, pts, time_s, latent_index, window_index, interpolated, name), score_max, score_mean, tracks = line
     return FrameRecord(
         frame_index,
         pts,
@@ -93,6 +102,7 @@ def _record(line: list) -> FrameRecord:
         latent_index,
         window_index,
         interpolated,
+        name,
         tuple(score_max),
         tuple(score_mean),
         tuple(

@@ -14,7 +14,7 @@ from vidconcept.manifest import RunInfo
 from vidconcept.tracks.rle import check_rle
 from vidconcept.types import Event, FrameRow, Recurring, TrackMask
 from vidconcept.writers.cells import cell_text, read_rows, text_cell, write_rows
-from vidconcept.writers.columns import EVENTS, FRAMES, RECURRING, TRACKS
+from vidconcept.writers.columns import EVENTS, FRAMES, LATER, RECURRING, TRACKS
 from vidconcept.writers.journal import FrameRecord
 
 FRAME_COLUMNS, TRACK_COLUMNS, EVENT_COLUMNS, RECURRING_COLUMNS = map(list, (FRAMES, TRACKS, EVENTS, RECURRING))
@@ -34,7 +34,8 @@ def write_frames_and_tracks(
         write_rows(frames, [FRAME_COLUMNS])
         write_rows(tracks, [TRACK_COLUMNS])
         for record in records:
-            kept = [replace(t, tracker_id=ids[t.tracker_id]) for t in record.tracks if t.tracker_id in ids]
+            named = {"source_frame": record.source_frame}
+            kept = [replace(t, tracker_id=ids[t.tracker_id], **named) for t in record.tracks if t.tracker_id in ids]
             kept.sort(key=lambda t: t.tracker_id)
             write_rows(tracks, (track_cells(video, track) for track in kept))
             write_rows(frames, (frame_cells(video, row) for row in frame_rows(record, concepts, kept)))
@@ -58,6 +59,7 @@ def frame_rows(record: FrameRecord, concepts: Sequence[str], tracks: Sequence[Tr
                 latent_index=record.latent_index,
                 window_index=record.window_index,
                 interpolated=record.interpolated,
+                source_frame=record.source_frame,
             )
         )
     return rows
@@ -90,14 +92,22 @@ def track_cells(video: str, t: TrackMask) -> list[object]:
     """The cells of one row of `tracks.csv`."""
     head = [text_cell(video), t.frame_index, t.pts, _seconds(t.time_s), text_cell(t.concept), t.class_id, t.tracker_id]
     scores = [_score(t.confidence), *t.box_px, t.area_px, _score(t.score_mean), _score(t.score_max)]
-    return [*head, *scores, t.latent_index, t.window_index, int(t.interpolated), t.rle.decode("ascii")]
+    return [
+        *head,
+        *scores,
+        t.latent_index,
+        t.window_index,
+        int(t.interpolated),
+        t.rle.decode("ascii"),
+        text_cell(t.source_frame),
+    ]
 
 
 def frame_cells(video: str, r: FrameRow) -> list[object]:
     """The cells of one row of `frames.csv`."""
     head = [text_cell(video), r.frame_index, r.pts, _seconds(r.time_s), text_cell(r.concept)]
     scores = [_score(r.score_max), _score(r.score_mean), r.area_px, r.tracks]
-    return [*head, *scores, r.latent_index, r.window_index, int(r.interpolated)]
+    return [*head, *scores, r.latent_index, r.window_index, int(r.interpolated), text_cell(r.source_frame)]
 
 
 def _event_cells(e: Event) -> list[object]:
@@ -112,12 +122,14 @@ def read_frames(path: Path, run: RunInfo | None = None) -> Iterator[FrameRow]:
     run: whose table it is; its rows must then be of its concepts. Raises InputError, with file and line, where the
     table is missing, damaged, or not in the order of frames.
     """
-    return _in_order(path, read_rows(path, FRAME_COLUMNS, lambda cells: _frame_row(cells, run)))
+    columns = [name for name in FRAME_COLUMNS if name not in LATER]
+    return _in_order(path, read_rows(path, columns, lambda cells: _frame_row(cells, run)))
 
 
 def read_tracks(path: Path, run: RunInfo | None = None) -> Iterator[TrackMask]:
     """Rows of `tracks.csv`, one by one; with `run`, masks and boxes must fit its frames. Raises as `read_frames`."""
-    return _in_order(path, read_rows(path, TRACK_COLUMNS, lambda cells: _track_mask(cells, run)))
+    columns = [name for name in TRACK_COLUMNS if name not in LATER]
+    return _in_order(path, read_rows(path, columns, lambda cells: _track_mask(cells, run)))
 
 
 def read_events(path: Path, run: RunInfo | None = None) -> list[Event]:
@@ -156,6 +168,7 @@ def _frame_row(cells: dict[str, str], run: RunInfo | None) -> FrameRow:
         latent_index=_whole(cells["latent_index"]),
         window_index=_whole(cells["window_index"]),
         interpolated=cells["interpolated"] == "1",
+        source_frame=cell_text(cells.get("source_frame", "")),
     )
 
 
@@ -176,6 +189,7 @@ def _track_mask(cells: dict[str, str], run: RunInfo | None) -> TrackMask:
         window_index=_whole(cells["window_index"]),
         interpolated=cells["interpolated"] == "1",
         rle=cells["mask_rle"].encode("ascii"),
+        source_frame=cell_text(cells.get("source_frame", "")),
     )
     if run is not None:
         if run.concepts.index(track.concept) != track.class_id:

@@ -7,6 +7,7 @@ import json
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -25,25 +26,41 @@ def write_youtube_vis(
     tracks: Iterable[TrackMask],
     verdicts: Mapping[int, str] | None = None,
     compressed: bool = True,
+    stem: str = "",
 ) -> None:
     """Writes `path` track by track. frame_size: (width, height) in pixels.
 
     Entry i of a track's lists belongs to the i-th frame of the table; `file_names` carries the frame's index in the
     video. A category's id is its class id + 1, as COCO's ids start at 1. verdicts: by tracker id, told where given.
     compressed: masks as COCO's strings, which `pycocotools.mask` decodes; else as lists of run lengths, which the
-    data set itself has and its evaluation tools read.
+    data set itself has and its evaluation tools read. The video's `interpolated` lists entries that no model saw.
     """
-    indices = array("q")
+    indices, unseen, names = array("q"), array("q"), []
     for row in frames:
         if not indices or indices[-1] != row.frame_index:
+            if row.interpolated:
+                unseen.append(len(indices))
+            if row.source_frame:
+                names.append(row.source_frame)
             indices.append(row.frame_index)
+    named = _Names(video, shorten_name(stem or Path(video).stem), names, unseen)
     with by_track(tracks, path) as store, replacing(path) as file:
-        _write(file, video, concepts, frame_size, indices, store, verdicts or {}, compressed)
+        _write(file, named, concepts, frame_size, indices, store, verdicts or {}, compressed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """stem: what the sequence is called. frames: image files, none for a video. unseen: entries no model saw."""
+
+    video: str
+    stem: str
+    frames: list[str]
+    unseen: "array[int]"
 
 
 def _write(
     file: TextIO,
-    video: str,
+    named: _Names,
     concepts: Sequence[str],
     frame_size: tuple[int, int],
     indices: "array[int]",
@@ -51,12 +68,15 @@ def _write(
     verdicts: Mapping[int, str],
     compressed: bool,
 ) -> None:
-    stem = shorten_name(Path(video).stem)
     about = {"id": 1, "width": frame_size[0], "height": frame_size[1], "length": len(indices)}
     categories = [{"id": class_id + 1, "name": name} for class_id, name in enumerate(concepts)]
-    file.write('{"info": {"description": ' + json.dumps(f"vidconcept mask tracks of {video}") + "},\n")
+    file.write('{"info": {"description": ' + json.dumps(f"vidconcept mask tracks of {named.video}") + "},\n")
     file.write('"videos": [' + json.dumps(about)[:-1] + ', "file_names": [')
-    _write_list(file, (json.dumps(f"{stem}/{index:06d}.jpg") for index in indices))
+    invented = (f"{named.stem}/{index:06d}.jpg" for index in indices)
+    _write_list(file, (json.dumps(name, ensure_ascii=False) for name in named.frames or invented))
+    if named.unseen:
+        file.write('], "interpolated": [')
+        _write_list(file, map(str, named.unseen))
     file.write("]}],\n" + f'"categories": {json.dumps(categories)},\n"annotations": [')
     for number, (tracker_id, _, class_id) in enumerate(store.ids()):
         file.write(",\n" if number else "\n")

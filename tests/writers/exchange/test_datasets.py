@@ -241,5 +241,5 @@ class TestFilters:
             export(run_dir, "csv", tmp_path / "x", concepts=["dent"])
         with pytest.raises(UsageError, match="davis holds no polygons"):
             export(run_dir, "davis", tmp_path / "x", masks="polygon")
-        with pytest.raises(InputError, match="give the folder"):
+        with pytest.raises(InputError, match="give one that track made"):
             export(tmp_path, "csv", tmp_path / "x")

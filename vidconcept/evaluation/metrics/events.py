@@ -43,6 +43,8 @@ class EventCounts:
     found: int = 0
     found_as_any: int = 0
     minutes: float = 0.0
+    frames: int = 0
+    frames_with_truth: int = 0
     misnamed: int = 0
     located: int = 0
 
@@ -82,6 +84,8 @@ class EventLedger:
     """
 
     min_frames: int = 1
+    frames: int = 0
+    annotated: int = 0
     min_area_px: int = 1
     _touches: Counter[tuple[int, int]] = field(default_factory=Counter, repr=False)
     _seen: Counter[int] = field(default_factory=Counter, repr=False)
@@ -140,6 +144,8 @@ class EventLedger:
             found=len(objects & {n for _, n in right}),
             found_as_any=len(objects & {n for _, n in meets}),
             minutes=minutes,
+            frames=self.frames,
+            frames_with_truth=self.annotated,
             misnamed=len(false_tracks & {t for t, _ in meets}),
             located=len({n for n in objects if any(self._fits(t, n) for t in tracks)}),
         )

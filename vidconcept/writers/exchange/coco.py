@@ -30,13 +30,18 @@ def write_coco(selection: Selection, path: Path, masks: str) -> None:
 def _images(selection: Selection) -> Iterator[dict[str, Any]]:
     width_px, height_px = selection.run.frame_size
     for frame in selection.frames():
+        # A page of a file of several is told beside the file's name.
+        name, _, page = frame.source_frame.partition("#")
+        own = {"page": int(page)} if page.isdigit() else {}
         yield {
             "id": frame.frame_index + 1,
-            "file_name": f"{selection.stem}/{frame.frame_index:06d}.jpg",
+            "file_name": name or f"{selection.stem}/{frame.frame_index:06d}.jpg",
+            **own,
             "width": width_px,
             "height": height_px,
             "frame_index": frame.frame_index,
             "time_s": round(frame.time_s, 6),
+            "interpolated": frame.interpolated,
         }
 
 
@@ -53,7 +58,7 @@ def _annotations(selection: Selection, masks: str) -> Iterator[dict[str, Any]]:
             "iscrowd": 0,
             "score": round(row.confidence, 4),
             "track_id": row.tracker_id,
-            "attributes": {"verdict": selection.verdicts[row.tracker_id]},
+            "attributes": {"verdict": selection.verdicts[row.tracker_id], "interpolated": row.interpolated},
         }
 
 

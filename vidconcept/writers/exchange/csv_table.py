@@ -13,7 +13,7 @@ from vidconcept.writers.tables import TRACK_COLUMNS, track_cells
 # The order of supervision's own CSVSink: the seven names, then what the caller adds.
 SUPERVISION_COLUMNS = (
     *("x_min", "y_min", "x_max", "y_max", "class_id", "confidence", "tracker_id"),
-    *("class_name", "frame_index", "time_s", "verdict", "mask_rle", "frame_width", "frame_height"),
+    *("class_name", "frame_index", "time_s", "verdict", "mask_rle", "frame_width", "frame_height", "interpolated"),
 )
 
 
@@ -23,13 +23,16 @@ def write_csv(selection: Selection, path: Path, masks: str) -> None:
     A polygon cell is a JSON list of outlines, each x, y, x, y, ... along the edges of the pixels.
     """
     as_polygons = masks == "polygon"
-    columns = [*TRACK_COLUMNS[:-1], "mask_polygon" if as_polygons else "mask_rle", "verdict"]
+    at = TRACK_COLUMNS.index("mask_rle")
+    columns = [*TRACK_COLUMNS, "verdict"]
+    if as_polygons:
+        columns[at] = "mask_polygon"
     with replacing(path, newline="") as file:
         write_rows(file, [columns])
         for row in selection.tracks():
             cells = track_cells(selection.run.video, row)
             if as_polygons:
-                cells[-1] = json.dumps(outlines(selection, row), separators=(",", ":"))
+                cells[at] = json.dumps(outlines(selection, row), separators=(",", ":"))
             write_rows(file, [[*cells, selection.verdicts[row.tracker_id]]])
 
 
@@ -41,7 +44,7 @@ def write_supervision(selection: Selection, path: Path) -> None:
         for row in selection.tracks():
             head = [*row.box_px, row.class_id, f"{row.confidence:.4f}", row.tracker_id, text_cell(row.concept)]
             tail = [row.frame_index, f"{row.time_s:.6f}", selection.verdicts[row.tracker_id], row.rle.decode("ascii")]
-            write_rows(file, [[*head, *tail, width_px, height_px]])
+            write_rows(file, [[*head, *tail, width_px, height_px, int(row.interpolated)]])
 
 
 def outlines(selection: Selection, row: TrackMask) -> list[list[int]]:

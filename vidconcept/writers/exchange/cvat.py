@@ -47,6 +47,7 @@ def _meta(selection: Selection, last_frame: int) -> str:
             ("tracker_id", "False", "text", "", ""),
             ("confidence", "True", "text", "", ""),
             ("verdict", "False", "select", "open", "open\naccept\nreject\nunsure"),
+            ("interpolated", "True", "checkbox", "false", "false"),
         )
     )
     labels = "".join(
@@ -112,6 +113,7 @@ def _shape(tag: str, frame: int, outside: bool, geometry: str, selection: Select
         ("tracker_id", str(row.tracker_id)),
         ("confidence", f"{row.confidence:.4f}"),
         ("verdict", selection.verdicts[row.tracker_id] or "open"),
+        ("interpolated", "true" if row.interpolated else "false"),
     )
     attributes = "".join(f'<attribute name="{name}">{value}</attribute>' for name, value in told)
     state = f'frame="{frame}" keyframe="1" outside="{int(outside)}" occluded="0"'

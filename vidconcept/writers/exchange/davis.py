@@ -14,7 +14,7 @@ from PIL import Image
 from vidconcept.errors import InputError, OutputError, UsageError
 from vidconcept.files import replacing, replacing_bytes
 from vidconcept.writers.cells import read_rows, text_cell, write_rows
-from vidconcept.writers.exchange.selection import Selection, painted
+from vidconcept.writers.exchange.selection import Selection, painted, write_inspected
 
 # 0 is the background and 255 means "void".
 _MAX_OBJECTS = 254
@@ -57,6 +57,7 @@ def write_davis(selection: Selection, folder: Path) -> None:
             file.write(png.getvalue())
     for path in earlier:
         path.unlink()
+    write_inspected(selection, folder, first_number=0)
     rows_of = [
         [index_of[tracker_id], tracker_id, text_cell(concept), selection.verdicts[tracker_id]]
         for tracker_id, concept in sorted(concept_of.items())

@@ -11,6 +11,7 @@ from typing import Any
 from xml.sax.saxutils import quoteattr
 
 from vidconcept.files import replacing
+from vidconcept.manifest import RunInfo
 from vidconcept.types import TrackMask
 from vidconcept.writers.by_track import by_track
 from vidconcept.writers.exchange.selection import Selection
@@ -22,14 +23,14 @@ _RATE_WHERE_NONE_IS_DECLARED = 25.0
 def write_label_studio(selection: Selection, path: Path) -> None:
     """`path` (JSON to import) and beside it `<stem>.config.xml` (the project's labelling setup)."""
     run = selection.run
-    rate_fps = run.declared_fps or _RATE_WHERE_NONE_IS_DECLARED
+    rate_fps = run.rate_fps or _RATE_WHERE_NONE_IS_DECLARED
     last_s = 0.0
     for frame in selection.frames():
-        last_s = frame.time_s
+        last_s = frame.time_s + run.starts_at_s
     frames = _frame_number(last_s, rate_fps)
     path.parent.mkdir(parents=True, exist_ok=True)
     with by_track(selection.tracks(), path) as store, replacing(path) as file:
-        data = {"video": run.video, "run_id": run.run_id}
+        data = {"video": run.video, "run_id": run.run_id, "inspected": _inspected(selection, rate_fps)}
         file.write(f'[{{"data": {json.dumps(data)}, "predictions": [{{"model_version": "vidconcept", "result": [')
         for number, (tracker_id, concept, _) in enumerate(store.ids()):
             result = {
@@ -38,11 +39,15 @@ def write_label_studio(selection: Selection, path: Path) -> None:
                 "from_name": "box",
                 "to_name": "video",
                 "origin": "prediction",
-                "meta": {"tracker_id": tracker_id, "verdict": selection.verdicts[tracker_id]},
+                "meta": {
+                    "tracker_id": tracker_id,
+                    "verdict": selection.verdicts[tracker_id],
+                    "interpolated": _interpolated(store.rows(tracker_id), run, rate_fps),
+                },
                 "value": {
                     "framesCount": frames,
                     "duration": round(frames / rate_fps, 6),
-                    "sequence": _sequence(store.rows(tracker_id), run.frame_size, rate_fps),
+                    "sequence": _sequence(store.rows(tracker_id), run, rate_fps),
                     "labels": [concept],
                 },
             }
@@ -60,15 +65,33 @@ def write_label_studio(selection: Selection, path: Path) -> None:
         )
 
 
-def _sequence(rows: Iterable[TrackMask], frame_size: tuple[int, int], rate_fps: float) -> list[dict[str, Any]]:
-    """Key frames of one track, in percent of the frame; the last of each span of life is not enabled."""
+def _inspected(selection: Selection, rate_fps: float) -> dict[str, int]:
+    """The frames that the model saw: first, last, and every which one."""
+    times_s = [frame.time_s + selection.run.starts_at_s for frame in selection.frames() if not frame.interpolated]
+    if not times_s:
+        return {}
+    first, last = _frame_number(times_s[0], rate_fps), _frame_number(times_s[-1], rate_fps)
+    return {"first": first, "last": last, "every": selection.run.stride}
+
+
+def _interpolated(rows: Iterable[TrackMask], run: RunInfo, rate_fps: float) -> list[int]:
+    """Frames of a track that the model did not see."""
+    return [_frame_number(row.time_s + run.starts_at_s, rate_fps) for row in rows if row.interpolated]
+
+
+def _sequence(rows: Iterable[TrackMask], run: RunInfo, rate_fps: float) -> list[dict[str, Any]]:
+    """Key frames of one track, in percent of the frame; the last of each span of life is not enabled.
+
+    Label Studio plays the file from its own zero, which sound may begin before the first picture.
+    """
+    frame_size, zero_s = run.frame_size, run.starts_at_s
     keys: dict[int, dict[str, Any]] = {}
     ends: list[int] = []
     latest: TrackMask | None = None
     for row in rows:
-        number = _frame_number(row.time_s, rate_fps)
+        number = _frame_number(row.time_s + zero_s, rate_fps)
         if latest is not None and row.frame_index > latest.frame_index + 1:
-            ends.append(_frame_number(latest.time_s, rate_fps))
+            ends.append(_frame_number(latest.time_s + zero_s, rate_fps))
         x_min, y_min, x_max, y_max = row.box_px
         keys[number] = {
             "frame": number,
@@ -82,7 +105,7 @@ def _sequence(rows: Iterable[TrackMask], frame_size: tuple[int, int], rate_fps: 
         }
         latest = row
     if latest is not None:
-        ends.append(_frame_number(latest.time_s, rate_fps))
+        ends.append(_frame_number(latest.time_s + zero_s, rate_fps))
     for number in ends:
         keys[number]["enabled"] = False
     return list(keys.values())

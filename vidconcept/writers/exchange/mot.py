@@ -8,7 +8,7 @@ from pathlib import Path
 from vidconcept.errors import UsageError
 from vidconcept.files import replacing
 from vidconcept.tracks import rle
-from vidconcept.writers.exchange.selection import Selection, painted
+from vidconcept.writers.exchange.selection import Selection, painted, write_inspected
 from vidconcept.writers.youtube_vis import xywh
 
 # MOTS packs class and instance into one number; class 10 means "ignore this region".
@@ -29,9 +29,10 @@ def write_mot(selection: Selection, folder: Path) -> None:
             results.write(f"{row.frame_index + 1},{row.tracker_id},{box},{row.confidence:.4f},-1,-1,-1\n")
     with replacing(folder / "gt" / "labels.txt") as labels:
         labels.writelines(f"{_one_line(name)}\n" for name in run.concepts)
+    write_inspected(selection, folder, first_number=1)
     with replacing(folder / "seqinfo.ini") as info:
         info.write(
-            f"[Sequence]\nname={selection.stem}\nimDir=img1\nframeRate={run.declared_fps or 25:g}\n"
+            f"[Sequence]\nname={selection.stem}\nimDir=img1\nframeRate={run.rate_fps or 25:g}\n"
             f"seqLength={selection.last_frame_index() + 1}\nimWidth={run.frame_size[0]}\nimHeight={run.frame_size[1]}\n"
             "imExt=.jpg\n"
         )
@@ -66,6 +67,7 @@ def write_mots(selection: Selection, folder: Path) -> None:
                 number = mots_class(row.class_id)
                 head = f"{frame.frame_index + 1} {number * _MOTS_INSTANCES + instances[row.tracker_id]} {number}"
                 file.write(f"{head} {height_px} {width_px} {text.decode('ascii')}\n")
+    write_inspected(selection, folder, first_number=1)
     with replacing(folder / "labels.txt") as labels:
         labels.writelines(f"{mots_class(at)} {_one_line(name)}\n" for at, name in enumerate(selection.run.concepts))
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from vidconcept.errors import InputError, UsageError
-from vidconcept.files import shorten_name
+from vidconcept.files import replacing, shorten_name
 from vidconcept.manifest import RunInfo, read_run
 from vidconcept.tracks import rle
 from vidconcept.types import FrameRow, TrackMask
+from vidconcept.writers.cells import text_cell, write_rows
 from vidconcept.writers.tables import VERDICTS, read_events, read_frames, read_tracks
 
 # What `--verdict` calls events without one.
@@ -30,7 +31,7 @@ class Selection:
     @property
     def stem(self) -> str:
         """The video's name without its suffix, shortened where it is very long: what sequences are called."""
-        return shorten_name(Path(self.run.video).stem)
+        return shorten_name(self.run.stem)
 
     def tracks(self) -> Iterator[TrackMask]:
         """Mask tracks in the order of frames."""
@@ -113,6 +114,16 @@ def select(
         and event.end_s >= first_s
     }
     return Selection(run_dir, run, chosen, first_s, last_s)
+
+
+def write_inspected(selection: Selection, folder: Path, *, first_number: int) -> None:
+    """`inspected.csv`, for formats that cannot tell it themselves: which frames are in the export, and which of them
+    the model saw. first_number: what the format calls frame index 0."""
+    with replacing(folder / "inspected.csv", newline="") as file:
+        write_rows(file, [["frame", "time_s", "inspected", "source_frame"]])
+        for row in selection.frames():
+            cells = [row.frame_index + first_number, f"{row.time_s:.6f}", int(not row.interpolated)]
+            write_rows(file, [[*cells, text_cell(row.source_frame)]])
 
 
 def painted(selection: Selection, rows: Sequence[TrackMask]) -> np.ndarray:

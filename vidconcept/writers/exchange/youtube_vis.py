@@ -10,4 +10,4 @@ def write_selection(selection: Selection, path: Path) -> None:
     run = selection.run
     path.parent.mkdir(parents=True, exist_ok=True)
     streams = selection.frames(), selection.tracks()
-    write_youtube_vis(path, run.video, run.concepts, run.frame_size, *streams, selection.verdicts, compressed=False)
+    write_youtube_vis(path, run.video, run.concepts, run.frame_size, *streams, selection.verdicts, False, run.stem)

@@ -37,6 +37,8 @@ def review_data(run_dir: Path, run: RunInfo) -> dict[str, Any]:
         "video": run.video,
         "summary": _summary(run, events, groups, len(times_s), end_s - first_s),
         "notice": _notice(run),
+        "remarks": list(run.remarks),
+        "codec": run.codec,
         "concepts": [
             {"name": name, "colour": hex_of(class_id), "levels": _levels(run, name)}
             for class_id, name in enumerate(run.concepts)

@@ -28,6 +28,15 @@ function start() {
   $("name").title = run.video;
   $("summary").textContent = run.summary;
   if (run.notice) warn(run.notice);
+  if (run.remarks.length) {
+    $("remarks").hidden = false;
+    $("remarks").querySelector("summary").textContent = `About the source: ${run.remarks.length === 1 ? "one remark" : `${run.remarks.length} remarks`}`;
+    for (const remark of run.remarks) {
+      const item = document.createElement("li");
+      item.textContent = remark;
+      $("remarks").querySelector("ul").append(item);
+    }
+  }
   loadVerdicts();
   startPlayer();
   startStrips();

@@ -35,6 +35,16 @@ function onPicture(media_s) {
   else show(position);
 }
 
+function whyNotPlayed() {
+  const unsupported = video.error && video.error.code === MediaError.MEDIA_ERR_SRC_NOT_SUPPORTED;
+  const types = { h264: 'video/mp4; codecs="avc1.640028"', "libvpx-vp9": 'video/mp4; codecs="vp09.00.40.08"' };
+  if (unsupported && run.codec in types && !video.canPlayType(types[run.codec])) {
+    const other = run.codec === "h264" ? "libvpx-vp9" : "h264";
+    return `this browser has no decoder for ${run.codec === "h264" ? "H.264" : "VP9"}. Open the page in another browser, or track again with --existing resume --codec ${other}.`;
+  }
+  return "it must lie beside this page, whole.";
+}
+
 function startPlayer() {
   if ("requestVideoFrameCallback" in video) {
     const onFrame = (_, metadata) => {
@@ -48,7 +58,7 @@ function startPlayer() {
   video.addEventListener("ended", () => { if (player.looped) { seekToTime(player.looped.start_s); video.play(); } });
   video.addEventListener("click", togglePlay);
   video.addEventListener("error", () =>
-    warn("annotated.mp4 cannot be played: it must lie beside this page, and the browser must know its codec."));
+    warn(`annotated.mp4 cannot be played: ${whyNotPlayed()}`));
   const sign = () => {
     $("play-icon").setAttribute("d", video.paused ? "M4 2l10 6-10 6z" : "M3 2h4v12H3zM9 2h4v12H9z");
     $("play").setAttribute("aria-label", video.paused ? "Play" : "Pause");
