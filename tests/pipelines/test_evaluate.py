@@ -8,6 +8,7 @@ from vidconcept.evaluation.datasets.dataset import Clip, FrameTruth
 from vidconcept.pipelines.evaluate import measure_frames
 from vidconcept.pipelines.findings import FrameRef, ScoredFrame
 from vidconcept.pipelines.plan import make_plan
+from vidconcept.writers.reports.evaluation import event_rows
 
 H, W, FRAMES = 64, 96, 12
 
@@ -35,3 +36,22 @@ def test_a_few_annotated_frames_are_enough(plan):
     assert figures.curves["dent"].average_precision == pytest.approx(1)
     # 0.12 s are three frames, of which hardly one is annotated.
     assert (figures.events.objects, figures.events.found, figures.events.false_events) == (1, 1, 0)
+
+
+def test_minutes_are_those_of_the_annotated_stretch(plan):
+    """Three of twelve frames are annotated, one after the other: 0.12 s of footage, whatever the clip's length."""
+    scores = np.full((1, H, W), 0.05, np.float32)
+    scores[0, 20:36, 40:60] = 0.8
+    frames = [
+        ScoredFrame(FrameRef(k, k, k / 25), -(-k // 4), 0, False, False, scores, np.zeros((8, 12, 2), np.float32))
+        for k in range(FRAMES)
+    ]
+    nothing = FrameTruth(np.zeros((0, H, W), bool), (), ())
+    clip = Clip("line", plan.source, ("dent",), lambda index: nothing if index in (4, 5, 6) else None)
+    figures = measure_frames(plan, clip, frames)
+    events = figures.events.figures()
+    assert (events["frames_with_truth"], events["frames"]) == (3, FRAMES)
+    assert events["minutes"] == pytest.approx(0.12 / 60)
+    assert events["false_alarms_per_minute"] == pytest.approx(60 / 0.12)
+    rows = dict(event_rows({"events": events}))
+    assert rows["frames with truth"] == f"3 of {FRAMES}, 0.1 s of footage"

@@ -149,11 +149,7 @@ class Linked:
         if clip.kind == "box":
             figures.boxed = set(clip.concepts)
         _, tracker_ids = self._linker.finish()
-        frame_s = frame_duration_s(self.times_s)
-        seen = [time_s for index, time_s in zip(self.rows, self.times_s, strict=True) if clip.truth(index) is not None]
-        # What lies outside of the annotated stretch can show no false alarm, so its minutes do not count either.
-        minutes = footage_s(seen) / 60 if len(seen) > 1 else len(seen) * frame_s / 60
-        measure_masks(self.plan, clip, figures, self.rows, tracker_ids, frame_s, minutes)
+        measure_masks(self.plan, clip, figures, self.rows, tracker_ids, self.times_s)
         return figures
 
 
@@ -183,27 +179,32 @@ def measure_masks(
     figures: Figures,
     rows: Mapping[int, Sequence[TrackMask]],
     tracker_ids: Mapping[int, int],
-    frame_s: float,
-    minutes: float,
+    times_s: Sequence[float],
 ) -> None:
-    """Add what depends on the final tracks. rows: the tracks of each frame index, under their provisional ids."""
+    """Add what depends on the final tracks. rows: the tracks of each frame index, under their provisional ids.
+
+    times_s: of the frames in `rows`, in their order.
+    """
     settings = plan.settings
     scale = (plan.work_size_px[0] * plan.work_size_px[1]) / (plan.region.width * plan.region.height)
     ledger = EventLedger(min_area_px=max(1, round(settings.min_area_px * scale)))
     second = MaskPass(figures, clip.name, clip.identities, ledger)
-    annotated = 0
-    for index, tracks in rows.items():
+    annotated_s: list[float] = []
+    for (index, tracks), time_s in zip(rows.items(), times_s, strict=True):
         truth = clip.truth(index)
         if truth is not None:
-            annotated += 1
+            annotated_s.append(time_s)
             kept = [track for track in tracks if track.tracker_id in tracker_ids]
             second.add([_found(track, plan) for track in kept], on_grid(truth, plan))
+    frame_s = frame_duration_s(times_s)
     if frame_s:
         # A defect is seen on annotated frames only.
-        needed = settings.min_duration_s / frame_s * annotated / len(rows)
+        needed = settings.min_duration_s / frame_s * len(annotated_s) / len(rows)
         ledger.min_frames = max(1, round(needed))
-    ledger.frames, ledger.annotated = len(rows), annotated
-    second.finish(minutes, good=not clip.concepts)
+    ledger.frames, ledger.annotated = len(rows), len(annotated_s)
+    # What lies outside of the annotated stretch can show no false alarm, so its minutes do not count either.
+    stretch_s = footage_s(annotated_s) if len(annotated_s) > 1 else len(annotated_s) * frame_s
+    second.finish(stretch_s / 60, good=not clip.concepts)
 
 
 def on_grid(truth: FrameTruth, plan: Plan) -> FrameTruth:

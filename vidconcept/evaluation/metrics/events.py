@@ -34,7 +34,8 @@ class EventCounts:
 
     objects: true defects that were in view long enough to be found. found: by an event of their concept; found_as_any:
     by an event of any. located: by an event of their concept that also fits: temporal IoU of at least `FIT_IOU`, and
-    the boxes of both meet on the event's peak frame.
+    the boxes of both meet on the event's peak frame. minutes: of the annotated stretch. frames, frames_with_truth: of
+    the footage, and how many of them are annotated; only these can show a false alarm or a miss.
     """
 
     events: int = 0
@@ -80,7 +81,8 @@ class EventLedger:
     """Counts, over the annotated frames of one clip, which tracks and defects meet.
 
     A track and a defect meet when they touch on at least half of the frames of the one that is seen for less long.
-    min_frames, min_area_px: what is smaller or shorter is no defect to be found; what is found there is no false alarm.
+    frames, annotated: of the clip, and how many of them have truth. min_frames, min_area_px: what is smaller or shorter
+    is no defect to be found; what is found there is no false alarm.
     """
 
     min_frames: int = 1

@@ -55,6 +55,9 @@ def event_rows(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
                 continue
             low, high = values[f"{key}_95"]
             rows.append((name + label, f"{number(values[key])}  ({number(low)} to {number(high)})"))
+        if values.get("frames"):
+            text = f"{values['frames_with_truth']} of {values['frames']}, {60 * values['minutes']:.1f} s of footage"
+            rows.append((f"frames with truth{label}", text))
     return rows
 
 
