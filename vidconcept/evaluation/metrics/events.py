@@ -44,10 +44,10 @@ class EventCounts:
     found: int = 0
     found_as_any: int = 0
     minutes: float = 0.0
-    frames: int = 0
-    frames_with_truth: int = 0
     misnamed: int = 0
     located: int = 0
+    frames: int = 0
+    frames_with_truth: int = 0
 
     @property
     def false_alarms(self) -> int:
