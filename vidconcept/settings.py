@@ -119,6 +119,9 @@ class TrackSettings(BaseModel):
     )
     ratio: float = _setting(Stage.DECISION, 0.55, "edge of a mask, relative to the peak nearby", gt=0, lt=1)
     floor: float = _setting(Stage.DECISION, 0.15, "local peak below which the edge is absolute", ge=0, lt=1)
+    edges: Literal["pixel", "coarse"] = _setting(
+        Stage.DECISION, "pixel", "masks end at the edge in the picture, or as coarsely as the maps"
+    )
     min_area_px: int = _setting(Stage.DECISION, 12, "smallest mask, pixels of the source", ge=0, le=1 << 40)
     min_duration_s: float = _setting(Stage.DECISION, 0.12, "shortest track, seconds", ge=0)
 

@@ -7,6 +7,7 @@ float32; flow `(h, w, 2)` in pixels, x first.
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -175,6 +176,8 @@ class TrackMask:
     rle: bytes = field(repr=False)
     # Name of the image file, with its page where it has several; empty where the source is a video.
     source_frame: str = ""
+    # Where the mask ends: at an edge of the picture, or as coarsely as the maps.
+    edges: Literal["pixel", "coarse"] = "coarse"
 
 
 @dataclass(frozen=True, slots=True)

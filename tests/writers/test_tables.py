@@ -45,7 +45,7 @@ class TestColumns:
     def test_tracks(self, run_dir: Path) -> None:
         assert header(run_dir / "tracks.csv") == (
             "video,frame_index,pts,time_s,concept,class_id,tracker_id,confidence,x_min,y_min,x_max,y_max,area_px,"
-            "score_mean,score_max,latent_index,window_index,interpolated,mask_rle,source_frame"
+            "score_mean,score_max,latent_index,window_index,interpolated,mask_rle,source_frame,edges"
         )
 
     def test_events(self, run_dir: Path) -> None:

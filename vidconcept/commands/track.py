@@ -79,6 +79,7 @@ def track(
     ratio: Annotated[str | None, _option("ratio", DECIDE, metavar="0-1")] = None,
     floor: Annotated[str | None, _option("floor", DECIDE, metavar="0-1")] = None,
     smooth: Annotated[str | None, _option("smooth", DECIDE, metavar="METHOD")] = None,
+    edges: Annotated[str | None, _option("edges", DECIDE, metavar="pixel|coarse")] = None,
     min_area_px: Annotated[str | None, _option("min_area_px", DECIDE, "--min-area", metavar="PX")] = None,
     min_duration_s: Annotated[str | None, _option("min_duration_s", DECIDE, "--min-duration", metavar="S")] = None,
     out: Annotated[Path | None, typer.Option(help="run folder [<video>.vidconcept]", rich_help_panel=OUTPUT)] = None,

@@ -10,17 +10,19 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from vidconcept.errors import InputError
-from vidconcept.geometry import crop, resize
+from vidconcept.models.edges import load_edge_net
 from vidconcept.pipelines.heat import HeatJournal
 from vidconcept.pipelines.maps import expected_frames, recordings, source_frames
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
+from vidconcept.pipelines.waiting import FrameRef, WaitingFrame, working_pictures
 from vidconcept.settings import TrackSettings
 from vidconcept.temporal.smooth import smooth
 from vidconcept.temporal.stitch import recordings as recordings_of_maps
 from vidconcept.temporal.stitch import stitch
 from vidconcept.temporal.stride import between
 from vidconcept.tracks.calibrated import decide_by_concept
+from vidconcept.tracks.edges import EdgeFinder
 from vidconcept.tracks.link import Linker, LinkSettings
 from vidconcept.tracks.masks import DecisionSettings
 from vidconcept.types import ConceptMaps, Event, Frame, FrameScores, TrackMask
@@ -29,20 +31,11 @@ from vidconcept.writers.journal import TrackJournal
 
 
 @dataclass(frozen=True, slots=True)
-class FrameRef:
-    """A frame without its picture. name: of the image file that it comes from, empty for a video."""
-
-    index: int
-    pts: int
-    time_s: float
-    name: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class ScoredFrame:
     """A frame of the source with its scores `(concept, h, w)` on the working grid.
 
     interpolated: the model did not see this frame (`--stride`). flow: as in `FrameScores`, None where there is none.
+    picture: `(h, w, 3)` uint8 RGB on the working grid, None where masks do not end at its edges.
     """
 
     ref: FrameRef
@@ -52,6 +45,7 @@ class ScoredFrame:
     reset: bool
     scores: np.ndarray = field(repr=False)
     flow: np.ndarray | None = field(repr=False)
+    picture: np.ndarray | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -103,6 +97,7 @@ def make_linker(plan: Plan) -> Linker:
         plan.region,
         (plan.info.width_px, plan.info.height_px),
         LinkSettings(min_area_px=settings.min_area_px, min_duration_s=settings.min_duration_s),
+        EdgeFinder(load_edge_net()) if settings.edges == "pixel" else None,
     )
 
 
@@ -130,7 +125,7 @@ def link_frame(settings: TrackSettings, scored: ScoredFrame, linker: Linker) -> 
     place = (scored.latent_index, scored.window_index, scored.interpolated)
     return linker.step(
         scored.ref, decided.pieces, scored.scores, scored.flow, *place,
-        reaches=decided.reaches, shown=decided.shown, reset=scored.reset,
+        reaches=decided.reaches, shown=decided.shown, reset=scored.reset, picture=scored.picture,
     )  # fmt: skip
 
 
@@ -166,9 +161,9 @@ def _score_recording(
 ) -> Iterator[ScoredFrame]:
     """The frames of one part of the footage, latent steps counted from its start."""
     settings = plan.settings
-    refs: deque[FrameRef] = deque()
+    waiting: deque[WaitingFrame] = deque()
     passes = _Passes()
-    pictures = passes.count_pictures(_working_pictures(plan, frames, refs))
+    pictures = passes.count_pictures(working_pictures(plan, frames, waiting))
     seen = smooth(stitch(passes.count_maps(maps)), pictures, method=settings.smooth)
     before: FrameScores | None = None
     for now in seen:
@@ -176,19 +171,22 @@ def _score_recording(
         cut = now.reset or (before is None and not is_first)
         if before is not None:
             for offset in range(1, settings.stride):
-                frame = _interpolated(refs.popleft(), before, now, offset, settings.stride)
+                frame = _interpolated(waiting.popleft(), before, now, offset, settings.stride)
                 # A scene begins with the first frame that shows its scores.
                 begins = cut and 2 * offset >= settings.stride
                 yield replace(frame, reset=begins)
                 cut = cut and not begins
         place = (now.latent_index, now.window_index, False, cut)
-        yield ScoredFrame(refs.popleft(), *place, now.scores, _share(now, settings.stride))
+        own = waiting.popleft()
+        yield ScoredFrame(own.ref, *place, now.scores, _share(now, settings.stride), own.picture())
         before = now
     # Frames after the last one that the model saw, fewer than a stride.
     deque(pictures, maxlen=0)
     passes.check(plan)
-    while refs and before is not None:
-        yield ScoredFrame(refs.popleft(), before.latent_index, before.window_index, True, False, before.scores, None)
+    while waiting and before is not None:
+        own = waiting.popleft()
+        place = (before.latent_index, before.window_index, True, False)
+        yield ScoredFrame(own.ref, *place, before.scores, None, own.picture())
 
 
 @dataclass
@@ -217,21 +215,13 @@ class _Passes:
             )
 
 
-def _interpolated(ref: FrameRef, before: FrameScores, now: FrameScores, offset: int, stride: int) -> ScoredFrame:
+def _interpolated(own: WaitingFrame, before: FrameScores, now: FrameScores, offset: int, stride: int) -> ScoredFrame:
     near = before if 2 * offset < stride else now
     scores = between(before, now, offset / stride)
-    return ScoredFrame(ref, near.latent_index, near.window_index, True, False, scores, _share(now, stride))
+    place = (near.latent_index, near.window_index, True, False)
+    return ScoredFrame(own.ref, *place, scores, _share(now, stride), own.picture())
 
 
 def _share(scores: FrameScores, parts: int) -> np.ndarray | None:
     """Flow over one of `parts` equal steps."""
     return scores.flow if scores.flow is None or parts == 1 else scores.flow / parts
-
-
-def _working_pictures(plan: Plan, frames: Iterable[Frame], refs: deque[FrameRef]) -> Iterator[np.ndarray]:
-    """Working pictures of the frames that the model saw; `refs` collects all frames, in order."""
-    height, width = plan.work_size_px
-    for number, frame in enumerate(frames):
-        refs.append(FrameRef(frame.index, frame.pts, frame.time_s, frame.name))
-        if number % plan.settings.stride == 0:
-            yield resize(crop(frame.image, plan.region), height, width)

@@ -15,6 +15,7 @@ from vidconcept.errors import UsageError
 from vidconcept.tracks import rle
 from vidconcept.tracks.assign import assign, expected_overlap, parent_of
 from vidconcept.tracks.components import Component, components, from_points, part_of
+from vidconcept.tracks.edges import EdgeFinder
 from vidconcept.tracks.events import Summary, counts, events_of
 from vidconcept.tracks.motion import Motion, at_rest, has_left, moved, observed
 from vidconcept.tracks.place import in_source
@@ -88,6 +89,7 @@ class Linker:
         region: Region,
         frame_size: tuple[int, int],
         settings: LinkSettings | None = None,
+        edges: EdgeFinder | None = None,
     ) -> None:
         if region.x + region.width > frame_size[0] or region.y + region.height > frame_size[1]:
             raise ValueError(f"the region lies outside of the frame, got {region = } {frame_size = }")
@@ -95,6 +97,7 @@ class Linker:
         self._region = region
         self._frame_size = frame_size
         self._settings = settings or LinkSettings()
+        self._edges = edges
         self._live: list[list[_Live]] = [[] for _ in self._concepts]
         self._left: list[_Live | None] = [None] * len(self._concepts)
         self._summaries: dict[int, Summary] = {}
@@ -116,6 +119,7 @@ class Linker:
         reaches: np.ndarray | None = None,
         shown: np.ndarray | None = None,
         reset: bool = False,
+        picture: np.ndarray | None = None,
     ) -> list[TrackMask]:
         """Tracks of one frame, with provisional ids that `finish` maps to final ones.
 
@@ -123,7 +127,9 @@ class Linker:
         from the previous frame in pixels of that grid, None where there is none (motion alone then links).
         reaches: `(concept, h, w)` bool, where a score reaches the threshold, None where there is a mask; a track that
         never touches it is no event. shown: `(concept, h, w)` bool, what of the masks the rows show, None for all of
-        them. reset: a scene cut lies before this frame; no track outlives it.
+        them. reset: a scene cut lies before this frame; no track outlives it. picture: `(h, w, 3)` uint8 RGB on that
+        grid, at whose edges the rows' masks end where the linker has a finder of them. Which tracks there are, and
+        their scores, are those of the coarse masks all the same.
         """
         reaches = masks if reaches is None else reaches
         shown = masks if shown is None else shown
@@ -136,6 +142,8 @@ class Linker:
             self._live = [[] for _ in self._concepts]
             self._left = [None] * len(self._concepts)
         dt_s = self._clock(frame.time_s)
+        if self._edges is not None:
+            self._edges.look(picture, flow, reset=reset)
         rows = []
         for class_id in range(len(self._concepts)):
             grid = masks[class_id].shape
@@ -143,7 +151,10 @@ class Linker:
             for track, component in linked:
                 mask = part_of(component, shown[class_id])
                 values = scores[class_id][mask.points[:, 1], mask.points[:, 0]]
-                crop, x, y = in_source(mask, grid, self._region)
+                fine = self._edges and self._edges.refine(
+                    track.tracker_id, component, scores[class_id], masks[class_id]
+                )
+                crop, x, y = in_source(fine or mask, grid, self._region)
                 row = TrackMask(
                     frame_index=frame.index,
                     pts=frame.pts,
@@ -160,6 +171,7 @@ class Linker:
                     window_index=window_index,
                     interpolated=interpolated,
                     rle=rle.encode(crop, x, y, self._frame_size),
+                    edges="pixel" if fine else "coarse",
                 )
                 reached = reaches[class_id][component.points[:, 1], component.points[:, 0]].any()
                 self._remember(class_id, row, bool(reached))

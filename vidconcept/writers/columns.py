@@ -36,9 +36,10 @@ TRACKS = {
     "interpolated": "1 where the model did not see the frame (`--stride`): its scores are interpolated",
     "mask_rle": "the mask, as COCO's compressed run lengths for the whole frame",
     "source_frame": "name of the image file, `#` and the page where it holds several; empty for a video",
+    "edges": "where the mask ends: `pixel`, at an edge of the picture; `coarse`, as the maps have it (`--edges`)",
 }
 # Columns that tables of earlier versions lack; reading them gives the default.
-LATER = frozenset({"source_frame"})
+LATER = frozenset({"source_frame", "edges"})
 EVENTS = {
     "event_id": "number of the event, from 1; what `explain --event` takes",
     "tracker_id": "the track in `tracks.csv` that the event is about",

@@ -90,7 +90,7 @@ class TrackJournal:
 
 def _track_line(t: TrackMask) -> list:
     head = [t.concept, t.class_id, t.tracker_id, t.confidence, t.box_px, t.area_px]
-    return [*head, t.score_mean, t.score_max, t.rle.decode("ascii")]
+    return [*head, t.score_mean, t.score_max, t.rle.decode("ascii"), t.edges]
 
 
 def _record(line: list) -> FrameRecord:
@@ -122,7 +122,8 @@ def _record(line: list) -> FrameRecord:
                 window_index=window_index,
                 interpolated=interpolated,
                 rle=rle.encode("ascii"),
+                edges=edges,
             )
-            for concept, class_id, tracker_id, confidence, box_px, area_px, mean, peak, rle in tracks
+            for concept, class_id, tracker_id, confidence, box_px, area_px, mean, peak, rle, edges in tracks
         ),
     )

@@ -100,6 +100,7 @@ def track_cells(video: str, t: TrackMask) -> list[object]:
         int(t.interpolated),
         t.rle.decode("ascii"),
         text_cell(t.source_frame),
+        t.edges,
     ]
 
 
@@ -190,6 +191,7 @@ def _track_mask(cells: dict[str, str], run: RunInfo | None) -> TrackMask:
         interpolated=cells["interpolated"] == "1",
         rle=cells["mask_rle"].encode("ascii"),
         source_frame=cell_text(cells.get("source_frame", "")),
+        edges="pixel" if cells.get("edges") == "pixel" else "coarse",
     )
     if run is not None:
         if run.concepts.index(track.concept) != track.class_id:

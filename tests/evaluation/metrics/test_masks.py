@@ -5,7 +5,7 @@ import pytest
 from pycocotools import mask as coco
 
 from vidconcept.evaluation.metrics.identity import Pairing, hota, idf1
-from vidconcept.evaluation.metrics.masks import Confusion, boundary_f, boundary_iou, jaccard
+from vidconcept.evaluation.metrics.masks import Confusion, area_ratio, boundary_f, boundary_iou, jaccard
 from vidconcept.evaluation.metrics.temporal import VideoConsistency, WarpingError
 
 
@@ -21,6 +21,15 @@ class TestRegions:
         empty = np.zeros((60, 80), bool)
         assert jaccard(empty, empty) == 1.0
         assert jaccard(empty, square(0, 0, 4)) == 0.0
+
+    def test_the_area_ratio_counts_what_meets(self):
+        truths = [square(0, 0, 4), square(0, 40, 10)]
+        assert area_ratio([square(0, 0, 8)], truths) == 64 / 16
+        # Two masks on one defect count once where they overlap; what meets nothing does not count.
+        assert area_ratio([square(0, 0, 4), square(0, 2, 4), square(50, 0, 9)], truths) == 24 / 16
+        assert area_ratio([square(0, 0, 50)], truths) == 2500 / 116
+        assert np.isnan(area_ratio([square(50, 0, 9)], truths))
+        assert np.isnan(area_ratio([], truths))
 
     def test_boundary_f_forgives_the_tolerance_and_no_more(self):
         # The diagonal is 100 px, so 1 px is forgiven.

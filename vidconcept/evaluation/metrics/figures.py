@@ -11,7 +11,7 @@ import numpy as np
 from vidconcept.evaluation.datasets.dataset import FrameTruth
 from vidconcept.evaluation.metrics.events import EventCounts, EventLedger, Found
 from vidconcept.evaluation.metrics.identity import Pairing, hota, idf1
-from vidconcept.evaluation.metrics.masks import Confusion, boundary_f, boundary_iou, jaccard
+from vidconcept.evaluation.metrics.masks import Confusion, area_ratio, boundary_f, boundary_iou, jaccard
 from vidconcept.evaluation.metrics.scores import Curves, PaperProtocol
 from vidconcept.evaluation.metrics.temporal import VideoConsistency, WarpingError
 
@@ -24,6 +24,7 @@ class Figures:
 
     regions: concept -> `(J, F, boundary IoU)` a clip in which the concept occurs, means over the frames on which it is
     there or was found: frames that are rightly empty would make rare defects look well outlined.
+    area_ratios: concept -> area of masks over the true area, a number for each frame on which they meet.
     good: events of clips without any defect. boxed: concepts whose truth is boxes in some clip, against which measures
     of outlines say little.
     """
@@ -33,6 +34,7 @@ class Figures:
     confusion: Confusion = field(repr=False)
     paper: PaperProtocol = field(default_factory=PaperProtocol, repr=False)
     regions: dict[str, list[tuple[float, float, float]]] = field(default_factory=dict, repr=False)
+    area_ratios: dict[str, list[float]] = field(default_factory=dict, repr=False)
     consistency: list[VideoConsistency] = field(
         default_factory=lambda: [VideoConsistency(n) for n in VC_LENGTHS], repr=False
     )
@@ -66,6 +68,8 @@ class Figures:
         self.paper.precisions += other.paper.precisions
         for name, values in other.regions.items():
             self.regions.setdefault(name, []).extend(values)
+        for name, ratios in other.area_ratios.items():
+            self.area_ratios.setdefault(name, []).extend(ratios)
         for own, more in zip(self.consistency, other.consistency, strict=True):
             own.as_published += more.as_published
             own.correct += more.correct
@@ -103,7 +107,11 @@ class Figures:
             }
             for name in shown
         }
-        result["masks"] = {name: _region_means(self.regions[name]) for name in shown if name in self.regions}
+        result["masks"] = {
+            name: _region_means(self.regions[name]) | _quartiles(self.area_ratios.get(name, []))
+            for name in shown
+            if name in self.regions
+        }
         for part in ("scores", "masks"):
             if result[part]:
                 result[part]["mean"] = _mean_of(list(result[part].values()))
@@ -119,8 +127,15 @@ def _region_means(values: list[tuple[float, float, float]]) -> dict[str, float]:
     return {"j": j, "f": f, "j_and_f": (j + f) / 2, "boundary_iou": band}
 
 
+def _quartiles(ratios: Sequence[float]) -> dict[str, float]:
+    """Median and quartiles of mask area over true area."""
+    low, middle, high = np.quantile(ratios, (0.25, 0.5, 0.75)) if ratios else (np.nan,) * 3
+    return {"area_ratio": float(middle), "area_ratio_q1": float(low), "area_ratio_q3": float(high)}
+
+
 def _mean_of(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    return {key: float(np.nanmean([row[key] for row in rows])) for key in rows[0]}
+    known = {key: [row[key] for row in rows if not np.isnan(row[key])] for key in rows[0]}
+    return {key: float(np.mean(values)) if values else float("nan") for key, values in known.items()}
 
 
 @dataclass
@@ -150,6 +165,9 @@ class MaskPass:
             predicted[mask], real[true_mask] = number, number
             if true_mask.any():
                 self._true.add(name)
+            ratio = area_ratio(mine, [m for m, word in zip(truth.masks, truth.concepts, strict=True) if word == name])
+            if not np.isnan(ratio):
+                own.area_ratios.setdefault(name, []).append(ratio)
             if true_mask.any() or mask.any():
                 self._regions.setdefault(name, []).append(
                     (jaccard(mask, true_mask), boundary_f(mask, true_mask), boundary_iou(mask, true_mask))

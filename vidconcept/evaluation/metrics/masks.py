@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import cv2
@@ -40,6 +41,16 @@ def boundary_iou(mask: np.ndarray, truth: np.ndarray, band_frac: float = BOUNDAR
     """Boundary IoU: IoU of the inner bands along the outlines, the picture's border counting as outline."""
     width_px = max(1, round(band_frac * math.hypot(*mask.shape)))
     return jaccard(_inner_band(mask, width_px), _inner_band(truth, width_px))
+
+
+def area_ratio(masks: Sequence[np.ndarray], truths: Sequence[np.ndarray]) -> float:
+    """Area of what was found over the true area, of those bool masks of a frame that meet; NaN where none do."""
+    pairs = [(m, t) for m in range(len(masks)) for t in range(len(truths)) if (masks[m] & truths[t]).any()]
+    if not pairs:
+        return float("nan")
+    met, true = ({pair[side] for pair in pairs} for side in (0, 1))
+    found = np.count_nonzero(np.any([masks[m] for m in met], axis=0))
+    return found / np.count_nonzero(np.any([truths[t] for t in true], axis=0))
 
 
 def _edges(mask: np.ndarray) -> np.ndarray:
