@@ -15,7 +15,7 @@ from vidconcept.files import SCRATCH
 from vidconcept.manifest import MANIFEST
 from vidconcept.ownership import FOLDERS, RESULTS
 from vidconcept.settings import TrackSettings
-from vidconcept.writers.tables import EVENT_COLUMNS, FRAME_COLUMNS, TRACK_COLUMNS
+from vidconcept.writers import columns
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -96,7 +96,7 @@ def test_reference_tables_hold_what_the_code_has(render):
     settings = render(DOCS / "reference" / "settings.md")
     assert all(f"| `{key}` |" in settings for key in TrackSettings.model_fields)
     run_folder = render(DOCS / "reference" / "run-folder.md")
-    assert all(f"| `{name}` |" in run_folder for name in (*FRAME_COLUMNS, *TRACK_COLUMNS, *EVENT_COLUMNS))
+    assert all(f"| `{name}` |" in run_folder for table in columns.TABLES.values() for name in table)
     assert {*RESULTS, *FOLDERS, MANIFEST} - {SCRATCH} <= set(re.findall(r"`([\w.]+)/?`", run_folder))
     exit_codes = render(DOCS / "reference" / "exit-codes.md")
     assert {int(code) for code in re.findall(r"^\| (\d+) \|", exit_codes, re.MULTILINE)} == set(ExitCode)
