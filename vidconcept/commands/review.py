@@ -38,6 +38,8 @@ def export(
     start: Annotated[float | None, typer.Option(help="seconds, included", metavar="S")] = None,
     end: Annotated[float | None, typer.Option(help="seconds, included", metavar="S")] = None,
     masks: Annotated[str, typer.Option(help="rle or polygon")] = "rle",
+    excel: Annotated[bool, typer.Option("--excel", help="csv that a spreadsheet opens by double click")] = False,
+    locale: Annotated[str | None, typer.Option(help="whose commas, e.g. de or en [decimal comma]", metavar="L")] = None,
     as_json: Json = False,
 ) -> None:
     """Write a run's mask tracks in a format that other tools read."""
@@ -47,7 +49,8 @@ def export(
     names = words_of(concepts) if concepts else None
     if start is not None and end is not None and end < start:
         raise UsageError(f"--end {end:g} must not be before --start {start:g}")
-    told = write_export(run, to, out, verdict=verdicts, concepts=names, start_s=start, end_s=end, masks=masks)
+    chosen = {"verdict": verdicts, "concepts": names, "start_s": start, "end_s": end, "masks": masks}
+    told = write_export(run, to, out, **chosen, excel=excel, locale=locale)
     typer.echo(json.dumps({"run": str(run), "format": to, "told": told}, ensure_ascii=False) if as_json else told)
 
 

@@ -96,6 +96,7 @@ def track(
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout", rich_help_panel=OUTPUT)] = False,
 ) -> None:
     """Track concepts through a video: an annotated MP4, tables, masks and a review page in one folder."""
+    _check_one_video(video, context.args)
     options = {
         key: text for key, text in context.params.items() if key in TrackSettings.model_fields and text is not None
     }
@@ -121,7 +122,8 @@ def track(
     if as_json:
         result = {"run": str(run.path), "frames": run.manifest["frames"], "events": [asdict(e) for e in events]}
         result |= {
-            key: run.manifest.get(key) for key in ("gaps", "cuts", "fallbacks", "timings_s", "rarity", "recurring")
+            key: run.manifest.get(key)
+            for key in ("gaps", "remarks", "cuts", "fallbacks", "timings_s", "rarity", "recurring")
         }
         typer.echo(json.dumps(result, ensure_ascii=False))
     else:
@@ -132,6 +134,17 @@ def track(
         stdout.print(f"all files: {run.path}", markup=False)
     if any(event.concept in wanted for event in events):
         raise typer.Exit(ExitCode.FINDINGS)
+
+
+def _check_one_video(video: str, more: list[str]) -> None:
+    """Raises UsageError for several videos, and for what looks like an option without its value."""
+    if more and not any(argument.startswith("-") for argument in more):
+        raise UsageError(
+            f"track takes one video, and got {1 + len(more)}: {video}, {', '.join(more[:3])}"
+            f"{', …' if len(more) > 3 else ''}. Next: one track for each, and quotes around a name with spaces"
+        )
+    if more:
+        raise UsageError(f"no such option: {next(a for a in more if a.startswith('-'))}. Next: vidconcept track --help")
 
 
 def _failing(fail_on: str | None, concepts: tuple[str, ...]) -> set[str]:
@@ -191,4 +204,4 @@ def _about(frames: int | None) -> str:
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
-    app.command(epilog=EXAMPLES)(track)
+    app.command(epilog=EXAMPLES, context_settings={"allow_extra_args": True})(track)

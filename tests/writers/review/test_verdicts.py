@@ -150,3 +150,65 @@ def test_the_strip_ends_where_the_video_does_and_keeps_every_peak(frames):
     assert told["time_s"][-1] == pytest.approx((frames - 1) / 25)
     assert [max(line) for line in told["scores"]] == pytest.approx(scores.max(1), abs=1e-3)
     assert len(told["time_s"]) <= 2001
+
+
+class TestSpreadsheets:
+    """What Excel and others leave of the verdicts when somebody opens and saves them."""
+
+    def judged(self, run_dir: Path, path: Path) -> str:
+        review(run_dir, path)
+        return ",".join(event.verdict for event in tables.read_events(run_dir / "events.csv"))
+
+    def saved(self, run_dir: Path, path: Path, change, **how) -> Path:
+        events = tables.read_events(run_dir / "events.csv")
+        text = verdicts_csv(path, events, ["reject", "accept"]).read_text(encoding="utf-8")
+        path.write_bytes(change(text).encode(how.get("encoding", "utf-8")))
+        return path
+
+    @pytest.mark.parametrize("separator", [";", "\t"])
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+    def test_other_separators_and_encodings_are_read(self, separator, encoding, run_dir, tmp_path):
+        def change(text):
+            rows = [line.split(",") for line in text.splitlines()]
+            return "\r\n".join(separator.join(cell.replace(".", ",") for cell in row) for row in rows) + "\r\n"
+
+        path = self.saved(run_dir, tmp_path / "v.csv", change, encoding=encoding)
+        assert self.judged(run_dir, path) == "reject,accept"
+
+    def test_the_line_that_names_the_separator_is_no_header(self, run_dir, tmp_path):
+        path = self.saved(run_dir, tmp_path / "v.csv", lambda text: "sep=;\n" + text.replace(",", ";"))
+        assert self.judged(run_dir, path) == "reject,accept"
+
+    def test_a_code_page_is_named_as_the_trouble(self, run_dir, tmp_path):
+        path = self.saved(run_dir, tmp_path / "v.csv", lambda text: text.replace("傷", "ö"), encoding="cp1252")
+        with pytest.raises(InputError, match='save it as "CSV UTF-8"'):
+            review(run_dir, path)
+
+
+class TestExcel:
+    def exported(self, run_dir: Path, path: Path, **how) -> str:
+        export(run_dir, "csv", path, excel=True, **how)
+        return path.read_bytes().decode("utf-8")
+
+    @pytest.mark.parametrize("locale", [None, "de", "fr_FR.UTF-8", "pt-BR"])
+    def test_commas_in_numbers_and_semicolons_between_cells(self, locale, run_dir, tmp_path):
+        text = self.exported(run_dir, tmp_path / "a.csv", locale=locale)
+        assert text[0] == "\ufeff"
+        row = next(csv.DictReader(text[1:].splitlines(), delimiter=";"))
+        assert "," in row["time_s"]
+        assert "." not in row["confidence"] + row["score_mean"] + row["score_max"]
+        plain = next(tables.read_tracks(run_dir / "tracks.csv"))
+        assert next(tables.read_tracks(tmp_path / "a.csv")) == plain
+
+    @pytest.mark.parametrize("locale", ["en", "en-GB", "de-CH", "ja"])
+    def test_points_and_commas_where_a_country_writes_so(self, locale, run_dir, tmp_path):
+        row = next(csv.DictReader(self.exported(run_dir, tmp_path / "a.csv", locale=locale)[1:].splitlines()))
+        assert "." in row["time_s"]
+
+    def test_options_that_would_do_nothing(self, run_dir, tmp_path):
+        with pytest.raises(UsageError, match="'tlh' is not known"):
+            export(run_dir, "csv", tmp_path / "a.csv", excel=True, locale="tlh")
+        with pytest.raises(UsageError, match="--excel is for csv"):
+            export(run_dir, "coco", tmp_path / "a.json", excel=True)
+        with pytest.raises(UsageError, match="give --excel too"):
+            export(run_dir, "csv", tmp_path / "a.csv", locale="de")

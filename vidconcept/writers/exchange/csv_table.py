@@ -8,6 +8,7 @@ from vidconcept.tracks.polygons import polygons
 from vidconcept.types import TrackMask
 from vidconcept.writers.cells import text_cell, write_rows
 from vidconcept.writers.exchange.selection import Selection
+from vidconcept.writers.locales import PLAIN, CsvStyle
 from vidconcept.writers.tables import TRACK_COLUMNS, track_cells
 
 # The order of supervision's own CSVSink: the seven names, then what the caller adds.
@@ -17,23 +18,35 @@ SUPERVISION_COLUMNS = (
 )
 
 
-def write_csv(selection: Selection, path: Path, masks: str) -> None:
+_DECIMALS = ("time_s", "confidence", "score_mean", "score_max")
+
+
+def write_csv(selection: Selection, path: Path, masks: str, style: CsvStyle = PLAIN) -> None:
     """`tracks.csv` of the selection with the verdict at the end; `mask_polygon` takes the mask's place on request.
 
-    A polygon cell is a JSON list of outlines, each x, y, x, y, ... along the edges of the pixels.
+    style: of a spreadsheet, as `--excel` asks for it. A polygon cell is a JSON list of outlines, each x, y, x, y, ...
+    along the edges of the pixels.
     """
     as_polygons = masks == "polygon"
     at = TRACK_COLUMNS.index("mask_rle")
     columns = [*TRACK_COLUMNS, "verdict"]
+    decimals = [TRACK_COLUMNS.index(name) for name in _DECIMALS]
     if as_polygons:
         columns[at] = "mask_polygon"
     with replacing(path, newline="") as file:
-        write_rows(file, [columns])
+        if style.bom:
+            file.write("\ufeff")
+        write_rows(file, [columns], style.separator)
         for row in selection.tracks():
             cells = track_cells(selection.run.video, row)
             if as_polygons:
                 cells[at] = json.dumps(outlines(selection, row), separators=(",", ":"))
-            write_rows(file, [[*cells, selection.verdicts[row.tracker_id]]])
+            elif style.bom:
+                # A spreadsheet must not take a mask for a formula.
+                cells[at] = text_cell(str(cells[at]))
+            for place in decimals:
+                cells[place] = str(cells[place]).replace(".", style.decimal)
+            write_rows(file, [[*cells, selection.verdicts[row.tracker_id]]], style.separator)
 
 
 def write_supervision(selection: Selection, path: Path) -> None:

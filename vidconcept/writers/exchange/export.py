@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from vidconcept.errors import UsageError
 from vidconcept.ownership import check_apart
@@ -10,6 +11,7 @@ from vidconcept.settings import nearest
 from vidconcept.wording import count_of
 from vidconcept.writers.exchange.formats import FORMATS
 from vidconcept.writers.exchange.selection import select
+from vidconcept.writers.locales import excel_style
 
 
 def export(
@@ -22,12 +24,15 @@ def export(
     start_s: float | None = None,
     end_s: float | None = None,
     masks: str = "rle",
+    excel: bool = False,
+    locale: str | None = None,
 ) -> str:
     """Writes the run's mask tracks in another format and returns one line that says what was written where.
 
     to: a key of FORMATS. out: a file, or a folder for mots, mot and davis; by default in `exports/` of the run.
     verdict: of "accept", "reject", "unsure", "open" (none given yet); concepts: names; start_s, end_s: seconds, both
     included; None takes all. masks: "rle" or "polygon" (csv, coco, cvat).
+    excel: CSV as a spreadsheet opens it, in the manner of `locale`, e.g. "de" (csv).
     Raises UsageError, also where `out` would take the place of what the run made, InputError (no run), OutputError.
     """
     if to not in FORMATS:
@@ -37,9 +42,15 @@ def export(
     if masks == "polygon" and not FORMATS[to].polygons:
         able = ", ".join(name for name, known in FORMATS.items() if known.polygons)
         raise UsageError(f"{to} holds no polygons; the formats that do are {able}")
+    if excel and to != "csv":
+        raise UsageError(f"--excel is for csv, not for {to}. Next: --to csv, or leave --excel out")
+    if locale is not None and not excel:
+        raise UsageError(f"--locale {locale} says how a spreadsheet writes numbers. Next: give --excel too")
     selection = select(run_dir, verdict, concepts, start_s, end_s)
     path = out or run_dir / "exports" / FORMATS[to].name.format(stem=selection.stem)
     check_apart(run_dir, [path])
-    options = {"masks": masks} if FORMATS[to].polygons else {}
+    options: dict[str, Any] = {"masks": masks} if FORMATS[to].polygons else {}
+    if excel:
+        options["style"] = excel_style(locale)
     load_entry(FORMATS[to].writer)(selection, path, **options)
     return f"{count_of(len(selection.verdicts), 'track')} as {to}: {path}"
