@@ -57,33 +57,45 @@ class TrackSettings(BaseModel):
 
     # What to look for.
     concepts: Words = _setting(Stage.MAPS, (), "concepts to track")
-    background: Words = _setting(Stage.MAPS, (), "words for good surface, always in the softmax")
-    distractors: Words = _setting(Stage.MAPS, (), "other known words, in the softmax but not reported")
+    background: Words = _setting(Stage.MAPS, (), "words for good surface, always part of the softmax")
+    distractors: Words = _setting(
+        Stage.MAPS, (), "other words that the model knows, part of the softmax but not reported"
+    )
     prompt: str = _setting(Stage.MAPS, "", "caption of the footage for the model", max_length=10_000)
 
     # The model and how it is read.
-    model: str = _setting(Stage.MAPS, "linecam", "preset name, folder or hub id")
+    model: str = _setting(Stage.MAPS, "linecam", "name of a preset, folder or hub id")
     layers: tuple[int, ...] | None = _setting(
-        Stage.MAPS, None, "layers read, e.g. 2,3,4; -1 is the last", max_length=1024
+        Stage.MAPS, None, "transformer layers to read, e.g. 2,3,4; -1 is the last", max_length=1024
     )
-    timestep: int = _setting(Stage.MAPS, 500, "noise level the footage is read at", ge=0, lt=1000)
-    reduce: Literal["softmax-mean", "mean-softmax"] = _setting(Stage.MAPS, "softmax-mean", "order of reduction")
-    concept_tokens: Literal["all", "first"] = _setting(Stage.MAPS, "all", "sub-words of a concept that count")
-    noise_samples: int = _setting(Stage.MAPS, 1, "noise draws averaged", ge=1, le=1024)
-    seed: int = _setting(Stage.MAPS, 0, "seed of the noise", ge=0, lt=1 << 63)
+    timestep: int = _setting(
+        Stage.MAPS, 500, "noise level at which the model reads the footage, 0 to 999", ge=0, lt=1000
+    )
+    reduce: Literal["softmax-mean", "mean-softmax"] = _setting(
+        Stage.MAPS, "softmax-mean", "average the layers before or after the softmax"
+    )
+    concept_tokens: Literal["all", "first"] = _setting(
+        Stage.MAPS, "all", "use all sub-words of a concept, or the first one only"
+    )
+    noise_samples: int = _setting(Stage.MAPS, 1, "average over this many random noises", ge=1, le=1024)
+    seed: int = _setting(Stage.MAPS, 0, "random seed of the noise", ge=0, lt=1 << 63)
     dtype: Literal["float32", "float16", "bfloat16"] = _setting(Stage.MAPS, "float32", "transformer precision")
     device: str = _setting(Stage.MACHINE, "auto", "auto, cpu, cuda, cuda:1, mps")
-    vae_tiling: Literal["auto", "on", "off"] = _setting(Stage.MAPS, "auto", "auto: only when memory runs out")
+    vae_tiling: Literal["auto", "on", "off"] = _setting(
+        Stage.MAPS, "auto", "encode pictures in tiles to save memory; auto: when memory runs out"
+    )
 
     # Space and time.
     height: int = _setting(Stage.MAPS, 480, "model picture, pixels; the aspect follows the footage", ge=16, le=8192)
     width: int = _setting(Stage.MAPS, 720, "model picture, pixels; the aspect follows the footage", ge=16, le=8192)
-    window_frames: int = _setting(Stage.MAPS, 49, "frames in one forward pass", ge=1, le=4097)
+    window_frames: int = _setting(Stage.MAPS, 49, "frames that the model reads at once", ge=1, le=4097)
     overlap_frames: int = _setting(Stage.MAPS, 9, "frames that neighbouring windows share", ge=1, le=4097)
-    stride: int = _setting(Stage.MAPS, 1, "the model sees every n-th frame", ge=1, le=1_000_000)
+    stride: int = _setting(Stage.MAPS, 1, "let the model see every n-th frame", ge=1, le=1_000_000)
     start_s: float | None = _setting(Stage.MAPS, None, "where to start, seconds", ge=0)
     end_s: float | None = _setting(Stage.MAPS, None, "where to stop, seconds, not included", gt=0)
-    roi: tuple[int, int, int, int] | None = _setting(Stage.MAPS, None, "x,y,width,height in pixels")
+    roi: tuple[int, int, int, int] | None = _setting(
+        Stage.MAPS, None, "read only this part of the picture: x,y,width,height in pixels"
+    )
     tile: tuple[Tiles, Tiles] | Literal["auto"] = _setting(
         Stage.MAPS, (1, 1), "columns x rows of overlapping crops, or auto"
     )
@@ -92,14 +104,14 @@ class TrackSettings(BaseModel):
     stream: int | None = _setting(
         Stage.MAPS, None, "which video stream of the file, as probe numbers them", ge=0, le=10_000
     )
-    deinterlace: bool = _setting(Stage.MAPS, False, "one moment a picture, of footage that mixes two")
-    tone_map: bool = _setting(Stage.MAPS, False, "bring HDR to the range of a usual screen")
+    deinterlace: bool = _setting(Stage.MAPS, False, "separate the two moments that each interlaced picture mixes")
+    tone_map: bool = _setting(Stage.MAPS, False, "map HDR to the range of a usual screen")
 
     # From maps to findings.
     smooth: str = _setting(Stage.DECISION, "energy", f"temporal smoothing method: {', '.join(OFFERED)}")
     threshold: float = _setting(Stage.DECISION, 0.5, "score that a finding must reach at its peak", gt=0, lt=1)
     hysteresis: float = _setting(
-        Stage.DECISION, 0.6, "share of the threshold down to which such a finding is followed", gt=0, le=1
+        Stage.DECISION, 0.6, "follow a finding down to this share of its threshold", gt=0, le=1
     )
     # What calibration adds: numbers of a concept's own, and of places in the picture.
     thresholds: dict[str, Annotated[float, Field(gt=0, lt=1)]] = _setting(
@@ -117,13 +129,15 @@ class TrackSettings(BaseModel):
     keep_recurring: tuple[int, ...] = _setting(
         Stage.DECISION, (), "groups of recurring.csv that are findings all the same, e.g. 1,3"
     )
-    ratio: float = _setting(Stage.DECISION, 0.55, "edge of a mask, relative to the peak nearby", gt=0, lt=1)
-    floor: float = _setting(Stage.DECISION, 0.15, "local peak below which the edge is absolute", ge=0, lt=1)
+    ratio: float = _setting(
+        Stage.DECISION, 0.55, "where a mask ends, as a share of the highest score nearby", gt=0, lt=1
+    )
+    floor: float = _setting(Stage.DECISION, 0.15, "lowest peak that `ratio` is taken of", ge=0, lt=1)
     edges: Literal["pixel", "coarse"] = _setting(
         Stage.DECISION, "pixel", "masks end at the edge in the picture, or as coarsely as the maps"
     )
-    min_area_px: int = _setting(Stage.DECISION, 12, "smallest mask, pixels of the source", ge=0, le=1 << 40)
-    min_duration_s: float = _setting(Stage.DECISION, 0.12, "shortest track, seconds", ge=0)
+    min_area_px: int = _setting(Stage.DECISION, 12, "smallest mask to keep, pixels of the source", ge=0, le=1 << 40)
+    min_duration_s: float = _setting(Stage.DECISION, 0.12, "shortest track to keep, seconds", ge=0)
 
     # The annotated video.
     view: Literal["overlay", "heatmap", "side-by-side", "grid"] = _setting(

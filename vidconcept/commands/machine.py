@@ -16,10 +16,12 @@ models_app = typer.Typer(help="Which models there are, what they need, and wheth
 def probe(
     source: Annotated[str, typer.Argument(help="A video, a folder of images, or a pattern like img_%04d.png.")],
     fps: Annotated[float | None, typer.Option(help="rate of images or of a raw stream")] = None,
-    bits: Annotated[int | None, typer.Option(min=8, max=16, help="depth of 16-bit pictures, e.g. 12 [found]")] = None,
+    bits: Annotated[
+        int | None, typer.Option(min=8, max=16, help="bit depth of pictures stored in 16 bits, e.g. 12 [found]")
+    ] = None,
     stream: Annotated[int | None, typer.Option(min=0, help="look at this video stream of the file")] = None,
     decode: Annotated[
-        bool, typer.Option("--decode", help="decode every picture too: finds damage inside them")
+        bool, typer.Option("--decode", help="also decode every picture, to find damage inside them")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -74,7 +76,7 @@ def fetch(
     name: Annotated[str, typer.Argument(help="A preset's name or a hub id.")],
     as_json: Json = False,
 ) -> None:
-    """Download a model's weights, with progress; a broken download goes on where it stopped."""
+    """Download a model's weights, with progress; an interrupted download continues where it stopped."""
     from vidconcept.models.folder import fetch as fetch_weights
     from vidconcept.models.folder import preset_for
 

@@ -18,9 +18,9 @@ Setting = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="any setting of track, e.g. --set threshold=0.4; repeatable"),
 ]
 Config = Annotated[Path | None, typer.Option("--config", help="settings from a TOML file")]
-Json = Annotated[bool, typer.Option("--json", help="one JSON object on stdout")]
+Json = Annotated[bool, typer.Option("--json", help="print one JSON object on stdout")]
 Format = Annotated[str | None, typer.Option("--format", help="format of the data set, if it cannot be guessed")]
-Split = Annotated[str, typer.Option("--split", help="split of DAVIS, YouTube-VIS, VSPW")]
+Split = Annotated[str, typer.Option("--split", help="split of a DAVIS, YouTube-VIS or VSPW data set")]
 Rename = Annotated[
     str | None, typer.Option("--rename", metavar="THEIRS=YOURS,…", help="map a data-set label to a concept")
 ]

@@ -16,8 +16,8 @@ from vidconcept.writers.exchange.formats import FORMATS
 
 def review(
     run: Annotated[Path, typer.Argument(help="A run folder, or a folder of run folders.")],
-    apply: Annotated[Path | None, typer.Option(help="verdicts.csv from the page, written into events.csv")] = None,
-    no_open: Annotated[bool, typer.Option("--no-open", help="write the page, do not open it")] = False,
+    apply: Annotated[Path | None, typer.Option(help="write the verdicts saved by the page into events.csv")] = None,
+    no_open: Annotated[bool, typer.Option("--no-open", help="write the page without opening it")] = False,
     as_json: Json = False,
 ) -> None:
     """Open the review page of a run, or one index page over many runs."""
@@ -31,15 +31,19 @@ def review(
 
 def export(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
-    to: Annotated[str, typer.Option(help=", ".join(FORMATS))],
+    to: Annotated[str, typer.Option(help="format: " + ", ".join(FORMATS))],
     out: Annotated[Path | None, typer.Option(help="file or folder; default: exports/ in the run")] = None,
-    verdict: Annotated[str | None, typer.Option(help="accept,reject,unsure,open", metavar="A,B")] = None,
-    concepts: Annotated[str | None, typer.Option(help="only these", metavar="A,B")] = None,
-    start: Annotated[float | None, typer.Option(help="seconds, included", metavar="S")] = None,
-    end: Annotated[float | None, typer.Option(help="seconds, included", metavar="S")] = None,
-    masks: Annotated[str, typer.Option(help="rle or polygon")] = "rle",
-    excel: Annotated[bool, typer.Option("--excel", help="csv that a spreadsheet opens by double click")] = False,
-    locale: Annotated[str | None, typer.Option(help="whose commas, e.g. de or en [decimal comma]", metavar="L")] = None,
+    verdict: Annotated[
+        str | None, typer.Option(help="only events with these verdicts: accept,reject,unsure,open", metavar="A,B")
+    ] = None,
+    concepts: Annotated[str | None, typer.Option(help="only these concepts", metavar="A,B")] = None,
+    start: Annotated[float | None, typer.Option(help="first second, included", metavar="S")] = None,
+    end: Annotated[float | None, typer.Option(help="last second, included", metavar="S")] = None,
+    masks: Annotated[str, typer.Option(help="write masks as rle or polygon")] = "rle",
+    excel: Annotated[bool, typer.Option("--excel", help="CSV that a spreadsheet opens by double click")] = False,
+    locale: Annotated[
+        str | None, typer.Option(help="language of the spreadsheet, e.g. en [decimal commas]", metavar="L")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write a run's mask tracks in a format that other tools read."""

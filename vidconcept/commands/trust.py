@@ -123,13 +123,15 @@ def stress(
     split: Split = "val",
     rename: Rename = None,
     concepts: Concepts = None,
-    only: Annotated[str | None, typer.Option(metavar="NAME,…", help="these perturbations, e.g. 'sensor noise'")] = None,
-    severities: Annotated[str, typer.Option(metavar="N,…", help="of 1, 2, 3")] = "1,2,3",
+    only: Annotated[
+        str | None, typer.Option(metavar="NAME,…", help="only these perturbations, e.g. 'sensor noise'")
+    ] = None,
+    severities: Annotated[str, typer.Option(metavar="N,…", help="severities to test, of 1, 2, 3")] = "1,2,3",
     limit: Annotated[int | None, typer.Option(min=1, help="use this many clips, evenly spread")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="of the perturbations")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="random seed of the perturbations")] = 0,
     calibration: Annotated[
         Path | None,
-        typer.Option(exists=True, dir_okay=False, help="tests with it; the checklist says how old it is"),
+        typer.Option(exists=True, dir_okay=False, help="test with this calibration; the checklist says how old it is"),
     ] = None,
     setting: Setting = None,
     config: Config = None,
