@@ -42,7 +42,7 @@ with contextlib.redirect_stdout(io.StringIO()):  # it announces optional data se
 TOKEN_PX = 16
 FPS = 25
 CASES = ("undegraded", "token grid", "token grid against truth on tokens")
-IDENTITY = {"part": LinkSettings(merge_frac=1.0, reentry_s=1.0), "defect": LinkSettings()}
+IDENTITY = {"part": LinkSettings(16, 0.12, merge_frac=1.0, reentry_s=1.0), "defect": LinkSettings(16, 0.12)}
 # Mask by identity; what is not there is absent.
 Masks = dict[int, np.ndarray]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vidconcept.tracks.link import Linker
+from vidconcept.tracks.link import Linker, LinkSettings
 from vidconcept.types import Event, Region, VideoInfo
 from vidconcept.video.writer import open_writer
 from vidconcept.writers import tables
@@ -91,7 +91,7 @@ def make_run(
     """A whole run folder; frames 20 to 23 are occluded. video=False leaves the pictures and the page out."""
     folder.mkdir(parents=True, exist_ok=True)
     refs = frame_refs(frames)
-    linker = Linker(concepts, Region(0, 0, *size), size)
+    linker = Linker(concepts, Region(0, 0, *size), size, LinkSettings(min_area_px=16, min_duration_s=0.12))
     flow = np.zeros((8, 8, 2), np.float32)
     flow[..., 0] = -SPEED_PX
     with TrackJournal(folder / "tracks.partial.jsonl") as journal:

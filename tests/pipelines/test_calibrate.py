@@ -74,11 +74,11 @@ class TestStrengths:
 
     def linked(self, scores, threshold, hysteresis):
         """One patch whose score goes up and down, decided and linked as `track` does it."""
-        linker, rows = Linker(["x"], Region(0, 0, 48, 32), (48, 32), LinkSettings(min_duration_s=0.12)), []
+        linker, rows = Linker(["x"], Region(0, 0, 48, 32), (48, 32), LinkSettings(16, 0.12)), []
         for number, score in enumerate(scores):
             maps = np.zeros((1, 32, 48), np.float32)
             maps[0, 10:20, 20:30] = score
-            decided = decide_by_concept(maps, ["x"], DecisionSettings(threshold), {}, {}, hysteresis)
+            decided = decide_by_concept(maps, ["x"], DecisionSettings(threshold, 0.5, 0.15), {}, {}, hysteresis)
             ref = FrameRef(number, number, number * FRAME_S)
             rows += linker.step(ref, decided.pieces, maps, None, 0, 0, reaches=decided.reaches)
         return linker, rows
@@ -244,7 +244,7 @@ class TestPlaces:
         scores[:, 4:14, 4:14] = 0.45
         scores[:, 30:40, 40:50] = 0.45
         lifts = {"dent": [[0.3, 0.0], [0.0, 0.0]]}
-        decided = decide_by_concept(scores, ("scratch", "dent"), DecisionSettings(0.5), {"dent": 0.4}, lifts)
+        decided = decide_by_concept(scores, ("scratch", "dent"), DecisionSettings(0.5, 0.5, 0.15), {"dent": 0.4}, lifts)
         masks = decided.pieces
         assert np.array_equal(masks, decided.reaches)
         assert np.array_equal(masks, decided.shown)
@@ -256,7 +256,7 @@ class TestPlaces:
         scores = np.zeros((1, 48, 64), np.float32)
         scores[0, 4:14, 4:14], scores[0, 8, 8] = 0.4, 0.5
         scores[0, 30:40, 40:50], scores[0, 4:14, 40:50] = 0.31, 0.29
-        decided = decide_by_concept(scores, ("dent",), DecisionSettings(0.5), {}, {}, 0.6)
+        decided = decide_by_concept(scores, ("dent",), DecisionSettings(0.5, 0.5, 0.15), {}, {}, 0.6)
         assert decided.pieces[0, 4:14, 4:14].all()
         assert decided.pieces[0, 30:40, 40:50].all()
         assert not decided.pieces[0, 4:14, 40:50].any()

@@ -27,7 +27,9 @@ class Scene:
     def __init__(self, concepts: int = 1, frame_s: float = FRAME_S, **settings: float) -> None:
         names = [f"c{i}" for i in range(concepts)]
         region = Region(0, 0, GRID[1], GRID[0])
-        self.linker = Linker(names, region, (GRID[1], GRID[0]), LinkSettings(**settings))  # pyright: ignore
+        self.linker = Linker(
+            names, region, (GRID[1], GRID[0]), LinkSettings(**{"min_area_px": 16, "min_duration_s": 0.12} | settings)
+        )  # pyright: ignore
         self.frames, self.frame_s = 0, frame_s
 
     def step(
@@ -245,24 +247,24 @@ class TestWhatCounts:
 
     def test_wrong_settings_are_named(self) -> None:
         with pytest.raises(UsageError, match="max_gap_s must be 0 or more, got -1"):
-            LinkSettings(max_gap_s=-1)
+            LinkSettings(16, 0.12, max_gap_s=-1)
 
 
 class TestSourcePixels:
     def test_the_grid_covers_its_region(self) -> None:
-        linker = Linker(["x"], Region(40, 20, 320, 200), (400, 240))
+        linker = Linker(["x"], Region(40, 20, 320, 200), (400, 240), LinkSettings(16, 0.12))
         mask = np.zeros((1, *GRID), bool)
         mask[0, 30:50, 80:100] = True
         row = linker.step(Ref(0, 0, 0.0), mask, mask * np.float32(0.9), None, 3, 2)[0]
         assert row.box_px == (40 + 160, 20 + 60, 40 + 200, 20 + 100)
-        decoded = decode(row.rle, (400, 240))
+        decoded = decode(row.rle, (400, 240), LinkSettings(16, 0.12))
         assert decoded.sum() == row.area_px
         assert abs(row.area_px - 40 * 40) <= 4  # rounded corners
         assert decoded[20 + 80, 40 + 180]
         assert (row.latent_index, row.window_index) == (3, 2)
 
     def test_a_mask_at_the_border_reaches_the_border(self) -> None:
-        linker = Linker(["x"], Region(0, 0, 320, 200), (320, 200))
+        linker = Linker(["x"], Region(0, 0, 320, 200), (320, 200), LinkSettings(16, 0.12))
         mask = np.zeros((1, *GRID), bool)
         mask[0, :10, -8:] = True
         row = linker.step(Ref(0, 0, 0.0), mask, mask * np.float32(0.9), None, 0, 0)[0]
@@ -280,7 +282,7 @@ class TestSourcePixels:
         assert np.abs(np.diff(told[5:])).max() < 0.1  # the score itself jumps by 0.4
 
     def test_masks_of_one_concept_share_no_pixel(self) -> None:
-        linker = Linker(["x"], Region(0, 0, 397, 251), (397, 251), LinkSettings(min_area_px=1, merge_frac=0.0))
+        linker = Linker(["x"], Region(0, 0, 397, 251), (397, 251), LinkSettings(1, 0.12, merge_frac=0.0))
         mask = np.random.default_rng(0).random((1, *GRID)) > 0.8
         rows = linker.step(Ref(0, 0, 0.0), mask, mask * np.float32(0.9), None, 0, 0)
         total = sum(decode(row.rle, (397, 251)).astype(int) for row in rows)

@@ -62,7 +62,7 @@ def test_concepts_are_decided_one_by_one():
     masks = decide(stack, settings=PLAIN)
     for one, scores in zip(masks, stack, strict=True):
         np.testing.assert_array_equal(one, decide(scores, settings=PLAIN))
-    assert decide(np.zeros((0, 8, 8), np.float32)).shape == (0, 8, 8)
+    assert decide(np.zeros((0, 8, 8), np.float32), settings=PLAIN).shape == (0, 8, 8)
 
 
 @given(seed=st.integers(0, 500), h=st.integers(1, 40), w=st.integers(1, 40), threshold=st.floats(0.05, 0.95))
@@ -90,4 +90,4 @@ def test_the_local_maximum_is_never_below_the_score(seed):
 
 def test_impossible_settings_are_refused():
     with pytest.raises(ValueError, match="ratio"):
-        DecisionSettings(ratio=1.5)
+        DecisionSettings(threshold=0.2, ratio=1.5, floor=0.15)

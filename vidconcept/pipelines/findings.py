@@ -24,7 +24,7 @@ from vidconcept.temporal.stride import between
 from vidconcept.tracks.calibrated import decide_by_concept
 from vidconcept.tracks.edges import EdgeFinder
 from vidconcept.tracks.link import Linker, LinkSettings
-from vidconcept.tracks.masks import DecisionSettings
+from vidconcept.tracks.masks import MIN_CELLS, DecisionSettings
 from vidconcept.types import ConceptMaps, Event, Frame, FrameScores, TrackMask
 from vidconcept.writers.frames.overlay import needs_scores
 from vidconcept.writers.journal import TrackJournal
@@ -131,13 +131,8 @@ def link_frame(settings: TrackSettings, scored: ScoredFrame, linker: Linker) -> 
 
 def decision_settings(settings: TrackSettings, min_cells: float) -> DecisionSettings:
     """How scores become masks. min_cells: the smallest mask that the linker takes, which is no noise either."""
-    usual = DecisionSettings()
-    return replace(
-        usual,
-        threshold=settings.threshold,
-        ratio=settings.ratio,
-        floor=settings.floor,
-        min_area_px=int(min(usual.min_area_px, min_cells)),
+    return DecisionSettings(
+        settings.threshold, settings.ratio, settings.floor, min_area_px=int(min(MIN_CELLS, min_cells))
     )
 
 

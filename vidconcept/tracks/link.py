@@ -40,12 +40,12 @@ class FrameRef(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LinkSettings:
-    """How masks become tracks. Lengths given as a fraction are of the working grid's diagonal."""
+    """How masks become tracks; what a user can set has its default in the settings, nowhere else. Lengths given as a fraction are of the working grid's diagonal."""
 
     # Masks of fewer pixels of the source frame are noise.
-    min_area_px: int = 16
+    min_area_px: int
     # Tracks shorter than this are noise; a video that is shorter itself keeps what spans it.
-    min_duration_s: float = 0.12
+    min_duration_s: float
     # How long a track may be out of sight and still keep its id.
     max_gap_s: float = 0.4
     # Fragments nearer than this are one defect: about two tokens of a CogVideoX window. With 1, everything that a
@@ -88,7 +88,7 @@ class Linker:
         concepts: Sequence[str],
         region: Region,
         frame_size: tuple[int, int],
-        settings: LinkSettings | None = None,
+        settings: LinkSettings,
         edges: EdgeFinder | None = None,
     ) -> None:
         if region.x + region.width > frame_size[0] or region.y + region.height > frame_size[1]:
@@ -96,7 +96,7 @@ class Linker:
         self._concepts = tuple(concepts)
         self._region = region
         self._frame_size = frame_size
-        self._settings = settings or LinkSettings()
+        self._settings = settings
         self._edges = edges
         self._live: list[list[_Live]] = [[] for _ in self._concepts]
         self._left: list[_Live | None] = [None] * len(self._concepts)

@@ -16,20 +16,24 @@ import numpy as np
 PIECE_RATIO = 0.55
 
 
+# A smaller piece of the working grid is noise, however sure.
+MIN_CELLS = 4
+
+
 @dataclass(frozen=True, slots=True)
 class DecisionSettings:
-    """How scores become masks."""
+    """How scores become masks; what a user can set has its default in the settings, nowhere else."""
 
     # High level: a connected piece whose highest score is below this is dropped (peak gate).
-    threshold: float = 0.2
+    threshold: float
     # Low level, relative: a pixel belongs to a piece above this share of the local maximum.
-    ratio: float = 0.5
+    ratio: float
     # The local maximum counts as at least this, so weak noise on clean surface is not amplified.
-    floor: float = 0.15
+    floor: float
     # Reach of the local maximum, as a share of the frame's shorter side: 24 px at 256.
     reach_frac: float = 0.09
     # Pieces smaller than this many pixels of the working grid are dropped.
-    min_area_px: int = 4
+    min_area_px: int = MIN_CELLS
 
     def __post_init__(self) -> None:
         for name in ("threshold", "ratio", "floor", "reach_frac"):
@@ -55,9 +59,8 @@ def local_maximum(scores: np.ndarray, reach_px: int) -> np.ndarray:
     return np.maximum(fine, scores)
 
 
-def decide(scores: np.ndarray, *, settings: DecisionSettings | None = None) -> np.ndarray:
+def decide(scores: np.ndarray, *, settings: DecisionSettings) -> np.ndarray:
     """Masks of scores `(h, w)` or `(concept, h, w)` in [0, 1]; bool, same shape."""
-    settings = settings or DecisionSettings()
     if scores.ndim == 3:
         return np.stack([decide(s, settings=settings) for s in scores]) if len(scores) else np.zeros(scores.shape, bool)
     scores = np.ascontiguousarray(scores, np.float32)
