@@ -257,7 +257,7 @@ class TestSourcePixels:
         mask[0, 30:50, 80:100] = True
         row = linker.step(Ref(0, 0, 0.0), mask, mask * np.float32(0.9), None, 3, 2)[0]
         assert row.box_px == (40 + 160, 20 + 60, 40 + 200, 20 + 100)
-        decoded = decode(row.rle, (400, 240), LinkSettings(16, 0.12))
+        decoded = decode(row.rle, (400, 240))
         assert decoded.sum() == row.area_px
         assert abs(row.area_px - 40 * 40) <= 4  # rounded corners
         assert decoded[20 + 80, 40 + 180]

@@ -40,7 +40,10 @@ class FrameRef(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LinkSettings:
-    """How masks become tracks; what a user can set has its default in the settings, nowhere else. Lengths given as a fraction are of the working grid's diagonal."""
+    """How masks become tracks; what a user can set has its default in the settings, nowhere else.
+
+    Lengths given as a fraction are of the working grid's diagonal.
+    """
 
     # Masks of fewer pixels of the source frame are noise.
     min_area_px: int
