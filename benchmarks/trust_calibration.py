@@ -32,10 +32,10 @@ from vidconcept.pipelines.calibrate import (
     read_footage,
     scored_frames,
 )
-from vidconcept.pipelines.evaluate import clip_plan, clip_run, in_asked_words, measure_clip
+from vidconcept.pipelines.evaluate import in_asked_words, measure_clip
 from vidconcept.pipelines.findings import link_frames, make_linker
-from vidconcept.pipelines.maps import ModelShelf, compute_maps
 from vidconcept.pipelines.monitor import Monitor
+from vidconcept.pipelines.session import Session
 
 CONCEPTS = ("scratch", "dent", "crack", "hole")
 
@@ -69,16 +69,16 @@ def global_threshold(footage, held, monitor, count: int) -> float:
     return float(np.clip(ranked[count] + 1e-3 if len(ranked) > count else LOWEST, LOWEST, HIGHEST))
 
 
-def recall(folder: Path, settings: dict, thresholds, lifts, work: Path, monitor, shelf) -> EventCounts:
+def recall(folder: Path, settings: dict, thresholds, lifts, session: Session) -> EventCounts:
     data = read_dataset(folder)
     total = EventCounts()
     for number in range(len(data.clips)):
-        plan = clip_plan(data.clips[number], settings, None)
+        plan = session.plan_clip(data.clips[number], settings)
         clip = in_asked_words(data, plan.settings.concepts, plan.settings.model).clips[number]
-        run = clip_run(plan, clip, work)
-        compute_maps(plan, run, monitor, shelf)
+        run = session.open_clip(plan, clip)
+        session.compute_maps(plan, run)
         own = plan.settings.model_copy(update={"thresholds": thresholds, "place_lifts": lifts})
-        total += measure_clip(replace(plan, settings=own), run, clip, monitor).events
+        total += measure_clip(replace(plan, settings=own), run, clip, session.monitor).events
     return total
 
 
@@ -93,11 +93,11 @@ def main() -> None:
     parser.add_argument("--per-hour", type=float, default=20)
     parser.add_argument("--work", type=Path, help="folder of maps; default GOOD/maps")
     options = parser.parse_args()
-    work = options.work or options.good / "maps"
     settings = {"concepts": CONCEPTS, "height": options.height, "width": options.width, "model": options.model}
-    monitor, shelf, held = Monitor(), ModelShelf(), Held()
+    session, held = Session(options.work or options.good / "maps"), Held()
+    monitor = session.monitor
     videos = sorted(options.good.glob("*.mp4"))
-    footage = [read_footage(video, settings, work, monitor, None, shelf) for video in videos]
+    footage = [read_footage(video, settings, session) for video in videos]
     rows, says = [], []
     for seed in range(options.splits):
         order = np.random.default_rng(seed).permutation(len(footage))
@@ -128,8 +128,8 @@ def main() -> None:
         }
         if options.defects is not None:
             level = global_threshold(ours, held, monitor, choice.alarms)
-            own = recall(options.defects, settings, choice.thresholds, lifts, work, monitor, shelf)
-            other = recall(options.defects, settings, dict.fromkeys(CONCEPTS, level), {}, work, monitor, shelf)
+            own = recall(options.defects, settings, choice.thresholds, lifts, session)
+            other = recall(options.defects, settings, dict.fromkeys(CONCEPTS, level), {}, session)
             row["defects"] = {
                 "objects": own.objects,
                 "found_calibrated": own.found,

@@ -57,6 +57,7 @@ def calibrate(
     from vidconcept.commands.terminal import monitored, print_rows
     from vidconcept.evaluation.alarms import sentences
     from vidconcept.pipelines.calibrate import calibrate_good, write_toml
+    from vidconcept.pipelines.session import Session
     from vidconcept.writers.reports.evaluation import clean
 
     target = per_hour(false_alarms)
@@ -64,7 +65,7 @@ def calibrate(
     check_output(path, [*footage, *([config] if config else [])])
     with monitored() as monitor:
         result = calibrate_good(
-            footage, given_settings(concepts, setting), target, path.with_suffix(".maps"), monitor, config=config
+            footage, given_settings(concepts, setting), target, Session(path.with_suffix(".maps"), monitor, config)
         )
     told = sentences(result.choice)
     provenance = {**result.provenance, "command": command_line()}
@@ -84,12 +85,13 @@ def _calibrate_labelled(
     from vidconcept.commands.terminal import monitored, print_rows
     from vidconcept.pipelines.calibrate import write_toml
     from vidconcept.pipelines.calibrate_labelled import calibrate_labelled
+    from vidconcept.pipelines.session import Session
     from vidconcept.writers.reports.evaluation import clean
 
     path = out or labelled.absolute().parent / f"{shorten_name(labelled.stem)}.calibration.toml"
     check_output(path, [labelled, *([config] if config else [])])
     with monitored() as monitor:
-        found = calibrate_labelled(data, settings, path.with_suffix(".maps"), monitor, config=config)
+        found = calibrate_labelled(data, settings, Session(path.with_suffix(".maps"), monitor, config))
     facts = {key: value for key, value in found.provenance.items() if key != "reading"} | {"command": command_line()}
     write_toml(path, found.keys, found.thresholds, {}, facts, found.says)
     if as_json:

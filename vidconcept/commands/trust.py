@@ -51,6 +51,7 @@ def evaluate(
     from vidconcept.evaluation.datasets.read import read_dataset
     from vidconcept.pipelines.evaluate import evaluate as run_evaluation
     from vidconcept.pipelines.evaluate import thinned
+    from vidconcept.pipelines.session import Session
     from vidconcept.pipelines.track import default_out
     from vidconcept.writers.reports.evaluation import clean, event_rows, figure_rows, write_report
 
@@ -61,7 +62,7 @@ def evaluate(
         _run_sweep(data, given_settings(concepts, setting), axes, times, folder, windows, config, as_json)
         return
     with monitored() as monitor:
-        result = run_evaluation(data, given_settings(concepts, setting), folder, monitor, config=config)
+        result = run_evaluation(data, given_settings(concepts, setting), Session(folder, monitor, config))
     content = result.to_json()
     report = write_report(folder, content, result.total, command_line())
     if as_json:
@@ -93,12 +94,13 @@ def _run_sweep(
     as_json: bool,
 ) -> None:
     from vidconcept.commands.terminal import monitored, print_rows
+    from vidconcept.pipelines.session import Session
     from vidconcept.pipelines.sweep import sweep
     from vidconcept.writers.reports.evaluation import clean, number
     from vidconcept.writers.reports.sweep import write_sweep
 
     with monitored() as monitor:
-        result = sweep(data, settings, axes, out, monitor, windows=windows, timesteps=timesteps, config=config)
+        result = sweep(data, settings, axes, Session(out, monitor, config), windows=windows, timesteps=timesteps)
     content = write_sweep(out, result, command_line())
     if as_json:
         typer.echo(json.dumps(clean({"report": str(out / "sweep.md"), **content}), ensure_ascii=False))
@@ -144,6 +146,7 @@ def stress(
     from vidconcept.evaluation.datasets.read import read_dataset
     from vidconcept.evaluation.perturb import PERTURBATIONS, SEVERITIES
     from vidconcept.pipelines.evaluate import thinned
+    from vidconcept.pipelines.session import Session
     from vidconcept.pipelines.stress import stress as run_stress
     from vidconcept.pipelines.track import default_out
     from vidconcept.writers.reports.evaluation import clean
@@ -165,9 +168,8 @@ def stress(
     folder = out or default_out(source, "stress")
     with monitored() as monitor:
         test = run_stress(
-            data, given_settings(concepts, setting), folder, monitor, names=names,
+            data, given_settings(concepts, setting), Session(folder, monitor, config or calibration), names=names,
             severities=[int(s) for s in words_of(severities)], seed=seed, has_truth=not is_video,
-            config=config or calibration,
         )  # fmt: skip
     content = write_stress(folder, test, command_line())
     checklist = write_checklist(folder, test, calibration or config)

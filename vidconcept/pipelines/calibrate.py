@@ -17,11 +17,11 @@ from vidconcept.evaluation.alarms import LOWEST, Candidate, Choice, Scale, choos
 from vidconcept.evaluation.background import Background
 from vidconcept.files import replacing
 from vidconcept.pipelines.findings import ScoredFrame, decision_settings, score_frames
-from vidconcept.pipelines.maps import ModelShelf, compute_maps
 from vidconcept.pipelines.monitor import Monitor
-from vidconcept.pipelines.plan import Plan, make_plan
+from vidconcept.pipelines.plan import Plan
 from vidconcept.pipelines.rarity import gated_maps
-from vidconcept.runs import RunFolder, maps_digest, open_run
+from vidconcept.pipelines.session import Session
+from vidconcept.runs import RunFolder
 from vidconcept.settings import Stage, TrackSettings
 from vidconcept.temporal.stitch import recordings, stitch
 from vidconcept.tracks.calibrated import decide_by_concept, lifted
@@ -52,17 +52,12 @@ def calibrate_good(
     videos: Sequence[Path],
     settings: Mapping[str, Any],
     target_per_hour: float,
-    work: Path,
-    monitor: Monitor,
-    *,
-    config: Path | None = None,
-    shelf: ModelShelf | None = None,
+    session: Session,
 ) -> Calibration:
-    """Learn thresholds from footage in which nothing is wrong. Maps stay in `work`, so a second call goes on there."""
-    shelf = shelf or ModelShelf()
-    footage = [read_footage(video, settings, work, monitor, config, shelf) for video in videos]
+    """Learn thresholds from footage in which nothing is wrong."""
+    footage = [read_footage(video, settings, session) for video in videos]
     background = learn_background(footage)
-    candidates, scales, hours = find_candidates(footage, background, monitor)
+    candidates, scales, hours = find_candidates(footage, background, session.monitor)
     if not hours:
         raise UsageError("footage of single frames lasts no time, so it has no rate of alarms. Next: give videos")
     first = footage[0].plan
@@ -70,14 +65,11 @@ def calibrate_good(
     return Calibration(choice, background.lifts(), kept_settings(first), provenance_of(footage, choice))
 
 
-def read_footage(
-    video: Path, settings: Mapping[str, Any], work: Path, monitor: Monitor, config: Path | None, shelf: ModelShelf
-) -> Footage:
-    """Compute the maps of one video, or find them in `work`."""
-    plan = make_plan(video, settings, config)
-    facts = plan.facts()
-    run, _ = open_run(work / f"{video.stem}-{maps_digest(facts)}", facts, "resume", plan.read_paths)
-    compute_maps(plan, run, monitor, shelf)
+def read_footage(video: Path, settings: Mapping[str, Any], session: Session) -> Footage:
+    """Compute the maps of one video, or find those of an earlier call."""
+    plan = session.plan(video, settings)
+    run = session.open_run(plan, video.stem)
+    session.compute_maps(plan, run)
     return Footage(plan, run)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,12 +16,11 @@ from vidconcept.evaluation.metrics.figures import Figures
 from vidconcept.evaluation.readings import Reading, Sweep, mean_ap
 from vidconcept.evaluation.statistics import bootstrap_interval
 from vidconcept.pipelines.calibrate import kept_settings
-from vidconcept.pipelines.evaluate import Linked, clip_plan, clip_run, in_asked_words
+from vidconcept.pipelines.evaluate import Linked, in_asked_words
 from vidconcept.pipelines.findings import score_frames
-from vidconcept.pipelines.maps import ModelShelf, compute_maps
-from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan, preset_thresholds
 from vidconcept.pipelines.rarity import gated_maps
+from vidconcept.pipelines.session import Session
 from vidconcept.pipelines.sweep import sweep
 
 # What is tried unless the caller says otherwise.
@@ -45,28 +43,22 @@ class LabelledCalibration:
 def calibrate_labelled(
     dataset: Dataset,
     settings: Mapping[str, Any],
-    work: Path,
-    monitor: Monitor,
+    session: Session,
     *,
     axes: Sequence[str] = READING_AXES,
     timesteps: Sequence[int] = (20, 250, 500),
     windows: int | None = 2,
-    config: Path | None = None,
-    shelf: ModelShelf | None = None,
 ) -> LabelledCalibration:
     """Choose layers, timestep, reduction, words and thresholds from clips with truth.
 
     A choice replaces the preset's only when it does better on clips that it was not chosen on, beyond what the sample
     leaves open. windows: of each clip for the reading; the thresholds see whole clips. Maps stay in `work`.
     """
-    shelf = shelf or ModelShelf()
-    plan = clip_plan(dataset.clips[0], settings, config)
-    compared = sweep(
-        dataset, settings, axes, work, monitor, windows=windows, timesteps=timesteps, config=config, shelf=shelf
-    )
+    plan = session.plan_clip(dataset.clips[0], settings)
+    compared = sweep(dataset, settings, axes, session, windows=windows, timesteps=timesteps)
     reading, why = choose_reading(compared)
     chosen = reading_settings(reading, compared.base, plan)
-    counts = count_events(dataset, {**settings, **chosen}, work, monitor, config, shelf)
+    counts = count_events(dataset, {**settings, **chosen}, session)
     thresholds, told = choose_thresholds(counts, _preset_thresholds(plan))
     facts = {
         "kind": "masks",
@@ -149,32 +141,29 @@ def reading_settings(reading: Reading, base: Reading, plan: Plan) -> dict[str, A
 def count_events(
     dataset: Dataset,
     settings: Mapping[str, Any],
-    work: Path,
-    monitor: Monitor,
-    config: Path | None,
-    shelf: ModelShelf,
+    session: Session,
 ) -> dict[str, dict[float, dict[str, EventCounts]]]:
     """Clip -> threshold -> concept -> events, for every level that is tried and the one that is set."""
     result: dict[str, dict[float, dict[str, EventCounts]]] = {}
     bare = {"thresholds": {}, "place_lifts": {}}
     for number, original in enumerate(dataset.clips):
-        plan = clip_plan(original, settings, config)
+        plan = session.plan_clip(original, settings)
         clip = in_asked_words(dataset, plan.settings.concepts, plan.settings.model).clips[number]
-        run = clip_run(plan, clip, work)
-        compute_maps(plan, run, monitor, shelf)
+        run = session.open_clip(plan, clip)
+        session.compute_maps(plan, run)
         # What an earlier calibration says of concepts and places is not written, so it is not counted with.
         tried = {
             level: Linked(replace(plan, settings=plan.settings.model_copy(update={**bare, "threshold": level})))
             for level in sorted({*LEVELS, *_preset_thresholds(plan).values()})
         }
-        for scored in score_frames(plan, gated_maps(plan, run), monitor):
+        for scored in score_frames(plan, gated_maps(plan, run), session.monitor):
             for linked in tried.values():
                 linked.add(scored)
         result[clip.name] = {
             level: linked.measure(clip, Figures.empty(plan.settings.concepts)).by_concept
             for level, linked in tried.items()
         }
-        monitor.check("clips tried", number + 1, len(dataset.clips))
+        session.monitor.check("clips tried", number + 1, len(dataset.clips))
     return result
 
 

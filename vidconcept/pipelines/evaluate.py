@@ -6,7 +6,6 @@ import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -19,11 +18,11 @@ from vidconcept.evaluation.metrics.figures import Figures, MaskPass
 from vidconcept.geometry import crop
 from vidconcept.models.folder import preset_for
 from vidconcept.pipelines.findings import ScoredFrame, link_frame, make_linker, score_frames
-from vidconcept.pipelines.maps import ModelShelf, compute_maps
 from vidconcept.pipelines.monitor import Monitor
-from vidconcept.pipelines.plan import Plan, make_plan
+from vidconcept.pipelines.plan import Plan
 from vidconcept.pipelines.rarity import gated_maps
-from vidconcept.runs import RunFolder, maps_digest, open_run
+from vidconcept.pipelines.session import Session
+from vidconcept.runs import RunFolder
 from vidconcept.tracks.events import footage_s, frame_duration_s
 from vidconcept.tracks.rle import decode
 from vidconcept.types import TrackMask
@@ -44,32 +43,23 @@ class Evaluation:
         return {**self.facts, "figures": self.total.summary(), "clips": clips}
 
 
-def evaluate(
-    dataset: Dataset,
-    settings: Mapping[str, Any],
-    out: Path,
-    monitor: Monitor,
-    *,
-    config: Path | None = None,
-    shelf: ModelShelf | None = None,
-) -> Evaluation:
-    """Measure what `track` finds in every clip against its truth. Maps stay in `out`, so a second call goes on there.
+def evaluate(dataset: Dataset, settings: Mapping[str, Any], session: Session) -> Evaluation:
+    """Measure what `track` finds in every clip against its truth.
 
     settings: as for `track`; the concepts asked for are those that are measured. Raises UsageError when the data set
     has none of them.
     """
-    shelf = shelf or ModelShelf()
     results: dict[str, Figures] = {}
     plan: Plan | None = None
     asked: Dataset | None = None
     for number, clip in enumerate(dataset.clips):
-        plan = clip_plan(clip, settings, config)
+        plan = session.plan_clip(clip, settings)
         asked = asked or in_asked_words(dataset, plan.settings.concepts, plan.settings.model)
         clip = asked.clips[number]
-        run = clip_run(plan, clip, out)
-        compute_maps(plan, run, monitor, shelf)
-        results[clip.name] = measure_clip(plan, run, clip, monitor)
-        monitor.check("clips measured", number + 1, len(dataset.clips))
+        run = session.open_clip(plan, clip)
+        session.compute_maps(plan, run)
+        results[clip.name] = measure_clip(plan, run, clip, session.monitor)
+        session.monitor.check("clips measured", number + 1, len(dataset.clips))
     assert plan is not None
     assert asked is not None
     total = Figures.empty(plan.settings.concepts)
@@ -84,24 +74,6 @@ def thinned(dataset: Dataset, limit: int | None) -> Dataset:
         return dataset
     chosen = np.linspace(0, len(dataset.clips) - 1, limit).round().astype(int)
     return replace(dataset, clips=tuple(dataset.clips[i] for i in chosen))
-
-
-def clip_plan(clip: Clip, settings: Mapping[str, Any], config: Path | None) -> Plan:
-    fps = given_fps(clip)
-    return make_plan(clip.source, {**settings, **({} if fps is None else {"fps": fps})}, config)
-
-
-def given_fps(clip: Clip) -> float | None:
-    """The rate to read a clip at, None where it has times of its own."""
-    return clip.fps if clip.source.is_dir() else None
-
-
-def clip_run(plan: Plan, clip: Clip, out: Path) -> RunFolder:
-    """The folder of a clip's maps; one for each way of reading them."""
-    facts = plan.facts()
-    name = clip.name.replace("/", "_")
-    run, _ = open_run(out / "maps" / f"{name}-{maps_digest(facts)}", facts, "resume", plan.read_paths)
-    return run
 
 
 def in_asked_words(dataset: Dataset, concepts: Sequence[str], model: str) -> Dataset:

@@ -24,10 +24,11 @@ from vidconcept.evaluation.datasets.dataset import Clip, Dataset
 from vidconcept.evaluation.readings import Reading, Sweep, Tally
 from vidconcept.files import replacing_bytes
 from vidconcept.models.readout import word_logits
-from vidconcept.pipelines.evaluate import clip_plan, clip_run, facts_of, in_asked_words, on_grid
-from vidconcept.pipelines.maps import ModelShelf, windows_of
+from vidconcept.pipelines.evaluate import facts_of, in_asked_words, on_grid
+from vidconcept.pipelines.maps import windows_of
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
+from vidconcept.pipelines.session import Session
 from vidconcept.temporal.windows import Window
 
 AXES = ("layers", "timestep", "method", "reduce", "noise-samples", "background")
@@ -92,30 +93,26 @@ def sweep(
     dataset: Dataset,
     settings: Mapping[str, Any],
     axes: Sequence[str],
-    out: Path,
-    monitor: Monitor,
+    session: Session,
     *,
     windows: int | None = None,
     timesteps: Sequence[int] = TIMESTEPS,
-    config: Path | None = None,
-    shelf: ModelShelf | None = None,
 ) -> Sweep:
     """Measure every reading on every clip, token by token against the share of each token that is truly defect.
 
     windows: read at most this many of a clip, those with most defect in them; None reads all.
     """
-    shelf = shelf or ModelShelf()
     tallies: dict[Reading, dict[str, Tally]] = {}
     first: Plan | None = None
     for number, clip in enumerate(dataset.clips):
-        plan = clip_plan(clip, settings, config)
+        plan = session.plan_clip(clip, settings)
         first = first or plan
         asked = in_asked_words(dataset, plan.settings.concepts, plan.settings.model)
         for reading, tally in tally_clip(
-            plan, asked.clips[number], readings(axes, plan, timesteps), out, monitor, windows, shelf
+            plan, asked.clips[number], readings(axes, plan, timesteps), session, windows
         ).items():
             tallies.setdefault(reading, {})[clip.name] = tally
-        monitor.check("clips swept", number + 1, len(dataset.clips))
+        session.monitor.check("clips swept", number + 1, len(dataset.clips))
     assert first is not None
     return Sweep(first.settings.concepts, tallies, base_reading(first), facts_of(dataset, first))
 
@@ -124,26 +121,23 @@ def tally_clip(
     plan: Plan,
     clip: Clip,
     wanted: Sequence[Reading],
-    out: Path,
-    monitor: Monitor,
+    session: Session,
     windows: int | None,
-    shelf: ModelShelf,
 ) -> dict[Reading, Tally]:
     """Counts of all readings over one clip."""
     whole = plan_for_sweep(plan)
-    folder = clip_run(whole, clip, out).path / "logits"
+    folder = session.open_clip(whole, clip).path / "logits"
     concepts = plan.settings.concepts
     tallies = {reading: Tally.of(len(concepts)) for reading in wanted}
     passes = sorted({(r.timestep, draw) for r in wanted for draw in range(r.draws)})
-    for window, shares in busiest_windows(whole, clip, monitor, windows):
+    for window, shares in busiest_windows(whole, clip, session.monitor, windows):
         logits = {
-            (timestep, draw): window_logits(whole, window, timestep, draw, folder, monitor, shelf)
-            for timestep, draw in passes
+            (timestep, draw): window_logits(whole, window, timestep, draw, folder, session) for timestep, draw in passes
         }
         for reading in wanted:
             kept = [i for i, word in enumerate(plan.words) if word not in reading.left_out]
             add_window(tallies[reading], reading, logits, shares, kept)
-        monitor.check("windows read", window.index + 1, None)
+        session.monitor.check("windows read", window.index + 1, None)
     return tallies
 
 
@@ -201,7 +195,7 @@ def _shrunk(mask: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
 
 
 def window_logits(
-    plan: Plan, window: Window, timestep: int, draw: int, folder: Path, monitor: Monitor, shelf: ModelShelf
+    plan: Plan, window: Window, timestep: int, draw: int, folder: Path, session: Session
 ) -> dict[str, np.ndarray]:
     """Method -> `(layer, word, token)` float32 of one forward pass, from disk if it is there."""
     path = folder / f"window_{window.index:06d}_t{timestep:03d}_draw{draw}.safetensors"
@@ -209,10 +203,10 @@ def window_logits(
         if path.is_file():
             return load_file(path)
     except SafetensorError:
-        monitor.fallback(f"{path.name} was damaged and is computed anew")
+        session.monitor.fallback(f"{path.name} was damaged and is computed anew")
     settings = plan.settings.model_copy(update={"timestep": timestep})
-    model = shelf(replace(plan, settings=settings), monitor)
-    with monitor.timed("model"):
+    model = session.load(replace(plan, settings=settings))
+    with session.monitor.timed("model"):
         pooled = word_logits(model, window.frames, draw, METHODS)
     with replacing_bytes(path) as file:
         file.write(save({method: np.ascontiguousarray(values, np.float32) for method, values in pooled.items()}))

@@ -1,0 +1,57 @@
+"""What the pipelines over many videos share: where maps stay, who is told of progress, and the model that is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vidconcept.evaluation.datasets.dataset import Clip
+from vidconcept.models.adapter import Model
+from vidconcept.pipelines.maps import ModelShelf, compute_maps
+from vidconcept.pipelines.monitor import Monitor
+from vidconcept.pipelines.plan import Plan, make_plan
+from vidconcept.runs import RunFolder, maps_digest, open_run
+
+
+@dataclass(frozen=True)
+class Session:
+    """One call of a pipeline over many videos.
+
+    work: the folder of maps, so that a second call goes on there. config: a TOML of settings, below those given.
+    shelf: the weights that all videos share.
+    """
+
+    work: Path
+    monitor: Monitor = field(default_factory=Monitor)
+    config: Path | None = None
+    shelf: ModelShelf = field(default_factory=ModelShelf, repr=False)
+
+    def plan(self, video: Path, settings: Mapping[str, Any]) -> Plan:
+        return make_plan(video, settings, self.config)
+
+    def plan_clip(self, clip: Clip, settings: Mapping[str, Any]) -> Plan:
+        fps = given_fps(clip)
+        return self.plan(clip.source, {**settings, **({} if fps is None else {"fps": fps})})
+
+    def open_run(self, plan: Plan, name: str) -> RunFolder:
+        """The folder of a video's maps under `work`; one for each way of reading them."""
+        facts = plan.facts()
+        run, _ = open_run(self.work / f"{name}-{maps_digest(facts)}", facts, "resume", plan.read_paths)
+        return run
+
+    def open_clip(self, plan: Plan, clip: Clip) -> RunFolder:
+        return self.open_run(plan, f"maps/{clip.name.replace('/', '_')}")
+
+    def compute_maps(self, plan: Plan, run: RunFolder) -> None:
+        compute_maps(plan, run, self.monitor, self.shelf)
+
+    def load(self, plan: Plan) -> Model:
+        """The plan's model; loaded only where the one before is another."""
+        return self.shelf(plan, self.monitor)
+
+
+def given_fps(clip: Clip) -> float | None:
+    """The rate to read a clip at, None where it has times of its own."""
+    return clip.fps if clip.source.is_dir() else None
