@@ -181,7 +181,7 @@ class TestChoose:
         candidates, scales = good_footage(np.random.default_rng(2), 0.5, 300)
         choice = choose(candidates, scales, 0.5, 1)
         assert choice.alarms == 0
-        assert "by the tail" in " ".join(sentences(choice))
+        assert "from the tail" in " ".join(sentences(choice))
         assert max(c.strength for c in candidates) < choice.thresholds["dent"] < 0.99
 
     def test_each_concept_on_its_own_scale(self):

@@ -7,7 +7,7 @@ import pytest
 from vidconcept.temporal.carry import HERE, Carry
 from vidconcept.temporal.pooling import Canvas, Observation, footprints, view_of
 from vidconcept.temporal.regularize import EnergySettings, robust_mean, solve
-from vidconcept.temporal.unpool import Guide, boxes_around, carried
+from vidconcept.temporal.unpool import Guide, boxes_around, carry_field
 
 ROWS, COLS = 6, 9
 
@@ -99,9 +99,9 @@ def test_the_guide_follows_an_edge_and_leaves_flat_surface_alone():
     guide = Guide(grey, 8, 1e-4)
     box = (slice(0, 64), slice(0, 96))
     scores = cv2.GaussianBlur((np.arange(96) // 3 == 14).astype(np.float32)[None].repeat(64, 0), (0, 0), 5.0)
-    sharp = guide.filter(np.ascontiguousarray(scores[guide.thinned(box)]))
+    sharp = guide.filter(np.ascontiguousarray(scores[guide.coarse_box(box)]))
     assert sharp[32, 43] / sharp[32, 40] > 1.2 * scores[32, 43] / scores[32, 40]
-    flat = guide.filter(np.full_like(scores[guide.thinned(box)], 0.3))
+    flat = guide.filter(np.full_like(scores[guide.coarse_box(box)], 0.3))
     np.testing.assert_allclose(flat, 0.3, atol=1e-4)
 
 
@@ -120,9 +120,9 @@ def test_a_field_is_carried_as_a_whole_or_in_part():
     canvas = Canvas(ROWS * 4, COLS * 4, 4)
     field = cv2.GaussianBlur(np.random.default_rng(4).random(canvas.shape).astype(np.float32), (0, 0), 1.5)
     way = moved(0.4, 0.1)
-    whole = carried(field, canvas, way, 96, 144, (slice(0, 96), slice(0, 144)))
-    part = carried(field, canvas, way, 96, 144, (slice(31, 80, 2), slice(17, 120, 2)))
+    whole = carry_field(field, canvas, way, 96, 144, (slice(0, 96), slice(0, 144)))
+    part = carry_field(field, canvas, way, 96, 144, (slice(31, 80, 2), slice(17, 120, 2)))
     np.testing.assert_allclose(part, whole[31:80:2, 17:120:2], atol=2e-2)
     np.testing.assert_allclose(
-        carried(field, canvas, dense(way, canvas), 96, 144, (slice(0, 96), slice(0, 144))), whole, atol=3e-2
+        carry_field(field, canvas, dense(way, canvas), 96, 144, (slice(0, 96), slice(0, 144))), whole, atol=3e-2
     )

@@ -53,7 +53,7 @@ class Recorder:
     def _put(self, name: str, layer: int, value: Tensor) -> None:
         self._rows.setdefault(name, {})[layer] = value
 
-    def _stacked(self, name: str) -> Tensor:
+    def _stack(self, name: str) -> Tensor:
         rows = self._rows.get(name, {})
         missing = [layer for layer in self.layers if layer not in rows]
         if missing:
@@ -62,15 +62,15 @@ class Recorder:
 
     @property
     def logits(self) -> dict[str, Tensor]:
-        return {name: self._stacked(name) for name in METHODS if name in self._rows}
+        return {name: self._stack(name) for name in METHODS if name in self._rows}
 
     @property
     def concept_vectors(self) -> Tensor:
-        return self._stacked("concept vectors")
+        return self._stack("concept vectors")
 
     @property
     def video_vectors(self) -> Tensor:
-        return self._stacked("video vectors")
+        return self._stack("video vectors")
 
     @property
     def last_video_vectors(self) -> Tensor:

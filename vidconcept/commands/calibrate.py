@@ -19,7 +19,7 @@ from vidconcept.commands.options import (
     command_line,
     given_settings,
     only_of_data_sets,
-    renamed,
+    parse_renames,
 )
 from vidconcept.errors import UsageError
 from vidconcept.files import shorten_name
@@ -49,12 +49,12 @@ def calibrate(
     if labelled is not None:
         from vidconcept.evaluation.datasets.read import read_dataset
 
-        data = read_dataset(labelled, format, split, renamed(rename))
+        data = read_dataset(labelled, format, split, parse_renames(rename))
         _calibrate_labelled(labelled, data, given_settings(concepts, setting), config, out, as_json)
         return
     assert footage
     only_of_data_sets(format, rename)
-    from vidconcept.commands.terminal import monitored, print_rows
+    from vidconcept.commands.terminal import open_monitor, print_rows
     from vidconcept.evaluation.alarms import sentences
     from vidconcept.pipelines.calibrate import calibrate_good, write_toml
     from vidconcept.pipelines.session import Session
@@ -63,7 +63,7 @@ def calibrate(
     target = per_hour(false_alarms)
     path = out or footage[0].absolute().parent / f"{shorten_name(footage[0].stem)}.calibration.toml"
     check_output(path, [*footage, *([config] if config else [])])
-    with monitored() as monitor:
+    with open_monitor() as monitor:
         result = calibrate_good(
             footage, given_settings(concepts, setting), target, Session(path.with_suffix(".maps"), monitor, config)
         )
@@ -82,7 +82,7 @@ def calibrate(
 def _calibrate_labelled(
     labelled: Path, data: Any, settings: dict[str, Any], config: Path | None, out: Path | None, as_json: bool
 ) -> None:
-    from vidconcept.commands.terminal import monitored, print_rows
+    from vidconcept.commands.terminal import open_monitor, print_rows
     from vidconcept.pipelines.calibrate import write_toml
     from vidconcept.pipelines.calibrate_labelled import calibrate_labelled
     from vidconcept.pipelines.session import Session
@@ -90,7 +90,7 @@ def _calibrate_labelled(
 
     path = out or labelled.absolute().parent / f"{shorten_name(labelled.stem)}.calibration.toml"
     check_output(path, [labelled, *([config] if config else [])])
-    with monitored() as monitor:
+    with open_monitor() as monitor:
         found = calibrate_labelled(data, settings, Session(path.with_suffix(".maps"), monitor, config))
     facts = {key: value for key, value in found.provenance.items() if key != "reading"} | {"command": command_line()}
     write_toml(path, found.keys, found.thresholds, {}, facts, found.says)

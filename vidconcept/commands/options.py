@@ -49,7 +49,7 @@ def words_of(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def renamed(text: str | None) -> dict[str, str]:
+def parse_renames(text: str | None) -> dict[str, str]:
     """What `--rename` asks for. Raises UsageError for what is no pair."""
     pairs = [part.partition("=") for part in words_of(text or "")]
     if any(not separator for _, separator, _ in pairs):

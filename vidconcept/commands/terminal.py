@@ -23,7 +23,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 out = Console(highlight=False, soft_wrap=True)
 
 
-def resumed_command(arguments: Sequence[str]) -> str:
+def resume_command(arguments: Sequence[str]) -> str:
     """The command line of a `track` with these arguments that goes on with its run."""
     kept, skip = [], False
     for argument in arguments:
@@ -72,7 +72,7 @@ def warn(message: str) -> None:
 
 
 @contextmanager
-def monitored() -> Iterator[Monitor]:
+def open_monitor() -> Iterator[Monitor]:
     """A monitor with progress: a bar with the time left on a terminal, one plain line every 30 s elsewhere."""
     stop = Stop()
     with stop.on_signals():

@@ -101,22 +101,22 @@ def track(
         key: text for key, text in context.params.items() if key in TrackSettings.model_fields and text is not None
     }
     settings = {key: value if value is True else parse_text(key, value) for key, value in options.items()}
-    from vidconcept.commands.terminal import monitored, print_events, resumed_command
+    from vidconcept.commands.terminal import open_monitor, print_events, resume_command
     from vidconcept.commands.terminal import out as stdout
     from vidconcept.pipelines.plan import make_plan
     from vidconcept.pipelines.track import default_out, run_plan
 
     plan = make_plan(video, settings, config)
-    wanted = _failing(fail_on, plan.settings.concepts)
+    wanted = _failing_concepts(fail_on, plan.settings.concepts)
     folder = out or default_out(video)
     if dry_run:
         _print_plan(plan, folder, as_json)
         return
     try:
-        with monitored() as monitor:
+        with open_monitor() as monitor:
             run = run_plan(plan, folder, existing.value, monitor)
     except Interrupted:
-        again = resumed_command(sys.argv[1:])
+        again = resume_command(sys.argv[1:])
         raise Interrupted(f"interrupted; what was done is kept. Go on with: {again}") from None
     events = run.events
     if as_json:
@@ -147,7 +147,7 @@ def _check_one_video(video: str, more: list[str]) -> None:
         raise UsageError(f"no such option: {next(a for a in more if a.startswith('-'))}. Next: vidconcept track --help")
 
 
-def _failing(fail_on: str | None, concepts: tuple[str, ...]) -> set[str]:
+def _failing_concepts(fail_on: str | None, concepts: tuple[str, ...]) -> set[str]:
     """The concepts whose events make the command fail."""
     if fail_on is None:
         return set()

@@ -19,7 +19,7 @@ from vidconcept.commands.options import (
     command_line,
     given_settings,
     only_of_data_sets,
-    renamed,
+    parse_renames,
     words_of,
 )
 from vidconcept.errors import UsageError
@@ -47,21 +47,21 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure the findings against a data set with truth: a table, a JSON file and a Markdown report."""
-    from vidconcept.commands.terminal import monitored, print_rows
+    from vidconcept.commands.terminal import open_monitor, print_rows
     from vidconcept.evaluation.datasets.read import read_dataset
     from vidconcept.pipelines.evaluate import evaluate as run_evaluation
-    from vidconcept.pipelines.evaluate import thinned
+    from vidconcept.pipelines.evaluate import thin_out
     from vidconcept.pipelines.session import Session
     from vidconcept.pipelines.track import default_out
     from vidconcept.writers.reports.evaluation import clean, event_rows, figure_rows, write_report
 
-    data = thinned(read_dataset(dataset, format, split, renamed(rename)), limit)
+    data = thin_out(read_dataset(dataset, format, split, parse_renames(rename)), limit)
     folder = out or default_out(dataset, "evaluation")
     if sweep is not None:
         axes, times = words_of(sweep), _timesteps(timesteps)
         _run_sweep(data, given_settings(concepts, setting), axes, times, folder, windows, config, as_json)
         return
-    with monitored() as monitor:
+    with open_monitor() as monitor:
         result = run_evaluation(data, given_settings(concepts, setting), Session(folder, monitor, config))
     content = result.to_json()
     report = write_report(folder, content, result.total, command_line())
@@ -93,13 +93,13 @@ def _run_sweep(
     config: Path | None,
     as_json: bool,
 ) -> None:
-    from vidconcept.commands.terminal import monitored, print_rows
+    from vidconcept.commands.terminal import open_monitor, print_rows
     from vidconcept.pipelines.session import Session
     from vidconcept.pipelines.sweep import sweep
     from vidconcept.writers.reports.evaluation import clean, number
     from vidconcept.writers.reports.sweep import write_sweep
 
-    with monitored() as monitor:
+    with open_monitor() as monitor:
         result = sweep(data, settings, axes, Session(out, monitor, config), windows=windows, timesteps=timesteps)
     content = write_sweep(out, result, command_line())
     if as_json:
@@ -141,11 +141,11 @@ def stress(
     as_json: Json = False,
 ) -> None:
     """Perturb footage as a plant does and report which findings are lost; writes a release checklist."""
-    from vidconcept.commands.terminal import monitored, print_rows
+    from vidconcept.commands.terminal import open_monitor, print_rows
     from vidconcept.evaluation.datasets.dataset import Clip, Dataset
     from vidconcept.evaluation.datasets.read import read_dataset
     from vidconcept.evaluation.perturb import PERTURBATIONS, SEVERITIES
-    from vidconcept.pipelines.evaluate import thinned
+    from vidconcept.pipelines.evaluate import thin_out
     from vidconcept.pipelines.session import Session
     from vidconcept.pipelines.stress import stress as run_stress
     from vidconcept.pipelines.track import default_out
@@ -164,9 +164,9 @@ def stress(
     if is_video:
         only_of_data_sets(format, rename)
     alone = Dataset(source.stem, "video", (Clip(source.stem, source, (), lambda index: None),))
-    data = alone if is_video else thinned(read_dataset(source, format, split, renamed(rename)), limit)
+    data = alone if is_video else thin_out(read_dataset(source, format, split, parse_renames(rename)), limit)
     folder = out or default_out(source, "stress")
-    with monitored() as monitor:
+    with open_monitor() as monitor:
         test = run_stress(
             data, given_settings(concepts, setting), Session(folder, monitor, config or calibration), names=names,
             severities=[int(s) for s in words_of(severities)], seed=seed, has_truth=not is_video,
@@ -187,13 +187,13 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Show why an event was reported: maps per layer and word, rivals and scores, as one picture."""
-    from vidconcept.commands.terminal import monitored, print_rows
+    from vidconcept.commands.terminal import open_monitor, print_rows
     from vidconcept.pipelines.explain import explain as run_explain
-    from vidconcept.pipelines.explain import write_picture
+    from vidconcept.writers.reports.explanation import write_picture
 
     path = out or run / f"explain_{event}.png"
     check_apart(run, [path])
-    with monitored() as monitor:
+    with open_monitor() as monitor:
         found = run_explain(run, event, monitor)
     write_picture(path, found)
     if as_json:

@@ -147,7 +147,7 @@ def choose(
     extrapolated = allowed < 1
     at_lowest = [scale.standard(lowest) for scale in scales.values()]
     if extrapolated:
-        level = _carried_on(ranked, allowed)
+        level = _extrapolate(ranked, allowed)
     elif len(ranked) <= count:
         level = min(at_lowest)
     else:
@@ -177,7 +177,7 @@ def _on_grid(score: float) -> float:
     return math.ceil(score * 1000 - 1e-6) / 1000
 
 
-def _carried_on(ranked: Sequence[float], allowed: float) -> float:
+def _extrapolate(ranked: Sequence[float], allowed: float) -> float:
     """The level that `allowed` < 1 candidates are expected to exceed, by an exponential tail over the highest ones."""
     top = min(TAIL, len(ranked) // 2)
     if top < SMALLEST_TAIL:

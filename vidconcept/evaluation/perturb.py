@@ -100,12 +100,12 @@ def _bytes(values: np.ndarray) -> np.ndarray:
     return (np.clip(values, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-def _dropped(count: int, level: float, rng: np.random.Generator) -> np.ndarray:
+def _drop_frames(count: int, level: float, rng: np.random.Generator) -> np.ndarray:
     kept = np.flatnonzero(rng.random(count) >= level)
     return kept if len(kept) else np.arange(1)
 
 
-def _duplicated(count: int, level: float, rng: np.random.Generator) -> np.ndarray:
+def _repeat_frames(count: int, level: float, rng: np.random.Generator) -> np.ndarray:
     """A frozen camera: a frame is shown again instead of its successor."""
     order = np.arange(count)
     for index in np.flatnonzero(rng.random(count) < level):
@@ -126,12 +126,12 @@ PERTURBATIONS = (
     Perturbation("vibration", "pixels", (0.5, 1.5, 4), _vibration),
     Perturbation("low resolution", "of the width", (0.7, 0.5, 0.3), scale=True),
     Perturbation("compression", "CRF", (28, 36, 44), crf=True),
-    Perturbation("dropped frames", "of the frames", (0.02, 0.1, 0.25), keep=_dropped),
-    Perturbation("duplicated frames", "of the frames", (0.02, 0.1, 0.25), keep=_duplicated),
+    Perturbation("dropped frames", "of the frames", (0.02, 0.1, 0.25), keep=_drop_frames),
+    Perturbation("duplicated frames", "of the frames", (0.02, 0.1, 0.25), keep=_repeat_frames),
 )
 
 
-def perturbed(image: np.ndarray, what: Perturbation, level: float, index: int, time_s: float, seed: int) -> np.ndarray:
+def perturb(image: np.ndarray, what: Perturbation, level: float, index: int, time_s: float, seed: int) -> np.ndarray:
     """One frame of footage perturbed by a pixel perturbation; others leave it as it is."""
     if what.pixels is None:
         return image

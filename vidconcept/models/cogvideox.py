@@ -263,8 +263,8 @@ def load(
         report("float16 is emulated on a CPU, so the model runs in float32")
     check_configs(path)
     index = read_config(path / "model_index.json", PipelineIndex)
-    codec_class = _known("vae", index.vae, _CODECS)
-    scheduler_class = _known("scheduler", index.scheduler, _SCHEDULERS)
+    codec_class = _pick_class("vae", index.vae, _CODECS)
+    scheduler_class = _pick_class("scheduler", index.scheduler, _SCHEDULERS)
     length = read_layout(path).text_length
     texts = encode_texts(path, settings.prompt, words, text_length=length, dtype=dtype, device=device)
     # With loading information asked for, diffusers gives a pair, which its annotation does not say.
@@ -272,8 +272,8 @@ def load(
     options = {"torch_dtype": dtype, "use_safetensors": True, "local_files_only": True, "output_loading_info": True}
     try:
         scheduler = scheduler_class.from_pretrained(path / "scheduler", local_files_only=True)
-        codec = _whole(codec_class.from_pretrained(path / "vae", **options))
-        transformer = _whole(transformer_class.from_pretrained(path / "transformer", **options))
+        codec = _check_whole(codec_class.from_pretrained(path / "vae", **options))
+        transformer = _check_whole(transformer_class.from_pretrained(path / "transformer", **options))
     except Exception as error:
         # Of damaged files the libraries raise whatever their inside came upon.
         if _is_out_of_memory(error):
@@ -293,7 +293,7 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
-def _whole(loaded: tuple[Any, dict[str, Any]]) -> Any:
+def _check_whole(loaded: tuple[Any, dict[str, Any]]) -> Any:
     """The model of what `from_pretrained` gives. Weights that are missing would be random ones."""
     model, info = loaded
     if missing := sorted(info["missing_keys"]):
@@ -301,7 +301,7 @@ def _whole(loaded: tuple[Any, dict[str, Any]]) -> Any:
     return model
 
 
-def _known(part: str, entry: tuple[str, str], classes: dict[str, Any]) -> Any:
+def _pick_class(part: str, entry: tuple[str, str], classes: dict[str, Any]) -> Any:
     name = entry[1]
     if name not in classes:
         raise ModelError(

@@ -113,7 +113,7 @@ def _check_complete(path: Path, preset: Preset) -> None:
         raise ModelError(f"model {preset.name} in {path} is incomplete: no {', '.join(missing)}.{fetch}")
 
 
-def _fetched_gb(cache: Path, source: str) -> float:
+def _cached_gb(cache: Path, source: str) -> float:
     """What an earlier download of a hub id left in the cache, finished or not."""
     blobs = cache / f"models--{source.replace('/', '--')}" / "blobs"
     return sum(path.stat().st_size for path in blobs.glob("*")) / 1e9
@@ -129,7 +129,7 @@ def fetch(preset: Preset) -> Path:
     cache = Path(constants.HF_HUB_CACHE)
     cache.mkdir(parents=True, exist_ok=True)
     free_gb = shutil.disk_usage(cache).free / 1e9
-    need_gb = preset.download_gb - _fetched_gb(cache, preset.source)
+    need_gb = preset.download_gb - _cached_gb(cache, preset.source)
     if free_gb < need_gb:
         raise OutputError(
             f"{preset.name} needs {need_gb:.3g} GB, {cache} has {free_gb:.1f} GB free. "

@@ -51,8 +51,8 @@ class Preset(BaseModel):
         """The trained word that a user's word stands for. Raises UsageError for a word outside a closed vocabulary."""
         if not self.vocabulary:
             return word
-        table = {_folded(alias): main for main, aliases in self.vocabulary.items() for alias in [main, *aliases]}
-        found = table.get(_folded(word))
+        table = {_fold(alias): main for main, aliases in self.vocabulary.items() for alias in [main, *aliases]}
+        found = table.get(_fold(word))
         if found is None:
             raise UsageError(
                 f"model {self.name} does not know {word!r}{nearest(word, table)}. It knows: "
@@ -69,7 +69,7 @@ class _Tables(BaseModel):
     vocabulary: dict[str, list[str]] = {}
 
 
-def _folded(word: str) -> str:
+def _fold(word: str) -> str:
     """A word without case and without the ways that Unicode has to write one letter."""
     return unicodedata.normalize("NFKC", word).strip().casefold()
 

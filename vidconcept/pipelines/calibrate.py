@@ -62,7 +62,7 @@ def calibrate_good(
         raise UsageError("footage of single frames lasts no time, so it has no rate of alarms. Next: give videos")
     first = footage[0].plan
     choice = choose(candidates, scales, hours, target_per_hour, lowest_offered(first))
-    return Calibration(choice, background.lifts(), kept_settings(first), provenance_of(footage, choice))
+    return Calibration(choice, background.lifts(), settings_to_keep(first), provenance_of(footage, choice))
 
 
 def read_footage(video: Path, settings: Mapping[str, Any], session: Session) -> Footage:
@@ -109,7 +109,7 @@ def find_candidates(
     peaks: list[np.ndarray] = []
     seconds = 0.0
     for part, by_step in zip(footage, lifts, strict=True):
-        frames = _judged(part, scored(part, monitor), by_step)
+        frames = _subtract_step_lifts(part, scored(part, monitor), by_step)
         found, part_peaks, length_s = _candidates_of(part, frames, seconds, monitor)
         candidates += found
         peaks.append(part_peaks)
@@ -118,7 +118,7 @@ def find_candidates(
     return candidates, {name: Scale.of(stacked[:, i]) for i, name in enumerate(concepts)}, seconds / 3600
 
 
-def _judged(
+def _subtract_step_lifts(
     part: Footage, frames: Iterable[ScoredFrame], by_step: Sequence[Mapping[str, Sequence[Sequence[float]]]]
 ) -> Iterable[ScoredFrame]:
     """Frames with their scores less the lifts of their latent step; none where there is no table at all."""
@@ -159,7 +159,7 @@ def _candidates_of(
     return candidates, np.stack(peaks), footage_s(times)
 
 
-def kept_settings(plan: Plan) -> dict[str, Any]:
+def settings_to_keep(plan: Plan) -> dict[str, Any]:
     """The concepts, how an event is told, and every setting that was given: what `track` must share."""
     # Tables of their own; what is said of one video only; and what changes no finding.
     skip = {"thresholds", "place_lifts", "start_s", "end_s", "fps"} | TrackSettings.keys_of(

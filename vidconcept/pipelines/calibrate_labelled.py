@@ -15,7 +15,7 @@ from vidconcept.evaluation.metrics.events import EventCounts
 from vidconcept.evaluation.metrics.figures import Figures
 from vidconcept.evaluation.readings import Reading, Sweep, mean_ap
 from vidconcept.evaluation.statistics import bootstrap_interval
-from vidconcept.pipelines.calibrate import kept_settings
+from vidconcept.pipelines.calibrate import settings_to_keep
 from vidconcept.pipelines.evaluate import Linked, in_asked_words
 from vidconcept.pipelines.findings import score_frames
 from vidconcept.pipelines.plan import Plan, preset_thresholds
@@ -70,7 +70,7 @@ def calibrate_labelled(
         "readings_compared": len(compared.tallies),
         "reading": {key: value for key, value in asdict(reading).items() if key != "layers_name"},
     }
-    return LabelledCalibration({**kept_settings(plan), **chosen}, thresholds, (why, *told), facts)
+    return LabelledCalibration({**settings_to_keep(plan), **chosen}, thresholds, (why, *told), facts)
 
 
 def _preset_thresholds(plan: Plan) -> dict[str, float]:

@@ -39,7 +39,7 @@ def deliver(
 ) -> None:
     """Write every file that a reviewer opens. Each appears under its name only when it is whole."""
     path, concepts = run.path, plan.settings.concepts
-    findings = replace(findings, events=_judged(run, findings.events, monitor))
+    findings = replace(findings, events=_keep_verdicts(run, findings.events, monitor))
     frame_size = (plan.info.width_px, plan.info.height_px)
     tables.write_frames_and_tracks(path, plan.video_name, concepts, journal.frames(), findings.tracker_ids)
     tables.write_events(path / "events.csv", findings.events)
@@ -49,7 +49,7 @@ def deliver(
     annotate(plan, path, heat, findings, recurring, monitor)
 
 
-def _judged(run: RunFolder, events: list[Event], monitor: Monitor) -> list[Event]:
+def _keep_verdicts(run: RunFolder, events: list[Event], monitor: Monitor) -> list[Event]:
     """The events with the verdicts of an earlier decision on the same maps, where it came to the same events.
 
     Other events are another run to those who keep verdicts.

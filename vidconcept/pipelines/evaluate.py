@@ -68,7 +68,7 @@ def evaluate(dataset: Dataset, settings: Mapping[str, Any], session: Session) ->
     return Evaluation(total, results, facts_of(asked, plan))
 
 
-def thinned(dataset: Dataset, limit: int | None) -> Dataset:
+def thin_out(dataset: Dataset, limit: int | None) -> Dataset:
     """At most `limit` clips, evenly spread over the data set, so that no kind of clip is left out wholesale."""
     if limit is None or limit >= len(dataset.clips):
         return dataset

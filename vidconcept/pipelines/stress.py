@@ -14,7 +14,7 @@ import numpy as np
 
 from vidconcept.evaluation.datasets.dataset import Clip, Dataset, FrameTruth
 from vidconcept.evaluation.metrics.events import EventCounts
-from vidconcept.evaluation.perturb import PERTURBATIONS, SEVERITIES, Perturbation, perturbed
+from vidconcept.evaluation.perturb import PERTURBATIONS, SEVERITIES, Perturbation, perturb
 from vidconcept.evaluation.readings import Stressed, StressTest
 from vidconcept.pipelines.evaluate import in_asked_words, measure_clip
 from vidconcept.pipelines.findings import linked_frames, make_linker
@@ -102,11 +102,11 @@ def write_perturbed(clip: Clip, what: Perturbation, level: float, work: Path, mo
         order = what.keep(count, level, np.random.default_rng(seed))
     scale = level if what.scale else 1.0
     frames = (
-        (perturbed(_coarse(frame.image, scale), what, level, frame.index, time_s, seed), time_s)
+        (perturb(_coarse(frame.image, scale), what, level, frame.index, time_s, seed), time_s)
         for frame, time_s in _sequence(clip, order, monitor, dropped=what.name.startswith("dropped"))
     )
     _write(path, frames, round(level) if what.crf else CLEAN_CRF)
-    return replace(clip, name=stem, source=path, fps=None, truth=_moved_truth(clip, order))
+    return replace(clip, name=stem, source=path, fps=None, truth=_move_truth(clip, order))
 
 
 def _sequence(clip: Clip, order: np.ndarray | None, monitor: Monitor, dropped: bool) -> Iterator[tuple[Frame, float]]:
@@ -126,7 +126,7 @@ def _sequence(clip: Clip, order: np.ndarray | None, monitor: Monitor, dropped: b
             yield shown, frame.time_s
 
 
-def _moved_truth(clip: Clip, order: np.ndarray | None):
+def _move_truth(clip: Clip, order: np.ndarray | None):
     if order is None:
         return clip.truth
 

@@ -129,7 +129,7 @@ def _carry_out(plan: Plan, run: RunFolder, monitor: Monitor) -> None:
                     recurring = gating.rows(*findings.seen)
                     deliver(plan, run, journal, heat, findings, recurring, monitor)
     except Interrupted:
-        run.save(**_told(run, monitor), interrupted=datetime.now(UTC).isoformat(timespec="seconds"))
+        run.save(**_facts_to_record(run, monitor), interrupted=datetime.now(UTC).isoformat(timespec="seconds"))
         raise
     counts = {name: sum(e.concept == name for e in findings.events) for name in plan.settings.concepts}
     run.save(
@@ -139,13 +139,13 @@ def _carry_out(plan: Plan, run: RunFolder, monitor: Monitor) -> None:
         cuts=findings.cuts,
         rarity=gating.evidence.facts(),
         recurring=len(recurring),
-        **_told(run, monitor),
+        **_facts_to_record(run, monitor),
     )
     write_review(run.path, done=True)
     run.finish()
 
 
-def _told(run: RunFolder, monitor: Monitor) -> dict[str, Any]:
+def _facts_to_record(run: RunFolder, monitor: Monitor) -> dict[str, Any]:
     # What an earlier pass fell back to still holds for the maps that it made.
     fallbacks = list(dict.fromkeys([*run.manifest.get("fallbacks", ()), *monitor.fallbacks]))
     # The maps of an earlier call are part of this run; tracks and tables are made anew each time.

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from vidconcept.temporal.flow import Motion
-from vidconcept.temporal.sampling import chained, grid_points, lookup, transformed
+from vidconcept.temporal.sampling import chain_affine, grid_points, lookup, transform
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +25,14 @@ class Carry:
     def points(self, points: np.ndarray) -> np.ndarray:
         """Points `(rows, cols, 2)` of the frame, in the key frame; float32, same shape."""
         if self.matrix is not None:
-            return transformed(self.matrix, points)
+            return transform(self.matrix, points)
         assert self.shift is not None
         return points + lookup(self.shift, points)
 
     def sources(self, points: np.ndarray) -> np.ndarray:
         """Points `(rows, cols, 2)` of the key frame, in the frame: the inverse of `points`."""
         if self.matrix is not None:
-            return transformed(cv2.invertAffineTransform(self.matrix), points)
+            return transform(cv2.invertAffineTransform(self.matrix), points)
         there = points
         for _ in range(4):  # fixed point of there + shift(there) = points
             there = points - (self.points(there) - there)
@@ -53,16 +53,16 @@ def carries(motions: Mapping[int, Motion], key: int, first: int, last: int, grid
     """Map of every frame first..last to the key frame; `motions[p]` joins p to p-1, `grid` is for dense ways."""
     result = {key: HERE}
     for position in range(key + 1, last + 1):
-        result[position] = _extended(result[position - 1], motions[position], forward=True, grid=grid)
+        result[position] = _extend(result[position - 1], motions[position], forward=True, grid=grid)
     for position in range(key - 1, first - 1, -1):
-        result[position] = _extended(result[position + 1], motions[position + 1], forward=False, grid=grid)
+        result[position] = _extend(result[position + 1], motions[position + 1], forward=False, grid=grid)
     return result
 
 
-def _extended(carry: Carry, motion: Motion, *, forward: bool, grid: tuple[int, int]) -> Carry:
+def _extend(carry: Carry, motion: Motion, *, forward: bool, grid: tuple[int, int]) -> Carry:
     """The way of a frame that is one `motion` farther from the key frame than the frame of `carry`."""
     if carry.matrix is not None and motion.matrix is not None:
-        return Carry(chained(carry.matrix, motion.matrix if forward else cv2.invertAffineTransform(motion.matrix)))
+        return Carry(chain_affine(carry.matrix, motion.matrix if forward else cv2.invertAffineTransform(motion.matrix)))
     here = grid_points(*grid)
     there = motion.sources(here) if forward else motion.targets(here)
     valid = np.ones(grid, np.float32) if motion.valid is None else lookup(motion.valid, here if forward else there)

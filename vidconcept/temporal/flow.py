@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from vidconcept.temporal.sampling import chained, lookup, sample, transformed
+from vidconcept.temporal.sampling import chain_affine, lookup, sample, transform
 
 # The proxy has at most this many pixels: half resolution of 256×384 has 24,576 of them.
 PROXY_AREA_PX = 40_000
@@ -70,14 +70,14 @@ class Motion:
     def sources(self, points: np.ndarray) -> np.ndarray:
         """Where `points` `(rows, cols, 2)` of the later frame were in the earlier one; same shape, float32."""
         if self.matrix is not None:
-            return transformed(self.matrix, points)
+            return transform(self.matrix, points)
         assert self.back is not None
         return points + lookup(self.back, points)
 
     def targets(self, points: np.ndarray) -> np.ndarray:
         """Where `points` `(rows, cols, 2)` of the earlier frame are in the later one; same shape, float32."""
         if self.matrix is not None:
-            return transformed(cv2.invertAffineTransform(self.matrix), points)
+            return transform(cv2.invertAffineTransform(self.matrix), points)
         assert self.ahead is not None
         return points + lookup(self.ahead, points)
 
@@ -111,15 +111,15 @@ def estimate(earlier: Proxy, later: Proxy, prior: Motion = STILL) -> Motion:
     earlier, later = (Proxy(p.grey, p.band * scale, p.core * scale) for p in (earlier, later))
     shift = _best_shift(earlier, later, prior)
     matrix = np.array([[1.0, 0.0, shift[0]], [0.0, 1.0, shift[1]]])
-    matrix, translation = _refined(earlier.core, later.core, matrix, affine=False)
+    matrix, translation = _refine(earlier.core, later.core, matrix, affine=False)
     chosen, kind = (matrix, translation), "translation"
     if translation.explained < TRANSLATION_SHARE:
         start = matrix if prior.kind != "affine" or prior.matrix is None else _to_pixels(prior.matrix, h, w)
-        turned, affine = _refined(earlier.core, later.core, start, affine=True)
+        turned, affine = _refine(earlier.core, later.core, start, affine=True)
         if affine.residual < 0.95 * translation.residual:
             chosen, kind = (turned, affine), "affine"
     if chosen[1].explained >= EXPLAINED_SHARE:
-        return Motion(kind, matrix=_to_normalised(chosen[0], h, w), residual=chosen[1].residual)
+        return Motion(kind, matrix=_normalise(chosen[0], h, w), residual=chosen[1].residual)
 
     dense = _dense(earlier, later, chosen[0])
     trusted = 0.0 if dense.valid is None else float(dense.valid.mean())
@@ -127,7 +127,7 @@ def estimate(earlier: Proxy, later: Proxy, prior: Motion = STILL) -> Motion:
         return Motion("still", matrix=np.eye(2, 3), residual=dense.residual, cut=True)
     if trusted >= CUT_VALID_SHARE and dense.residual < DENSE_GAIN * chosen[1].residual:
         return dense
-    return Motion(kind, matrix=_to_normalised(chosen[0], h, w), residual=chosen[1].residual)
+    return Motion(kind, matrix=_normalise(chosen[0], h, w), residual=chosen[1].residual)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,15 +138,15 @@ class _Fit:
     explained: float
 
 
-def _to_normalised(matrix: np.ndarray, h: int, w: int) -> np.ndarray:
+def _normalise(matrix: np.ndarray, h: int, w: int) -> np.ndarray:
     """Affine map of proxy pixels (centres at integers) → of normalised coordinates, `(2, 3)` float64."""
     to_px = np.array([[w, 0, -0.5], [0, h, -0.5]])
-    return chained(cv2.invertAffineTransform(to_px), chained(matrix, to_px))
+    return chain_affine(cv2.invertAffineTransform(to_px), chain_affine(matrix, to_px))
 
 
 def _to_pixels(matrix: np.ndarray, h: int, w: int) -> np.ndarray:
     to_px = np.array([[w, 0, -0.5], [0, h, -0.5]])
-    return chained(to_px, chained(matrix, cv2.invertAffineTransform(to_px)))
+    return chain_affine(to_px, chain_affine(matrix, cv2.invertAffineTransform(to_px)))
 
 
 def _warp(earlier: np.ndarray, matrix: np.ndarray) -> np.ndarray:
@@ -186,7 +186,7 @@ def _gain(warped: np.ndarray, later: np.ndarray) -> float:
     return float(np.clip(np.vdot(warped, later) / max(float(np.vdot(warped, warped)), 1e-6), 0.5, 2.0))
 
 
-def _refined(earlier: np.ndarray, later: np.ndarray, start: np.ndarray, *, affine: bool) -> tuple[np.ndarray, _Fit]:
+def _refine(earlier: np.ndarray, later: np.ndarray, start: np.ndarray, *, affine: bool) -> tuple[np.ndarray, _Fit]:
     """Gauss-Newton on the robust photometric error of a translation or an affine map, and how well it fits."""
     h, w = later.shape
     matrix = start.astype(np.float64)
@@ -221,14 +221,14 @@ def _refined(earlier: np.ndarray, later: np.ndarray, start: np.ndarray, *, affin
             increment = np.hstack([np.eye(2) + local, (step[:2] - local @ [w / 2, h / 2])[:, None]])
         else:
             increment = np.hstack([np.eye(2), step[:2, None]])
-        matrix = chained(matrix, increment)
+        matrix = chain_affine(matrix, increment)
         if np.abs(step).max() < 0.01:
             break
     matrix, fit = best
-    return matrix, _Fit(fit.residual, _explained(_warp(earlier, matrix), later))
+    return matrix, _Fit(fit.residual, _explain(_warp(earlier, matrix), later))
 
 
-def _explained(warped: np.ndarray, later: np.ndarray) -> float:
+def _explain(warped: np.ndarray, later: np.ndarray) -> float:
     """Share of the textured blocks that the warp explains.
 
     In each block a local gain and offset (light) and a local Lucas-Kanade step are fitted to the difference. The block
@@ -279,8 +279,8 @@ def _dense(earlier: Proxy, later: Proxy, seed: np.ndarray) -> Motion:
     y, x = np.mgrid[:h, :w].astype(np.float32)
     points = np.stack([x, y], axis=-1)
     one, two = (np.clip(p.band * 2.0 + 128.0, 0, 255).astype(np.uint8) for p in (earlier, later))
-    start_back = (transformed(seed, points) - points).astype(np.float32)
-    start_ahead = (transformed(cv2.invertAffineTransform(seed), points) - points).astype(np.float32)
+    start_back = (transform(seed, points) - points).astype(np.float32)
+    start_ahead = (transform(cv2.invertAffineTransform(seed), points) - points).astype(np.float32)
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     back = dis.calc(two, one, start_back)
     ahead = dis.calc(one, two, start_ahead)

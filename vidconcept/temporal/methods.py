@@ -13,7 +13,7 @@ from vidconcept.temporal.regularize import active_cells, active_level, robust_me
 from vidconcept.temporal.sampling import grid_points, sample
 from vidconcept.temporal.stream import Step, reach
 from vidconcept.temporal.touched import touched_field
-from vidconcept.temporal.unpool import Guide, boxes_around, carried, standing_out
+from vidconcept.temporal.unpool import Guide, boxes_around, carry_field, find_standing_out
 
 
 def average_along_flow(
@@ -79,7 +79,7 @@ def _along_motion(
         solved.append(bool(active_cells(mean, canvas, settings.energy).any()))
         fields.append(solve(observations, mean, canvas, grey, settings.energy) if solved[-1] else mean)
     for position in stretch:
-        yield _sharpened(fields, solved, canvas, ways[position], here.images[position], settings)
+        yield _sharpen(fields, solved, canvas, ways[position], here.images[position], settings)
 
 
 def _grey_on(canvas: Canvas, image: np.ndarray) -> np.ndarray:
@@ -91,7 +91,7 @@ def _grey_on(canvas: Canvas, image: np.ndarray) -> np.ndarray:
     )
 
 
-def _sharpened(
+def _sharpen(
     fields: Sequence[np.ndarray],
     solved: Sequence[bool],
     canvas: Canvas,
@@ -106,7 +106,7 @@ def _sharpened(
     out = np.zeros((len(fields), h, w), np.float32)
     for concept, values in enumerate(coarse):
         cv2.resize(values, (w, h), dst=out[concept], interpolation=cv2.INTER_LINEAR)
-    strong = {k: standing_out(v, active_level(v, settings.energy)) for k, v in enumerate(coarse) if solved[k]}
+    strong = {k: find_standing_out(v, active_level(v, settings.energy)) for k, v in enumerate(coarse) if solved[k]}
     strong = {k: cells for k, cells in strong.items() if cells.any()}
     if not strong:
         return out
@@ -115,5 +115,5 @@ def _sharpened(
         grey = cv2.cvtColor(np.ascontiguousarray(image[box]), cv2.COLOR_RGB2GRAY).astype(np.float32) / 255.0
         guide = Guide(grey, radius, settings.guide.epsilon)
         for concept in strong:
-            out[concept][box] = guide.filter(carried(fields[concept], canvas, way, h, w, guide.thinned(box)))
+            out[concept][box] = guide.filter(carry_field(fields[concept], canvas, way, h, w, guide.coarse_box(box)))
     return out

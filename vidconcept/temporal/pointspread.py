@@ -16,12 +16,12 @@ def estimate_spread(scores: np.ndarray, area: np.ndarray) -> float:
     """
     if scores.shape != area.shape or not area.any():
         raise ValueError(f"a spread needs scores and a truth that is not empty, got {scores.shape = } {area.shape = }")
-    errors = np.array([_misfit(scores.ravel(), _blurred(area, sigma).ravel()) for sigma in CANDIDATES])
+    errors = np.array([_misfit(scores.ravel(), _blur(area, sigma).ravel()) for sigma in CANDIDATES])
     # The smallest spread that is as good as any: what is narrower than a token can hardly be told from none.
     return float(CANDIDATES[int(np.argmax(errors <= 1.01 * errors.min() + 1e-6))])
 
 
-def _blurred(area: np.ndarray, sigma: float) -> np.ndarray:
+def _blur(area: np.ndarray, sigma: float) -> np.ndarray:
     if sigma < 0.05:
         return area.astype(np.float64)
     return np.stack(

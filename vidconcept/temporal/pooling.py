@@ -122,16 +122,16 @@ def footprints(observation: Observation, canvas: Canvas, active: np.ndarray) -> 
         return Footprints(token, np.zeros((0, 1), np.int64), np.zeros((0, 1), np.float32), np.zeros(0, np.float32))
     shifts = [way.translation for way in observation.ways]
     if all(shift is not None for shift in shifts):
-        return _translated(token, cols, canvas, [s for s in shifts if s is not None])
-    return _sampled(token, observation, canvas)
+        return _translate(token, cols, canvas, [s for s in shifts if s is not None])
+    return _sample(token, observation, canvas)
 
 
-def _translated(token: np.ndarray, cols: int, canvas: Canvas, shifts: Sequence[np.ndarray]) -> Footprints:
+def _translate(token: np.ndarray, cols: int, canvas: Canvas, shifts: Sequence[np.ndarray]) -> Footprints:
     """One footprint serves all tokens: it only moves."""
     height, width = canvas.shape
     profile = canvas.profile()
-    x = [_shifted(profile, float(shift[0]) * canvas.cols) for shift in shifts]
-    y = [_shifted(profile, float(shift[1]) * canvas.rows) for shift in shifts]
+    x = [_shift(profile, float(shift[0]) * canvas.cols) for shift in shifts]
+    y = [_shift(profile, float(shift[1]) * canvas.rows) for shift in shifts]
     left, top = min(first for first, _ in x), min(first for first, _ in y)
     right, bottom = max(first for first, _ in x), max(first for first, _ in y)
     kernel = np.zeros((bottom - top + len(profile) + 1, right - left + len(profile) + 1), np.float32)
@@ -150,7 +150,7 @@ def _translated(token: np.ndarray, cols: int, canvas: Canvas, shifts: Sequence[n
     return Footprints(token[inside], cells, coefficients, np.ones(len(cells), np.float32))
 
 
-def _shifted(profile: np.ndarray, shift: float) -> tuple[int, np.ndarray]:
+def _shift(profile: np.ndarray, shift: float) -> tuple[int, np.ndarray]:
     """Weights of bilinear samples at 0, 1, … moved by `shift` cells: first cell, and one weight more than samples."""
     first = int(np.floor(shift))
     weights = np.zeros(len(profile) + 1, np.float32)
@@ -159,7 +159,7 @@ def _shifted(profile: np.ndarray, shift: float) -> tuple[int, np.ndarray]:
     return first, weights
 
 
-def _sampled(token: np.ndarray, observation: Observation, canvas: Canvas) -> Footprints:
+def _sample(token: np.ndarray, observation: Observation, canvas: Canvas) -> Footprints:
     """Any motion: bilinear samples of the field at the cell centres of the token, in every frame it covers."""
     rows, cols = observation.tokens.shape
     height, width = canvas.shape

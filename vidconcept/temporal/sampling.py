@@ -31,11 +31,11 @@ def grid_points(rows: int, cols: int, margin: int = 0) -> np.ndarray:
     return np.stack(np.meshgrid(x, y), axis=-1)
 
 
-def transformed(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+def transform(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Points `(..., 2)` through an affine `(2, 3)` matrix; float32."""
     return points @ matrix[:, :2].T.astype(np.float32) + matrix[:, 2].astype(np.float32)
 
 
-def chained(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
+def chain_affine(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
     """The affine `(2, 3)` matrix of `inner` followed by `outer`."""
     return outer[:, :2] @ inner + np.hstack([np.zeros((2, 2)), outer[:, 2:]])

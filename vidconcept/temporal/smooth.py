@@ -9,7 +9,7 @@ from vidconcept.temporal.flow import Motion
 from vidconcept.temporal.parameters import SmoothSettings
 from vidconcept.temporal.sampling import grid_points
 from vidconcept.temporal.smoothers import SMOOTHERS
-from vidconcept.temporal.stream import joined, neighbourhoods, reach, stretches
+from vidconcept.temporal.stream import join_steps, neighbourhoods, reach, stretches
 from vidconcept.types import FrameScores, LatentMaps
 
 
@@ -31,7 +31,7 @@ def smooth(
     if method not in SMOOTHERS:
         raise ValueError(f"method is one of {', '.join(SMOOTHERS)}, got {method!r}")
     score_stretch = load_entry(SMOOTHERS[method].function)
-    for steps, index in neighbourhoods(joined(latents, frames), settings.past_steps, settings.ahead_steps):
+    for steps, index in neighbourhoods(join_steps(latents, frames), settings.past_steps, settings.ahead_steps):
         here = steps[index]
         motions = {p: m for step in steps for p, m in step.motions.items()}
         for stretch in stretches(here):

@@ -24,7 +24,7 @@ class Step:
     size: tuple[int, int]
 
 
-def joined(latents: Iterable[LatentMaps], frames: Iterable[np.ndarray]) -> Iterator[Step]:
+def join_steps(latents: Iterable[LatentMaps], frames: Iterable[np.ndarray]) -> Iterator[Step]:
     """Latent steps with their frames and motions. Steps that no frame is left for are not given."""
     stream = enumerate(frames)
     before: Proxy | None = None

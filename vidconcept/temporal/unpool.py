@@ -7,7 +7,7 @@ import numpy as np
 
 from vidconcept.temporal.carry import Carry
 from vidconcept.temporal.pooling import Canvas
-from vidconcept.temporal.sampling import chained, sample
+from vidconcept.temporal.sampling import chain_affine, sample
 
 # How far a group of cells must stand out to be worth full resolution.
 PEAK = 3.0
@@ -30,7 +30,7 @@ def upsample(tokens: np.ndarray, h: int, w: int, *, nearest: bool = False) -> np
     return cv2.resize(tokens, (w, h), interpolation=cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR)
 
 
-def carried(field: np.ndarray, canvas: Canvas, way: Carry, h: int, w: int, box: Box) -> np.ndarray:
+def carry_field(field: np.ndarray, canvas: Canvas, way: Carry, h: int, w: int, box: Box) -> np.ndarray:
     """The field of a key frame seen in a box of another frame of `(h, w)` pixels: one cubic warp; in [0, 1].
 
     The slices of the box may have a step.
@@ -41,7 +41,7 @@ def carried(field: np.ndarray, canvas: Canvas, way: Carry, h: int, w: int, box: 
         # pixel → normalised → key frame → canvas index, as one matrix
         to_cells = np.array([[canvas.cols, 0, canvas.margin - 0.5], [0, canvas.rows, canvas.margin - 0.5]])
         to_unit = np.array([[(cols.step or 1) / w, 0, (x[0] + 0.5) / w], [0, (rows.step or 1) / h, (y[0] + 0.5) / h]])
-        matrix = chained(to_cells, chained(way.matrix, to_unit))
+        matrix = chain_affine(to_cells, chain_affine(way.matrix, to_unit))
         flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
         fine = cv2.warpAffine(field, matrix, (len(x), len(y)), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     else:
@@ -50,7 +50,7 @@ def carried(field: np.ndarray, canvas: Canvas, way: Carry, h: int, w: int, box: 
     return np.clip(fine, 0.0, 1.0, out=fine)
 
 
-def standing_out(values: np.ndarray, level: float) -> np.ndarray:
+def find_standing_out(values: np.ndarray, level: float) -> np.ndarray:
     """Cells of `(row, col)` above a level that hang together with one that is `PEAK` times as high; bool."""
     above = values > level
     count, found = cv2.connectedComponents(above.astype(np.uint8), connectivity=8)
@@ -107,7 +107,7 @@ class Guide:
         self._dd = self._mean(self._d * self._d) - self._mean_d**2 + epsilon
         self._determinant = self._ii * self._dd - self._id**2
 
-    def thinned(self, box: Box) -> Box:
+    def coarse_box(self, box: Box) -> Box:
         """The pixels of the guide's box that `filter` wants scores for."""
         rows, cols = box
         start = self.step // 2

@@ -14,7 +14,7 @@ from vidconcept.types import Event, Region, TrackMask
 from vidconcept.writers.frames.labels import held, place
 from vidconcept.writers.frames.overlay import Annotator
 from vidconcept.writers.frames.palette import COLOURS, colour_of
-from vidconcept.writers.frames.text import fitted, put_text, text_width_px
+from vidconcept.writers.frames.text import fit_text, put_text, text_width_px
 from vidconcept.writers.frames.thumbs import ThumbWriter, thumb_name, thumbnail
 
 SIZE = (640, 360)
@@ -184,10 +184,10 @@ class TestText:
         assert len(set(pictures)) == 4  # a missing glyph would be the same box each time
 
     def test_long_names_are_cut(self) -> None:
-        text = fitted("scratch " * 40, 12, 100)
+        text = fit_text("scratch " * 40, 12, 100)
         assert text.endswith("…")
         assert text_width_px(text, 12) <= 100
-        assert fitted("line\nbreak", 12, 500) == "line break"
+        assert fit_text("line\nbreak", 12, 500) == "line break"
 
 
 class TestThumbs:

@@ -15,7 +15,7 @@ from vidconcept.writers import tables
 from vidconcept.writers.exchange.export import export
 from vidconcept.writers.review.data import _series, review_data
 from vidconcept.writers.review.index import review
-from vidconcept.writers.review.page import filled, json_in_html
+from vidconcept.writers.review.page import fill_template, json_in_html
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ class TestIndex:
 
 class TestTemplate:
     def test_what_a_part_contains_is_no_placeholder(self) -> None:
-        assert filled("<{{a}}|{{b}}>", {"a": "{{b}}", "b": "x"}) == "<{{b}}|x>"
+        assert fill_template("<{{a}}|{{b}}>", {"a": "{{b}}", "b": "x"}) == "<{{b}}|x>"
 
     def test_data_cannot_end_its_script_element(self) -> None:
         assert "<" not in json_in_html({"name": "</script><script>alert(1)</script><!--"})

@@ -14,7 +14,7 @@ from PIL import Image
 from vidconcept.errors import InputError, OutputError, UsageError
 from vidconcept.files import replacing, replacing_bytes
 from vidconcept.writers.cells import read_rows, text_cell, write_rows
-from vidconcept.writers.exchange.selection import Selection, painted, write_inspected
+from vidconcept.writers.exchange.selection import Selection, paint_owners, write_inspected
 
 # 0 is the background and 255 means "void".
 _MAX_OBJECTS = 254
@@ -46,7 +46,7 @@ def write_davis(selection: Selection, folder: Path) -> None:
     for frame, rows in selection.by_frame():
         concept_of |= {row.tracker_id: row.concept for row in rows}
         indices = np.array([0, *(index_of[row.tracker_id] for row in rows)], np.uint8)
-        pixels = indices[painted(selection, rows)] if rows else np.zeros((height_px, width_px), np.uint8)
+        pixels = indices[paint_owners(selection, rows)] if rows else np.zeros((height_px, width_px), np.uint8)
         image = Image.fromarray(pixels)
         image.putpalette(palette)
         png = io.BytesIO()

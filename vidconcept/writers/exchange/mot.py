@@ -8,7 +8,7 @@ from pathlib import Path
 from vidconcept.errors import UsageError
 from vidconcept.files import replacing
 from vidconcept.tracks import rle
-from vidconcept.writers.exchange.selection import Selection, painted, write_inspected
+from vidconcept.writers.exchange.selection import Selection, paint_owners, write_inspected
 from vidconcept.writers.youtube_vis import xywh
 
 # MOTS packs class and instance into one number; class 10 means "ignore this region".
@@ -49,7 +49,7 @@ def write_mots(selection: Selection, folder: Path) -> None:
     counts = [0] * len(selection.run.concepts)
     with replacing(folder / f"{selection.stem}.txt") as file:
         for frame, rows in selection.by_frame():
-            owner = painted(selection, rows) if len(rows) > 1 else None
+            owner = paint_owners(selection, rows) if len(rows) > 1 else None
             for at, row in enumerate(rows):
                 if row.tracker_id not in instances:
                     counts[row.class_id] += 1

@@ -126,7 +126,7 @@ def write_inspected(selection: Selection, folder: Path, *, first_number: int) ->
             write_rows(file, [[*cells, text_cell(row.source_frame)]])
 
 
-def painted(selection: Selection, rows: Sequence[TrackMask]) -> np.ndarray:
+def paint_owners(selection: Selection, rows: Sequence[TrackMask]) -> np.ndarray:
     """`(height, width)` int32 of one frame: position in `rows` + 1, 0 elsewhere.
 
     For formats where a pixel has one owner: where masks overlap, the one with the higher confidence has it.

@@ -13,7 +13,7 @@ from vidconcept.tracks import rle
 from vidconcept.types import Region, TrackMask
 from vidconcept.writers.frames.labels import LabelState, held, place
 from vidconcept.writers.frames.palette import Rgb, colour_of
-from vidconcept.writers.frames.text import fitted, put_text, text_width_px
+from vidconcept.writers.frames.text import fit_text, put_text, text_width_px
 
 View = Literal["overlay", "heatmap", "side-by-side", "grid"]
 
@@ -97,7 +97,7 @@ class Annotator:
         if self._view == "grid" and scores is not None:
             canvas = self._grid(image, tracks, scores)
         elif self._view == "heatmap" and scores is not None:
-            canvas = self._heated(image, scores.max(axis=0))
+            canvas = self._draw_heat(image, scores.max(axis=0))
             self._contours(canvas, tracks, fill=0.0)
             self._label(canvas, tracks, time_s)
         else:
@@ -118,7 +118,7 @@ class Annotator:
             # The name is cut before the number, which a reviewer needs to find the row in the table.
             number = f" #{track.tracker_id} {track.confidence:.2f}"
             room_px = self._frame_size[0] // 2 - text_width_px(number, self._text_px)
-            text = fitted(track.concept, self._text_px, room_px) + number
+            text = fit_text(track.concept, self._text_px, room_px) + number
             state = held(self._labels.get(track.tracker_id), text, track.box_px, time_s)
             size = (text_width_px(state.text, self._text_px) + self._text_px, round(1.5 * self._text_px))
             box, side = place(state, size, self._frame_size, avoid)
@@ -137,7 +137,7 @@ class Annotator:
         height = round(1.5 * self._text_px)
         _plate(canvas, (0, canvas.shape[0] - height, width, canvas.shape[0]), text, self._text_px, None)
 
-    def _heated(self, image: np.ndarray, score: np.ndarray) -> np.ndarray:
+    def _draw_heat(self, image: np.ndarray, score: np.ndarray) -> np.ndarray:
         """The image, of any scale, under a heat map of `(h', w')` scores; outside of the region it stays as it is."""
         r, scale = self._region, image.shape[1] / self._frame_size[0]
         canvas = image.copy()
@@ -162,14 +162,14 @@ class Annotator:
         canvas = np.full((height, width, 3), _DARK, np.uint8)
         small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         for class_id, score in enumerate(scores):
-            cell = self._heated(small, score)
+            cell = self._draw_heat(small, score)
             self._contours(cell, [track for track in tracks if track.class_id == class_id], fill=0.0)
             x = (class_id % per_row) * cell_w + (cell_w - size[0]) // 2
             y = (class_id // per_row) * cell_h + (cell_h - size[1]) // 2
             canvas[y : y + size[1], x : x + size[0]] = cell
             number = f" {float(score.max()):.2f}"
             room_px = cell_w - 2 * self._text_px - text_width_px(number, self._text_px)
-            title = fitted(self._concepts[class_id], self._text_px, room_px) + number
+            title = fit_text(self._concepts[class_id], self._text_px, room_px) + number
             cv2.rectangle(canvas, (x, y), (x + size[0] - 1, y + size[1] - 1), _DARK, self._line_px)
             box = (x, y, x + text_width_px(title, self._text_px) + self._text_px, y + round(1.5 * self._text_px))
             _plate(canvas, box, title, self._text_px, colour_of(class_id))

@@ -27,7 +27,7 @@ def put_text(image: np.ndarray, text: str, x: int, baseline_y: int, size_px: int
     cv2.putText(image, text, (x, baseline_y), colour, _face(), size_px, _WEIGHT)
 
 
-def fitted(text: str, size_px: int, width_px: int) -> str:
+def fit_text(text: str, size_px: int, width_px: int) -> str:
     """The text on one line, cut with an ellipsis where it is wider than `width_px`."""
     text = " ".join(text.split())
     if text_width_px(text, size_px) <= width_px:

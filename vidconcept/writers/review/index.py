@@ -12,8 +12,8 @@ from vidconcept.manifest import RunInfo, read_run
 from vidconcept.types import Event
 from vidconcept.wording import count_of
 from vidconcept.writers.frames.thumbs import thumb_name
-from vidconcept.writers.review.page import asset, filled, policy, write_review
-from vidconcept.writers.review.verdicts import apply_verdicts, counted
+from vidconcept.writers.review.page import asset, fill_template, policy, write_review
+from vidconcept.writers.review.verdicts import apply_verdicts, count_verdicts
 from vidconcept.writers.tables import read_events
 
 # Of the page's table: by it a page of ours is known.
@@ -38,8 +38,11 @@ def review(path: Path, apply: Path | None = None) -> tuple[Path, str]:
     run.
     """
     if (path / "run.json").is_file():
-        told = apply_verdicts(path, apply) if apply else counted(read_events(path / "events.csv", read_run(path)))
-        return write_review(path), told
+        if apply:
+            summary = apply_verdicts(path, apply)
+        else:
+            summary = count_verdicts(read_events(path / "events.csv", read_run(path)))
+        return write_review(path), summary
     if apply:
         raise UsageError(f"{path} is not a run: verdicts belong to one run, give its folder")
     return write_index(path), count_of(len(_runs_in(path)), "run")
@@ -62,7 +65,7 @@ def write_index(folder: Path) -> Path:
     events = sum(len(entry.events) for entry in entries)
     heads = ["Worst event", "Run", *(escape(name) for name in concepts), "Events", "Peak", "Verdicts"]
     numbers = {*range(2, 4 + len(concepts))}
-    page = filled(
+    page = fill_template(
         asset("index.html"),
         {
             "policy": policy(scripts=(), styles=(style,)),
@@ -97,7 +100,7 @@ def _entry(run_dir: Path) -> _Entry:
     run = read_run(run_dir)
     events = read_events(run_dir / "events.csv", run)
     standing = sorted((e for e in events if e.verdict != "reject"), key=lambda e: -e.peak_score)
-    return _Entry(run_dir, run, standing, counted(events))
+    return _Entry(run_dir, run, standing, count_verdicts(events))
 
 
 def _row(folder: Path, entry: _Entry, concepts: list[str]) -> str:

@@ -32,7 +32,7 @@ def write_review(run_dir: Path, *, done: bool | None = None) -> Path:
     chart_style, style = asset("uplot.min.css"), asset("review.css")
     chart_script = asset("uplot.iife.min.js")
     script = '"use strict";\n(() => {\n' + "".join(asset(f"review-{name}.js") for name in _SCRIPTS) + "})();\n"
-    page = filled(
+    page = fill_template(
         asset("review.html"),
         {
             "policy": policy(scripts=(chart_script, script), styles=(chart_style, style)),
@@ -73,7 +73,7 @@ def asset(name: str) -> str:
     return files("vidconcept.writers.review").joinpath("assets", name).read_text(encoding="utf-8")
 
 
-def filled(template: str, parts: dict[str, str]) -> str:
+def fill_template(template: str, parts: dict[str, str]) -> str:
     """The template with `{{name}}` replaced, in one pass: what a part contains is never taken for a placeholder."""
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
 

@@ -52,10 +52,10 @@ def _apply(run: RunInfo, run_dir: Path, verdicts_csv: Path) -> str:
         events[judged.event_id] = replace(event, verdict=judged.verdict)
     ordered = [events[event_id] for event_id in sorted(events)]
     write_events(run_dir / "events.csv", ordered)
-    return f"{counted(ordered)} in {run_dir / 'events.csv'}"
+    return f"{count_verdicts(ordered)} in {run_dir / 'events.csv'}"
 
 
-def counted(events: list[Event]) -> str:
+def count_verdicts(events: list[Event]) -> str:
     """`2 accepted, 1 rejected, 0 unsure, 4 open`."""
     counts = Counter(event.verdict for event in events)
     return f"{counts['accept']} accepted, {counts['reject']} rejected, {counts['unsure']} unsure, {counts['']} open"
