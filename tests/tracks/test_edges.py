@@ -175,7 +175,9 @@ def test_which_tracks_there_are_and_their_scores_do_not_depend_on_edges():
 
 def test_without_a_picture_masks_are_coarse():
     scores = scores_of(BAR)[None]
-    linker = Linker(["scratch"], Region(0, 0, *SIZE[::-1]), SIZE[::-1], LinkSettings(16, 0.12), EdgeFinder(load_edge_net()))
+    linker = Linker(
+        ["scratch"], Region(0, 0, *SIZE[::-1]), SIZE[::-1], LinkSettings(16, 0.12), EdgeFinder(load_edge_net())
+    )
     row = linker.step(FrameRef(0, 0, 0.0), scores > 0.5 * scores.max(), scores, None, 0, 0)[0]
     assert row.edges == "coarse"
     assert row.area_px == np.count_nonzero(scores > 0.5 * scores.max())
