@@ -16,6 +16,8 @@ from vidconcept.tracks.edge_net import EdgeNet
 
 # The logit of what cannot be.
 _NEVER = -20.0
+# Pixels of the ring that the background is fitted to, at most.
+_PLANE_POINTS = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +77,12 @@ class _Window:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What is remembered of a track from one frame to the next."""
+    """What is remembered of a track from one frame to the next. fresh: the network looked at this frame."""
 
     window: _Window
     logits: np.ndarray = field(repr=False)
     refined: bool
+    fresh: bool
 
 
 class EdgeFinder:
@@ -115,20 +118,30 @@ class EdgeFinder:
         coarse = _drawn(piece, window)
         covered = cv2.resize(coarse, window.size, interpolation=cv2.INTER_AREA)
         small = covered > min(127, int(covered.max()) - 1)
-        picture = cv2.resize(self._picture[window.part], window.size, interpolation=cv2.INTER_AREA)
-        strength = cv2.resize(scores[window.part], window.size, interpolation=cv2.INTER_LINEAR)
-        channels = evidence(picture, small, strength, s.ring_px)
-        logits = self._net.logits(channels)
         before = self._before.get(tracker_id)
+        carried = None
         if before is not None and self._flow is not None:
-            logits = _averaged(logits, window, before, self._flow, self._picture.shape[:2], s.memory)
+            carried = _carried(before, window, self._flow, self._picture.shape[:2])
+        if before is not None and before.fresh and carried is not None and bool(np.isfinite(carried[small]).all()):
+            # What was looked at a frame ago has only moved since.
+            logits, sure, fresh = np.where(np.isfinite(carried), carried, np.float32(_NEVER)), before.refined, False
+        else:
+            picture = cv2.resize(self._picture[window.part], window.size, interpolation=cv2.INTER_AREA)
+            strength = cv2.resize(scores[window.part], window.size, interpolation=cv2.INTER_LINEAR)
+            channels = evidence(picture, small, strength, s.ring_px)
+            logits = self._net.logits(channels)
+            if carried is not None:
+                logits = np.where(np.isfinite(carried), (1 - s.memory) * logits + s.memory * carried, logits)
+            sure, fresh = None, True
         known = np.where(_distance(small) <= s.reach_px, logits, np.float32(_NEVER))
+        if sure is None:
+            sure = self._is_sure(known, channels, before)
         mask = None
-        if self._is_sure(known, channels, before):
+        if sure:
             allowed = (_distance(coarse > 0) <= s.reach_px / window.scale) & (~pieces[window.part] | (coarse > 0))
             mask = without_specks((_in_full(known, window) > s.cut) & allowed)
         refined = mask is not None and bool(mask.any())
-        self._now[tracker_id] = _Seen(window, logits, refined)
+        self._now[tracker_id] = _Seen(window, logits, refined, fresh)
         if mask is None or not refined:
             return None
         ys, xs = np.nonzero(mask)
@@ -217,8 +230,11 @@ def _plane(values: np.ndarray, ring: np.ndarray) -> np.ndarray:
     """A plane a channel through the pixels of the ring, `(h, w, c)`: least squares, then once more without outliers."""
     h, w = ring.shape
     ys, xs = np.nonzero(ring)
+    # A few hundred pixels settle three numbers a channel.
+    stride = -(-len(ys) // _PLANE_POINTS)
+    ys, xs = ys[::stride], xs[::stride]
     basis = np.stack([np.ones(len(ys)), xs / w - 0.5, ys / h - 0.5], axis=1).astype(np.float32)
-    known = values[ring]
+    known = values[ys, xs]
     weight = np.ones(len(ys), np.float32)
     ridge = 1e-3 * len(ys) * np.eye(3, dtype=np.float32)
     for _ in range(2):
@@ -230,16 +246,13 @@ def _plane(values: np.ndarray, ring: np.ndarray) -> np.ndarray:
     return (plane[0] + x[None, :, None] * plane[1] + y[:, None, None] * plane[2]).astype(np.float32)
 
 
-def _averaged(
-    logits: np.ndarray, window: _Window, before: _Seen, flow: np.ndarray, grid: tuple[int, int], memory: float
-) -> np.ndarray:
-    """Logits joined with those of a frame ago, where these saw the pixel."""
+def _carried(before: _Seen, window: _Window, flow: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+    """Logits of a frame ago where they are now, in the window; NaN where they did not see the pixel."""
     moved = _motion(flow, before.window, grid)
     way = window.matrix @ moved @ np.linalg.inv(before.window.matrix)
-    carried = cv2.warpAffine(
+    return cv2.warpAffine(
         before.logits, way[:2], window.size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=np.nan
     )
-    return np.where(np.isfinite(carried), (1 - memory) * logits + memory * carried, logits)
 
 
 def _motion(flow: np.ndarray, window: _Window, grid: tuple[int, int]) -> np.ndarray:
