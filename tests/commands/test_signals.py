@@ -54,6 +54,7 @@ def test_while_importing(module, number, tmp_path, tiny_model):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", NUMBERS[1:])
 def test_in_the_middle_of_a_run(number, tmp_path, tiny_model):
     clip = small_clip(tmp_path / "a.mp4")
