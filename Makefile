@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 LOWEST := .venv-lowest
 
-.PHONY: demo test test-all test-lowest lint types docs clean
+.PHONY: demo test test-all test-lowest fuzz lint types docs clean
 
 demo: $(READY)
 	$(BIN)/vidconcept track examples/line_cam.mp4 --concepts scratch,dent --out runs/demo --existing overwrite
@@ -16,6 +16,11 @@ test: $(READY)
 
 test-all: $(READY)
 	$(BIN)/pytest
+
+# Damaged inputs of every kind, for so many seconds; the corpus and what was found stay in build/fuzz.
+fuzz: SECONDS ?= 60
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzz.fuzz --seconds $(SECONDS) --corpus build/fuzz
 
 # The lowest versions that pyproject.toml admits, by uv's resolution, in an environment of its own. torch stays at the
 # version of constraints.txt: older ones have no build for the CPU on every package index.
