@@ -1,0 +1,209 @@
+"""A run folder is a run's own, and everything else in it, or anywhere, is not."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.small_runs import small_clip, small_run, tree
+from vidconcept.errors import InputError, OutputError, UsageError, VidconceptError
+from vidconcept.manifest import read_manifest
+from vidconcept.ownership import RunLock
+from vidconcept.pipelines.monitor import Monitor
+from vidconcept.pipelines.track import Run
+from vidconcept.writers.review.verdicts import apply_verdicts
+
+WORDS = ("error", "resume", "overwrite", "skip")
+
+
+@pytest.fixture(scope="module")
+def made(tiny_model, tmp_path_factory) -> Path:
+    """A folder with `a.mp4` and its finished run in `run/`."""
+    folder = tmp_path_factory.mktemp("made")
+    small_run(small_clip(folder / "a.mp4"), tiny_model, folder / "run")
+    return folder
+
+
+@pytest.fixture
+def work(made, tmp_path) -> Path:
+    return shutil.copytree(made, tmp_path / "work")
+
+
+def fill(folder: Path, *names: str) -> dict[str, str]:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(f"the user's {name}")
+    return tree(folder)
+
+
+class TestForeignFolders:
+    @pytest.mark.parametrize("existing", WORDS)
+    @pytest.mark.parametrize(
+        "files",
+        [
+            {"run.json": "{}", "maps/city.pdf": "", "thumbs/holiday/pic.jpg": "", "events.csv": "party,cake"},
+            {"run.json": '{"run_id": "7", "name": "a jogging app"}'},
+            {"run.json": "[]"},
+            {"run.json": '{"half'},
+            {"events.csv": "party,cake"},
+            {".work/thesis.odt": "years of it"},
+            {"notes.txt": ""},
+        ],
+    )
+    def test_nothing_in_them_is_touched(self, work, tiny_model, files, existing):
+        for name, text in files.items():
+            path = work / "theirs" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        before = tree(work)
+        with pytest.raises(OutputError, match=r"Nothing is written there\. Next: choose another folder"):
+            small_run(work / "a.mp4", tiny_model, work / "theirs", existing=existing)
+        assert tree(work) == before
+
+    def test_an_empty_folder_is_taken(self, work, tiny_model):
+        (work / "empty" / ".work").mkdir(parents=True)
+        (work / "empty" / ".work" / "lock").write_text("left by a killed run")
+        assert small_run(work / "a.mp4", tiny_model, work / "empty").manifest["done"]
+
+
+class TestOwnFolders:
+    def test_overwriting_removes_what_a_run_made_and_nothing_else(self, work, tiny_model):
+        theirs = ("notes.txt", "maps/city.pdf", "thumbs/holiday/pic.jpg", "thumbs/me.jpg", "exports/a.csv", ".work/x")
+        fill(work / "run", *theirs)
+        before = tree(work / "run")
+        small_run(work / "a.mp4", tiny_model, work / "run", existing="overwrite", threshold=0.99, timestep=20)
+        after = tree(work / "run")
+        assert {name: after.get(name) for name in theirs} == {name: before[name] for name in theirs}
+        assert not [name for name in after if name.startswith("thumbs/0")]
+
+    @pytest.mark.parametrize("name", ["thumbs", "maps", ".work"])
+    def test_links_to_elsewhere_are_not_followed(self, work, tiny_model, name):
+        fill(work / "elsewhere", "00001.jpg", "window_000000.safetensors", "tracks.jsonl")
+        shutil.rmtree(work / "run" / name, ignore_errors=True)
+        (work / "run" / name).symlink_to(work / "elsewhere")
+        before = tree(work)
+        with pytest.raises(OutputError, match="is a link"):
+            small_run(work / "a.mp4", tiny_model, work / "run", existing="overwrite")
+        assert tree(work) == before
+
+    def test_links_in_place_of_files_are_replaced_not_written_through(self, work, tiny_model):
+        before = fill(work / "elsewhere", "diary.txt")
+        for name in ("annotated.mp4", "events.csv", "annotated.partial.mp4", ".frames.csv.partial"):
+            (work / "run" / name).unlink(missing_ok=True)
+            (work / "run" / name).symlink_to(work / "elsewhere" / "diary.txt")
+        small_run(work / "a.mp4", tiny_model, work / "run", existing="overwrite")
+        assert tree(work / "elsewhere") == before
+        assert not (work / "run" / "annotated.mp4").is_symlink()
+
+    def test_a_run_of_before_without_some_keys_is_still_one(self, work):
+        manifest = read_manifest(work / "run")
+        kept = {key: manifest[key] for key in ("run_id", "video", "concepts", "done")}
+        (work / "run" / "run.json").write_text(json.dumps(kept))
+        assert Run.open(work / "run").events
+
+    def test_nothing_is_left_in_scratch(self, work):
+        assert not (work / "run" / ".work").exists()
+
+
+class TestSourceInTheRun:
+    @pytest.mark.parametrize("existing", ["overwrite", "resume"])
+    @pytest.mark.parametrize(
+        "source", ["run/annotated.mp4", "run/thumbs", "run/thumbs/%05d.jpg", "link.mp4", "twin.mp4"]
+    )
+    def test_it_is_refused_before_anything_is_written(self, work, tiny_model, source, existing):
+        (work / "link.mp4").symlink_to(work / "run" / "annotated.mp4")
+        os.link(work / "run" / "annotated.mp4", work / "twin.mp4")
+        before = tree(work)
+        with pytest.raises(UsageError, match="this run writes"):
+            small_run(work / source, tiny_model, work / "run", existing=existing, fps=25)
+        assert tree(work) == before
+
+    @pytest.mark.parametrize("name", ["annotated.partial.mp4", "annotated.remux.mp4", ".annotated.mp4.partial"])
+    def test_names_of_scratch_files_are_no_danger(self, work, tiny_model, name):
+        source = work / "run" / name
+        shutil.copy(work / "a.mp4", source)
+        before = source.read_bytes()
+        small_run(source, tiny_model, work / "run", existing="overwrite")
+        assert source.read_bytes() == before
+
+
+class TestSourceThatChanges:
+    @staticmethod
+    def track_while(change, work: Path, model: Path, stage: str) -> str:
+        """What is said of a source that is changed once, when `stage` begins."""
+        done = []
+
+        def progress(now: str, _done: int, _total: int | None) -> None:
+            if now == stage and not done:
+                done.append(now)
+                change(work / "a.mp4")
+
+        with pytest.raises(InputError) as error:
+            small_run(work / "a.mp4", model, work / "new", monitor=Monitor(progress=progress))
+        assert done
+        assert not json.loads((work / "new" / "run.json").read_text())["done"]
+        return str(error.value)
+
+    @pytest.mark.parametrize("stage", ["reading maps", "finding tracks", "writing the video"])
+    def test_a_growing_file_is_said_to_be_one(self, work, tiny_model, stage):
+        def grow(path: Path) -> None:
+            with path.open("ab") as file:
+                file.write(bytes(188))
+
+        assert "still being recorded" in self.track_while(grow, work, tiny_model, stage)
+
+    def test_a_replaced_file(self, work, tiny_model):
+        def replace(path: Path) -> None:
+            os.replace(small_clip(path.with_name("b.mp4"), count=7), path)
+
+        assert "was replaced by another file" in self.track_while(replace, work, tiny_model, "finding tracks")
+
+    def test_an_image_more(self, work, tiny_model):
+        folder = work / "a.mp4"
+        folder.unlink()
+        folder.mkdir()
+        for number in range(5):
+            shutil.copy(next((work / "run" / "thumbs").iterdir()), folder / f"{number}.jpg")
+
+        def add(path: Path) -> None:
+            shutil.copy(path / "0.jpg", path / "5.jpg")
+
+        with pytest.raises(InputError, match=r"had 5 images and now has 6"):
+            small_run(
+                folder, tiny_model, work / "new", fps=25, monitor=Monitor(progress=lambda now, *_: add(folder))
+            )  # fmt: skip
+
+
+class TestLock:
+    def test_the_second_one_is_told_who_holds_it(self, work, tiny_model, tmp_path):
+        lock = RunLock(work / "run")
+        before = tree(work)
+        try:
+            for existing in ("resume", "overwrite"):
+                with pytest.raises(OutputError, match=rf"is in use by process {os.getpid()} on .*, since 20"):
+                    small_run(work / "a.mp4", tiny_model, work / "run", existing=existing)
+            with pytest.raises(OutputError, match="is in use by"):
+                apply_verdicts(work / "run", tmp_path / "verdicts.csv")
+            # A finished run needs no lock to be looked at.
+            small_run(work / "a.mp4", tiny_model, work / "run", existing="skip")
+        finally:
+            assert tree(work) == before
+            lock.release()
+        small_run(work / "a.mp4", tiny_model, work / "run", existing="resume")
+
+    def test_one_left_by_a_killed_process_is_free(self, work):
+        script = "import os, sys; from pathlib import Path; from vidconcept.ownership import RunLock; "
+        script += "lock = RunLock(Path(sys.argv[1])); os.kill(os.getpid(), 9)"
+        subprocess.run([sys.executable, "-c", script, str(work / "run")], check=False, timeout=120)
+        assert (work / "run" / ".work" / "lock").exists()
+        RunLock(work / "run").release()
+        assert not (work / "run" / ".work").exists()
+
+    def test_it_is_free_after_a_run_that_failed(self, work, tiny_model):
+        with pytest.raises(VidconceptError):
+            small_run(work / "a.mp4", tiny_model, work / "run", existing="resume", timestep=20)
+        RunLock(work / "run").release()
