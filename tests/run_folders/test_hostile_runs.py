@@ -1,10 +1,11 @@
-"""Run folders that were changed by hand or are not what they seem: one clear error with file and place, or all is well."""
+"""Run folders that were changed by hand, or are not what they seem: one clear error with file and place."""
 
 import json
 import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.helpers.review_runs import make_run
@@ -127,8 +128,6 @@ class TestTables:
         assert not (run / ".work").exists()
 
     def test_masks_of_its_own_are_sound(self):
-        import numpy as np
-
         for crop in (np.ones((1, 1), bool), np.ones((40, 30), bool), np.eye(8, dtype=bool)):
             check_rle(encode(crop, 2, 3, (96, 64)), (96, 64))
         check_rle(encode(np.ones((1, 1), bool), 2_000_000, 0, (1 << 21, 1 << 10)), (1 << 21, 1 << 10))

@@ -33,7 +33,7 @@ def pick_stream(
             raise InputError(f"{source} has sound but no video stream: pass a file with pictures")
         raise InputError(f"{source} has no video stream (read as {container.format.long_name}): pass a video file")
     flagged = [stream for stream in streams if stream.disposition & Disposition.default]
-    return max(flagged or streams, key=lambda stream: (stream.width * stream.height, -stream.index))
+    return max(flagged or streams, key=lambda stream: (_pixels(stream), -stream.index))
 
 
 def video_streams(container: av.container.InputContainer) -> list[av.video.stream.VideoStream]:
@@ -56,7 +56,11 @@ def stream_findings(
     return [Finding("note" if asked else "warning", "streams", text)]
 
 
+def _pixels(stream: av.video.stream.VideoStream) -> int:
+    """0 where there is no decoder, and so no size."""
+    return stream.width * stream.height if stream.codec_context else 0
+
+
 def _describe(stream: av.video.stream.VideoStream) -> str:
-    return (
-        f"{stream.index}: {stream.width}x{stream.height} {stream.codec_context.name if stream.codec_context else '?'}"
-    )
+    context = stream.codec_context
+    return f"{stream.index}: {f'{stream.width}x{stream.height} {context.name}' if context else 'no decoder here'}"
