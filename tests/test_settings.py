@@ -116,6 +116,7 @@ OTHERWISE = {
     "rarity": "off",
     "keep_recurring": (1,),
     "ratio": 0.4,
+    "edges": "coarse",
     "floor": 0.3,
     "min_area_px": 50,
     "min_duration_s": 1.0,
