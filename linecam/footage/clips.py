@@ -2,7 +2,7 @@
 
 python -m linecam.footage write DIR --clips 20 --seed 7
 python -m linecam.footage example examples/line_cam.mp4
-python -m linecam.footage shards DIR --keep 60 --seed 1
+python -m linecam.footage shards DIR --keep 60 --seed 1 --photos PHOTOGRAPHS
 """
 
 import argparse
@@ -16,6 +16,7 @@ import numpy as np
 
 from linecam.footage.camera import Motion, film, flow_affine, make_light, make_sensor, poses
 from linecam.footage.files import boxes, write_annotations, write_video
+from linecam.footage.photos import Photographs
 from linecam.footage.scene import build_strip
 from linecam.footage.textures import SURFACES, Rng
 from linecam.vocabulary import DEFECTS
@@ -75,12 +76,14 @@ def clip(
     colour: bool | None = None,
     layout: str | None = None,
     kinds: Sequence[str] | None = None,
+    photos: Photographs | None = None,
 ) -> Clip:
     """Film a random line. size: height, width in pixels; features scale with the shorter side, 1 at 256 px.
 
     style: a surface of `textures.SURFACES` or a held-out style; None picks a surface. motion: None picks one at random.
     defects: average number for each 256×256 px at scale 1; None draws it, often zero. colour: None draws it.
     layout: "row", "objects" or "coil"; None draws it. kinds: which defects; None draws a few.
+    photos: photographs that a share of the lines is made of.
     The same arguments give the same clip.
     """
     rng = np.random.default_rng(seed)
@@ -102,7 +105,7 @@ def clip(
     low = np.floor(np.maximum(reach[0], [-np.inf, -0.1 * height])).astype(int)
     maps[:, :, 2] -= low
     strip_size = [int(v) for v in np.ceil(np.minimum(reach[1], [np.inf, 1.2 * height]) - low) + 1]
-    strip = build_strip(rng, strip_size[1], strip_size[0], scale, defects, colour, style, layout, kinds)
+    strip = build_strip(rng, strip_size[1], strip_size[0], scale, defects, colour, style, layout, kinds, photos)
     light = make_light(rng, height, width, scale)
     sensor = make_sensor(rng, strip, scale, motion.speed_px)
     images, classes, instances = film(rng, strip, (height, width), maps, light, sensor)
@@ -122,7 +125,7 @@ def training_seed(seed: int, number: int) -> int:
     return own
 
 
-def write_shards(folder: Path, keep: int, seed: int, frames: int = 9) -> None:
+def write_shards(folder: Path, keep: int, seed: int, frames: int = 9, photos: Photographs | None = None) -> None:
     """Render shards without end into `folder`, the newest `keep` of them.
 
     `N_frames.npy` is `(scenes, frames, 256, 448, 3)` uint8, `N_classes.npy` `(scenes, frames, 256, 448)` uint8, `N.txt`
@@ -133,7 +136,7 @@ def write_shards(folder: Path, keep: int, seed: int, frames: int = 9) -> None:
     existing = sorted(folder.glob("*_frames.npy"))
     number = 1 + max((int(p.name.split("_")[0]) for p in existing), default=-1)
     while True:
-        clips = [clip(training_seed(seed, number * scenes + k), frames=frames) for k in range(scenes)]
+        clips = [clip(training_seed(seed, number * scenes + k), frames=frames, photos=photos) for k in range(scenes)]
         np.save(folder / f"{number:06d}_classes.npy", np.stack([c.classes for c in clips]))
         (folder / f"{number:06d}.txt").write_text("\n".join(c.caption for c in clips), encoding="utf-8")
         np.save(folder / "partial.npy", np.stack([c.frames for c in clips]))
@@ -206,6 +209,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     shards.add_argument("--keep", type=int, default=60)
     shards.add_argument("--seed", type=int, default=1)
     shards.add_argument("--frames", type=int, default=9, help="of each scene; 1 for the codec")
+    shards.add_argument("--photos", type=Path, help="folder of photographs for half of the scenes")
     write = commands.add_parser("write", help="write clips as videos with annotations and clips.json")
     write.add_argument("folder", type=Path)
     write.add_argument("--clips", type=int, default=20)
@@ -216,7 +220,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     example.add_argument("--seed", type=int, default=EXAMPLE_SEED)
     options = parser.parse_args(arguments)
     if options.command == "shards":
-        write_shards(options.folder, options.keep, options.seed, options.frames)
+        photos = Photographs(options.photos) if options.photos else None
+        write_shards(options.folder, options.keep, options.seed, options.frames, photos)
     elif options.command == "write":
         write_folder(options.folder, options.clips, options.frames, options.seed)
     else:

@@ -16,8 +16,9 @@ from linecam.footage.furniture import bolt, printed_mark
 from linecam.footage.layouts import LAYOUTS, Layout
 from linecam.footage.marks import faint_marks
 from linecam.footage.patches import Ground, Patch
+from linecam.footage.photos import Photographs
 from linecam.footage.textures import Rng, belt, mottle, octaves, surface
-from linecam.vocabulary import CLASS_ID, DEFECTS
+from linecam.vocabulary import CLASS_ID, DEFECTS, IGNORE
 
 
 @dataclass(slots=True)
@@ -200,11 +201,13 @@ def build_strip(
     style: str,
     layout_name: str | None = None,
     kinds: Sequence[str] | None = None,
+    photos: Photographs | None = None,
 ) -> Strip:
     """Paint a strip of a random line. scale: pixels a feature that is one pixel wide at a 256 px frame height takes.
 
     defects: how many on average for each 256×256 px (in those units). style: a key of `textures.SURFACES` or
     `heldout.SURFACES`. layout_name: a key of `LAYOUTS`, None draws one. kinds: which defects, None draws a few.
+    photos: photographs that a share of the strips lies on, with marks of theirs among the defects.
     """
     held_out = style in heldout.SURFACES
     names, shares = (["cogs", "coil"], [0.6, 0.4]) if held_out else (["row", "objects", "coil"], [0.5, 0.2, 0.3])
@@ -212,7 +215,12 @@ def build_strip(
     layout = LAYOUTS[layout_name](rng, height, width, scale)
     base, bed = np.exp(rng.uniform(np.log(0.12), np.log(0.75))), np.exp(rng.uniform(np.log(0.02), np.log(0.5)))
     skin = heldout.SURFACES[style](rng, height, width, scale) if held_out else surface(rng, height, width, scale, style)
-    face = base * np.exp(np.clip(skin, -4, 4) * np.exp(rng.uniform(np.log(0.015), np.log(0.26))))
+    field = np.clip(skin, -4, 4) * np.exp(rng.uniform(np.log(0.015), np.log(0.26)))
+    photograph = None
+    if photos is not None and rng.random() < photos.share:
+        photograph = photos.surface(rng, height, width, scale)
+        field = photograph.log_luminance + (rng.random() < 0.3) * 0.5 * field
+    face = base * np.exp(field)
     clouds = mottle(rng, height, width, scale) if rng.random() < 0.5 else mottle(rng, width, height, scale).T
     face = face * np.exp(clouds) * shape_parts(rng, layout, scale) * _relief(rng, layout, scale)
     under = bed * np.exp(np.clip(belt(rng, height, width, scale), -3, 3) * rng.uniform(0.01, 0.2))
@@ -224,6 +232,8 @@ def build_strip(
     if colour:
         metal, ground_tint = (1 + rng.normal(0, s, 3).astype(np.float32) for s in (rng.choice([0.02, 0.08, 0.3]), 0.15))
         cover = layout.coverage[..., None]
+        if photograph is not None and rng.random() < 0.7:
+            metal = photograph.tint
         chroma = np.clip(cover * metal + (1 - cover) * ground_tint, 0.25, 1.8).astype(np.float32)
         if rng.random() < 0.3:
             chroma *= 1 + 0.03 * octaves(rng, height, width, 90 * scale, 2, 0.7)[..., None] * rng.normal(
@@ -231,6 +241,8 @@ def build_strip(
             ).astype(np.float32)
     narrow = _narrow_bed(layout, scale)
     classes = np.where(layout.part > 0, CLASS_ID["part"], np.where(narrow, CLASS_ID["gap"], CLASS_ID["conveyor"]))
+    if photograph is not None:
+        classes[photograph.marked & (layout.part > 0)] = IGNORE
     luminance = luminance.astype(np.float32)
     strip = Strip(luminance, luminance, chroma, classes.astype(np.uint8), np.zeros((height, width), np.uint16))
     _furnish(rng, strip, layout, scale)
@@ -238,16 +250,8 @@ def build_strip(
     if rng.random() < 0.4:
         add_traces(rng, strip, layout, int(rng.poisson(6 * area)), scale)
     strip.flawless = strip.luminance.copy()
-    add_defects(
-        rng,
-        strip,
-        layout,
-        int(rng.poisson(defects * area)),
-        scale,
-        float(bed),
-        kinds,
-        heldout.PAINTERS if held_out else PAINTERS,
-    )
+    painters = heldout.PAINTERS if held_out else PAINTERS if photos is None else photos.painters(PAINTERS)
+    add_defects(rng, strip, layout, int(rng.poisson(defects * area)), scale, float(bed), kinds, painters)
     return strip
 
 

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from linecam.footage import clips
-from linecam.training.train_codec import KernelMuon, fit_picture, start_codec, train_features
+from linecam.training.train_codec import KernelMuon, fit_picture, restore_codec
 from vidconcept.models.linecam_codec import PatchCodec
+from vidconcept.models.trunk import CHANNELS, Trunk, fold_weights
 
 
 class TestCodec:
@@ -40,8 +41,8 @@ class TestCodec:
         codec = PatchCodec().eval()
         video = torch.rand(1, 3, 5, 32, 48) * 2 - 1
         with torch.inference_mode():
-            kinds = codec.kinds(video)[0]
-            features = codec.features(video)[0]
+            looked, _ = codec.look(video)
+            kinds, features = looked[0], codec.features(looked)[0]
         assert features.shape == (2, 4, 6, 32)
         torch.testing.assert_close(features[0, ..., :15], kinds[0])
         torch.testing.assert_close(features[0, ..., 15:30], kinds[0])
@@ -49,44 +50,33 @@ class TestCodec:
         torch.testing.assert_close(features[1, ..., 15:30], kinds[1:].mean(0))
         assert not features[..., 30:].any()
 
-    def test_frames_are_read_mirrored_too(self):
+    def test_latents_come_with_what_the_trunk_saw(self):
         torch.manual_seed(0)
         codec = PatchCodec().eval()
-        video = torch.rand(2, 3, 5, 32, 48) * 2 - 1
+        video = torch.rand(2, 3, 5, 40, 48) * 2 - 1
         with torch.inference_mode():
-            codec.feature_net.out.weight.mul_(20)
-            kinds, turned = codec.kinds(video), codec.kinds(video.flip(-1, -2)).flip(2, 3)
-            mirrored = codec.kinds(video[:, :, :1].flip(-1)).flip(3)
-            plain = codec.feature_net(video[:, :, 2]).softmax(1).movedim(1, -1)
-            across, down = (
-                codec.feature_net(video[:, :, 2].flip(a)).softmax(1).flip(a).movedim(1, -1) for a in (-1, -2)
-            )
-        torch.testing.assert_close(kinds, turned)
-        torch.testing.assert_close(kinds[:, :1], mirrored)
-        torch.testing.assert_close(kinds[:, 2], (across + down) / 2)
-        assert not torch.allclose(kinds[:, 2], plain, atol=1e-3)
+            latents, described = codec.encode_described(video)
+            alone = codec.encode(video).latent_dist.mode()
+            frame = codec.feature_net.trunk(video[1:, :, 3])
+        torch.testing.assert_close(latents, alone)
+        assert described.shape == (2, 5, 5, 6, sum(CHANNELS[1:]))
+        torch.testing.assert_close(described[1, 3, ..., 24:64], frame[2][0].movedim(0, -1))
+        torch.testing.assert_close(described[1, 3, 2, 3, :24], frame[1][0, :, 4:6, 6:8].mean((1, 2)))
 
-    def test_a_deeper_net_begins_as_the_one_that_it_comes_from(self, tmp_path):
+    def test_the_trunk_says_nothing_until_what_sees_it_is_trained(self):
         torch.manual_seed(0)
-        codec = PatchCodec().eval()
-        codec.save_pretrained(tmp_path / "vae")
-        sizes = {"widths": [48, 96, 192, 256], "blocks": [3, 4, 3], "seed": 0}
-        with pytest.warns(UserWarning, match="of the codec's tensors are not in"):
-            deep = start_codec(sizes, tmp_path).eval()
-        video = torch.rand(1, 3, 5, 32, 48) * 2 - 1
+        net = PatchCodec().eval().feature_net
+        frames = torch.rand(2, 3, 40, 56) * 2 - 1
         with torch.inference_mode():
-            torch.testing.assert_close(deep.features(video), codec.features(video))
-        assert len(deep.feature_net.coarse) == 4
+            torch.testing.assert_close(net(frames), net.out(net.fused(frames)))
+            torch.nn.init.normal_(net.beside[2].weight)
+            assert not torch.allclose(net(frames), net.out(net.fused(frames)), atol=1e-3)
 
     def test_a_run_with_a_net_of_other_sizes_does_not_go_on(self, tmp_path):
-        config = {"widths": [48, 96, 192, 256], "blocks": [3, 4, 3], "seed": 0, "seconds": 0}
-        PatchCodec().save_pretrained(tmp_path / "vae")
-        torch.save({"codec": PatchCodec().state_dict(), "step": 5, "seconds": 1.0}, tmp_path / "codec.pt")
-        with (
-            pytest.warns(UserWarning, match="not in"),
-            pytest.raises(ValueError, match=r"codec\.pt is not of the sizes in the recipe"),
-        ):
-            train_features(0, 1, tmp_path, tmp_path, config, tmp_path, torch.device("cpu"))
+        other, codec = PatchCodec(feature_widths=(8, 8, 8, 8)), PatchCodec()
+        torch.save({"codec": other.state_dict(), "step": 5, "seconds": 1.0}, tmp_path / "codec.pt")
+        with pytest.raises(ValueError, match=r"codec\.pt is not of the sizes in the recipe"):
+            restore_codec(codec, tmp_path / "codec.pt")
 
     @pytest.mark.parametrize("shape", [(1, 3, 8, 32, 32), (1, 3, 5, 36, 32)], ids=["frames", "pixels"])
     def test_sizes_that_do_not_fit_are_refused(self, shape):
@@ -128,3 +118,42 @@ class TestKernelMuon:
     def test_kernels_in_another_layout_are_refused(self):
         with pytest.raises(ValueError, match="channels_last"):
             KernelMuon([self.conv(torch.contiguous_format).weight], lr=0.1)
+
+
+class TestTrunk:
+    def test_folded_batch_norms_compute_the_same(self):
+        torch.manual_seed(0)
+        conv, norm = torch.nn.Conv2d(3, 32, 3, 2, bias=False), torch.nn.BatchNorm2d(32, eps=1e-3).eval()
+        for buffer in (norm.weight, norm.bias, norm.running_mean, norm.running_var):
+            torch.nn.init.uniform_(buffer, 0.5, 1.5)
+        published = {f"_bn0.{k}": v for k, v in norm.state_dict().items()} | {"_conv_stem.weight": conv.weight}
+        trunk = Trunk()
+        for name, part in trunk.state_dict().items():
+            if name.startswith("blocks."):
+                _, k, layer, _, kind = name.split(".")
+                names = ("expand", "depthwise", "project") if k != "0" else ("depthwise", "project")
+                theirs = f"_blocks.{k}.{'_bn' + str(names.index(layer) + (k == '0'))}"
+                if kind == "weight":
+                    published[f"_blocks.{k}._{layer}_conv.weight"] = part.clone()
+                for key in ("weight", "running_var"):
+                    published[f"{theirs}.{key}"] = torch.ones(len(part))
+                for key in ("bias", "running_mean"):
+                    published[f"{theirs}.{key}"] = torch.zeros(len(part))
+        trunk.load_state_dict(fold_weights(published))
+        frames = torch.rand(2, 3, 32, 48) * 2 - 1
+        with torch.inference_mode():
+            # Stride 2 on an even size pads one row and column, at the end.
+            padded = torch.nn.functional.pad((frames * 127.5 + 0.5) / 128, (0, 1, 0, 1))
+            torch.testing.assert_close(trunk.stem(frames_in(frames)), norm(conv(padded)).clamp(0, 6))
+
+    @pytest.mark.parametrize("size", [(64, 96), (40, 56), (8, 24)])
+    def test_strides_are_2_to_16(self, size):
+        with torch.inference_mode():
+            features = Trunk()(torch.zeros(1, 3, *size))
+        for stride, channels, part in zip((2, 4, 8, 16), CHANNELS, features, strict=True):
+            assert part.shape == (1, channels, -(-size[0] // stride), -(-size[1] // stride))
+
+
+def frames_in(frames: torch.Tensor) -> torch.Tensor:
+    """Frames in [-1, 1] on the scale that the trunk's first layer expects."""
+    return (frames * 127.5 + 0.5) / 128

@@ -85,7 +85,7 @@ class Trainer:
         with torch.no_grad():
             # Frames go through the feature net in half precision, the linear picture code in full.
             with amp:
-                features = parts.codec.feature_latents(video)
+                features = parts.codec.feature_latents(parts.codec.look(video)[0])
             latents = torch.cat([parts.codec.picture_latents(video), features.float()], 1)
         latents = rearrange(latents, "b c t h w -> b t c h w")
         noise = torch.randn(latents.shape, generator=generator).to(self.device)
@@ -177,8 +177,16 @@ def open_parts(config: dict, out: Path, resume_from: Path | None, shards: Path) 
     fit_feature_scale(codec, ShardStream(shards, config["seed"], 0.3))
     if parts is not None:
         parts.codec = codec
+        shorten(parts.transformer, config["model"]["layers"])
         return parts
     return new_parts(codec, out / "tokenizer", **config["model"], seed=config["seed"])
+
+
+def shorten(transformer: Any, layers: int) -> None:
+    """Cut a transformer down to its first `layers` blocks, in place; one that has no more stays as it is."""
+    if len(transformer.transformer_blocks) > layers:
+        transformer.transformer_blocks = transformer.transformer_blocks[:layers]
+        transformer.register_to_config(num_layers=layers)
 
 
 def run_model(rank: int, world: int, options: argparse.Namespace, config: dict) -> None:

@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from linecam.footage.clips import clip, training_seed
 from linecam.training.augment import jitter, roughened
 from linecam.training.data import ShardStream
 from linecam.training.parallel import average_gradients, common_clock
+from linecam.training.trunk_weights import fetch_trunk
 from linecam.vocabulary import CONCEPTS, DEFECT_IDS, DEFECTS, IGNORE
 from vidconcept.models.linecam_codec import PatchCodec
 
@@ -58,17 +60,19 @@ def new_codec(config: dict) -> PatchCodec:
     )
 
 
-def start_codec(config: dict, resume_from: Path | None) -> PatchCodec:
-    """A codec to train: its picture fitted to generated clips, or what fits in shape taken from a pipeline folder.
+def start_codec(config: dict, resume_from: Path | None, out: Path) -> PatchCodec:
+    """A codec to train: its trunk pretrained, its picture fitted to clips or taken from a pipeline folder.
 
-    config: the recipe's `[codec]`, and its seed. Blocks that the folder's net has not are added as they begin.
+    config: the recipe's `[codec]`, and its seed. What fits in name and shape is taken from the folder. out: where the
+    trunk's package is downloaded to.
     """
     codec = new_codec(config)
+    codec.feature_net.trunk.load_state_dict(fetch_trunk(out / "trunk"))
     if resume_from is None:
         fit_picture(codec, config["seed"])
         return codec
-    own, theirs = codec.state_dict(), PatchCodec.from_pretrained(resume_from / "vae", torch_dtype=torch.float32)
-    fitting = {k: v for k, v in theirs.state_dict().items() if k in own and v.shape == own[k].shape}
+    own, theirs = codec.state_dict(), load_file(resume_from / "vae" / "diffusion_pytorch_model.safetensors")
+    fitting = {k: v.float() for k, v in theirs.items() if k in own and v.shape == own[k].shape}
     if len(fitting) < len(own):
         warnings.warn(f"{len(own) - len(fitting)} of the codec's tensors are not in {resume_from}: new", stacklevel=2)
     codec.load_state_dict(own | fitting)
@@ -99,6 +103,15 @@ class KernelMuon:
         self._muon.step()
 
 
+def restore_codec(codec: PatchCodec, checkpoint: Path) -> tuple[int, float]:
+    """Load a checkpoint of `train_features`; returns its steps and seconds. Raises ValueError for other sizes."""
+    saved = torch.load(checkpoint, weights_only=True)
+    if {k: v.shape for k, v in saved["codec"].items()} != {k: v.shape for k, v in codec.state_dict().items()}:
+        raise ValueError(f"{checkpoint} is not of the sizes in the recipe's [codec]. Next: another --out")
+    codec.load_state_dict(saved["codec"])
+    return saved["step"], saved["seconds"]
+
+
 def train_features(
     rank: int, world: int, shards: Path, out: Path, config: dict, resume_from: Path | None, device: torch.device
 ) -> None:
@@ -109,21 +122,21 @@ def train_features(
     seed, seconds = config["seed"], config["seconds"]
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed + rank)
-    codec = start_codec(config, resume_from)
+    codec = start_codec(config, resume_from, out)
     step, earlier = 0, 0.0
     if (out / "codec.pt").exists():
-        saved = torch.load(out / "codec.pt", weights_only=True)
-        if {k: v.shape for k, v in saved["codec"].items()} != {k: v.shape for k, v in codec.state_dict().items()}:
-            raise ValueError(f"{out / 'codec.pt'} is not of the sizes in the recipe's [codec]. Next: another --out")
-        codec.load_state_dict(saved["codec"])
-        step, earlier = saved["step"], saved["seconds"]
+        step, earlier = restore_codec(codec, out / "codec.pt")
     net = codec.feature_net
     net.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = torch.optim.swa_utils.AveragedModel(
         net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True
     )
-    kernels = [p for p in net.parameters() if p.ndim == 4]
-    rest = [p for p in net.parameters() if p.ndim != 4]
+    # The trunk stays as it was published. What lies beside the net is trained first with the net, then alone.
+    net.requires_grad_(False).eval()
+    for part in net.children() if config["whole"] else [net.beside]:
+        part.requires_grad_(part is not net.trunk).train()
+    trained = [p for p in net.parameters() if p.requires_grad]
+    kernels, rest = [p for p in trained if p.ndim == 4], [p for p in trained if p.ndim != 4]
     optimizers = (
         KernelMuon(kernels, lr=config["matrix_rate"], weight_decay=0.02, adjust_lr_fn="match_rms_adamw"),
         torch.optim.AdamW(rest, config["rate"], weight_decay=0.02, betas=(0.9, 0.98)),
@@ -144,13 +157,18 @@ def train_features(
             optimizer.param_groups[0]["lr"] = rate * min(1.0, (step + 1) / 200) * min(1.0, 1.6 * (1 - progress))
         frames = roughened(jitter(video, generator)[:, :, 0], generator)
         with torch.autocast(device.type, torch.bfloat16):
-            logits = net(frames.to(device).contiguous(memory_format=torch.channels_last))
+            frames = frames.to(device).contiguous(memory_format=torch.channels_last)
+            with torch.no_grad():
+                trunk = net.trunk(frames)
+            with torch.set_grad_enabled(config["whole"]):
+                fused = net.fused(frames)
+            logits = net.read(fused, trunk)
         target = truth[:, 0].long().to(device)
         loss = F.cross_entropy(logits.float(), target, weight, ignore_index=IGNORE)
         net.zero_grad(set_to_none=True)
         loss.backward()
-        average_gradients(net.parameters())
-        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        average_gradients(trained)
+        nn.utils.clip_grad_norm_(trained, 1.0)
         for optimizer in optimizers:
             optimizer.step()
         average.update_parameters(net)
@@ -185,6 +203,6 @@ def fit_feature_scale(codec: PatchCodec, stream: ShardStream, clips: int = 48) -
     """
     codec.eval()
     videos, _, _ = zip(*(next(stream.batches(1, 9, 128, 128)) for _ in range(clips)), strict=True)
-    data = torch.cat([codec.features(video).flatten(0, 3) for video in videos])
+    data = torch.cat([codec.features(codec.look(video)[0]).flatten(0, 3) for video in videos])
     codec.feature_mean.copy_(data.mean(0))
     codec.feature_std.copy_(data.std(0).clamp_min(QUIET))

@@ -5,11 +5,10 @@ of 4×4 pixels; frames are grouped 1, 4, 4, ….
 
 * 8 picture channels: the principal components of 4×4 pixel patches of one frame, or of the four frames of a group,
   each scaled to unit deviation. Encoding is one strided convolution, decoding its transpose.
-* 8 feature channels: how much each 8×8 pixel cell looks like each of 15 kinds of surface to `FeatureNet`, a
-  convolutional net trained on generated footage, as the largest and the mean of the group's frames (a defect that
-  crosses a cell in one frame of four is not averaged away), laid out on the cell's four patches. Frames
-  are read mirrored too, and the readings averaged. Decoding ignores these channels. They let a small transformer see a
-  hair-thin crack without having to learn filters through attention.
+* 8 feature channels: how much each 8×8 pixel cell looks like each of 15 kinds of surface to `FeatureNet`, a convolutional
+  net trained on generated footage beside a pretrained trunk, as the largest and the mean of the group's frames (a defect
+  that crosses a cell in one frame of four is not averaged away), laid out on the cell's four patches. Decoding ignores
+  these channels. They let a small transformer see a hair-thin crack without having to learn filters by attention.
 """
 
 from dataclasses import dataclass
@@ -23,6 +22,8 @@ from diffusers.utils.outputs import BaseOutput
 from einops import rearrange
 from torch import Tensor, nn
 
+from vidconcept.models.trunk import CHANNELS, Trunk
+
 
 def _conv(width_in: int, width_out: int, size: int = 3, stride: int = 1) -> nn.Sequential:
     padding = size // 2 if stride == 1 else 0
@@ -31,8 +32,8 @@ def _conv(width_in: int, width_out: int, size: int = 3, stride: int = 1) -> nn.S
     )
 
 
-# Axes that two readings of a frame are mirrored along. The frames of a group take turns, a first frame has all four.
-_MIRRORED = (((), (-1, -2)), ((-1,), (-2,)))
+# Channels of the layers that see the trunk beside the convolutional net.
+BESIDE = 64
 
 
 class _Residual(nn.Module):
@@ -65,9 +66,22 @@ class FeatureNet(nn.Module):
         self.from_coarse = _conv(coarse, cell, 1)
         self.fuse = nn.Sequential(_conv(2 * cell, cell, 1), _Residual(cell))
         self.out = nn.Conv2d(cell, kinds, 1)
+        self.trunk = Trunk()
+        _, at_4, at_8, at_16 = CHANNELS
+        self.beside = nn.Sequential(
+            _conv(cell + 4 * at_4 + at_8 + at_16, BESIDE, 1), _Residual(BESIDE), nn.Conv2d(BESIDE, kinds, 1)
+        )
+        nn.init.zeros_(self.beside[2].weight)  # pyright: ignore
+        nn.init.zeros_(self.beside[2].bias)  # pyright: ignore
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.out(self.fused(x))
+        return self.read(self.fused(x), self.trunk(x))
+
+    def read(self, fused: Tensor, trunk: list[Tensor]) -> Tensor:
+        """Logits of what `fused` says, corrected by what the trunk adds to it."""
+        _, at_4, at_8, at_16 = trunk
+        seen = [fused, F.pixel_unshuffle(at_4, 2), at_8, _enlarged(at_16, at_8, "bilinear")]
+        return self.out(fused) + self.beside(torch.cat(seen, 1))
 
     def fused(self, x: Tensor) -> Tensor:
         """The features that the logits are read from, `(n, cell, h/8, w/8)`."""
@@ -87,6 +101,12 @@ class FeatureNet(nn.Module):
         coarse = coarse + _enlarged(broad, coarse, "nearest")
         context = _enlarged(self.from_coarse(coarse), cell, "bilinear")
         return self.fuse(torch.cat([cell, context], 1))
+
+
+def cell_features(trunk: list[Tensor]) -> Tensor:
+    """The trunk's features at strides 4, 8 and 16 brought to cells of 8 px: `(n, 176, h/8, w/8)`."""
+    _, at_4, at_8, at_16 = trunk
+    return torch.cat([F.avg_pool2d(at_4, 2), at_8, _enlarged(at_16, at_8, "bilinear")], 1)
 
 
 def _even(x: Tensor) -> Tensor:
@@ -169,46 +189,33 @@ class PatchCodec(ModelMixin, ConfigMixin):
             z = torch.cat([z, ((later - self.later_mean) @ self.later_basis.T) / self.later_std], 1)
         return rearrange(z, "b t h w c -> b c t h w")
 
-    def kinds(self, x: Tensor) -> Tensor:
-        """How much each cell of each frame looks like each kind, `(b, t, h/8, w/8, kind)`, summing to 1."""
-        return self.described_kinds(x)[0]
+    def look(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What each cell of each frame looks like, and what the trunk makes of it.
 
-    def described_kinds(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """As `kinds`, and the features that they are read from, `(b, t, h/8, w/8, dim)`."""
-        parts = []
-        for turn, mirrors in enumerate(_MIRRORED):
-            # The first frame, then every other one.
-            own = torch.cat([x[:, :, :1], x[:, :, 1 + turn :: 2]], 2)
-            frames = rearrange(own, "b c t h w -> (b t) c h w")
-            readings = []
-            for axes in mirrors:
-                fused = self.feature_net.fused(frames.flip(axes).contiguous(memory_format=torch.channels_last))
-                kinds = self.feature_net.out(fused).float().softmax(1)
-                readings.append(torch.cat([kinds, fused.float()], 1).flip(axes))
-            parts.append(rearrange(sum(readings) / len(readings), "(b t) c h w -> b t h w c", b=len(x)))
-        out = torch.empty(len(x), x.shape[2], *parts[0].shape[2:], device=x.device)
-        out[:, 0] = (parts[0][:, 0] + parts[1][:, 0]) / 2
-        out[:, 1::2], out[:, 2::2] = parts[0][:, 1:], parts[1][:, 1:]
-        count = self.config.feature_kinds
-        return out[..., :count], out[..., count:]
+        The first is `(b, t, h/8, w/8, kind)`, summing to 1 over the kinds; the second `cell_features` as
+        `(b, t, h/8, w/8, 176)`.
+        """
+        frames = rearrange(x, "b c t h w -> (b t) c h w").contiguous(memory_format=torch.channels_last)
+        trunk = self.feature_net.trunk(frames)
+        kinds = self.feature_net.read(self.feature_net.fused(frames), trunk).float().softmax(1)
+        each, described = (
+            rearrange(part, "(b t) c h w -> b t h w c", b=len(x)) for part in (kinds, cell_features(trunk))
+        )
+        return each, described
 
-    def features(self, x: Tensor) -> Tensor:
-        """The features of each cell and latent step, `(b, t_lat, h/8, w/8, feature)` in 0..1, zeros at the end."""
-        return self._grouped(self.kinds(x))
+    def features(self, kinds: Tensor) -> Tensor:
+        """The features of each cell and latent step, `(b, t_lat, h/8, w/8, feature)` in 0..1, zeros at the end.
 
-    def _grouped(self, each: Tensor) -> Tensor:
-        group = self.config.temporal_compression_ratio
-        later = rearrange(each[:, 1:], "b (t g) h w c -> b t g h w c", g=group)
-        largest, mean = (torch.cat([each[:, :1], part], 1) for part in (later.amax(2), later.mean(2)))
+        kinds: as `look` gives them.
+        """
+        later = rearrange(kinds[:, 1:], "b (t g) h w c -> b t g h w c", g=self.config.temporal_compression_ratio)
+        largest, mean = (torch.cat([kinds[:, :1], part], 1) for part in (later.amax(2), later.mean(2)))
         spare = self.feature_mean.numel() - 2 * self.config.feature_kinds
         return F.pad(torch.cat([largest, mean], -1), (0, spare))
 
-    def feature_latents(self, x: Tensor) -> Tensor:
-        """The feature channels alone, `(b, c, t_lat, h/4, w/4)`."""
-        return self._laid_out(self.features(x))
-
-    def _laid_out(self, features: Tensor) -> Tensor:
-        z = (features - self.feature_mean) / self.feature_std
+    def feature_latents(self, kinds: Tensor) -> Tensor:
+        """The feature channels alone, `(b, c, t_lat, h/4, w/4)`. kinds: as `look` gives them."""
+        z = (self.features(kinds) - self.feature_mean) / self.feature_std
         return rearrange(z, "b t h w (c p q) -> b c t (h p) (w q)", p=2, q=2)
 
     def encode(self, x: Tensor, return_dict: bool = True) -> Encoded | tuple[_Exact]:
@@ -217,12 +224,12 @@ class PatchCodec(ModelMixin, ConfigMixin):
         return Encoded(latent_dist=_Exact(latents)) if return_dict else (_Exact(latents),)
 
     def encode_described(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Latents as of `encode`, and features of each frame's 8×8 px cells, `(b, t, h/8, w/8, dim)` float32."""
+        """Latents as of `encode`, and the trunk's features as of `look`, in one pass. Raises ValueError as `encode`."""
         t, height, width = x.shape[2:]
         if (t - 1) % self.config.temporal_compression_ratio or height % 8 or width % 8:
             raise ValueError(f"frames must be 4k+1 of multiples of 8 px, got {t} of {height}x{width}")
-        kinds, features = self.described_kinds(x)
-        return torch.cat([self.picture_latents(x), self._laid_out(self._grouped(kinds))], 1), features
+        kinds, described = self.look(x)
+        return torch.cat([self.picture_latents(x), self.feature_latents(kinds).to(x.dtype)], 1), described
 
     def decode(self, z: Tensor, return_dict: bool = True) -> Decoded | tuple[Tensor]:
         """Frames `(b, 3, t, h, w)` of latents `(b, channels, t_lat, h/4, w/4)`; the feature channels are not used."""
