@@ -5,10 +5,11 @@ of 4×4 pixels; frames are grouped 1, 4, 4, ….
 
 * 8 picture channels: the principal components of 4×4 pixel patches of one frame, or of the four frames of a group,
   each scaled to unit deviation. Encoding is one strided convolution, decoding its transpose.
-* 8 feature channels: how much each 8×8 pixel cell looks like each of 15 kinds of surface to `FeatureNet`, a convolutional
-  net trained on generated footage beside a pretrained trunk, as the largest and the mean of the group's frames (a defect
-  that crosses a cell in one frame of four is not averaged away), laid out on the cell's four patches. Decoding ignores
-  these channels. They let a small transformer see a hair-thin crack without having to learn filters by attention.
+* 8 feature channels: how much each 8×8 pixel cell looks like each of 15 kinds of surface to `FeatureNet`, a
+  convolutional net trained on generated footage beside a pretrained trunk. Of the group's frames both the largest and
+  the mean are kept (a defect that crosses a cell in one frame of four is not averaged away), laid out on the cell's
+  four patches. Decoding ignores these channels. They let a small transformer see a hair-thin crack without having to
+  learn filters by attention.
 """
 
 from dataclasses import dataclass
