@@ -61,21 +61,23 @@ def new_codec(config: dict) -> PatchCodec:
 
 
 def start_codec(config: dict, resume_from: Path | None, out: Path) -> PatchCodec:
-    """A codec to train: its trunk pretrained, its picture fitted to clips or taken from a pipeline folder.
+    """A codec to train: what fits in name and shape is taken from a pipeline folder, `resume_from`.
 
-    config: the recipe's `[codec]`, and its seed. What fits in name and shape is taken from the folder. out: where the
-    trunk's package is downloaded to.
+    Else its picture is fitted to generated clips; a trunk that the folder lacks is the published one. config: the
+    recipe's `[codec]`, and its seed. out: where the trunk's package is downloaded to.
     """
     codec = new_codec(config)
-    codec.feature_net.trunk.load_state_dict(fetch_trunk(out / "trunk"))
-    if resume_from is None:
-        fit_picture(codec, config["seed"])
-        return codec
-    own, theirs = codec.state_dict(), load_file(resume_from / "vae" / "diffusion_pytorch_model.safetensors")
+    own, theirs = codec.state_dict(), {}
+    if resume_from is not None:
+        theirs = load_file(resume_from / "vae" / "diffusion_pytorch_model.safetensors")
     fitting = {k: v.float() for k, v in theirs.items() if k in own and v.shape == own[k].shape}
-    if len(fitting) < len(own):
+    if theirs and len(fitting) < len(own):
         warnings.warn(f"{len(own) - len(fitting)} of the codec's tensors are not in {resume_from}: new", stacklevel=2)
     codec.load_state_dict(own | fitting)
+    if not any(name.startswith("feature_net.trunk.") for name in fitting):
+        codec.feature_net.trunk.load_state_dict(fetch_trunk(out / "trunk"))
+    if not theirs:
+        fit_picture(codec, config["seed"])
     return codec
 
 
