@@ -81,7 +81,9 @@ def remembering(run: RunFolder) -> Iterator[Memory]:
     try:
         yield memory
     finally:
-        run.save_memory(memory)
+        # A run that failed before its first window leaves nothing.
+        if memory.last_window >= 0:
+            run.save_memory(memory)
 
 
 def _checked_maps(plan: Plan, model: Model, window: Window) -> ConceptMaps:
