@@ -35,6 +35,10 @@ Places = Annotated[
 ]
 
 
+# What `rarity` says other than a file of good parts.
+RARITY_WORDS = ("auto", "off")
+
+
 class Stage(StrEnum):
     """The first stage of a run that a setting changes; what comes before it stays valid when the setting changes."""
 
@@ -270,4 +274,7 @@ def config_layer(path: Path) -> Layer:
     except MalformedError as error:
         raise UsageError(f"config {error}") from error
     values.pop("provenance", None)
+    if isinstance(rarity := values.get("rarity"), str) and rarity not in RARITY_WORDS:
+        # A file of good parts lies beside the config that names it.
+        values["rarity"] = str(path.parent / rarity)
     return Layer(f"config {path}", values)

@@ -22,7 +22,7 @@ def surface(seed: int = 0) -> np.ndarray:
 
 def film(strip: np.ndarray, speed: float = SPEED, high: tuple[tuple[int, int], ...] = ()) -> Memory:
     """The memory of a film along the strip. high: row and place of what scores high."""
-    memory = Memory()
+    memory = Memory(tokens=1536)
     for step in range(STEPS):
         left = round(step * speed * COLS)
         memory.travel(step, np.array([-speed, 0.0]) if step else np.zeros(2), cut=False)
@@ -89,8 +89,8 @@ def test_good_parts_of_another_film_are_all_evidence():
     good, strip = surface(4), surface(5)
     strip[8, 10] += ODD
     memory = film(good)
-    limits = Neighbours(memory, memory.motion.shows_other_surface, share=0.0).limits
-    neighbours = Neighbours(memory, anything, limits=limits, share=0.0)
+    usual = Neighbours(memory, memory.motion.shows_other_surface, share=0.0).usual
+    neighbours = Neighbours(memory, anything, usual=usual, share=0.0)
     seen = at_scales(strip[:, :COLS])
     vectors = np.stack([seen[8, 10], seen[3, 10]])
     places = np.full((2, 2), 0.5)

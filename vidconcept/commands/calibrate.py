@@ -58,6 +58,7 @@ def calibrate(
     from vidconcept.evaluation.alarms import sentences
     from vidconcept.pipelines.calibrate import calibrate_good, write_toml
     from vidconcept.pipelines.session import Session
+    from vidconcept.rarity.good_parts import write_good_parts
     from vidconcept.writers.reports.evaluation import clean
 
     target = per_hour(false_alarms)
@@ -69,14 +70,25 @@ def calibrate(
         )
     told = sentences(result.choice)
     provenance = {**result.provenance, "command": command_line()}
-    write_toml(path, result.keys, result.choice.thresholds, result.lifts, provenance, told)
+    keys = dict(result.keys)
+    if result.good_parts is not None:
+        memory = path.with_suffix(".rarity.safetensors")
+        write_good_parts(memory, result.good_parts.memory, result.good_parts.usual, result.provenance["weights"])
+        # By its name alone: the two files lie side by side, wherever they are moved.
+        keys["rarity"] = memory.name
+    write_toml(path, keys, result.choice.thresholds, result.lifts, provenance, told)
     if as_json:
         content = {"config": str(path), "thresholds": result.choice.thresholds, "says": told, **provenance}
         typer.echo(json.dumps(clean(content), ensure_ascii=False))
         return
     print_rows("thresholds", [(name, f"{value:g}") for name, value in result.choice.thresholds.items()])
     print_rows("what this promises", [("-", line) for line in told])
-    print_rows("use it", [("config", str(path)), ("then", f"vidconcept track VIDEO --config {path}")])
+    files = [("config", str(path))]
+    if "rarity" in keys and result.good_parts is not None:
+        files.append(
+            ("memory", f"{path.parent / keys['rarity']}: what good parts look like; keep it beside the config")
+        )
+    print_rows("use it", [*files, ("then", f"vidconcept track VIDEO --config {path}")])
 
 
 def _calibrate_labelled(

@@ -17,9 +17,10 @@ from vidconcept.evaluation.alarms import LOWEST, Candidate, Choice, Scale, choos
 from vidconcept.evaluation.background import Background
 from vidconcept.files import replacing
 from vidconcept.pipelines.findings import ScoredFrame, decision_settings, score_frames
+from vidconcept.pipelines.good_parts import GoodParts, learn_good_parts
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
-from vidconcept.pipelines.rarity import gated_maps
+from vidconcept.pipelines.rarity import Judge, gated_maps
 from vidconcept.pipelines.session import Session
 from vidconcept.runs import RunFolder
 from vidconcept.settings import Stage, TrackSettings
@@ -32,20 +33,25 @@ from vidconcept.video.identity import file_hash
 
 @dataclass(frozen=True)
 class Calibration:
-    """choice: thresholds and their promise. lifts: by place. keys: the settings that the numbers hold for."""
+    """choice: thresholds and their promise. lifts: by place. keys: the settings that the numbers hold for.
+
+    good_parts: the memory that the promise is made with; None where there is none.
+    """
 
     choice: Choice
     lifts: Mapping[str, list[list[float]]] = field(repr=False)
     keys: Mapping[str, Any] = field(repr=False)
     provenance: Mapping[str, Any] = field(repr=False)
+    good_parts: GoodParts | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
 class Footage:
-    """A good video with its maps."""
+    """A good video with its maps. judge: what to compare its tokens with instead of what its settings say."""
 
     plan: Plan
     run: RunFolder
+    judge: Judge | None = None
 
 
 def calibrate_good(
@@ -56,13 +62,18 @@ def calibrate_good(
 ) -> Calibration:
     """Learn thresholds from footage in which nothing is wrong."""
     footage = [read_footage(video, settings, session) for video in videos]
+    good_parts = None
+    if footage[0].plan.settings.rarity == "auto":
+        good_parts = learn_good_parts([part.run for part in footage])
+    if good_parts is not None:
+        footage = [replace(part, judge=judge) for part, judge in zip(footage, good_parts.judges, strict=True)]
     background = learn_background(footage)
     candidates, scales, hours = find_candidates(footage, background, session.monitor)
     if not hours:
         raise UsageError("footage of single frames lasts no time, so it has no rate of alarms. Next: give videos")
     first = footage[0].plan
     choice = choose(candidates, scales, hours, target_per_hour, lowest_offered(first))
-    return Calibration(choice, background.lifts(), settings_to_keep(first), provenance_of(footage, choice))
+    return Calibration(choice, background.lifts(), settings_to_keep(first), provenance_of(footage, choice), good_parts)
 
 
 def read_footage(video: Path, settings: Mapping[str, Any], session: Session) -> Footage:
@@ -83,14 +94,14 @@ def learn_background(footage: Sequence[Footage]) -> Background:
     background = Background(footage[0].plan.settings.concepts)
     for part in footage:
         background.begin()
-        for maps in recordings(gated_maps(part.plan, part.run)):
+        for maps in recordings(gated_maps(part.plan, part.run, part.judge)):
             for step in stitch(maps):
                 background.add(step.scores)
     return background
 
 
 def scored_frames(part: Footage, monitor: Monitor) -> Iterable[ScoredFrame]:
-    return score_frames(part.plan, gated_maps(part.plan, part.run), monitor)
+    return score_frames(part.plan, gated_maps(part.plan, part.run, part.judge), monitor)
 
 
 def find_candidates(
@@ -162,7 +173,7 @@ def _candidates_of(
 def settings_to_keep(plan: Plan) -> dict[str, Any]:
     """The concepts, how an event is told, and every setting that was given: what `track` must share."""
     # Tables of their own; what is said of one video only; and what changes no finding.
-    skip = {"thresholds", "place_lifts", "start_s", "end_s", "fps"} | TrackSettings.keys_of(
+    skip = {"thresholds", "place_lifts", "keep_recurring", "start_s", "end_s", "fps"} | TrackSettings.keys_of(
         Stage.DRAWING, Stage.MACHINE
     )
     values = plan.settings.model_dump(mode="json", exclude_none=True)

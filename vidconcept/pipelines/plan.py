@@ -14,7 +14,8 @@ from vidconcept.models.adapter import read_layout
 from vidconcept.models.folder import ModelFolder, find_folder, preset_for
 from vidconcept.models.layout import ModelLayout
 from vidconcept.models.presets import Preset
-from vidconcept.settings import Layer, Stage, TrackSettings, config_layer, environment_layer, resolve
+from vidconcept.rarity.good_parts import check_good_parts
+from vidconcept.settings import RARITY_WORDS, Layer, Stage, TrackSettings, config_layer, environment_layer, resolve
 from vidconcept.types import Region, VideoInfo
 from vidconcept.video.identity import SourceIdentity, file_hash, identify
 from vidconcept.video.probe import examine
@@ -158,6 +159,8 @@ def make_plan(
     folder = find_folder(preset)
     layout = read_layout(folder.path)
     _check_reading(settings, layout)
+    if settings.rarity not in RARITY_WORDS:
+        check_good_parts(Path(settings.rarity), layout.fingerprint)
     area_px = settings.height * settings.width
     place = {"pitch_px": layout.pitch_px, "multiple": layout.multiple_px, "largest_px": layout.largest_px}
     fine = plan_fine_tiles(region, area_px=area_px, **place)

@@ -97,8 +97,8 @@ class Gating:
         if asked == "off":
             return None
         if asked != "auto":
-            memory, limits = read_good_parts(Path(asked), self.plan.layout.fingerprint)
-            judge = Judge(Neighbours(memory, anything, limits=limits, share=0.0))
+            memory, usual = read_good_parts(Path(asked), self.plan.layout.fingerprint)
+            judge = Judge(Neighbours(memory, anything, usual=usual, share=0.0))
         else:
             memory = self.run.load_memory()
             if memory is None:
@@ -106,7 +106,7 @@ class Gating:
                 return None
             judge = Judge(Neighbours(memory, memory.motion.shows_other_surface))
         self.evidence.memory_tokens = judge.neighbours.tokens
-        if judge.neighbours.limits is None:
+        if judge.neighbours.usual is None:
             self.evidence.reason = NO_EVIDENCE
             return None
         return judge
@@ -224,6 +224,21 @@ def latents_of(maps: ConceptMaps) -> list[int]:
     return (-(-maps.positions[:, 1] // maps.step)).tolist()
 
 
+def second_highest(values: np.ndarray, groups: np.ndarray, count: int) -> np.ndarray:
+    """The second highest value of each group, of a group of one its only value; 0 where there is none: `(count,)`.
+
+    A token is as rare as the second rarest of its frames: a defect crosses it in some of the four, and the rarest alone
+    would let noise speak.
+    """
+    order = np.lexsort((-values, groups))
+    ranked, of = values[order], groups[order]
+    first = np.flatnonzero(np.diff(of, prepend=-1))
+    size = np.diff(np.append(first, len(of)))
+    out = np.zeros(count, np.float32)
+    out[of[first]] = ranked[first + (size > 1)]
+    return out
+
+
 def gate_of(maps: ConceptMaps, described: Described, judge: Judge, evidence: Evidence) -> np.ndarray:
     """The share of its score that each token keeps, `(t_lat, row, col)` float32."""
     _, steps, rows, cols = maps.scores.shape
@@ -231,9 +246,8 @@ def gate_of(maps: ConceptMaps, described: Described, judge: Judge, evidence: Evi
     places = np.stack([(col + 0.5) / cols, (row + 0.5) / rows], axis=1)
     rarity = judge.neighbours.ask(Queries(described.vectors, places, position + judge.offset))
     kept = np.where(rarity.known, gate(rarity.value), 1.0).astype(np.float32)
-    # A token is as rare as the rarest of its frames: a defect crosses it in one of four.
-    best = np.zeros((steps, rows, cols), np.float32)
-    np.maximum.at(best, (j, row, col), kept)
+    best = second_highest(kept, np.ravel_multi_index((j, row, col), (steps, rows, cols)), steps * rows * cols)
+    best = best.reshape(steps, rows, cols)
     evidence.unsure += int((~rarity.known).sum())
     evidence.views.update(rarity.views.tolist())
     share = np.ones((steps, rows, cols), np.float32)

@@ -5,8 +5,11 @@ good parts from PatchCore (Roth et al., CVPR 2022). Here evidence is counted in 
 when it has its like in several of them, or in a fifth of many, so that a defect that one part in ten has stays rare.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -17,8 +20,10 @@ from vidconcept.rarity.memory import Memory
 VIEWS, VIEW_SHARE = 3, 0.2
 # With fewer views of other surface nothing is said about a token.
 FEWEST_VIEWS = 2
-# Distances are measured in this quantile of those of the footage's own tokens, from a sample of so many.
-QUANTILE, SAMPLE = 0.95, 640
+# Distances are measured in this quantile of those of the footage's own tokens.
+QUANTILE = 0.95
+# Tokens that are asked about at once, which bounds memory.
+CHUNK = 512
 # Fewer tokens than this do not tell what is usual.
 FEWEST_TOKENS = 48
 
@@ -53,79 +58,123 @@ def anything(places: np.ndarray, positions: np.ndarray, others: np.ndarray) -> n
     return np.ones((len(places), len(others)), bool)
 
 
+@dataclass(frozen=True)
+class Usual:
+    """What distances are usual: limits `(scale,)` of all, and those of each token of the memory, `(scale, token)`.
+
+    largest: usual limit of the largest ratio of the scales, so that a rarity of 1 is reached by one ordinary token in
+    twenty.
+    """
+
+    limits: np.ndarray = field(repr=False)
+    distances: np.ndarray = field(repr=False)
+    largest: float = 1.0
+
+
+@dataclass(frozen=True)
+class _Nearest:
+    """distances: `(scale, n)` mean over the views that count. views: `(n,)` that could be compared with. tokens: of
+    each scale `(n, view)` the nearest token in the nearest views. counted: `(n, view)` which of them count.
+    """
+
+    distances: np.ndarray
+    views: np.ndarray
+    tokens: list[np.ndarray]
+    counted: np.ndarray
+
+
 class Neighbours:
     """A memory made ready for questions.
 
-    rule: which steps a token may be compared with. limits: `(scale,)` usual distances; by default those that the
-    memory's tokens have among themselves, for which the rule must keep a token from finding itself. share: of the views
-    that must have the like of a usual token.
+    A token is as rare as its nearest neighbours are far, in units of what is usual: the 95th percentile of the ordinary
+    tokens' distances, or, where it is more, the distance that these neighbours have from their own. So a bolt or a tool
+    mark, whose likes differ more from one another than bare surface does, is usual when every part has it.
+
+    rule: which steps a token may be compared with. usual: by default measured on the memory's own tokens, for which the
+    rule must keep a token from finding itself. share: of the views that must have the like of a usual token.
     """
 
-    def __init__(
-        self, memory: Memory, rule: Rule, *, limits: np.ndarray | None = None, share: float = VIEW_SHARE
-    ) -> None:
-        vectors = memory.vectors()
+    def __init__(self, memory: Memory, rule: Rule, *, usual: Usual | None = None, share: float = VIEW_SHARE) -> None:
+        steps = list(memory.steps.values())
         self._rule, self._share = rule, share
         self._fewest = 1 if rule is anything else FEWEST_VIEWS
-        self._positions = np.array([position for position, _, _ in memory.steps.values()], int)
-        drawn = np.concatenate([np.zeros(0, bool), *(~sought for _, _, sought in memory.steps.values())])
-        self.tokens = len(vectors)
-        self.limits: np.ndarray | None = None
+        self.tokens = memory.count
+        self.usual: Usual | None = None
+        drawn = np.concatenate([np.zeros(0, bool), *(~sought for _, _, sought in steps)])
         if drawn.sum() < FEWEST_TOKENS:
             return
+        positions = np.array([position for position, _, _ in steps], int)
+        views = memory.motion.views(positions)
+        counts = np.array([len(own) for _, own, _ in steps], int)
+        vectors = memory.vectors()
         self._standard = Standard.of(vectors[drawn])
-        kept = self._standard.apply(vectors)  # (token, scale, dim)
+        # Tokens ordered by view, so that the nearest of a view is found in one slice.
+        token_views = np.repeat(views, counts)
+        self._order = np.argsort(token_views, kind="stable")
+        self._positions = np.repeat(positions, counts)[self._order]
+        self._starts = np.append(np.flatnonzero(np.diff(token_views[self._order], prepend=-1)), len(vectors))
+        kept = self._standard.apply(vectors[self._order])  # (token, scale, dim)
         self._kept = [np.ascontiguousarray(kept[:, s]) for s in range(kept.shape[1])]
         self._squares = [np.square(own).sum(1) for own in self._kept]
-        counts = np.array([len(own) for _, own, _ in memory.steps.values()], int)
-        self._starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
-        views = memory.motion.views(self._positions)
-        # Steps ordered by view, so that the nearest of a view is one reduction.
-        self._order = np.argsort(views, kind="stable")
-        self._view_starts = np.flatnonzero(np.diff(views[self._order], prepend=-1))
-        self.limits = self._usual(vectors, drawn) if limits is None else limits
+        self.usual = usual if usual is not None else self._measure(vectors[self._order], drawn[self._order])
 
-    def _usual(self, vectors: np.ndarray, drawn: np.ndarray) -> np.ndarray | None:
-        """The distances that tokens of the memory have among themselves; None where there is too little to tell."""
-        indices = np.flatnonzero(drawn)
-        indices = indices[np.linspace(0, len(indices) - 1, min(SAMPLE, len(indices))).astype(int)]
-        step = np.searchsorted(self._starts, indices, "right") - 1
+    def _measure(self, vectors: np.ndarray, drawn: np.ndarray) -> Usual | None:
+        """The distances that the memory's tokens have among themselves; None where there is too little to tell."""
         # The middle of the picture stands for any place: where a token was is not remembered.
-        places = np.full((len(indices), 2), 0.5)
-        distances, views = self._distances(Queries(vectors[indices], places, self._positions[step]))
-        enough = views >= self._fewest
-        if enough.sum() < FEWEST_TOKENS:
+        places = np.full((len(vectors), 2), 0.5)
+        parts = [slice(start, start + CHUNK) for start in range(0, len(vectors), CHUNK)]
+        found = [self._nearest(Queries(vectors[part], places[part], self._positions[part])) for part in parts]
+        own = np.concatenate([part.distances for part in found], axis=1)
+        enough = np.concatenate([part.views for part in found]) >= self._fewest
+        told = enough & drawn
+        if told.sum() < FEWEST_TOKENS:
             return None
-        return np.maximum(np.quantile(distances[:, enough], QUANTILE, axis=1), 1e-6)
+        limits = np.maximum(np.quantile(own[:, told], QUANTILE, axis=1), 1e-6)
+        unordered = np.empty_like(own)
+        unordered[:, self._order] = np.where(enough, own, 0.0)
+        usual = Usual(limits, unordered.astype(np.float32))
+        ratios = np.concatenate([self._ratio(part, usual) for part in found])
+        return replace(usual, largest=max(float(np.quantile(ratios[told], QUANTILE)), 1e-6))
 
     def ask(self, queries: Queries) -> Rarity:
         """How unusual tokens are."""
-        if self.limits is None or not len(queries.vectors):
+        if self.usual is None or not len(queries.vectors):
             none = np.zeros(len(queries.vectors), int)
             return Rarity(none.astype(float), none, none > 0)
-        distances, views = self._distances(queries)
-        return Rarity((distances / self.limits[:, None]).max(0), views, views >= self._fewest)
+        found = self._nearest(queries)
+        return Rarity(self._ratio(found, self.usual) / self.usual.largest, found.views, found.views >= self._fewest)
+
+    def _ratio(self, found: _Nearest, usual: Usual) -> np.ndarray:
+        """Distance over what is usual for the tokens found nearest, the median of the views; largest of the scales."""
+        typical = [
+            np.nanmedian(np.where(found.counted, own[self._order][tokens], np.nan), axis=1)
+            for own, tokens in zip(usual.distances, found.tokens, strict=True)
+        ]
+        return (found.distances / np.maximum(usual.limits[:, None], np.stack(typical))).max(0)
 
     def distance(self, one: np.ndarray, other: np.ndarray) -> float:
         """Of two tokens `(scale, dim)`, in units of what is usual, the largest of the scales."""
-        assert self.limits is not None
+        assert self.usual is not None
         pair = self._standard.apply(np.stack([one, other]))
-        return float((np.sqrt(np.square(pair[0] - pair[1]).mean(1)) / self.limits).max())
+        return float((np.sqrt(np.square(pair[0] - pair[1]).mean(1)) / self.usual.limits).max())
 
-    def _distances(self, queries: Queries) -> tuple[np.ndarray, np.ndarray]:
-        """Distance at each scale `(scale, n)`, and views that could be compared with `(n,)`."""
+    def _nearest(self, queries: Queries) -> _Nearest:
         asked = self._standard.apply(queries.vectors)
-        allowed = self._rule(queries.places, queries.positions, self._positions)[:, self._order]
-        views = np.logical_or.reduceat(allowed, self._view_starts, axis=1).sum(1)
-        needed = np.maximum(np.minimum(VIEWS, views), np.ceil(self._share * views).astype(int))
-        last = np.maximum(needed, 1)[:, None] - 1
-        found = []
+        steps, of_step = np.unique(self._positions, return_inverse=True)
+        closed = np.where(self._rule(queries.places, queries.positions, steps), 0.0, np.inf).astype(np.float32)
+        closed = closed[:, of_step]  # (query, token)
+        slices = [slice(a, b) for a, b in pairwise(self._starts)]
+        views = np.stack([np.isfinite(closed[:, part]).any(1) for part in slices], axis=1).sum(1)
+        needed = np.maximum(np.maximum(np.minimum(VIEWS, views), np.ceil(self._share * views).astype(int)), 1)
+        counted = np.arange(int(needed.max()))[None] < np.minimum(needed, np.maximum(views, 1))[:, None]
+        distances, tokens = [], []
         for scale, (own, squares) in enumerate(zip(self._kept, self._squares, strict=True)):
             one = np.ascontiguousarray(asked[:, scale])
-            square = np.square(one).sum(1)[:, None] + squares[None] - 2 * one @ own.T  # (query, token)
-            by_step = np.minimum.reduceat(square, self._starts, axis=1)[:, self._order]
-            by_view = np.minimum.reduceat(np.where(allowed, by_step, np.inf), self._view_starts, axis=1)
-            by_view = np.sqrt(np.maximum(np.sort(by_view, axis=1), 0.0) / own.shape[1])
-            sums = np.take_along_axis(np.cumsum(by_view, axis=1), last, axis=1)
-            found.append(np.where(views > 0, sums[:, 0] / (last[:, 0] + 1), 0.0))
-        return np.stack(found), views
+            square = np.square(one).sum(1)[:, None] + squares[None] - 2 * one @ own.T + closed
+            nearest = np.stack([part.start + square[:, part].argmin(1) for part in slices], axis=1)  # (query, view)
+            away = np.take_along_axis(square, nearest, axis=1)
+            best = np.argsort(away, axis=1)[:, : counted.shape[1]]
+            away = np.sqrt(np.maximum(np.take_along_axis(away, best, axis=1), 0.0) / own.shape[1])
+            distances.append(np.where(counted & (views > 0)[:, None], away, 0.0).sum(1) / counted.sum(1))
+            tokens.append(np.take_along_axis(nearest, best, axis=1))
+        return _Nearest(np.stack(distances), views, tokens, counted)

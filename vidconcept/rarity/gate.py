@@ -2,8 +2,8 @@
 
 import numpy as np
 
-# What is as usual as can be keeps this share of its score; chosen on generated footage (docs/rarity.md).
-LEAST = 0.1
+# What is as usual as can be keeps this share of its score. Chosen on generated footage (docs/rarity.md).
+LEAST = 0.3
 # Where half of the rest is kept, in units of the usual distance, and how steep the way up is.
 MIDDLE, WIDTH = 1.0, 0.1
 

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from vidconcept.errors import InputError, UsageError
 from vidconcept.files import replacing_bytes
+from vidconcept.rarity.distances import Usual
 from vidconcept.rarity.memory import Memory
 
 KIND = "vidconcept good parts"
@@ -30,11 +30,16 @@ def joined_memories(memories: Sequence[Memory]) -> tuple[Memory, list[int]]:
     return whole, starts
 
 
-def write_good_parts(path: Path, memory: Memory, limits: np.ndarray, weights: str) -> None:
-    """limits: `(scale,)` the usual distances among good parts. weights: fingerprint of the model."""
+def write_good_parts(path: Path, memory: Memory, usual: Usual, weights: str) -> None:
+    """usual: distances among good parts. weights: fingerprint of the model."""
     tensors, facts = memory.to_tensors()
     with replacing_bytes(path) as file:
-        file.write(save(tensors | {"limits": limits}, metadata=facts | {"kind": KIND, "weights": weights}))
+        file.write(
+            save(
+                tensors | {"limits": usual.limits, "distances": usual.distances},
+                metadata=facts | {"kind": KIND, "weights": weights, "largest": repr(usual.largest)},
+            )
+        )
 
 
 def check_good_parts(path: Path, weights: str) -> None:
@@ -56,9 +61,11 @@ def check_good_parts(path: Path, weights: str) -> None:
         )
 
 
-def read_good_parts(path: Path, weights: str) -> tuple[Memory, np.ndarray]:
+def read_good_parts(path: Path, weights: str) -> tuple[Memory, Usual]:
     """The memory and its usual distances. Raises as `check_good_parts`."""
     check_good_parts(path, weights)
     with safe_open(path, framework="numpy") as stored:
+        facts = stored.metadata()
         tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118 - not a dict
-        return Memory.from_tensors(tensors, stored.metadata()), tensors["limits"]
+        usual = Usual(tensors["limits"], tensors["distances"], float(facts["largest"]))
+        return Memory.from_tensors(tensors, facts), usual

@@ -1,0 +1,137 @@
+"""Rarity from the film to the tables, with the embedded model and with a random one of the family."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+import vidconcept
+from tests.helpers.lines import write_line
+from vidconcept.errors import InputError, UsageError
+from vidconcept.pipelines.calibrate import calibrate_good
+from vidconcept.pipelines.monitor import Monitor
+from vidconcept.pipelines.plan import make_plan
+from vidconcept.rarity.good_parts import write_good_parts
+from vidconcept.writers.review.page import write_review
+
+# A small picture: the model takes a quarter of the time.
+SMALL = {"height": 128, "width": 192}
+ALL = tuple(range(9))
+
+
+@pytest.fixture(scope="module")
+def line_with_one_scratch(tmp_path_factory) -> vidconcept.Run:
+    folder = tmp_path_factory.mktemp("one")
+    return vidconcept.track(write_line(folder / "one.mp4", scratched=(2,)), ["scratch"], out=folder / "run", **SMALL)
+
+
+@pytest.fixture(scope="module")
+def line_with_a_scratch_on_every_part(tmp_path_factory) -> vidconcept.Run:
+    folder = tmp_path_factory.mktemp("every")
+    return vidconcept.track(write_line(folder / "every.mp4", scratched=ALL), ["scratch"], out=folder / "run", **SMALL)
+
+
+def decide_anew(run: vidconcept.Run, **settings) -> vidconcept.Run:
+    video = run.manifest["video"]["path"]
+    return vidconcept.track(video, ["scratch"], out=run.path, existing="resume", **SMALL, **settings)
+
+
+@pytest.mark.slow
+class TestLine:
+    def test_a_single_scratch_is_found_as_without_rarity(self, line_with_one_scratch):
+        run = line_with_one_scratch
+        assert run.manifest["rarity"]["tokens_judged"] > 0
+        assert run.manifest["rarity"]["views_median"] >= 2
+        assert len(run.events) == len(decide_anew(run, rarity="off").events) == 1
+
+    def test_the_same_scratch_on_every_part_is_kept_as_recurring_and_can_be_taken_back(
+        self, line_with_a_scratch_on_every_part
+    ):
+        run = line_with_a_scratch_on_every_part
+        without = decide_anew(run, rarity="off")
+        found_without = len(without.events)
+        assert found_without >= 4
+        assert without.recurring == []
+        run = decide_anew(run)
+        groups = run.recurring
+        assert len(run.events) < found_without
+        assert sum(group.count for group in groups) >= 3
+        assert {group.concept for group in groups} == {"scratch"}
+        assert len(groups) <= 2, "the same mark is one group"
+        assert all((run.path / f"thumbs/recurring_{group.group_id:05d}.jpg").is_file() for group in groups)
+        page = write_review(run.path).read_text()
+        assert 'id="recurring"' in page
+        assert "recurring group" in page
+        kept = decide_anew(run, keep_recurring=tuple(group.group_id for group in groups))
+        assert len(kept.events) >= found_without - 1
+        assert all(group.kept for group in kept.recurring)
+        with pytest.raises(UsageError, match="keep_recurring = 77"):
+            decide_anew(run, keep_recurring=(77,))
+
+
+def settings_of(model: Path) -> dict:
+    return {"model": str(model), "height": 64, "width": 96, "window_frames": 9, "overlap_frames": 1,
+            "device": "cpu", "threshold": 0.1}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def random_run(tmp_path_factory, tiny_model) -> vidconcept.Run:
+    folder = tmp_path_factory.mktemp("any")
+    film = write_line(folder / "film.mp4", 60, scratched=(1,))
+    return vidconcept.track(film, ["scratch"], out=folder / "run", **settings_of(tiny_model))
+
+
+class TestAnyModel:
+    """What a random model finds means nothing; that its tokens can be compared does."""
+
+    def test_its_attention_outputs_serve_as_features(self, random_run):
+        rarity = random_run.manifest["rarity"]
+        assert rarity["says"] == ""
+        assert rarity["tokens_judged"] > 0
+
+    def test_a_still_camera_leaves_it_out_and_says_so(self, tmp_path, tiny_model):
+        film = write_line(tmp_path / "still.mp4", 20, speed=0)
+        run = vidconcept.track(film, ["scratch"], out=tmp_path / "run", **settings_of(tiny_model))
+        assert "stayed out of it" in run.manifest["rarity"]["says"]
+        assert run.recurring == []
+        assert "stayed out of it" in (run.path / "review.html").read_text()
+
+    def test_an_interrupted_pass_goes_on_to_the_same_memory(self, random_run, tmp_path, tiny_model):
+        video = random_run.manifest["video"]["path"]
+        seen = 0
+
+        def stop() -> bool:
+            nonlocal seen
+            seen += 1
+            return seen == 3
+
+        with pytest.raises(vidconcept.errors.Interrupted):
+            vidconcept.track(video, ["scratch"], out=tmp_path / "run", monitor=Monitor(stop=stop),
+                             **settings_of(tiny_model))  # fmt: skip
+        vidconcept.track(video, ["scratch"], out=tmp_path / "run", existing="resume", **settings_of(tiny_model))
+        whole, resumed = (
+            load_file(path / "maps" / "memory.safetensors") for path in (random_run.path, tmp_path / "run")
+        )
+        assert whole.keys() == resumed.keys()
+        assert all(np.array_equal(values, resumed[name]) for name, values in whole.items())
+
+    def test_good_parts_are_learnt_and_bound_to_the_weights(self, random_run, tmp_path, tiny_model):
+        film = write_line(tmp_path / "good.mp4", 60)
+        settings = {"concepts": ("scratch",), **settings_of(tiny_model)}
+        learnt = calibrate_good([film], settings, 1.0, tmp_path / "maps", Monitor())
+        assert learnt.good_parts is not None
+        weights = make_plan(film, settings).layout.fingerprint
+        write_good_parts(tmp_path / "good.safetensors", learnt.good_parts.memory, learnt.good_parts.usual, weights)
+        config = tmp_path / "line.toml"
+        config.write_text('rarity = "good.safetensors"\n')
+        video = random_run.manifest["video"]["path"]
+        decided = vidconcept.track(video, ["scratch"], out=tmp_path / "run", config=config, **settings_of(tiny_model))
+        assert decided.manifest["rarity"]["mode"] == str(tmp_path / "good.safetensors")
+        assert decided.manifest["rarity"]["tokens_without_evidence"] == 0
+        write_good_parts(tmp_path / "good.safetensors", learnt.good_parts.memory, learnt.good_parts.usual, "others")
+        with pytest.raises(UsageError, match="learnt with other weights"):
+            make_plan(video, settings, config)
+        (tmp_path / "good.safetensors").write_bytes(b"nothing")
+        with pytest.raises(InputError, match="no memory of good parts"):
+            make_plan(video, settings, config)
