@@ -122,20 +122,20 @@ class EdgeFinder:
         carried = None
         if before is not None and self._flow is not None:
             carried = _carried(before, window, self._flow, self._picture.shape[:2])
-        if before is not None and before.fresh and carried is not None and bool(np.isfinite(carried[small]).all()):
-            # What was looked at a frame ago has only moved since.
-            logits, sure, fresh = np.where(np.isfinite(carried), carried, np.float32(_NEVER)), before.refined, False
-        else:
-            picture = cv2.resize(self._picture[window.part], window.size, interpolation=cv2.INTER_AREA)
+        near = _distance(small) <= s.reach_px
+        fresh = before is None or carried is None or not before.fresh or not np.isfinite(carried[small]).all()
+        if before is None or carried is None or fresh:
             strength = cv2.resize(scores[window.part], window.size, interpolation=cv2.INTER_LINEAR)
+            picture = cv2.resize(self._picture[window.part], window.size, interpolation=cv2.INTER_AREA)
             channels = evidence(picture, small, strength, s.ring_px)
             logits = self._net.logits(channels)
             if carried is not None:
                 logits = np.where(np.isfinite(carried), (1 - s.memory) * logits + s.memory * carried, logits)
-            sure, fresh = None, True
-        known = np.where(_distance(small) <= s.reach_px, logits, np.float32(_NEVER))
-        if sure is None:
-            sure = self._is_sure(known, channels, before)
+            sure = self._is_sure(np.where(near, logits, np.float32(_NEVER)), channels, before)
+        else:
+            # What was looked at a frame ago has only moved since.
+            logits, sure = np.where(np.isfinite(carried), carried, np.float32(_NEVER)), before.refined
+        known = np.where(near, logits, np.float32(_NEVER))
         mask = None
         if sure:
             allowed = (_distance(coarse > 0) <= s.reach_px / window.scale) & (~pieces[window.part] | (coarse > 0))
