@@ -3,16 +3,19 @@
 import re
 import subprocess
 import sys
+from functools import cache
 
 import typer.main
 
 from vidconcept.cli import app
 from vidconcept.errors import ExitCode
+from vidconcept.models.adapter import read_layout
+from vidconcept.models.folder import find_folder, preset_for
 from vidconcept.models.presets import presets
 from vidconcept.settings import TrackSettings
 from vidconcept.writers import columns
 
-__all__ = ["columns_table", "command_line", "exit_codes_table", "presets_table", "settings_table"]
+__all__ = ["columns_table", "command_line", "exit_codes_table", "presets_table", "settings_table", "shipped_weights"]
 
 # What a default means that does not say it itself.
 DEFAULTS = {"layers": "the deep half", "tile": "1x1"}
@@ -41,6 +44,12 @@ def columns_table(name: str) -> str:
     """The columns of `frames`, `tracks` or `events` in their order."""
     rows = [f"| `{column}` | {meaning} |" for column, meaning in columns.TABLES[name].items()]
     return "\n".join(["| column | what |", "| --- | --- |", *rows]) + "\n"
+
+
+@cache
+def shipped_weights() -> str:
+    """Fingerprint of the embedded model's weights, as `run.json` and `evaluation.json` name them, 16 digits."""
+    return read_layout(find_folder(preset_for("linecam")).path).fingerprint[:16]
 
 
 def exit_codes_table() -> str:

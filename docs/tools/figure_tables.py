@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from code_tables import shipped_weights
+
 __all__ = [
     "calibration_table",
     "claims_list",
@@ -15,7 +17,7 @@ __all__ = [
     "real_maps_table",
     "temporal_table",
     "token_table",
-    "weights",
+    "weights_note",
     "window_sizes_table",
 ]
 
@@ -38,9 +40,18 @@ def measured_by(files: Files, *names: str) -> str:
     return "\n".join(lines)
 
 
-def weights(files: Files, name: str) -> str:
-    """Fingerprint of the weights that a file's figures were measured with."""
-    return str(files[name]["weights"])
+def weights_note(files: Files, *names: str) -> str:
+    """A warning where figures were measured with other weights than the package carries; nothing where they agree."""
+    shipped = shipped_weights()
+    others = sorted({files[name]["weights"] for name in names} - {shipped})
+    if not others:
+        return ""
+    told = " and ".join(f"`{weights}`" for weights in others)
+    return (
+        '!!! warning "Figures of earlier weights"\n'
+        f"    Some figures on this page were measured with the weights {told}; the package carries `{shipped}`. Notes\n"
+        "    below each table say which.\n"
+    )
 
 
 def every_figure_file(files: Files) -> str:
