@@ -53,7 +53,7 @@ def evaluate(
     from vidconcept.pipelines.evaluate import thin_out
     from vidconcept.pipelines.session import Session
     from vidconcept.pipelines.track import default_out
-    from vidconcept.writers.reports.evaluation import clean, event_rows, figure_rows, write_report
+    from vidconcept.writers.reports.evaluation import clean, event_rows, figure_rows, rarity_rows, write_report
 
     data = thin_out(read_dataset(dataset, format, split, parse_renames(rename)), limit)
     folder = out or default_out(dataset, "evaluation")
@@ -69,6 +69,10 @@ def evaluate(
         typer.echo(json.dumps(clean({"report": str(report), **content}), ensure_ascii=False))
         return
     print_rows("events, with 95 % intervals", event_rows(content["figures"]))
+    if len(content["by_rarity"]) > 1:
+        told = [(f"rarity {mode}", f"{found} found, {alarms} false a minute, AP {ap}")
+                for mode, found, _, alarms, ap in rarity_rows(content["by_rarity"])]  # fmt: skip
+        print_rows("with and without rarity", told)
     print_rows("measures", figure_rows(content["figures"]))
     print_rows("files", [("report", str(report))])
 

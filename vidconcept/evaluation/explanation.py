@@ -28,6 +28,8 @@ class Explanation:
     mask: np.ndarray = field(repr=False)
     threshold: float
     lift: float = 0.0
+    # What is to be known of rarity in the run, if anything.
+    rarity: str = ""
 
     def scores(self) -> dict[str, float]:
         """Combined score of each word at the event's peak, the strongest first."""
@@ -49,7 +51,9 @@ class Explanation:
         won = "wins over" if own >= scores[rival] else "loses to"
         return (
             f"At its peak {self.words[0]!r} scores {own:.2f} and {won} {rival!r} ({scores[rival]:.2f}); layer {best} "
-            f"sees it most clearly ({single[best]:.2f}). Over time and space this becomes {self.event.peak_score:.2f}, "
+            f"sees it most clearly ({single[best]:.2f}). Over time, space and rarity this becomes "
+            f"{self.event.peak_score:.2f}, "
             + (f"less {self.lift:.2f} at this place of the picture, " if self.lift else "")
             + f"against a threshold of {self.threshold:.2f}."
+            + (f" Note: {self.rarity}." if self.rarity else "")
         )

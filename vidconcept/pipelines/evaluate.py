@@ -23,6 +23,7 @@ from vidconcept.pipelines.plan import Plan
 from vidconcept.pipelines.rarity import gated_maps
 from vidconcept.pipelines.session import Session
 from vidconcept.runs import RunFolder
+from vidconcept.settings import RARITY_WORDS
 from vidconcept.tracks.events import footage_s, frame_duration_s
 from vidconcept.tracks.rle import decode
 from vidconcept.types import TrackMask
@@ -32,24 +33,32 @@ LIBRARIES = ("vidconcept", "torch", "diffusers", "numpy", "scipy", "opencv-pytho
 
 @dataclass(frozen=True)
 class Evaluation:
-    """total: over all clips. clips: figures of each. facts: data, settings, versions: what a report states."""
+    """total: over all clips. clips: figures of each. facts: data, settings, versions: what a report states.
+
+    by_rarity: over all clips, for each value of the setting `rarity` that was tried: off, auto, and a file of good
+    parts where the settings name one.
+    """
 
     total: Figures = field(repr=False)
     clips: Mapping[str, Figures] = field(repr=False)
     facts: Mapping[str, Any] = field(repr=False)
+    by_rarity: Mapping[str, Figures] = field(default_factory=dict, repr=False)
 
     def to_json(self) -> dict[str, Any]:
         clips = {name: figures.summary() for name, figures in self.clips.items()}
-        return {**self.facts, "figures": self.total.summary(), "clips": clips}
+        by_rarity = {mode: figures.summary() for mode, figures in self.by_rarity.items()}
+        return {**self.facts, "figures": self.total.summary(), "by_rarity": by_rarity, "clips": clips}
 
 
 def evaluate(dataset: Dataset, settings: Mapping[str, Any], session: Session) -> Evaluation:
     """Measure what `track` finds in every clip against its truth.
 
-    settings: as for `track`; the concepts asked for are those that are measured. Raises UsageError when the data set
-    has none of them.
+    settings: as for `track`; the concepts asked for are those that are measured. The figures are those of the settings;
+    beside them stands what the same maps give with rarity off and on. Raises UsageError when the data set has none of
+    the concepts.
     """
     results: dict[str, Figures] = {}
+    by_rarity: dict[str, Figures] = {}
     plan: Plan | None = None
     asked: Dataset | None = None
     for number, clip in enumerate(dataset.clips):
@@ -58,14 +67,18 @@ def evaluate(dataset: Dataset, settings: Mapping[str, Any], session: Session) ->
         clip = asked.clips[number]
         run = session.open_clip(plan, clip)
         session.compute_maps(plan, run)
-        results[clip.name] = measure_clip(plan, run, clip, session.monitor)
+        for mode in dict.fromkeys((plan.settings.rarity, *RARITY_WORDS)):
+            own = replace(plan, settings=plan.settings.model_copy(update={"rarity": mode}))
+            measured = measure_clip(own, run, clip, session.monitor)
+            by_rarity.setdefault(mode, Figures.empty(plan.settings.concepts)).merge(measured)
+            results.setdefault(clip.name, measured)
         session.monitor.check("clips measured", number + 1, len(dataset.clips))
     assert plan is not None
     assert asked is not None
     total = Figures.empty(plan.settings.concepts)
     for figures in results.values():
         total.merge(figures)
-    return Evaluation(total, results, facts_of(asked, plan))
+    return Evaluation(total, results, facts_of(asked, plan), by_rarity)
 
 
 def thin_out(dataset: Dataset, limit: int | None) -> Dataset:

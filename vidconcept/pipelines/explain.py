@@ -66,7 +66,8 @@ def explain(run_path: Path, event_id: int, monitor: Monitor, shelf: ModelShelf |
     threshold = settings.thresholds.get(track.concept, settings.threshold)
     lifts = settings.place_lifts.get(track.concept)
     lift = float(place_map(lifts, *whole.shape[1:])[cell]) if lifts else 0.0
-    return Explanation(event, words, chosen, maps, whole, cell, image, mask, threshold, lift)
+    said = run.manifest.get("rarity", {}).get("says", "")
+    return Explanation(event, words, chosen, maps, whole, cell, image, mask, threshold, lift, said)
 
 
 def _plan_of(run: Run) -> Plan:

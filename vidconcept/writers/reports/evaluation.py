@@ -92,6 +92,7 @@ def write_report(out: Path, content: Mapping[str, Any], total: Figures, command:
         "",
         *_table(("", "value (95 % interval)"), event_rows(figures)),
         "",
+        *_rarity_section(content.get("by_rarity", {})),
         "## Measures",
         "",
         *_table(("measure", "value"), figure_rows(figures)),
@@ -136,6 +137,25 @@ def write_report(out: Path, content: Mapping[str, Any], total: Figures, command:
     with replacing(out / "report.md") as file:
         file.write("\n".join(text) + "\n")
     return out / "report.md"
+
+
+def rarity_rows(by_rarity: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """What rarity does to the same maps: a row for each of its values."""
+    rows = []
+    for mode, figures in by_rarity.items():
+        events = figures["events"]
+        low, high = events.get("false_alarms_per_minute_95", (math.nan, math.nan))
+        alarms = f"{number(events.get('false_alarms_per_minute'))} ({number(low)} to {number(high)})"
+        ap = figures.get("scores", {}).get("mean", {}).get("average_precision")
+        rows.append((mode, f"{events['found']} of {events['objects']}", f"{events['located']}", alarms, number(ap)))
+    return rows
+
+
+def _rarity_section(by_rarity: Mapping[str, Any]) -> list[str]:
+    if len(by_rarity) < 2:
+        return []
+    head = ("rarity", "defects found", "that fit in time and place", "false alarms per minute", "mean AP of pixels")
+    return ["## With and without rarity", "", *_table(head, rarity_rows(by_rarity)), ""]
 
 
 def _table(head: tuple[str, ...], rows: list[Any]) -> list[str]:
