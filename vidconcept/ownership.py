@@ -118,9 +118,12 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def sync_run(run: Path) -> None:
-    """Have the disk hold all files of the run and their names: after that a power cut costs none of them."""
-    sync([*own_files(run), *(run / name for name in FOLDERS), run])
+def sync_results(run: Path) -> None:
+    """Have the disk hold the results and their names: after that a power cut costs none of them.
+
+    Not the maps, which are checked when they are read, nor the thumbnails: hundreds of files would take seconds.
+    """
+    sync([*(run / name for name in RESULTS), run])
 
 
 def sync(paths: Iterable[Path]) -> None:

@@ -27,7 +27,7 @@ from vidconcept.ownership import (
     own_files,
     remove_results,
     sync,
-    sync_run,
+    sync_results,
 )
 from vidconcept.rarity.memory import Described, Memory
 from vidconcept.settings import Stage, TrackSettings
@@ -139,7 +139,7 @@ class RunFolder:
 
     def finish(self) -> None:
         """Mark the run done once the disk holds all of it, and remove the journals."""
-        sync_run(self.path)
+        sync_results(self.path)
         self.save(done=True)
         sync([self.path / MANIFEST, self.path])
         clear_scratch(self.path)
