@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from tests.helpers.small_runs import small_clip, small_run, tree
 from vidconcept.errors import InputError, OutputError, UsageError, VidconceptError
@@ -177,6 +179,16 @@ class TestSourceThatChanges:
             small_run(
                 folder, tiny_model, work / "new", fps=25, monitor=Monitor(progress=lambda now, *_: add(folder))
             )  # fmt: skip
+
+    def test_maps_of_other_frames_than_the_source_gives(self, work, tiny_model):
+        (path,) = (work / "run" / "maps").glob("window_*")
+        with safe_open(path, framework="numpy") as stored:
+            facts = stored.metadata() | {"real_frames": "4"}
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a dict
+        save_file(tensors, path, metadata=facts)
+        with pytest.raises(InputError, match=r"made from 4 frames of .*, which gives 5 now"):
+            small_run(work / "a.mp4", tiny_model, work / "run", existing="resume")
+        assert not json.loads((work / "run" / "run.json").read_text())["done"]
 
 
 class TestLock:
