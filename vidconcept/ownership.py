@@ -153,9 +153,9 @@ class RunLock:
                 # Whoever had it removed the file between our opening and locking it.
                 os.close(handle)
                 handle = self._open()
-            told = f"process {os.getpid()} on {socket.gethostname()}, since {datetime.now():%Y-%m-%d %H:%M:%S}"
+            holder = f"process {os.getpid()} on {socket.gethostname()}, since {datetime.now():%Y-%m-%d %H:%M:%S}"
             os.ftruncate(handle, 0)
-            os.write(handle, told.encode())
+            os.write(handle, holder.encode())
         # Also when the process ends, or the last owner of this object forgets it.
         self._finalizer = weakref.finalize(self, _free, handle, self.path)
 

@@ -86,7 +86,7 @@ def test_a_known_point_spread_is_undone():
     knows = solve(seen, robust_mean(seen, canvas, EnergySettings()), canvas, grey, EnergySettings())
     plain = Canvas(ROWS * 4, COLS * 4, 4)
     crop = canvas.margin - plain.margin
-    unaware_seen = [observed(o.tokens, list(o.ways), plain) for o in seen]
+    unaware_seen = [observed(o.tokens, list(o.carries), plain) for o in seen]
     mean = robust_mean(unaware_seen, plain, EnergySettings())
     unaware = solve(unaware_seen, mean, plain, np.full(plain.shape, 128.0, np.float32), EnergySettings())
     error = np.abs(knows - truth).mean() / np.abs(unaware - truth[crop:-crop, crop:-crop]).mean()

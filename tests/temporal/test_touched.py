@@ -32,7 +32,7 @@ def test_a_spot_smaller_than_a_token_keeps_its_score_when_tokens_say_what_touche
     spot = np.array([4.4, 2.7])  # x, y in tokens of the key frame
     seen = [touching(spot, dx, [0.0], canvas) for dx in np.linspace(-1.3, 1.3, 9)]
     touched = touched_field(seen, canvas, EnergySettings())
-    means = robust_mean([replace(o, views=[view_of(o.ways[0], canvas, 2)]) for o in seen], canvas, EnergySettings())
+    means = robust_mean([replace(o, views=[view_of(o.carries[0], canvas, 2)]) for o in seen], canvas, EnergySettings())
     x, y = (int(v * 4) + canvas.margin for v in spot)
     assert touched[y, x] > 0.8
     assert touched.max() == pytest.approx(0.9, abs=0.05)

@@ -68,7 +68,7 @@ def calibrate(
         result = calibrate_good(
             footage, given_settings(concepts, setting), target, Session(path.with_suffix(".maps"), monitor, config)
         )
-    told = sentences(result.choice)
+    promises = sentences(result.choice)
     provenance = {**result.provenance, "command": command_line()}
     keys = dict(result.keys)
     if result.good_parts is not None:
@@ -76,13 +76,13 @@ def calibrate(
         write_good_parts(memory, result.good_parts.memory, result.good_parts.usual, result.provenance["weights"])
         # By its name alone: the two files lie side by side, wherever they are moved.
         keys["rarity"] = memory.name
-    write_toml(path, keys, result.choice.thresholds, result.lifts, provenance, told)
+    write_toml(path, keys, result.choice.thresholds, result.lifts, provenance, promises)
     if as_json:
-        content = {"config": str(path), "thresholds": result.choice.thresholds, "says": told, **provenance}
+        content = {"config": str(path), "thresholds": result.choice.thresholds, "says": promises, **provenance}
         typer.echo(json.dumps(clean(content), ensure_ascii=False))
         return
     print_rows("thresholds", [(name, f"{value:g}") for name, value in result.choice.thresholds.items()])
-    print_rows("what this promises", [("-", line) for line in told])
+    print_rows("what this promises", [("-", line) for line in promises])
     files = [("config", str(path))]
     if "rarity" in keys and result.good_parts is not None:
         files.append(

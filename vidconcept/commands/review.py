@@ -23,8 +23,10 @@ def review(
     """Open the review page of a run, or one index page over many runs."""
     from vidconcept.writers.review.index import review as write_page
 
-    page, told = write_page(run, apply)
-    typer.echo(json.dumps({"page": str(page), "told": told}, ensure_ascii=False) if as_json else f"{told}\nopen {page}")
+    page, summary = write_page(run, apply)
+    typer.echo(
+        json.dumps({"page": str(page), "told": summary}, ensure_ascii=False) if as_json else f"{summary}\nopen {page}"
+    )
     if not (no_open or as_json or apply):
         webbrowser.open(page.resolve().as_uri())
 
@@ -54,8 +56,8 @@ def export(
     if start is not None and end is not None and end < start:
         raise UsageError(f"--end {end:g} must not be before --start {start:g}")
     chosen = {"verdict": verdicts, "concepts": names, "start_s": start, "end_s": end, "masks": masks}
-    told = write_export(run, to, out, **chosen, excel=excel, locale=locale)
-    typer.echo(json.dumps({"run": str(run), "format": to, "told": told}, ensure_ascii=False) if as_json else told)
+    summary = write_export(run, to, out, **chosen, excel=excel, locale=locale)
+    typer.echo(json.dumps({"run": str(run), "format": to, "told": summary}, ensure_ascii=False) if as_json else summary)
 
 
 def register(app: typer.Typer) -> None:

@@ -59,7 +59,7 @@ def calibrate_labelled(
     reading, why = choose_reading(compared)
     chosen = reading_settings(reading, compared.base, plan)
     counts = count_events(dataset, {**settings, **chosen}, session)
-    thresholds, told = choose_thresholds(counts, _preset_thresholds(plan))
+    thresholds, reasons = choose_thresholds(counts, _preset_thresholds(plan))
     facts = {
         "kind": "masks",
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -70,7 +70,7 @@ def calibrate_labelled(
         "readings_compared": len(compared.tallies),
         "reading": {key: value for key, value in asdict(reading).items() if key != "layers_name"},
     }
-    return LabelledCalibration({**settings_to_keep(plan), **chosen}, thresholds, (why, *told), facts)
+    return LabelledCalibration({**settings_to_keep(plan), **chosen}, thresholds, (why, *reasons), facts)
 
 
 def _preset_thresholds(plan: Plan) -> dict[str, float]:
@@ -182,7 +182,7 @@ def choose_thresholds(
 
     preset: the threshold that each concept has. Returns those that change, and a sentence for each concept.
     """
-    clips, thresholds, told = list(counts), {}, []
+    clips, thresholds, reasons = list(counts), {}, []
     levels = sorted(next(iter(counts.values())))
 
     def total(names: Sequence[str], level: float, concept: str) -> EventCounts:
@@ -195,7 +195,7 @@ def choose_thresholds(
     for concept, now in preset.items():
         objects = total(clips, levels[0], concept).objects
         if objects < SMALLEST_OBJECTS:
-            told.append(f"{concept}: {objects} defects are too few to choose a threshold; {now:g} stays.")
+            reasons.append(f"{concept}: {objects} defects are too few to choose a threshold; {now:g} stays.")
             continue
         held = EventCounts()
         for part in folds_of(clips):
@@ -203,14 +203,14 @@ def choose_thresholds(
             held += total(part, level, concept)
         own, before = event_f1(held), event_f1(total(clips, now, concept))
         if own <= before:
-            told.append(
+            reasons.append(
                 f"{concept}: no threshold does better on clips left out than {now:g} (F1 {own:.2f} against "
                 f"{before:.2f}); it stays."
             )
             continue
         thresholds[concept] = best(clips, concept)
-        told.append(
+        reasons.append(
             f"{concept}: {thresholds[concept]:g} (event F1 {own:.2f} on clips left out, {before:.2f} with {now:g}; "
             f"{objects} defects)."
         )
-    return thresholds, told
+    return thresholds, reasons

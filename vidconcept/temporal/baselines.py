@@ -13,50 +13,50 @@ Motions = Mapping[int, Motion]
 
 
 def hold(
-    near: Sequence[Step], index: int, stretch: Sequence[int], motions: Motions, settings: SmoothSettings
+    steps_nearby: Sequence[Step], index: int, stretch: Sequence[int], motions: Motions, settings: SmoothSettings
 ) -> Iterator[np.ndarray]:
     """Each latent step alone."""
-    return _mix(near, index, stretch, lambda position: _distances(near, index) == 0)
+    return _mix(steps_nearby, index, stretch, lambda position: _distances(steps_nearby, index) == 0)
 
 
 def hold_blocks(
-    near: Sequence[Step], index: int, stretch: Sequence[int], motions: Motions, settings: SmoothSettings
+    steps_nearby: Sequence[Step], index: int, stretch: Sequence[int], motions: Motions, settings: SmoothSettings
 ) -> Iterator[np.ndarray]:
     """Each latent step alone, a token a block of pixels."""
-    return _mix(near, index, stretch, lambda position: _distances(near, index) == 0, nearest=True)
+    return _mix(steps_nearby, index, stretch, lambda position: _distances(steps_nearby, index) == 0, nearest=True)
 
 
 def interpolate(
-    near: Sequence[Step], index: int, stretch: Sequence[int], motions: Motions, settings: SmoothSettings
+    steps_nearby: Sequence[Step], index: int, stretch: Sequence[int], motions: Motions, settings: SmoothSettings
 ) -> Iterator[np.ndarray]:
     """Linear in time between the centres of latent steps."""
-    centres = np.array([(step.maps.first + step.maps.last) / 2 for step in near])
-    return _mix(near, index, stretch, lambda position: _linear_weights(centres, position))
+    centres = np.array([(step.maps.first + step.maps.last) / 2 for step in steps_nearby])
+    return _mix(steps_nearby, index, stretch, lambda position: _linear_weights(centres, position))
 
 
 def average_past(
-    near: Sequence[Step], index: int, stretch: Sequence[int], motions: Motions, settings: SmoothSettings
+    steps_nearby: Sequence[Step], index: int, stretch: Sequence[int], motions: Motions, settings: SmoothSettings
 ) -> Iterator[np.ndarray]:
     """Exponential moving average over latent steps."""
-    distance, weight = _distances(near, index), settings.ema_weight
+    distance, weight = _distances(steps_nearby, index), settings.ema_weight
     weights = np.where(distance <= 0, weight * (1.0 - weight) ** np.abs(distance), 0.0)
-    return _mix(near, index, stretch, lambda position: weights)
+    return _mix(steps_nearby, index, stretch, lambda position: weights)
 
 
 def average_around(
-    near: Sequence[Step], index: int, stretch: Sequence[int], motions: Motions, settings: SmoothSettings
+    steps_nearby: Sequence[Step], index: int, stretch: Sequence[int], motions: Motions, settings: SmoothSettings
 ) -> Iterator[np.ndarray]:
     """Gaussian mean over latent steps."""
-    weights = np.exp(-0.5 * (_distances(near, index) / settings.gaussian_steps) ** 2)
-    return _mix(near, index, stretch, lambda position: weights)
+    weights = np.exp(-0.5 * (_distances(steps_nearby, index) / settings.gaussian_steps) ** 2)
+    return _mix(steps_nearby, index, stretch, lambda position: weights)
 
 
-def _distances(near: Sequence[Step], index: int) -> np.ndarray:
-    return np.arange(len(near)) - index
+def _distances(steps_nearby: Sequence[Step], index: int) -> np.ndarray:
+    return np.arange(len(steps_nearby)) - index
 
 
 def _mix(
-    near: Sequence[Step],
+    steps_nearby: Sequence[Step],
     index: int,
     stretch: Sequence[int],
     weigh: Callable[[int], np.ndarray],
@@ -64,11 +64,11 @@ def _mix(
     nearest: bool = False,
 ) -> Iterator[np.ndarray]:
     """The weighted mean of the latent steps for each position, as frames `(concept, h, w)`."""
-    h, w = near[index].size
+    h, w = steps_nearby[index].size
     for position in stretch:
         weight = weigh(position).astype(float)
         weight = (weight / weight.sum()).astype(np.float32)
-        mixed = np.tensordot(weight, np.stack([s.maps.scores for s in near]), axes=1)  # (concept, row, col)
+        mixed = np.tensordot(weight, np.stack([s.maps.scores for s in steps_nearby]), axes=1)  # (concept, row, col)
         fine = np.zeros((len(mixed), h, w), np.float32)
         for concept, tokens in enumerate(mixed):
             fine[concept] = upsample(tokens, h, w, nearest=nearest)

@@ -14,8 +14,8 @@ from vidconcept.temporal.sampling import chain_affine, grid_points, lookup, tran
 class Carry:
     """Map of the points of a frame to a key frame, in normalised coordinates.
 
-    matrix: `(2, 3)`, or None when a dense motion lies on the way; then `shift` `(rows, cols, 2)` holds displacements on
-    a grid over the frame. valid: `(rows, cols)` share in [0, 1] of how far the way can be trusted; None: everywhere.
+    matrix: `(2, 3)`, or None when a dense motion lies between; then `shift` `(rows, cols, 2)` holds displacements on
+    a grid over the frame. valid: `(rows, cols)` share in [0, 1] of how far it can be trusted; None: everywhere.
     """
 
     matrix: np.ndarray | None
@@ -50,7 +50,7 @@ HERE = Carry(np.eye(2, 3))
 
 
 def carries(motions: Mapping[int, Motion], key: int, first: int, last: int, grid: tuple[int, int]) -> dict[int, Carry]:
-    """Map of every frame first..last to the key frame; `motions[p]` joins p to p-1, `grid` is for dense ways."""
+    """Map of every frame first..last to the key frame; `motions[p]` joins p to p-1, `grid` is for dense motion."""
     result = {key: HERE}
     for position in range(key + 1, last + 1):
         result[position] = _extend(result[position - 1], motions[position], forward=True, grid=grid)
@@ -60,7 +60,7 @@ def carries(motions: Mapping[int, Motion], key: int, first: int, last: int, grid
 
 
 def _extend(carry: Carry, motion: Motion, *, forward: bool, grid: tuple[int, int]) -> Carry:
-    """The way of a frame that is one `motion` farther from the key frame than the frame of `carry`."""
+    """The carry of a frame that is one `motion` farther from the key frame than the frame of `carry`."""
     if carry.matrix is not None and motion.matrix is not None:
         return Carry(chain_affine(carry.matrix, motion.matrix if forward else cv2.invertAffineTransform(motion.matrix)))
     here = grid_points(*grid)

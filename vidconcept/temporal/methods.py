@@ -17,29 +17,29 @@ from vidconcept.temporal.unpool import Guide, boxes_around, carry_field, find_st
 
 
 def average_along_flow(
-    near: Sequence[Step],
+    steps_nearby: Sequence[Step],
     index: int,
     stretch: Sequence[int],
     motions: Mapping[int, Motion],
     settings: SmoothSettings,
 ) -> Iterator[np.ndarray]:
     """`flow`: the robust mean of the tokens that touch a place, along the motion."""
-    return _along_motion(near, index, stretch, motions, settings, touched=True)
+    return _along_motion(steps_nearby, index, stretch, motions, settings, touched=True)
 
 
 def minimise_energy(
-    near: Sequence[Step],
+    steps_nearby: Sequence[Step],
     index: int,
     stretch: Sequence[int],
     motions: Mapping[int, Motion],
     settings: SmoothSettings,
 ) -> Iterator[np.ndarray]:
     """`energy`: the field that fits the tokens along the motion and the key frame's edges, and a guided filter."""
-    return _along_motion(near, index, stretch, motions, settings, touched=False)
+    return _along_motion(steps_nearby, index, stretch, motions, settings, touched=False)
 
 
 def _along_motion(
-    near: Sequence[Step],
+    steps_nearby: Sequence[Step],
     index: int,
     stretch: Sequence[int],
     motions: Mapping[int, Motion],
@@ -47,26 +47,26 @@ def _along_motion(
     touched: bool,
 ) -> Iterator[np.ndarray]:
     """A field per concept in the coordinates of the stretch's middle frame, seen in each frame."""
-    here = near[index]
+    here = steps_nearby[index]
     _, rows, cols = here.maps.scores.shape
     per_token = 4 if here.size[0] / rows >= 12 else 2
     canvas = Canvas(rows * per_token, cols * per_token, per_token, settings.energy.spread_tokens)
     key = stretch[len(stretch) // 2]
     low, high = reach(motions, stretch)
-    ways = carries(motions, key, low, high, grid=(canvas.rows, canvas.cols))
+    carry_at = carries(motions, key, low, high, grid=(canvas.rows, canvas.cols))
     grey = _grey_on(canvas, here.images[key])
     # The energy only begins with the mean: every other cell will do.
     block = 1 if touched else 2
 
-    seen = []  # (step, ways of its frames, their views, weight)
-    for k, step in enumerate(near):
+    seen = []  # (step, carries of its frames, their views, weight)
+    for k, step in enumerate(steps_nearby):
         span = range(step.maps.first, step.maps.last + 1)
-        inside = [ways[p] for p in span if p in ways]
+        inside = [carry_at[p] for p in span if p in carry_at]
         if inside:
             # A step that a scene cut divides mixes both scenes: it speaks up only where no other does.
             weight = settings.energy.decay ** abs(k - index) * (len(inside) / len(span)) ** 3
             viewed = inside if touched else [inside[len(inside) // 2]]
-            seen.append((step, inside, [view_of(way, canvas, block) for way in viewed], weight))
+            seen.append((step, inside, [view_of(carry, canvas, block) for carry in viewed], weight))
     fields, solved = [], []
     for concept in range(len(here.maps.scores)):
         observations = [Observation(np.ascontiguousarray(s.maps.scores[concept]), *rest) for s, *rest in seen]
@@ -79,7 +79,7 @@ def _along_motion(
         solved.append(bool(active_cells(mean, canvas, settings.energy).any()))
         fields.append(solve(observations, mean, canvas, grey, settings.energy) if solved[-1] else mean)
     for position in stretch:
-        yield _sharpen(fields, solved, canvas, ways[position], here.images[position], settings)
+        yield _sharpen(fields, solved, canvas, carry_at[position], here.images[position], settings)
 
 
 def _grey_on(canvas: Canvas, image: np.ndarray) -> np.ndarray:
@@ -95,13 +95,13 @@ def _sharpen(
     fields: Sequence[np.ndarray],
     solved: Sequence[bool],
     canvas: Canvas,
-    way: Carry,
+    carry: Carry,
     image: np.ndarray,
     settings: SmoothSettings,
 ) -> np.ndarray:
     """The fields in a frame, `(concept, h, w)`: bilinear, and pulled to the image's edges where there is something."""
     h, w = image.shape[:2]
-    at = canvas.cells(way.points(grid_points(canvas.rows, canvas.cols)))
+    at = canvas.cells(carry.points(grid_points(canvas.rows, canvas.cols)))
     coarse = [sample(values, at) for values in fields]
     out = np.zeros((len(fields), h, w), np.float32)
     for concept, values in enumerate(coarse):
@@ -115,5 +115,5 @@ def _sharpen(
         grey = cv2.cvtColor(np.ascontiguousarray(image[box]), cv2.COLOR_RGB2GRAY).astype(np.float32) / 255.0
         guide = Guide(grey, radius, settings.guide.epsilon)
         for concept in strong:
-            out[concept][box] = guide.filter(carry_field(fields[concept], canvas, way, h, w, guide.coarse_box(box)))
+            out[concept][box] = guide.filter(carry_field(fields[concept], canvas, carry, h, w, guide.coarse_box(box)))
     return out

@@ -25,13 +25,13 @@ class View:
 class Observation:
     """What one latent step says of one concept.
 
-    tokens: `(row, col)` scores. ways: the ways of its frames to the key frame. weight: in [0, 1], for its distance in
+    tokens: `(row, col)` scores. carries: of its frames to the key frame. weight: in [0, 1], for its distance in
     time and the share of its frames on this side of a scene cut. views: where points of the canvas lie in its frames,
     or in the middle one alone.
     """
 
     tokens: np.ndarray = field(repr=False)
-    ways: Sequence[Carry] = field(repr=False)
+    carries: Sequence[Carry] = field(repr=False)
     views: Sequence[View] = field(repr=False)
     weight: float = 1.0
 
@@ -92,9 +92,9 @@ class Canvas:
         return np.repeat(taps / taps.sum() / self.per_token, self.per_token).astype(np.float32)
 
 
-def view_of(way: Carry, canvas: Canvas, block: int = 1) -> View:
+def view_of(carry: Carry, canvas: Canvas, block: int = 1) -> View:
     """The view of a frame, by its way to the key frame, for the centres of squares of `block` cells of the canvas."""
-    there = way.sources(canvas.points(block))
+    there = carry.sources(canvas.points(block))
     return View(canvas.tokens(there), np.logical_and.reduce((there > 0) & (there < 1), axis=-1))
 
 
@@ -114,13 +114,13 @@ class Footprints:
 def footprints(observation: Observation, canvas: Canvas, active: np.ndarray) -> Footprints:
     """Footprints of the tokens of one latent step that touch `active` cells `(rows + 2m, cols + 2m)` bool."""
     rows, cols = observation.tokens.shape
-    middle = observation.ways[len(observation.ways) // 2]
+    middle = observation.carries[len(observation.carries) // 2]
     at = canvas.cells(middle.points(grid_points(rows, cols)))
     near = sample(active.astype(np.float32), at, border=cv2.BORDER_CONSTANT)
     token = np.flatnonzero(near.ravel() > 0)
     if not len(token):
         return Footprints(token, np.zeros((0, 1), np.int64), np.zeros((0, 1), np.float32), np.zeros(0, np.float32))
-    shifts = [way.translation for way in observation.ways]
+    shifts = [carry.translation for carry in observation.carries]
     if all(shift is not None for shift in shifts):
         return _translate(token, cols, canvas, [s for s in shifts if s is not None])
     return _sample(token, observation, canvas)
@@ -169,11 +169,11 @@ def _sample(token: np.ndarray, observation: Observation, canvas: Canvas) -> Foot
     y = (row[:, None, None] * s + inner[None, :, None] + 0.5) / (rows * s)
     x = (col[:, None, None] * s + inner[None, None, :] + 0.5) / (cols * s)
     points = np.stack(np.broadcast_arrays(x, y), axis=-1).astype(np.float32).reshape(len(token), -1, 2)  # (n, cell, 2)
-    share = np.outer(profile, profile).ravel() / len(observation.ways)
+    share = np.outer(profile, profile).ravel() / len(observation.carries)
     cells, coefficients = [], []
     trust, inside = np.zeros(len(token), np.float32), np.ones(len(token), bool)
-    for way in observation.ways:
-        at = canvas.cells(way.points(points))
+    for carry in observation.carries:
+        at = canvas.cells(carry.points(points))
         corner = np.floor(at).astype(np.int64)
         fx, fy = np.moveaxis(at - corner, -1, 0)
         cx, cy = corner[..., 0], corner[..., 1]
@@ -181,12 +181,12 @@ def _sample(token: np.ndarray, observation: Observation, canvas: Canvas) -> Foot
         base = cy * width + cx
         cells += [base, base + 1, base + width, base + width + 1]
         coefficients += [w * share for w in ((1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy)]
-        trust += 1.0 if way.valid is None else _mean_valid(way.valid, points)
+        trust += 1.0 if carry.valid is None else _mean_valid(carry.valid, points)
     return Footprints(
         token[inside],
         np.concatenate(cells, axis=1)[inside],
         np.concatenate(coefficients, axis=1)[inside],
-        trust[inside] / len(observation.ways),
+        trust[inside] / len(observation.carries),
     )
 
 

@@ -36,8 +36,8 @@ def smooth(
         motions = {p: m for step in steps for p, m in step.motions.items()}
         for stretch in stretches(here):
             low, high = reach(motions, stretch)
-            near = [s for s in steps if s.maps.last >= low and s.maps.first <= high]
-            scores = score_stretch(near, near.index(here), stretch, motions, settings)
+            steps_nearby = [s for s in steps if s.maps.last >= low and s.maps.first <= high]
+            scores = score_stretch(steps_nearby, steps_nearby.index(here), stretch, motions, settings)
             for position, frame_scores in zip(stretch, scores, strict=True):
                 motion = motions.get(position)
                 yield FrameScores(

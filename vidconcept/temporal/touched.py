@@ -39,8 +39,8 @@ def _over_frames(observation: Observation) -> np.ndarray:
 
 def _smear(observation: Observation) -> tuple[float, float]:
     """How far most points move from the first to the last frame, along y and x, in tokens."""
-    way = np.abs(observation.views[-1].at - observation.views[0].at)
-    return float(np.median(way[..., 1])), float(np.median(way[..., 0]))
+    carry = np.abs(observation.views[-1].at - observation.views[0].at)
+    return float(np.median(carry[..., 1])), float(np.median(carry[..., 0]))
 
 
 def rounded(form: np.ndarray, height: np.ndarray, per_token: int, smear: tuple[int, int] = (0, 0)) -> np.ndarray:

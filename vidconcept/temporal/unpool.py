@@ -30,23 +30,23 @@ def upsample(tokens: np.ndarray, h: int, w: int, *, nearest: bool = False) -> np
     return cv2.resize(tokens, (w, h), interpolation=cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR)
 
 
-def carry_field(field: np.ndarray, canvas: Canvas, way: Carry, h: int, w: int, box: Box) -> np.ndarray:
+def carry_field(field: np.ndarray, canvas: Canvas, carry: Carry, h: int, w: int, box: Box) -> np.ndarray:
     """The field of a key frame seen in a box of another frame of `(h, w)` pixels: one cubic warp; in [0, 1].
 
     The slices of the box may have a step.
     """
     rows, cols = box
     y, x = np.arange(h)[rows], np.arange(w)[cols]
-    if way.matrix is not None:
+    if carry.matrix is not None:
         # pixel → normalised → key frame → canvas index, as one matrix
         to_cells = np.array([[canvas.cols, 0, canvas.margin - 0.5], [0, canvas.rows, canvas.margin - 0.5]])
         to_unit = np.array([[(cols.step or 1) / w, 0, (x[0] + 0.5) / w], [0, (rows.step or 1) / h, (y[0] + 0.5) / h]])
-        matrix = chain_affine(to_cells, chain_affine(way.matrix, to_unit))
+        matrix = chain_affine(to_cells, chain_affine(carry.matrix, to_unit))
         flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
         fine = cv2.warpAffine(field, matrix, (len(x), len(y)), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     else:
         points = np.stack(np.meshgrid((x + 0.5) / w, (y + 0.5) / h), axis=-1).astype(np.float32)
-        fine = sample(field, canvas.cells(way.points(points)), interpolation=cv2.INTER_CUBIC)
+        fine = sample(field, canvas.cells(carry.points(points)), interpolation=cv2.INTER_CUBIC)
     return np.clip(fine, 0.0, 1.0, out=fine)
 
 

@@ -109,12 +109,12 @@ def _track_start(number: int, concept: str, tracker_id: int) -> str:
 
 
 def _shape(tag: str, frame: int, outside: bool, geometry: str, selection: Selection, row: TrackMask) -> str:
-    told = (
+    attribute_values = (
         ("tracker_id", str(row.tracker_id)),
         ("confidence", f"{row.confidence:.4f}"),
         ("verdict", selection.verdicts[row.tracker_id] or "open"),
         ("interpolated", "true" if row.interpolated else "false"),
     )
-    attributes = "".join(f'<attribute name="{name}">{value}</attribute>' for name, value in told)
+    attributes = "".join(f'<attribute name="{name}">{value}</attribute>' for name, value in attribute_values)
     state = f'frame="{frame}" keyframe="1" outside="{int(outside)}" occluded="0"'
     return f"<{tag} {state} {geometry}>{attributes}</{tag}>\n"

@@ -61,8 +61,8 @@ def _levels(run: RunInfo, concept: str) -> list[float]:
 
 def events_digest(events: Sequence[Event]) -> str:
     """Names a set of events: another threshold makes others, and verdicts must not slip over to them."""
-    told = "\n".join(f"{e.event_id} {e.concept} {e.start_frame} {e.end_frame}" for e in events)
-    return hashlib.sha256(told.encode()).hexdigest()[:12]
+    lines = "\n".join(f"{e.event_id} {e.concept} {e.start_frame} {e.end_frame}" for e in events)
+    return hashlib.sha256(lines.encode()).hexdigest()[:12]
 
 
 def _by_frame(rows: Iterable[FrameRow], concepts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
