@@ -68,6 +68,14 @@ def check_regular(path: Path, limit_bytes: int | None = None) -> None:
     open_regular(path, limit_bytes).close()
 
 
+def check_name(path: Path) -> None:
+    """Raises InputError for a name that no table, manifest or page could hold."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"the name {os.fsencode(path)!r} is not UTF-8. Next: rename it") from error
+
+
 def refuse_special(path: Path) -> None:
     """Raises InputError for a pipe, a device or a folder; what is not there is found missing when it is read."""
     try:

@@ -191,6 +191,21 @@ class TestSourceThatChanges:
         assert not json.loads((work / "run" / "run.json").read_text())["done"]
 
 
+class TestNames:
+    """What no table, manifest or page could hold is refused, wherever it comes from."""
+
+    @pytest.mark.parametrize("name", ["source", "link", "folder"])
+    def test_that_are_no_text(self, work, tiny_model, name):
+        odd = work / os.fsdecode(b"odd\xff")
+        shutil.copy(work / "a.mp4", odd.with_suffix(".mp4"))
+        (work / "link.mp4").symlink_to(odd.with_suffix(".mp4"))
+        source = {"source": odd.with_suffix(".mp4"), "link": work / "link.mp4"}.get(name, work / "a.mp4")
+        with pytest.raises(InputError, match=r"is not UTF-8\. Next: rename it"):
+            small_run(source, tiny_model, odd if name == "folder" else work / "new")
+        assert not odd.exists()
+        assert not (work / "new").exists()
+
+
 class TestLock:
     def test_the_second_one_is_told_who_holds_it(self, work, tiny_model, tmp_path):
         lock = RunLock(work / "run")

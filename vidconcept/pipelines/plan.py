@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vidconcept.errors import UsageError
+from vidconcept.files import check_name
 from vidconcept.geometry import TilePlan, fit_size, plan_fine_tiles, plan_tiles, region_of
 from vidconcept.models.adapter import read_layout
 from vidconcept.models.folder import ModelFolder, find_folder, preset_for
@@ -21,7 +22,6 @@ from vidconcept.video.identity import SourceIdentity, file_hash, identify
 from vidconcept.video.probe import examine
 from vidconcept.video.problems import Finding
 from vidconcept.video.reading import AS_IT_IS, Reading
-from vidconcept.video.source import check_name
 from vidconcept.video.writer import film_size
 
 # To be raised when the same weights, words and settings come to give other maps: runs of before are then not resumed.
@@ -148,7 +148,9 @@ def make_plan(
     settings = settings.model_copy(update={"thresholds": thresholds, "place_lifts": lifts})
     _check_range(settings)
     source = Path(video)
+    # Tables and run.json hold both.
     check_name(source.absolute())
+    check_name(source.resolve())
     identity = identify(source)
     asked = Reading(
         bits=settings.bits, stream=settings.stream, deinterlace=settings.deinterlace, tone_map=settings.tone_map

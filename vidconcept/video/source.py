@@ -14,7 +14,7 @@ import av.error
 import av.video.stream
 
 from vidconcept.errors import InputError, UsageError
-from vidconcept.files import open_regular, refuse_special
+from vidconcept.files import check_name, open_regular, refuse_special
 from vidconcept.video.limits import check_pixels
 from vidconcept.video.sequence import ImageSequence, copy_findings, lay_out, without_copies
 from vidconcept.video.streams import pick_stream
@@ -162,14 +162,6 @@ def nothing_decodes(source: Path, paths: list[Path] | None = None, reason: Input
         why = f" ({reason})" if reason else ""
         return InputError(f"{source}: none of its {len(paths)} images can be read: they are damaged or not images{why}")
     return InputError(f"{source}: not one picture could be decoded; the file is damaged: copy or record it again")
-
-
-def check_name(path: Path) -> None:
-    """Raises InputError for a name that no table, manifest or page could hold."""
-    try:
-        str(path).encode()
-    except UnicodeEncodeError as error:
-        raise InputError(f"the name {os.fsencode(path)!r} is not UTF-8. Next: rename it") from error
 
 
 def _checked(path: Path) -> Path:
