@@ -37,7 +37,7 @@ def masks() -> dict[str, float]:
     crop[5:55, 5:35] = True
     ours = rle.encode(crop, X, Y, (WIDTH, HEIGHT))
 
-    def encode_frame() -> bytes:
+    def encode_frame() -> str | bytes:
         frame = np.zeros((HEIGHT, WIDTH), np.uint8, order="F")
         frame[Y : Y + 60, X : X + 40] = crop
         return coco_mask.encode(frame)["counts"]
