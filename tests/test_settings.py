@@ -161,7 +161,11 @@ def maps_of(tmp_path_factory, tiny_model):
     return compute
 
 
-@pytest.mark.parametrize("key", TrackSettings.model_fields)
+# The table of a tone mapping takes seconds to make.
+KEYS = [pytest.param(key, marks=pytest.mark.slow) if key == "tone_map" else key for key in TrackSettings.model_fields]
+
+
+@pytest.mark.parametrize("key", KEYS)
 def test_a_setting_counts_for_the_maps_when_it_changes_them(maps_of, key):
     assert key in OTHERWISE, "give the new setting another value to try"
     plain = maps_of(WITH.get(key, {}), key)

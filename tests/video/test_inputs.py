@@ -234,6 +234,7 @@ def test_a_folder_of_videos_is_no_sequence_of_its_one_picture(tmp_path):
 
 
 class TestFilters:
+    @pytest.mark.slow
     def test_hdr_on_request_comes_out_with_contrast(self, tmp_path):
         film = hdr_film(tmp_path / "hdr.mp4")
         assert "Next: --tone-map" in said(film, "colour")
