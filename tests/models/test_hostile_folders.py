@@ -130,6 +130,16 @@ class TestDamage:
         with pytest.raises(ModelError):
             load_folder(folder)
 
+    def test_a_tokenizer_of_another_model(self, folder, tmp_path, monkeypatch):
+        monkeypatch.setenv("VIDCONCEPT_CACHE_DIR", str(tmp_path / "cache"))
+        path = next((folder / "text_encoder").glob("*.safetensors"))
+        tensors = load_file(path)
+        name = next(name for name in tensors if name.endswith(("shared.weight", "embed_tokens.weight")))
+        save_file(tensors | {name: tensors[name][:3].contiguous()}, path, metadata={"format": "pt"})
+        rewrite(folder / "text_encoder" / "config.json", vocab_size=3)
+        with pytest.raises(ModelError, match=r"the text encoder .* cannot encode .*does not have"):
+            load_folder(folder)
+
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
 class TestNeverEnding:

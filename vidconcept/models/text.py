@@ -95,17 +95,27 @@ def _encode(
     results = []
     with torch.inference_mode():
         for text in texts:
-            ids = tokenizer(
-                text,
-                padding="max_length",
-                max_length=text_length,
-                truncation=True,
-                add_special_tokens=True,
-                return_tensors="pt",
-            ).input_ids
+            try:
+                ids = tokenizer(
+                    text,
+                    padding="max_length",
+                    max_length=text_length,
+                    truncation=True,
+                    add_special_tokens=True,
+                    return_tensors="pt",
+                ).input_ids
+                if not 0 <= int(ids.min()) <= int(ids.max()) < encoder.config.vocab_size:
+                    raise ValueError("the tokenizer has words that the encoder does not have")
+                embeds = encoder(ids.to(device))[0][0].to("cpu", dtype)
+            except Exception as error:
+                if isinstance(error, MemoryError | torch.OutOfMemoryError) or "memory" in str(error):
+                    raise
+                raise ModelError(
+                    f"the text encoder in {folder} cannot encode {text[:40]!r}: {first_line(error)}. "
+                    "Next: fetch the model again"
+                ) from error
             special = torch.tensor([i for i in (tokenizer.pad_token_id, tokenizer.eos_token_id) if i is not None])
             tokens = int((~torch.isin(ids, special)).sum())
-            embeds = encoder(ids.to(device))[0][0].to("cpu", dtype)
             if not embeds.isfinite().all():
                 raise ModelError(
                     f"the text encoder in {folder} gives no numbers (NaN or infinity) in "
