@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from tests.helpers.clips import GOOD
 from vidconcept import cli
+from vidconcept.commands import track as track_command
 from vidconcept.errors import OutputError, UsageError
 from vidconcept.pipelines.plan import MAPS_VERSION
 from vidconcept.pipelines.track import Run, default_out, track
@@ -57,7 +58,7 @@ class TestStreamsAndExitCodes:
             (2, ["track", clip], "no concepts given"),
             (2, ["track", clip, *options, "--stride", "often"], "stride = 'often'"),
             (2, ["track", clip, *options, "--roi", "0,0,9999,10"], "does not lie inside"),
-            (2, ["track", clip, *options, "--fail-on", "rust"], "not among the concepts"),
+            (2, ["track", clip, *options, "--fail-on", "rust"], "is not one of the concepts"),
             (2, ["track", clip, *options, "--nonsense"], "nonsense"),
             (2, ["track", clip, *options, "--start", "3", "--end", "2"], "must be after"),
             (4, ["track", tmp_path / "nowhere.mp4", "--concepts", "scratch"], "nowhere.mp4"),
@@ -84,7 +85,7 @@ class TestStreamsAndExitCodes:
             text = " ".join(runner.invoke(cli.app, [*arguments, "--help"]).output.split())
             assert set(re.findall(r"\bvidconcept ([a-z]+)", text)) <= known
             assert text.count("vidconcept track line_cam.mp4") == (2 if arguments in ([], ["track"]) else 0)
-        for command in re.findall("vidconcept (.*)", cli.EXAMPLES):
+        for command in re.findall("vidconcept (.*)", track_command.EXAMPLES):
             copied = command.replace("line_cam.mp4", shlex.quote(str(clip)))
             assert runner.invoke(cli.app, [*shlex.split(copied), "--dry-run"]).exit_code == 0
 
