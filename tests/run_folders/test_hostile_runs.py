@@ -127,6 +127,12 @@ class TestTables:
             apply_verdicts(run, Path("/dev/zero"))
         assert not (run / ".work").exists()
 
+    def test_messages_stay_short(self, run):
+        edit(run / "events.csv", "concept", "a" * 5000)
+        with pytest.raises(InputError, match=r"events\.csv, line 2") as error:
+            write_review(run)
+        assert len(str(error.value)) < 500
+
     def test_masks_of_its_own_are_sound(self):
         for crop in (np.ones((1, 1), bool), np.ones((40, 30), bool), np.eye(8, dtype=bool)):
             check_rle(encode(crop, 2, 3, (96, 64)), (96, 64))

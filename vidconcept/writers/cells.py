@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, TextIO, TypeVar
 
 from vidconcept.errors import InputError
-from vidconcept.files import open_regular
+from vidconcept.files import open_regular, shorten
 
 Row = TypeVar("Row")
 
@@ -62,7 +62,7 @@ def read_rows(path: Path, columns: Sequence[str], make: Callable[[dict[str, str]
                 try:
                     row = make(cells if separator == "," else _with_points(cells))
                 except (ValueError, TypeError) as error:
-                    raise InputError(f"{path}, line {reader.line_num}: {error}") from error
+                    raise InputError(f"{path}, line {reader.line_num}: {shorten(str(error))}") from error
                 yield row
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
