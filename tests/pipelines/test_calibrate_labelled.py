@@ -66,7 +66,8 @@ class TestReading:
         plan = make_plan(EXAMPLE, asked)
         base = base_reading(plan)
         assert reading_settings(base, base, plan) == {}
-        reading = Reading(base.method, "all", (0, 1, 2, 3, 4), 250, "softmax-mean", 2, ("stain", "gap"))
+        every = tuple(range(plan.layout.num_layers))
+        reading = Reading(base.method, "all", every, 250, "softmax-mean", 2, ("stain", "gap"))
         chosen = reading_settings(reading, base, plan)
         assert chosen["distractors"] == ["rust"]
         again = make_plan(EXAMPLE, {**asked, **chosen})
