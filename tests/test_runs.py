@@ -103,7 +103,7 @@ class TestFolder:
 
     def test_tables_that_are_not_there_yet(self, run):
         (run.path / "events.csv").unlink()
-        with pytest.raises(InputError, match=r"has no events.csv: its run was not finished.*--existing resume"):
+        with pytest.raises(InputError, match=r"has no events.csv: its run was not finished.*`existing=resume`"):
             read_events(run.path / "events.csv")
 
 

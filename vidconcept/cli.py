@@ -11,10 +11,12 @@ import typer
 
 from vidconcept import __version__, signals
 from vidconcept.commands import calibrate, machine, review, track, trust
+from vidconcept.commands.flags import NamingGroup
 from vidconcept.errors import ExitCode, Interrupted, VidconceptError
 
 app = typer.Typer(
     name="vidconcept",
+    cls=NamingGroup,
     help="Track concepts (scratch, dent, ...) through footage, offline, without training or labels.",
     epilog=track.EXAMPLES,
     rich_markup_mode="rich",

@@ -67,11 +67,11 @@ _WRITE_REASONS = {
     errno.ENOSPC: "the disk is full. Next: free some space, then run again",
     errno.EDQUOT: "the disk quota is used up. Next: free some space, then run again",
     errno.EFBIG: "a file outgrows the size limit here. Next: raise the limit, then run again",
-    errno.EACCES: "no permission to write there. Next: choose another folder with --out",
-    errno.EPERM: "no permission to write there. Next: choose another folder with --out",
-    errno.EROFS: "the file system is read-only. Next: choose another folder with --out",
-    errno.ENOTDIR: "a part of the path is a file. Next: choose another folder with --out",
-    errno.ENOENT: "its folder does not exist. Next: create it, or choose another folder with --out",
+    errno.EACCES: "no permission to write there. Next: choose another folder with `out`",
+    errno.EPERM: "no permission to write there. Next: choose another folder with `out`",
+    errno.EROFS: "the file system is read-only. Next: choose another folder with `out`",
+    errno.ENOTDIR: "a part of the path is a file. Next: choose another folder with `out`",
+    errno.ENOENT: "its folder does not exist. Next: create it, or choose another folder with `out`",
 }
 
 
@@ -88,5 +88,5 @@ def output_errors(path: Path, *also: type[Exception]) -> Iterator[None]:
         reason = _WRITE_REASONS.get(code)
         if reason is None:
             said = os.strerror(code) if code > 0 else str(error)
-            reason = f"{said}. Next: choose another folder with --out"
+            reason = f"{said}. Next: choose another folder with `out`"
         raise OutputError(f"cannot write {path}: {reason}") from error

@@ -50,7 +50,7 @@ def region_of(roi: tuple[int, int, int, int] | None, width_px: int, height_px: i
     x, y, width, height = roi or (0, 0, width_px, height_px)
     if x < 0 or y < 0 or width <= 0 or height <= 0 or x + width > width_px or y + height > height_px:
         raise UsageError(
-            f"--roi {x},{y},{width},{height} does not lie inside the frame of {width_px}x{height_px} pixels. "
+            f"`roi={x},{y},{width},{height}` does not lie inside the frame of {width_px}x{height_px} pixels. "
             "Next: x, y of its upper left corner, then its width and height"
         )
     return Region(x, y, width, height)
@@ -113,7 +113,7 @@ def plan_tiles(
     """
     columns, rows = columns_rows
     if columns < 1 or rows < 1:
-        raise UsageError(f"--tile takes columns x rows of at least 1, got {columns}x{rows}")
+        raise UsageError(f"`tile` takes columns x rows of at least 1, got {columns}x{rows}")
     height, width = _tile_size(region, columns, rows, area_px, multiple, largest_px)
     ys = [row * _advance(height, multiple) for row in range(rows)]
     xs = [column * _advance(width, multiple) for column in range(columns)]

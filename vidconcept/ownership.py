@@ -49,19 +49,19 @@ def check_ours(folder: Path) -> bool:
     if not folder.exists():
         return False
     if not folder.is_dir():
-        raise OutputError(f"{folder} is a file, not a folder. Next: choose another folder with --out")
+        raise OutputError(f"{folder} is a file, not a folder. Next: choose another folder with `out`")
     with output_errors(folder):
         linked = [name for name in FOLDERS if (folder / name).is_symlink()]
         others = sorted(path.name for path in folder.iterdir() if not _is_own_scratch(path))
     if linked:
-        raise OutputError(f"{folder / linked[0]} is a link, and a run writes into no link. Next: another --out")
+        raise OutputError(f"{folder / linked[0]} is a link, and a run writes into no link. Next: another `out`")
     if not others:
         return False
     try:
         read_manifest(folder)
     except InputError as error:
         reason = str(error) if MANIFEST in others else f"{folder} is not empty and not a run: it holds {others[0]!r}"
-        raise OutputError(f"{reason}. Nothing is written there. Next: choose another folder with --out") from error
+        raise OutputError(f"{reason}. Nothing is written there. Next: choose another folder with `out`") from error
     return True
 
 
@@ -97,9 +97,9 @@ def check_apart(run: Path, read: Iterable[Path]) -> None:
         inside = folders[path.parent] / path.name
         real = path.resolve() if path.is_symlink() else inside
         if any(place in (at, *at.parents) for at in {inside, real} for place in places):
-            raise UsageError(f"{path} lies where this run writes, in {run}. Next: choose another folder with --out")
+            raise UsageError(f"{path} lies where this run writes, in {run}. Next: choose another folder with `out`")
         if _identity(path) in identities:
-            raise UsageError(f"{path} is a file that this run writes, in {run}. Next: choose another folder with --out")
+            raise UsageError(f"{path} is a file that this run writes, in {run}. Next: choose another folder with `out`")
 
 
 def check_output(path: Path, read: Iterable[Path]) -> None:
@@ -107,7 +107,7 @@ def check_output(path: Path, read: Iterable[Path]) -> None:
     identity = _identity(path)
     for other in read:
         if path.absolute() == other.absolute() or (identity is not None and identity == _identity(other)):
-            raise UsageError(f"{path} would take the place of what is read. Next: give another name with --out")
+            raise UsageError(f"{path} would take the place of what is read. Next: give another name with `out`")
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -173,7 +173,7 @@ class RunLock:
         holder = os.read(handle, 200).decode("utf-8", "replace") or "another process"
         os.close(handle)
         raise OutputError(
-            f"{self.path.parent.parent} is in use by {holder}. Next: wait for it to end, or choose another --out"
+            f"{self.path.parent.parent} is in use by {holder}. Next: wait for it to end, or choose another `out`"
         )
 
     def __enter__(self) -> RunLock:

@@ -132,7 +132,7 @@ class RunFolder:
             maps = self.load_maps(index)
             if maps is None:
                 raise InputError(
-                    f"{self.map_path(index)} is missing or damaged. Next: run again with --existing resume, "
+                    f"{self.map_path(index)} is missing or damaged. Next: run again with `existing=resume`, "
                     "which computes it anew."
                 )
             yield maps
@@ -202,8 +202,8 @@ def _earlier_run(path: Path, facts: dict[str, Any], existing: Existing) -> dict[
         return None
     if existing == "error":
         raise OutputError(
-            f"{path} already holds a run. Next: --existing resume (go on, or decide anew on its maps), overwrite "
-            "or skip; or another --out"
+            f"{path} already holds a run. Next: `existing=resume` (go on, or decide anew on its maps), overwrite "
+            "or skip; or another `out`"
         )
     manifest = read_manifest(path)
     if existing == "skip" and manifest.get("done"):
@@ -230,7 +230,7 @@ def check_same(
     what: str,
     before: dict[str, Any],
     now: dict[str, Any],
-    advice: str = "--existing overwrite, or another --out",
+    advice: str = "`existing=overwrite`, or another `out`",
 ) -> None:
     """Raises UsageError, "PATH cannot be WHAT" and why, where the facts of an earlier run are not those of now."""
     # Through JSON, as the earlier run's were.

@@ -167,7 +167,7 @@ class TestNoNumbers:
     def test_nothing_found_is_not_what_broken_weights_say(self, folder, clip, tmp_path, value, said):
         damaged_weights(folder, value)
         with pytest.raises(
-            ModelError, match=rf"frames 0 to 4 \(window 0\): layer \d gives {said} .*in float32.*--dtype"
+            ModelError, match=rf"frames 0 to 4 \(window 0\): layer \d gives {said} .*in float32.*`dtype=bfloat16`"
         ):
             track(clip, ["scratch"], model=str(folder), **SMALL, out=tmp_path / "run")
         assert not list((tmp_path / "run" / "maps").glob("*"))

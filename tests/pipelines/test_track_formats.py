@@ -165,6 +165,6 @@ class TestRanges:
         run = run_track(truth.path, tiny_model, tmp_path / "run")
         path = run.path / "run.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | {"done": False}))
-        with pytest.raises(InputError, match=r"not finished.*--existing resume"):
+        with pytest.raises(InputError, match=r"not finished.*`existing=resume`"):
             export(run.path, "coco", tmp_path / "out.json")
         assert not (tmp_path / "out.json").exists()

@@ -31,7 +31,7 @@ def remark(plan, about):
 class TestPlan:
     def test_a_coarse_token_is_said_with_what_helps(self, wide):
         plan = make_plan(wide, ASKED)
-        assert "thin defects are lost. Next: --tile auto" in remark(plan, "detail")
+        assert "thin defects are lost. Next: `tile=auto`" in remark(plan, "detail")
         assert "shows frames at 4096x26" in remark(plan, "film")
 
     def test_auto_keeps_a_token_fine_and_says_the_cost(self, wide):

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from vidconcept.commands.flags import name_options
 from vidconcept.pipelines.monitor import UNITS, Monitor
 from vidconcept.signals import STOPPING
 from vidconcept.wording import count_of
@@ -68,7 +69,7 @@ def listening() -> Iterator[None]:
 
 def warn(message: str) -> None:
     with listening():
-        err.print(f"warning: {message}", markup=False)
+        err.print(f"warning: {name_options(message)}", markup=False)
 
 
 @contextmanager
@@ -155,4 +156,4 @@ def print_rows(title: str, rows: list[tuple[str, str]]) -> None:
     out.print(title, style="bold", markup=False)
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
-        out.print(f"  {name:<{width}}  {value}", markup=False)
+        out.print(f"  {name:<{width}}  {name_options(value)}", markup=False)

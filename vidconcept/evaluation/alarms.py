@@ -228,7 +228,7 @@ def sentences(choice: Choice) -> list[str]:
         lines.append(
             f"Good footage scores above the highest threshold offered ({HIGHEST:g}) more often than the target, and no "
             "amount of footage changes that. Next: leave out the concept that fires, or name what it fires at in "
-            "--set background=…"
+            "`background=…`"
         )
     elif high > 2 * choice.target_per_hour:
         lines.append(

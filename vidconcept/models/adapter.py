@@ -96,7 +96,7 @@ def adapter_for(folder: Path) -> Adapter:
     if name not in ADAPTERS:
         raise ModelError(
             f"{path} names the transformer {name!r}; this tool reads {', '.join(ADAPTERS)}. "
-            "Next: another --model, see vidconcept models"
+            "Next: another `model`, see vidconcept models"
         )
     return ADAPTERS[name]
 

@@ -173,7 +173,7 @@ class CogVideoX:
             dtype = str(self.transformer.dtype).removeprefix("torch.")
             other = "float32" if dtype != "float32" else "bfloat16"
             raise ModelError(
-                f"layer {layers[index]} gives {trouble} in {dtype}, so nothing could be found. Next: --dtype {other}; "
+                f"layer {layers[index]} gives {trouble} in {dtype}, so nothing could be found. Next: `dtype={other}`; "
                 "if that gives the same, the weights are damaged: fetch the model again"
             )
 
@@ -229,7 +229,7 @@ def pick_device(name: str) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ModelError(
-            f"device {name!r} is not usable here: {str(error).splitlines()[0]}. Next: --device cpu"
+            f"device {name!r} is not usable here: {str(error).splitlines()[0]}. Next: `device=cpu`"
         ) from error
     return device
 
@@ -279,7 +279,7 @@ def load(
         if _is_out_of_memory(error):
             raise
         raise ModelError(
-            f"cannot load the model in {path}: {first_line(error)}. Next: fetch it again, or another --model"
+            f"cannot load the model in {path}: {first_line(error)}. Next: fetch it again, or another `model`"
         ) from error
     codec, transformer = codec.eval().to(device), transformer.eval().to(device)
     if settings.vae_tiling == "on" and hasattr(codec, "enable_tiling"):

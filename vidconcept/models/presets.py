@@ -56,7 +56,7 @@ class Preset(BaseModel):
         if found is None:
             raise UsageError(
                 f"model {self.name} does not know {word!r}{nearest(word, table)}. It knows: "
-                f"{', '.join(self.vocabulary)}. For any other word take --model cogvideox-2b (needs a GPU)."
+                f"{', '.join(self.vocabulary)}. For any other word take `model=cogvideox-2b` (needs a GPU)."
             )
         return found
 

@@ -119,7 +119,7 @@ def _encode(
             if not embeds.isfinite().all():
                 raise ModelError(
                     f"the text encoder in {folder} gives no numbers (NaN or infinity) in "
-                    f"{str(dtype).removeprefix('torch.')}. Next: --dtype float32 or bfloat16"
+                    f"{str(dtype).removeprefix('torch.')}. Next: `dtype=float32` or bfloat16"
                 )
             unknown = (ids == (-1 if tokenizer.unk_token_id is None else tokenizer.unk_token_id)).any()
             results.append({"embeds": embeds.contiguous(), "tokens": torch.tensor(tokens), "unknown": unknown})

@@ -94,7 +94,7 @@ def annotate(
         if count != findings.frames:
             raise InputError(
                 f"{plan.source} gave {findings.frames} frames, and {count} when it was read again. "
-                "Next: run again, with --existing overwrite"
+                "Next: run again, with `existing=overwrite`"
             )
 
 

@@ -104,7 +104,7 @@ def in_asked_words(dataset: Dataset, concepts: Sequence[str], model: str) -> Dat
     if dataset.concepts and not names:
         raise UsageError(
             f"{dataset.name} has none of {', '.join(concepts)}; it has {', '.join(dataset.concepts[:20])}. "
-            "Next: ask for those, or give --rename THEIRS=YOURS"
+            "Next: ask for those, or give `rename=THEIRS=YOURS`"
         )
     return replace(dataset, clips=tuple(clip.renamed(names) for clip in dataset.clips))
 

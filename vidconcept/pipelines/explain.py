@@ -36,7 +36,7 @@ def explain(run_path: Path, event_id: int, monitor: Monitor, shelf: ModelShelf |
     event = next((e for e in run.events if e.event_id == event_id), None)
     if event is None:
         ids = ", ".join(str(e.event_id) for e in run.events[:20]) or "none"
-        raise UsageError(f"--event {event_id}: the run has the events {ids}")
+        raise UsageError(f"`event={event_id}`: the run has the events {ids}")
     own = _plan_of(run)
     check_same(
         run_path, "explained", run.manifest.get("maps_from", {}), own.facts()["maps_from"],
@@ -44,7 +44,7 @@ def explain(run_path: Path, event_id: int, monitor: Monitor, shelf: ModelShelf |
     )  # fmt: skip
     if len(own.tiles.origins_px) > 1:
         raise UsageError(
-            f"{run_path} was read in tiles, explain reads whole pictures. Next: track again without --tile"
+            f"{run_path} was read in tiles, explain reads whole pictures. Next: track again without `tile`"
         )
     plan = plan_for_sweep(own)
     track = next(t for t in run.tracks() if t.frame_index == event.peak_frame and t.tracker_id == event.tracker_id)

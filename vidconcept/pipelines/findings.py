@@ -143,7 +143,7 @@ def score_frames(plan: Plan, maps: Iterable[ConceptMaps], monitor: Monitor) -> I
     for number, frames in enumerate(recordings(source_frames(plan, monitor))):
         own_maps = next(parts_of_maps, None)
         if own_maps is None:
-            raise InputError(f"{plan.source} has more frames than its maps were made from. Next: --existing overwrite")
+            raise InputError(f"{plan.source} has more frames than its maps were made from. Next: `existing=overwrite`")
         last = latents
         for scored in _score_recording(plan, own_maps, frames, is_first=number == 0):
             last = latents + scored.latent_index
@@ -206,7 +206,7 @@ class _Passes:
         if self.mapped != self.given:
             raise InputError(
                 f"the maps were made from {self.mapped} frames of {plan.source}, which gives {self.given} now. "
-                "Next: run again, with --existing overwrite"
+                "Next: run again, with `existing=overwrite`"
             )
 
 

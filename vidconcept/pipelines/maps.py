@@ -92,7 +92,7 @@ def _checked_maps(plan: Plan, model: Model, window: Window) -> ConceptMaps:
     try:
         maps = window_maps(plan, model, window)
         if not np.isfinite(maps.scores).all():
-            raise ModelError(f"the scores are no numbers in {plan.settings.dtype}. Next: --dtype float32 or bfloat16")
+            raise ModelError(f"the scores are no numbers in {plan.settings.dtype}. Next: `dtype=float32` or bfloat16")
     except ModelError as error:
         raise ModelError(f"frames {window.start} to {last} (window {window.index}): {error}") from error
     return maps

@@ -139,7 +139,7 @@ def make_plan(
     settings, sources = resolve([*layers, preset.layer])
     if not settings.concepts:
         known = f" The model {preset.name} knows: {', '.join(preset.vocabulary)}." if preset.vocabulary else ""
-        raise UsageError(f"no concepts given. Next: --concepts scratch,dent.{known}")
+        raise UsageError(f"no concepts given. Next: `concepts=scratch,dent`.{known}")
     words = _words(settings, preset)
     # A calibration's thresholds go before the preset's, concept by concept.
     given = {} if sources["thresholds"] == preset.layer.name else settings.thresholds
@@ -194,7 +194,7 @@ def _words(settings: TrackSettings, preset: Preset) -> tuple[str, ...]:
             raise UsageError(f"{twin!r} and {settings.concepts[index]!r} mean the same to {preset.name}; give one")
     others = [preset.canonical(word) for word in (*settings.background, *settings.distractors)]
     if not settings.background:
-        raise UsageError("no background words: one of the concepts would win everywhere. Next: --background surface")
+        raise UsageError("no background words: one of the concepts would win everywhere. Next: `background=surface`")
     return tuple(dict.fromkeys([*asked, *others]))
 
 
@@ -210,7 +210,9 @@ def _of_asked(table: Mapping[str, Any], settings: TrackSettings, preset: Preset)
 
 def _check_range(settings: TrackSettings) -> None:
     if settings.end_s is not None and settings.end_s <= (settings.start_s or 0):
-        raise UsageError(f"--end {settings.end_s:g} must be after --start {settings.start_s or 0:g}, both in seconds")
+        raise UsageError(
+            f"`end_s={settings.end_s:g}` must be after `start_s={settings.start_s or 0:g}`, both in seconds"
+        )
 
 
 def preset_thresholds(settings: TrackSettings, sources: Mapping[str, str], preset: Preset) -> dict[str, float]:
@@ -238,13 +240,13 @@ def _size_remarks(
     if film != (info.width_px, info.height_px):
         text = (
             f"annotated.mp4 shows frames at {film[0]}x{film[1]}, as browsers play H.264; tables and masks count pixels "
-            "of the source. --codec libvpx-vp9 keeps the size"
+            "of the source. `codec=libvpx-vp9` keeps the size"
         )
         remarks.append(Finding("remark", "film", text))
     token_px, many = max(tiles.token_in_source_px(region)), len(tiles.origins_px)
     if token_px > COARSE_TOKEN_PX:
         text = (
-            f"a token covers {token_px:.0f} pixels of the source, so thin defects are lost. Next: --tile auto, which "
+            f"a token covers {token_px:.0f} pixels of the source, so thin defects are lost. Next: `tile=auto`, which "
             f"reads {len(fine.origins_px)} tiles and takes about {len(fine.origins_px) / many:.0f} times as long"
         )
         remarks.append(Finding("warning", "detail", text))

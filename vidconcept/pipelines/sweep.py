@@ -44,7 +44,7 @@ def readings(axes: Sequence[str], plan: Plan, timesteps: Sequence[int] = TIMESTE
     """
     unknown = [axis for axis in axes if axis not in AXES]
     if unknown:
-        raise UsageError(f"--sweep {unknown[0]!r} is not known: {', '.join(AXES)}")
+        raise UsageError(f"`sweep={unknown[0]!r}` is not known: {', '.join(AXES)}")
     settings, count = plan.settings, plan.layout.num_layers
     layer_sets = {"preset": chosen_layers(plan)}
     if "layers" in axes:
@@ -144,7 +144,7 @@ def tally_clip(
 def plan_for_sweep(plan: Plan) -> Plan:
     """The plan with every layer read; the sweep looks at whole pictures."""
     if len(plan.tiles.origins_px) > 1:
-        raise UsageError("--sweep reads whole pictures. Next: leave --set tile out")
+        raise UsageError("a sweep reads whole pictures. Next: leave `tile` out")
     layers = tuple(range(plan.layout.num_layers))
     return replace(plan, settings=plan.settings.model_copy(update={"layers": layers}))
 

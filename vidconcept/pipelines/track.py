@@ -43,7 +43,7 @@ class Run:
         """Raises InputError when the folder is not a finished run."""
         manifest = read_manifest(Path(path))
         if not manifest.get("done"):
-            raise InputError(f"{path} is not finished. Next: vidconcept track … --existing resume")
+            raise InputError(f"{path} is not finished. Next: track again with `existing=resume`")
         return cls(Path(path), manifest)
 
     @property

@@ -50,14 +50,14 @@ def check_good_parts(path: Path, weights: str) -> None:
     except (SafetensorError, OSError) as error:
         raise InputError(
             f"rarity = {path}: no memory of good parts is there ({error}). Next: vidconcept calibrate GOOD.mp4, "
-            "or --rarity auto"
+            "or `rarity=auto`"
         ) from error
     if facts.get("kind") != KIND:
         raise InputError(f"rarity = {path} is no memory of good parts. Next: one that vidconcept calibrate wrote")
     if facts["weights"] != weights:
         raise UsageError(
             f"rarity = {path} was learnt with other weights ({facts['weights']}, these are {weights}). "
-            "Next: calibrate again with these, or --rarity auto"
+            "Next: calibrate again with these, or `rarity=auto`"
         )
 
 

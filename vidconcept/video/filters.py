@@ -37,7 +37,7 @@ def filtered(
     stamps: deque[tuple[int | None, int | None]] = deque()
     for frame in frames:
         if shape is None and reading.tone_map and frame.color_trc not in HDR_NAMES:
-            raise UsageError("--tone-map is for HDR, and the file does not say that it is. Next: leave --tone-map out")
+            raise UsageError("`tone_map` is for HDR, and the file does not say that it is. Next: leave `tone_map` out")
         now = (frame.width, frame.height, frame.format.name)
         if graph is None or now != shape:
             if graph is not None:
@@ -83,7 +83,7 @@ def _steps(reading: Reading) -> Iterator[tuple[str, str]]:
     if reading.deinterlace:
         known = [step for step in _DEINTERLACERS if step[0] in av.filter.filters_available]
         if not known:
-            raise UsageError("--deinterlace: the video library here has neither bwdif nor yadif. Next: leave it out")
+            raise UsageError("`deinterlace`: the video library here has neither bwdif nor yadif. Next: leave it out")
         yield known[0]
     if reading.tone_map:
         yield "scale", _TONE_MAP

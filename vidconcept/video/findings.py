@@ -63,9 +63,9 @@ def level_findings(levels: Levels | None, pictures: Sequence[np.ndarray]) -> lis
     findings = []
     advice = "Next: check exposure and lens cap"
     if levels is not None:
-        how = "as given" if levels.given else "found in the first pictures; --bits settles it"
+        how = "as given" if levels.given else "found in the first pictures; `bits` settles it"
         findings.append(Finding("remark", "depth", f"values {levels.describe()} become black to white, {how}"))
-        advice = "Next: give the depth with --bits"
+        advice = "Next: give the depth with `bits`"
     narrow = is_narrow(pictures)
     if narrow is not None:
         text = f"the first pictures use only levels {narrow[0]} to {narrow[1]} of 0 to 255. {advice}"
@@ -93,7 +93,7 @@ def picture_findings(info: VideoInfo, frame: av.VideoFrame, reading: Reading = A
         findings.append(Finding("remark", "colour", text))
     elif frame.color_trc in HDR_NAMES:
         text = f"HDR ({HDR_NAMES[frame.color_trc]}): used without tone mapping, so it looks flat and dark to the model"
-        findings.append(Finding("warning", "colour", f"{text}. Next: --tone-map"))
+        findings.append(Finding("warning", "colour", f"{text}. Next: `tone_map`"))
     elif frame.color_primaries == ColorPrimaries.BT2020:
         findings.append(Finding("note", "colour", "wide colour (BT.2020): used without mapping to BT.709"))
     if not frame.format.is_rgb and int(frame.colorspace) == 2:
@@ -105,7 +105,7 @@ def picture_findings(info: VideoInfo, frame: av.VideoFrame, reading: Reading = A
     if reading.deinterlace:
         findings.append(Finding("remark", "interlaced", "deinterlaced, as asked: each picture shows one moment"))
     elif frame.interlaced_frame:
-        text = "interlaced: every picture mixes two moments; moving edges look like combs. Next: --deinterlace"
+        text = "interlaced: every picture mixes two moments; moving edges look like combs. Next: `deinterlace`"
         findings.append(Finding("warning", "interlaced", text))
     return findings
 

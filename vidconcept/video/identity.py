@@ -9,7 +9,7 @@ from vidconcept.errors import InputError
 from vidconcept.files import open_regular
 from vidconcept.video.source import image_paths
 
-AGAIN = "Next: run again, with --existing overwrite"
+AGAIN = "Next: run again, with `existing=overwrite`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class SourceIdentity:
         )
         if before[:2] != after[:2]:
             raise InputError(
-                f"{path} was replaced by another file while it was read. Next: run again, with --existing overwrite"
+                f"{path} was replaced by another file while it was read. Next: run again, with `existing=overwrite`"
             )
         if after[2] > before[2]:
             raise InputError(
@@ -43,7 +43,7 @@ class SourceIdentity:
                 f"copied. {AGAIN}, when it is whole"
             )
         raise InputError(
-            f"{path} was written to while it was read. Next: run again, with --existing overwrite, when it is whole"
+            f"{path} was written to while it was read. Next: run again, with `existing=overwrite`, when it is whole"
         )
 
 

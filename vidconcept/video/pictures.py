@@ -75,7 +75,7 @@ def stream_time_base(
     """
     if has_times(container):
         if fps is not None:
-            raise UsageError(f"{source} has times of its own, so --fps {fps:g} would do nothing. Next: leave --fps out")
+            raise UsageError(f"{source} has times of its own, so `fps={fps:g}` would do nothing. Next: leave `fps` out")
         return Fraction(stream.time_base or Fraction(1, 90_000))
     if fps is not None:
         return 1 / Fraction(require_fps(source, fps)).limit_denominator(100_000)
@@ -137,8 +137,8 @@ def _levels_of_video(
         if reading.bits is not None:
             depth = max(component.bits for component in first.format.components)
             raise UsageError(
-                f"{source} says itself that it has {depth} bits, so --bits {reading.bits} would do nothing. "
-                "Next: leave --bits out"
+                f"{source} says itself that it has {depth} bits, so `bits={reading.bits}` would do nothing. "
+                "Next: leave `bits` out"
             )
         return None, chain((first,), frames)
     if reading.levels is not None:
@@ -161,7 +161,7 @@ def sequence_fps(source: Path, sequence: ImageSequence, fps: float | None) -> fl
     """Pictures per second. Raises UsageError for a rate that is missing, or would do nothing."""
     if sequence.keeps_time:
         if fps is not None:
-            raise UsageError(f"{source} has times of its own, so --fps {fps:g} would do nothing. Next: leave --fps out")
+            raise UsageError(f"{source} has times of its own, so `fps={fps:g}` would do nothing. Next: leave `fps` out")
         return float(USUAL_FPS)
     return float(USUAL_FPS) if fps is None and len(sequence.pages) == 1 else require_fps(source, fps)
 
@@ -229,8 +229,8 @@ def _levels_of_images(source: Path, sequence: ImageSequence, reading: Reading) -
         if not first and values.dtype == np.uint8:
             if reading.bits is not None:
                 raise UsageError(
-                    f"the images of {source} have 8 bits, so --bits {reading.bits} would do nothing. "
-                    "Next: leave --bits out"
+                    f"the images of {source} have 8 bits, so `bits={reading.bits}` would do nothing. "
+                    "Next: leave `bits` out"
                 )
             return None
         first.append(values)
@@ -241,9 +241,9 @@ def _levels_of_images(source: Path, sequence: ImageSequence, reading: Reading) -
 
 def _refuse_video_options(source: Path, reading: Reading) -> None:
     given = {
-        "--stream": reading.stream is not None,
-        "--deinterlace": reading.deinterlace,
-        "--tone-map": reading.tone_map,
+        "`stream`": reading.stream is not None,
+        "`deinterlace`": reading.deinterlace,
+        "`tone_map`": reading.tone_map,
     }
     for name, is_given in given.items():
         if is_given:
@@ -258,5 +258,5 @@ def _over_range(top: float, levels: Levels | None) -> str:
     white = 0 if levels is None else levels.white
     return (
         f"values reach {top:g}, and {white:g} is white as in the first pictures: they are cut there. "
-        "Next: give the depth, e.g. --bits 16"
+        "Next: give the depth, e.g. `bits=16`"
     )

@@ -151,7 +151,7 @@ def _of_images(
         text = f"{frames} pictures, each with a time of its own"
         note = Finding("note", "time", text)
         return Examination(info, counted or frames, 0.0, None, None, None, None, True, (note, *findings))
-    text = f"{frames} images; time is their order divided by --fps {info.declared_fps:g}"
+    text = f"{frames} images; time is their order divided by `fps={info.declared_fps:g}`"
     timing = timing_of(info, np.array([page.slot for page in sequence.pages], np.int64))
     return Examination(
         info=info,

@@ -124,9 +124,9 @@ def refuse_no_file(source: Path) -> None:
 def require_fps(source: Path, fps: float | None) -> float:
     """The frame rate of an image sequence. Raises UsageError if it was not given or makes no sense."""
     if fps is None:
-        raise UsageError(f"{source} is a sequence of images, which has no frame rate: give it, e.g. --fps 25")
+        raise UsageError(f"{source} is a sequence of images, which has no frame rate: give it, e.g. `fps=25`")
     if not 0 < fps < 100_000:
-        raise UsageError(f"--fps {fps:g} is not a frame rate: give a number above 0, e.g. --fps 25")
+        raise UsageError(f"`fps={fps:g}` is not a frame rate: give a number above 0, e.g. `fps=25`")
     return fps
 
 

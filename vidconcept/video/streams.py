@@ -26,7 +26,7 @@ def pick_stream(
         found = next((stream for stream in streams if stream.index == wanted), None)
         if found is None:
             known = ", ".join(_describe(stream) for stream in streams) or "none"
-            raise UsageError(f"--stream {wanted} is no video stream of {source}. Next: one of: {known}")
+            raise UsageError(f"`stream={wanted}` is no video stream of {source}. Next: one of: {known}")
         return found
     if not streams:
         if container.streams.audio:
@@ -51,7 +51,7 @@ def stream_findings(
     is_default = bool(chosen.disposition & Disposition.default)
     reason = "as asked" if asked else "flagged as the default" if is_default else "the largest, none is flagged"
     known = ", ".join(_describe(stream) for stream in streams)
-    others = "" if asked else "; --stream takes another"
+    others = "" if asked else "; `stream` takes another"
     text = f"{len(streams)} video streams ({known}); number {chosen.index} is read, {reason}{others}"
     return [Finding("note" if asked else "warning", "streams", text)]
 

@@ -78,11 +78,11 @@ def guess_findings(info: VideoInfo, packets: PacketScan, *, timeless: bool, give
     if timeless:
         if given_fps is not None:
             return [
-                Finding("remark", "time", f"a raw stream: time is the order of pictures divided by --fps {given_fps:g}")
+                Finding("remark", "time", f"a raw stream: time is the order of pictures divided by `fps={given_fps:g}`")
             ]
         text = (
             f"a raw stream stores no times: {info.declared_fps:.3f} pictures per second are assumed. "
-            "Next: give the rate with --fps"
+            "Next: give the rate with `fps`"
         )
         return [Finding("warning", "timestamps", text)]
     if info.container == "avi" and packets.reordered:

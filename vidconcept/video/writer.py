@@ -100,7 +100,7 @@ class VideoWriter:
         with output_errors(self.path, av.error.FFmpegError):
             # A probe of the final name: a writable folder may still hold a file of that name that is a folder.
             if self.path.is_dir():
-                raise OutputError(f"cannot write {self.path}: a folder has that name; choose another with --out")
+                raise OutputError(f"cannot write {self.path}: a folder has that name; choose another with `out`")
             # A Python file, because libav's own writer keeps quiet about a full disk until the end.
             self._file = self.partial_path.open("x+b")
             self._container = av.open(

@@ -48,7 +48,7 @@ def read_rows(path: Path, columns: Sequence[str], make: Callable[[dict[str, str]
     csv.field_size_limit(_MAX_CELL_CHARS)
     if not path.exists() and (path.parent / "run.json").is_file():
         raise InputError(
-            f"{path.parent} has no {path.name}: its run was not finished. Next: track again, --existing resume"
+            f"{path.parent} has no {path.name}: its run was not finished. Next: track again with `existing=resume`"
         )
     try:
         with open_regular(path) as stream, TextIOWrapper(stream, encoding=_encoding(stream), newline="") as file:

@@ -6,13 +6,13 @@ FRAMES = {
     "pts": "timestamp of the frame in the time base of the stream",
     "time_s": "timestamp in seconds after the first frame",
     "concept": "the word that was asked for",
-    "score_max": "highest score of the whole picture (or of `--roi`), with masks or without",
-    "score_mean": "mean score of the whole picture (or of `--roi`)",
+    "score_max": "highest score of the whole picture (or of `roi`), with masks or without",
+    "score_mean": "mean score of the whole picture (or of `roi`)",
     "area_px": "pixels of all masks of the concept together",
     "tracks": "tracks of the concept that the frame shows",
     "latent_index": "the latent step of the model that the scores come from",
     "window_index": "the window that contributes most to that step",
-    "interpolated": "1 where the model did not see the frame (`--stride`): its scores are interpolated",
+    "interpolated": "1 where the model did not see the frame (`stride`): its scores are interpolated",
     "source_frame": "name of the image file, `#` and the page where it holds several; empty for a video",
 }
 TRACKS = {
@@ -33,15 +33,15 @@ TRACKS = {
     "score_max": "highest score over the mask",
     "latent_index": "the latent step of the model that the scores come from",
     "window_index": "the window that contributes most to that step",
-    "interpolated": "1 where the model did not see the frame (`--stride`): its scores are interpolated",
+    "interpolated": "1 where the model did not see the frame (`stride`): its scores are interpolated",
     "mask_rle": "the mask, as COCO's compressed run lengths for the whole frame",
     "source_frame": "name of the image file, `#` and the page where it holds several; empty for a video",
-    "edges": "where the mask ends: `pixel`, at an edge of the picture; `coarse`, as the maps have it (`--edges`)",
+    "edges": "where the mask ends: `pixel`, at an edge of the picture; `coarse`, as the maps have it (`edges`)",
 }
 # Columns that tables of earlier versions lack; reading them gives the default.
 LATER = frozenset({"source_frame", "edges"})
 EVENTS = {
-    "event_id": "number of the event, from 1; what `explain --event` takes",
+    "event_id": "number of the event, from 1; what `explain` takes",
     "tracker_id": "the track in `tracks.csv` that the event is about",
     "concept": "the word that was asked for",
     "start_frame": "first frame on which the defect is seen",
@@ -58,7 +58,7 @@ EVENTS = {
     "verdict": "empty, `accept`, `reject` or `unsure`, from the review page",
 }
 RECURRING = {
-    "group_id": "number of the group, from 1, the most frequent first; what `--keep-recurring` takes",
+    "group_id": "number of the group, from 1, the most frequent first; what `keep_recurring` takes",
     "concept": "the word that was asked for",
     "count": "how many places of the surface look alike",
     "start_s": "time of the first, seconds after the start of the video",
@@ -69,6 +69,6 @@ RECURRING = {
     "y_min": "top edge of that box",
     "x_max": "right edge of that box, exclusive",
     "y_max": "bottom edge of that box, exclusive",
-    "kept": "1 where `--keep-recurring` made findings of the group",
+    "kept": "1 where `keep_recurring` made findings of the group",
 }
 TABLES = {"frames": FRAMES, "tracks": TRACKS, "events": EVENTS, "recurring": RECURRING}

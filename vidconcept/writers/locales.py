@@ -50,7 +50,7 @@ def excel_style(locale: str | None) -> CsvStyle:
     language, region = (match[1], match[2]) if match else ("", None)
     if language not in _COMMA | _POINT:
         raise UsageError(
-            f"--locale {locale!r} is not known. Next: a language, and where it matters a region, e.g. de-CH"
+            f"`locale={locale!r}` is not known. Next: a language, and where it matters a region, e.g. de-CH"
         )
     decimal = _OTHERWISE.get(f"{language}-{region}", "," if language in _COMMA else ".")
     return CsvStyle(";" if decimal == "," else ",", decimal, True)

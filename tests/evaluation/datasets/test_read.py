@@ -51,7 +51,7 @@ def test_davis_2016_as_first_published(tmp_path):
     (tmp_path / "ImageSets/480p/val.txt").write_text(line * 2)
     data = read_dataset(tmp_path)
     assert (data.format, [c.name for c in data.clips]) == ("davis2016", ["car-turn"])
-    with pytest.raises(InputError, match="--split val"):
+    with pytest.raises(InputError, match="`split=val`"):
         read_dataset(tmp_path, split="vla")
 
 

@@ -70,7 +70,7 @@ def _davis_names(lists: Path, year: int, split: str) -> list[str]:
     known = [path for folder in folders for path in sorted(folder.glob("*.txt"))]
     listing = next((path for path in known if path.stem == split), None)
     if known and listing is None:
-        raise InputError(f"{lists} has no split {split!r}. Next: --split {'|'.join(path.stem for path in known)}")
+        raise InputError(f"{lists} has no split {split!r}. Next: `split={'|'.join(path.stem for path in known)}`")
     # "bear", or "/JPEGImages/480p/bear/00000.jpg /Annotations/480p/bear/00000.png".
     firsts = [Path(line.split()[0]) for line in _lines(listing)] if listing else []
     return list(dict.fromkeys(path.parent.name if path.suffix else path.name for path in firsts))

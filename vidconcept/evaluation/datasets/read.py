@@ -29,7 +29,7 @@ def read_dataset(
     if not path.is_dir():
         refuse_special(path)
     if format is not None and format not in FORMATS:
-        raise UsageError(f"--format {format!r} is not known: {', '.join(FORMATS)}")
+        raise UsageError(f"`format={format!r}` is not known: {', '.join(FORMATS)}")
     dataset = _read(path, format or guess_format(path, split), split)
     if not dataset.clips:
         raise InputError(f"{path} holds no clip of the split {split!r}")
@@ -37,7 +37,7 @@ def read_dataset(
         return dataset
     unknown = [word for word in rename if word not in dataset.concepts]
     if unknown:
-        raise UsageError(f"--rename {unknown[0]!r}: the data set has {', '.join(dataset.concepts)}")
+        raise UsageError(f"`rename={unknown[0]!r}`: the data set has {', '.join(dataset.concepts)}")
     return replace(dataset, clips=tuple(clip.renamed(rename) for clip in dataset.clips))
 
 
@@ -59,7 +59,7 @@ def guess_format(path: Path, split: str) -> str:
     found = _json_of(path, split)
     if found is not None:
         return _json_format(found)
-    raise InputError(f"{path} is no data set that is known here. Next: --format {'|'.join(FORMATS)}")
+    raise InputError(f"{path} is no data set that is known here. Next: `format={'|'.join(FORMATS)}`")
 
 
 def _read(path: Path, format: str, split: str) -> Dataset:

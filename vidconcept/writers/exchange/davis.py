@@ -32,7 +32,7 @@ def write_davis(selection: Selection, folder: Path) -> None:
     if len(selection.verdicts) > _MAX_OBJECTS:
         raise UsageError(
             f"a DAVIS image has 254 objects, this selection has {len(selection.verdicts)} tracks; "
-            "export a part with --start and --end, or by --verdict"
+            "export a part with `start_s` and `end_s`, or by `verdict`"
         )
     index_of = {tracker_id: index for index, tracker_id in enumerate(sorted(selection.verdicts), start=1)}
     concept_of: dict[int, str] = {}
@@ -79,7 +79,7 @@ def _earlier_frames(sequence: Path, objects: Path) -> set[Path]:
         list(read_rows(objects, _OBJECT_COLUMNS, dict))
     except InputError as error:
         raise OutputError(
-            f"{sequence} holds {len(found)} files that no export made. Next: choose another folder with --out"
+            f"{sequence} holds {len(found)} files that no export made. Next: choose another folder with `out`"
         ) from error
     return {path for path in found if _FRAME_NAME.fullmatch(path.name)}
 

@@ -43,9 +43,9 @@ def export(
         able = ", ".join(name for name, known in FORMATS.items() if known.polygons)
         raise UsageError(f"{to} holds no polygons; the formats that do are {able}")
     if excel and to != "csv":
-        raise UsageError(f"--excel is for csv, not for {to}. Next: --to csv, or leave --excel out")
+        raise UsageError(f"`excel` is for csv, not for {to}. Next: `to=csv`, or leave `excel` out")
     if locale is not None and not excel:
-        raise UsageError(f"--locale {locale} says how a spreadsheet writes numbers. Next: give --excel too")
+        raise UsageError(f"`locale={locale}` says how a spreadsheet writes numbers. Next: give `excel` too")
     selection = select(run_dir, verdict, concepts, start_s, end_s)
     path = out or run_dir / "exports" / FORMATS[to].name.format(stem=selection.stem)
     check_apart(run_dir, [path])

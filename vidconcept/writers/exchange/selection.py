@@ -93,7 +93,7 @@ def select(
     if not run.done:
         raise InputError(
             f"{run_dir} is not finished: its tables are those of an earlier decision, or parts. "
-            "Next: vidconcept track with --existing resume"
+            "Next: track again with `existing=resume`"
         )
     for word in verdict or ():
         if word not in (*VERDICTS, OPEN):

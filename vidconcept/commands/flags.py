@@ -1,0 +1,61 @@
+"""Settings in messages of the library become options of the command that runs.
+
+The library knows no command line: it writes `threshold`, or `threshold=0.4`, as a caller in Python would.
+"""
+
+from __future__ import annotations
+
+import re
+from contextvars import ContextVar
+from typing import Any
+
+from typer.core import TyperGroup
+
+from vidconcept.errors import VidconceptError
+from vidconcept.settings import TrackSettings
+
+_SETTING = re.compile(r"`([a-z][a-z_]*)(?:=([^`]*))?`")
+# Long options by the name of their parameter: of the command that runs, and of `track`, which a message of any command
+# may advise to run again.
+_options: ContextVar[tuple[dict[str, str], dict[str, str]]] = ContextVar("options", default=({}, {}))
+
+
+def name_options(text: str) -> str:
+    """The text with every setting in it as it is typed: `existing=resume` becomes --existing resume.
+
+    A setting that the command takes only by `--set` is written so, one that it does not take as an option of `track`;
+    what is neither stays as it is.
+    """
+    own, of_track = _options.get()
+
+    def name_option(match: re.Match[str]) -> str:
+        key, value = match[1], match[2]
+        if key not in own and "setting" in own and key in TrackSettings.model_fields:
+            return f"{own['setting']} {match[0].strip('`')}"
+        option = own.get(key) or of_track.get(key)
+        if option is None:
+            return match[0]
+        return option if value is None else f"{option} {value}"
+
+    return _SETTING.sub(name_option, text)
+
+
+def _options_of(command: Any) -> dict[str, str]:
+    """Long option of each parameter, e.g. `start_s` -> --start."""
+    return {p.name: p.opts[-1] for p in getattr(command, "params", ()) if p.param_type_name == "option"}
+
+
+class NamingGroup(TyperGroup):
+    """Commands whose errors name options where those of the library name settings."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        _options.set((_options_of(command), _options_of(self.commands["track"])))
+        return name, command, rest
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except VidconceptError as error:
+            error.args = (name_options(str(error)),)
+            raise
