@@ -1,6 +1,7 @@
 """The hooks against vectors computed by the paper authors' own code on random weights."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from safetensors.torch import load_file
 
 from vidconcept.attention import hooks
 from vidconcept.attention.hooks import METHODS, concept_attention
+from vidconcept.attention.methods import STANDARDISED, Tokens
 
 GOLDENS = Path(__file__).parent / "goldens"
 CASES = ["cogvideox_2b_like_s0", "cogvideox_5b_like_s0", "cogvideox_15_like_s0"]
@@ -130,7 +132,8 @@ class TestLeavesTheModelAlone:
         golden.transformer.fuse_qkv_projections()
         fused = golden.record().logits
         for name in METHODS:
-            assert relative_error(fused[name], expected[name]) < 1e-5
+            # Standardising divides by differences among concepts, which may be small.
+            assert relative_error(fused[name], expected[name]) < (1e-4 if name in STANDARDISED else 1e-5), name
 
 
 class TestEarlyStop:
@@ -154,9 +157,9 @@ class AttendsToVideoOnly(hooks.ConceptStream):
 
 
 class ReadsAfterToOut(hooks.ConceptStream):
-    def read(self, attn, layer, concept_output, key, seen):
-        seen = hooks._Seen(seen.query, seen.key, seen.value, attn.to_out[0].forward(seen.output))
-        super().read(attn, layer, attn.to_out[0].forward(concept_output), key, seen)
+    def read(self, attn, layer, concept, seen):
+        concept, seen = (replace(x, output=attn.to_out[0].forward(x.output)) for x in (concept, seen))
+        super().read(attn, layer, concept, seen)
 
 
 class DropsTheResidual(hooks.ConceptStream):
@@ -206,7 +209,7 @@ class TestClassicMistakesAreCaught:
             prompt = true_part(seen, heads, 0, None)
             keys = torch.cat([prompt.key[:, :, :text_length], video.key], dim=2)
             values = torch.cat([prompt.value[:, :, :text_length], video.value], dim=2)
-            return hooks._Seen(video.query, keys, values, video.output)
+            return Tokens(video.query, keys, values, video.output)
 
         monkeypatch.setattr(hooks, "_video_part", with_prompt)
         maps = golden.record().logits["concept-attention"][:, 0]

@@ -19,22 +19,10 @@ from diffusers.models.embeddings import apply_rotary_emb
 from einops import rearrange
 from torch import Tensor, nn
 
-Method = Literal["concept-attention", "cross-attention"]
-METHODS: tuple[Method, ...] = ("concept-attention", "cross-attention")
+from vidconcept.attention.methods import METHODS, MOTION_HEADS, NEED_QUERIES, READERS, LayerTokens, Method, Tokens
+
 # Whether attention outputs are kept: of no layer, of every one that is read, or of the last one alone.
 Vectors = bool | Literal["last"]
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """What a block's own attention showed: video tokens only, heads split as `(b, heads, token, dim)`."""
-
-    # Only picked up when cross-attention maps are asked for.
-    query: Tensor | None
-    key: Tensor
-    value: Tensor
-    # (b, video token, dim): before `to_out`, heads concatenated.
-    output: Tensor
 
 
 @dataclass
@@ -80,12 +68,25 @@ class Recorder:
 class ConceptStream:
     """The concept tokens' way through the blocks. One instance serves one attached context."""
 
-    def __init__(self, embeds: Tensor, recorder: Recorder, methods: Sequence[Method], vectors: Vectors) -> None:
+    def __init__(
+        self,
+        embeds: Tensor,
+        recorder: Recorder,
+        methods: Sequence[Method],
+        vectors: Vectors,
+        *,
+        concepts: int | None = None,
+        motion_heads: int = MOTION_HEADS,
+    ) -> None:
         self.embeds = embeds
         self.recorder = recorder
         self.methods = methods
         self.vectors = vectors
+        self.concepts = embeds.shape[1] if concepts is None else concepts
+        self.motion_heads = motion_heads
         self.tokens: Tensor | None = None
+        # Steps in time of the video tokens, seen where the model embeds them.
+        self.frames = 0
 
     # `.forward` instead of a call, here and below: the model's own hooks, this context's among them, must not fire.
 
@@ -107,33 +108,27 @@ class ConceptStream:
         key = attn.norm_k.forward(key) if attn.norm_k is not None else key
         return query, key, value
 
-    def attend(self, query: Tensor, key: Tensor, value: Tensor, seen: _Seen) -> Tensor:
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, seen: Tokens) -> Tensor:
         """Attention of the concept queries over [concept, video]: `(b, token, heads·dim)`, before `to_out`."""
         output = F.scaled_dot_product_attention(
             query, torch.cat([key, seen.key], dim=2), torch.cat([value, seen.value], dim=2)
         )
         return rearrange(output, "b heads token dim -> b token (heads dim)")
 
-    def read(self, attn: Any, layer: int, concept_output: Tensor, key: Tensor, seen: _Seen) -> None:
-        """Record the layer's logits: <o_c, o_x>, and for cross-attention the mean over heads of <q_x, k_c>."""
-        if "concept-attention" in self.methods:
-            logits = concept_output.float() @ seen.output.float().transpose(1, 2)
-            self.recorder._put("concept-attention", layer, logits)
-        if "cross-attention" in self.methods:
-            assert seen.query is not None
-            heads = seen.query.shape[1]
-            # The mean over heads of dot products is the dot product of the concatenated heads, divided by their number.
-            flat_key, flat_query = (rearrange(x, "b h token d -> b token (h d)").float() for x in (key, seen.query))
-            self.recorder._put("cross-attention", layer, flat_key @ flat_query.transpose(1, 2) / heads)
+    def read(self, attn: Any, layer: int, concept: Tokens, seen: Tokens) -> None:
+        """Record what each method reads in the layer."""
+        tokens = LayerTokens(concept, seen, self.frames, self.concepts, self.motion_heads)
+        for method in self.methods:
+            self.recorder._put(method, layer, READERS[method](tokens))
         if self.vectors is True or (self.vectors == "last" and layer == self.recorder.layers[-1]):
-            self.recorder._put("concept vectors", layer, concept_output)
+            self.recorder._put("concept vectors", layer, concept.output)
             self.recorder._put("video vectors", layer, seen.output)
 
     def feed_forward(self, block: Any, tokens: Tensor, temb: Tensor) -> Tensor:
         _, normed, _, gate = block.norm2.forward(tokens, tokens, temb)
         return tokens + gate * block.ff.forward(normed)
 
-    def step(self, block: Any, layer: int, temb: Tensor, seen: _Seen) -> None:
+    def step(self, block: Any, layer: int, temb: Tensor, seen: Tokens) -> None:
         """Take the concept tokens through one block, with the text branch's modulation, gates and feed-forward."""
         tokens = self.tokens
         assert tokens is not None
@@ -142,7 +137,7 @@ class ConceptStream:
         query, key, value = self.project(block.attn1, normed)
         output = self.attend(query, key, value, seen)
         if layer in self.recorder.layers:
-            self.read(block.attn1, layer, output, key, seen)
+            self.read(block.attn1, layer, Tokens(query, key, value, output), seen)
         if layer < self.recorder.layers[-1]:
             tokens = tokens + gate * block.attn1.to_out[0].forward(output)
             self.tokens = self.feed_forward(block, tokens, temb)
@@ -169,12 +164,16 @@ def concept_attention(
     methods: Sequence[Method] = ("concept-attention",),
     vectors: Vectors = False,
     early_stop: bool = False,
+    concepts: int | None = None,
+    motion_heads: int = MOTION_HEADS,
 ) -> Iterator[Recorder]:
     """Record concept maps of every forward pass of a loaded CogVideoX transformer that runs inside the context.
 
     concept_embeds: `(concept token, text dim)` or `(1 or b, concept token, text dim)`, the text encoder's output for
         the concept's sub-words, unpadded. layers: which layers to read, None for the deep half.
     early_stop: leave out the blocks after the last layer read. The noise prediction then means nothing.
+    concepts: how many concepts the tokens spell, None for one each. motion_heads: how many heads of a layer `imap`
+        keeps. Both as of `attention.methods`.
     Yields a `Recorder`. On leaving, also by an exception, the model is as it was. Raises ValueError for a layer the
     model does not have, an unknown method, or embeddings of the wrong width.
     """
@@ -183,20 +182,33 @@ def concept_attention(
     unknown = sorted(set(methods) - set(METHODS))
     if unknown or not methods:
         raise ValueError(f"methods are {', '.join(METHODS)}; got {', '.join(unknown) or 'none'}")
+    if motion_heads < 1:
+        raise ValueError(f"motion_heads is at least 1, got {motion_heads}")
     embeds = concept_embeds if concept_embeds.ndim == 3 else concept_embeds[None]
     text_dim = transformer.patch_embed.text_proj.in_features
     if embeds.ndim != 3 or embeds.shape[1] == 0 or embeds.shape[2] != text_dim:
         raise ValueError(f"concept_embeds are (concept token, {text_dim}), got {tuple(concept_embeds.shape)}")
 
     recorder = Recorder(chosen)
-    stream = ConceptStream(embeds, recorder, tuple(methods), vectors)
+    stream = ConceptStream(embeds, recorder, tuple(methods), vectors, concepts=concepts, motion_heads=motion_heads)
     with ExitStack() as undo:
+        undo.callback(_watch_frames(transformer, stream).remove)
         for layer, block in enumerate(blocks[: chosen[-1] + 1]):
-            _watch(undo, transformer, block, layer, stream, with_query="cross-attention" in methods)
+            _watch(undo, transformer, block, layer, stream, with_query=bool(NEED_QUERIES & set(methods)))
         if early_stop:
             undo.callback(setattr, transformer, "transformer_blocks", blocks)
             transformer.transformer_blocks = blocks[: chosen[-1] + 1]
         yield recorder
+
+
+def _watch_frames(transformer: Any, stream: ConceptStream) -> Any:
+    """Note how many steps in time the video tokens span, as the model embeds them."""
+
+    def see_latents(_module: nn.Module, args: tuple, kwargs: dict) -> None:
+        latents = kwargs["image_embeds"] if "image_embeds" in kwargs else args[1]  # (b, t, c, h, w)
+        stream.frames = latents.shape[1] // (transformer.config.patch_size_t or 1)
+
+    return transformer.patch_embed.register_forward_pre_hook(see_latents, with_kwargs=True)
 
 
 def _watch(
@@ -244,7 +256,7 @@ def _watch(
     undo.callback(block.register_forward_hook(after_block, with_kwargs=True).remove)
 
 
-def _video_part(seen: dict[str, Tensor], heads: int, text_length: int, rope: tuple[Tensor, Tensor] | None) -> _Seen:
+def _video_part(seen: dict[str, Tensor], heads: int, text_length: int, rope: tuple[Tensor, Tensor] | None) -> Tokens:
     """Cut the prompt off, split heads where that is still to be done, rotate queries and keys as the model does."""
 
     def split(name: str) -> Tensor:
@@ -255,4 +267,4 @@ def _video_part(seen: dict[str, Tensor], heads: int, text_length: int, rope: tup
         return tensor if rope is None or name == "value" else apply_rotary_emb(tensor, rope)  # type: ignore[arg-type]
 
     query = split("query") if "query" in seen else None
-    return _Seen(query, split("key"), split("value"), seen["output"][:, text_length:])
+    return Tokens(query, split("key"), split("value"), seen["output"][:, text_length:])

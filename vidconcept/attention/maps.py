@@ -35,15 +35,16 @@ def reduce_layers(logits: np.ndarray, reduce: Reduce) -> np.ndarray:
     raise ValueError(f"reduce is softmax-mean or mean-softmax, got {reduce!r}")
 
 
-def find_unusable_layer(logits: np.ndarray) -> tuple[int, str] | None:
+def find_unusable_layer(logits: np.ndarray, *, may_be_constant: bool = False) -> tuple[int, str] | None:
     """The first layer of `(layer, token, p)` logits that gives no numbers, and what it gives; None if all are sound.
 
-    Also where every layer gives the same number at every place, which noise in the latents alone would prevent.
+    Also where every layer gives the same number at every place, which noise in the latents alone would prevent, unless
+    it `may_be_constant`, as what is standardised over concepts.
     """
     for index, layer in enumerate(logits):
         if not np.isfinite(layer).all():
             return index, "no numbers (NaN or infinity)"
-    is_constant = logits.shape[-1] > 1 and not np.ptp(logits, axis=-1).any()
+    is_constant = not may_be_constant and logits.shape[-1] > 1 and not np.ptp(logits, axis=-1).any()
     return (0, "the same number everywhere") if is_constant else None
 
 

@@ -24,6 +24,7 @@ from transformers.utils import logging as transformers_logging
 
 from vidconcept.attention.hooks import METHODS, Method, Recorder, Vectors, concept_attention
 from vidconcept.attention.maps import find_unusable_layer
+from vidconcept.attention.methods import STANDARDISED
 from vidconcept.errors import ModelError
 from vidconcept.models.cogvideox_folder import read_layout
 from vidconcept.models.configs import CodecConfig, PipelineIndex, check_configs, read_config
@@ -149,6 +150,7 @@ class CogVideoX:
             methods=methods,
             vectors=vectors,
             early_stop=True,
+            concepts=len(self.texts.words),
         ) as recorder:
             self.transformer(
                 hidden_states=latents,
@@ -162,12 +164,12 @@ class CogVideoX:
 
     def _checked_logits(self, recorder: Recorder) -> dict[str, np.ndarray]:
         found = {method: values[:, 0].cpu().numpy() for method, values in recorder.logits.items()}
-        for values in found.values():
-            self._check_usable(values, recorder.layers)
+        for method, values in found.items():
+            self._check_usable(method, values, recorder.layers)
         return found
 
-    def _check_usable(self, logits: np.ndarray, layers: Sequence[int]) -> None:
-        unusable = find_unusable_layer(logits)
+    def _check_usable(self, method: str, logits: np.ndarray, layers: Sequence[int]) -> None:
+        unusable = find_unusable_layer(logits, may_be_constant=method in STANDARDISED)
         if unusable is not None:
             index, trouble = unusable
             dtype = str(self.transformer.dtype).removeprefix("torch.")
