@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.helpers.films import write_video
+from vidconcept.attention.hooks import METHODS
 from vidconcept.cli import app
 from vidconcept.evaluation.datasets.dataset import Clip, FrameTruth
 from vidconcept.evaluation.metrics.masks import Confusion
@@ -64,7 +65,7 @@ class TestReadings:
         found = readings(["layers", "timestep", "method", "reduce", "noise-samples"], plan, (20, 500))
         times = len({20, 500, plan.settings.timestep})
         # Four layers alone, in one order of reduction; all, the deep half and the preset's in two.
-        assert len(found) == 2 * times * 2 * (4 + 3 * 2)
+        assert len(found) == 2 * times * len(METHODS) * (4 + 3 * 2)
 
 
 class TestTokens:

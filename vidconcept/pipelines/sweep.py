@@ -200,8 +200,9 @@ def window_logits(
     """Method -> `(layer, word, token)` float32 of one forward pass, from disk if it is there."""
     path = folder / f"window_{window.index:06d}_t{timestep:03d}_draw{draw}.safetensors"
     try:
-        if path.is_file():
-            return load_file(path)
+        # A file of an earlier version may lack methods.
+        if path.is_file() and set(METHODS) <= (stored := load_file(path)).keys():
+            return stored
     except SafetensorError:
         session.monitor.fallback(f"{path.name} was damaged and is computed anew")
     settings = plan.settings.model_copy(update={"timestep": timestep})
