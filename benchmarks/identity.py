@@ -33,7 +33,7 @@ from linecam.vocabulary import DEFECTS
 from vidconcept.temporal.smooth import smooth
 from vidconcept.tracks import rle
 from vidconcept.tracks.link import Linker, LinkSettings
-from vidconcept.types import Frame, LatentMaps, Region
+from vidconcept.types import Frame, LatentMaps, Origin, Region
 from vidconcept.video.reader import read_frames
 
 with contextlib.redirect_stdout(io.StringIO()):  # it announces optional data sets that are not installed
@@ -130,7 +130,7 @@ def link(footage: Footage, degraded: bool, settings: LinkSettings) -> list[Step]
         masks = np.zeros((len(names), height, width), bool)
         for identity, mask in truth.items():
             masks[footage.concepts[identity]] |= on_tokens(mask) if degraded else mask
-        rows.append(linker.step(frame, masks, masks * np.float32(0.9), flow, frame.index, 0))
+        rows.append(linker.step(frame, masks, masks * np.float32(0.9), flow, Origin(frame.index, 0)))
     _, kept = linker.finish()
     said = [
         {kept[r.tracker_id]: rle.decode(r.rle, (width, height)) for r in found if r.tracker_id in kept}
@@ -141,7 +141,7 @@ def link(footage: Footage, degraded: bool, settings: LinkSettings) -> list[Step]
 
 def flow_of(frames: list[Frame]) -> Iterator[np.ndarray | None]:
     """The product's flow from each frame's predecessor."""
-    latents = (LatentMaps(i, 0, i, i, np.zeros((1, 2, 2), np.float32)) for i in range(len(frames)))
+    latents = (LatentMaps(Origin(i, 0), i, i, np.zeros((1, 2, 2), np.float32)) for i in range(len(frames)))
     return (scores.flow for scores in smooth(latents, (frame.image for frame in frames), method="none"))
 
 

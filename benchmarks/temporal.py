@@ -34,7 +34,7 @@ from vidconcept.temporal.pointspread import estimate_spread
 from vidconcept.temporal.smooth import smooth
 from vidconcept.temporal.smoothers import SMOOTHERS
 from vidconcept.tracks.masks import DecisionSettings, decide
-from vidconcept.types import LatentMaps
+from vidconcept.types import LatentMaps, Origin
 
 STEP = 4
 CORRUPTIONS = ("corrupted", "clean", "8px", "blurred")
@@ -129,7 +129,7 @@ def scores_of(
     """Scores `(t, h, w)` float16 and the seconds of processor time they took."""
     spans, tokens = tokens_of(clip.masks, 8 if corruption == "8px" else 16)
     tokens = corrupted(tokens, corruption, np.random.default_rng([seed, *clip.name.encode()]))
-    latents = [LatentMaps(k, 0, a, b, tokens[k][None]) for k, (a, b) in enumerate(spans)]
+    latents = [LatentMaps(Origin(k, 0), a, b, tokens[k][None]) for k, (a, b) in enumerate(spans)]
     began = time.process_time()
     scores = [f.scores[0] for f in smooth(latents, clip.frames, method=method, settings=settings)]
     return np.stack(scores).astype(np.float16), time.process_time() - began

@@ -111,18 +111,29 @@ class ConceptMaps:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """What the scores of a frame come from; the last columns of `tracks.csv` and `frames.csv`.
+
+    latent_index: the latent step, from 0 in the whole (strided) video. window_index: the window that contributed most
+    to it. interpolated: the model did not see this frame (`stride`).
+    """
+
+    latent_index: int
+    window_index: int
+    interpolated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class LatentMaps:
     """Concept scores of one latent step of the stitched stream, as the temporal stage takes them.
 
-    latent_index: index of the latent step in the whole (strided) video, from 0.
-    window_index: the window that contributed most.
+    origin: which step it is.
     first, last: first and last position (inclusive), in the sequence of frames the model saw, that the latent covers:
         the first latent covers one frame, later ones four (CogVideoX) or eight (CogVideoX 1.5).
     scores: `(concept, row, col)` float32 in [0, 1]: the asked concepts out of the softmax over all of the run's.
     """
 
-    latent_index: int
-    window_index: int
+    origin: Origin
     first: int
     last: int
     scores: np.ndarray = field(repr=False)
@@ -147,8 +158,7 @@ class FrameScores:
     """
 
     position: int
-    latent_index: int
-    window_index: int
+    origin: Origin
     scores: np.ndarray = field(repr=False)
     reset: bool = False
     flow: np.ndarray | None = field(default=None, repr=False)
@@ -170,9 +180,7 @@ class TrackMask:
     area_px: int
     score_mean: float
     score_max: float
-    latent_index: int
-    window_index: int
-    interpolated: bool
+    origin: Origin
     rle: bytes = field(repr=False)
     # Name of the image file, with its page where it has several; empty where the source is a video.
     source_frame: str = ""
@@ -192,9 +200,7 @@ class FrameRow:
     score_mean: float
     area_px: int
     tracks: int
-    latent_index: int
-    window_index: int
-    interpolated: bool
+    origin: Origin
     source_frame: str = ""
 
 

@@ -9,7 +9,7 @@ from linecam.footage.camera import Motion
 from linecam.footage.clips import HELD_OUT_SEED, clip
 from vidconcept.temporal.smooth import smooth
 from vidconcept.tracks.masks import DecisionSettings, decide
-from vidconcept.types import LatentMaps
+from vidconcept.types import LatentMaps, Origin
 
 OUT = Path(__file__).parents[1] / "images"
 PITCH, STEP, FRAMES = 16, 4, 49
@@ -62,7 +62,7 @@ def main() -> None:
     made = clip(SEED, (256, 384), FRAMES, motion=Motion(5.0), defects=2.0, kinds=["crack", "scratch"])
     truth = made.instances > 0
     spans, tokens = tokens_of(truth)
-    latents = [LatentMaps(k, 0, a, b, tokens[k][None]) for k, (a, b) in enumerate(spans)]
+    latents = [LatentMaps(Origin(k, 0), a, b, tokens[k][None]) for k, (a, b) in enumerate(spans)]
     best = int(truth[20:36].sum((1, 2)).argmax()) + 20
     images, token = made.frames, tokens[-(-best // STEP)]
     found = {m: [f.scores[0] for f in smooth(latents, images, method=m)] for m in ("linear", "flow", "energy")}

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from vidconcept.tracks.link import Linker, LinkSettings
-from vidconcept.types import Event, Region, VideoInfo
+from vidconcept.types import Event, Origin, Region, VideoInfo
 from vidconcept.video.writer import open_writer
 from vidconcept.writers import tables
 from vidconcept.writers.frames.overlay import Annotator
@@ -99,9 +99,9 @@ def make_run(
             _, scores = draw(ref.index, len(concepts), size)
             if 20 <= ref.index < 24:
                 scores[:] = 0.05
-            place = ((ref.index + 3) // 4, ref.index // 32)
-            rows = linker.step(ref, scores > 0.5, scores, flow if ref.index else None, *place)
-            journal.append(ref, rows, scores, *place)
+            origin = Origin((ref.index + 3) // 4, ref.index // 32)
+            rows = linker.step(ref, scores > 0.5, scores, flow if ref.index else None, origin)
+            journal.append(ref, rows, scores, origin)
         events, ids = linker.finish()
         tables.write_frames_and_tracks(folder, "line cam.mp4", concepts, journal.frames(), ids)
     (folder / "tracks.partial.jsonl").unlink()

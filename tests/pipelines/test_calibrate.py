@@ -24,7 +24,7 @@ from vidconcept.pipelines.plan import make_plan
 from vidconcept.tracks.calibrated import decide_by_concept
 from vidconcept.tracks.link import Linker, LinkSettings
 from vidconcept.tracks.masks import DecisionSettings
-from vidconcept.types import Region
+from vidconcept.types import Origin, Region
 
 FRAME_S = 0.04
 EXAMPLE = Path(__file__).parents[2] / "examples" / "line_cam.mp4"
@@ -80,7 +80,7 @@ class TestStrengths:
             maps[0, 10:20, 20:30] = score
             decided = decide_by_concept(maps, ["x"], DecisionSettings(threshold, 0.5, 0.15), {}, {}, hysteresis)
             ref = FrameRef(number, number, number * FRAME_S)
-            rows += linker.step(ref, decided.pieces, maps, None, 0, 0, reaches=decided.reaches)
+            rows += linker.step(ref, decided.pieces, maps, None, Origin(0, 0), reaches=decided.reaches)
         return linker, rows
 
     def test_too_short_is_no_event(self):

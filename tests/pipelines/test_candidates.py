@@ -9,6 +9,7 @@ from vidconcept.pipelines.findings import FrameRef, ScoredFrame
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import make_plan
 from vidconcept.runs import RunFolder
+from vidconcept.types import Origin
 
 H, W = 64, 96
 
@@ -28,7 +29,7 @@ def alarm_at(times_s, start, stop):
             scores = np.full((1, H, W), 0.01, np.float32)
             if start <= k < stop:
                 scores[0, 20:36, 40:60] = 0.8
-            yield ScoredFrame(FrameRef(k, k, float(time_s)), -(-k // 4), 0, False, False, scores, None)
+            yield ScoredFrame(FrameRef(k, k, float(time_s)), Origin(-(-k // 4), 0), False, scores, None)
 
     return scored
 

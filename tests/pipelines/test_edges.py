@@ -32,7 +32,7 @@ def run(out: Path, **settings: object) -> Run:
 
 
 def same_findings(one: TrackMask, two: TrackMask) -> bool:
-    names = ("frame_index", "tracker_id", "concept", "confidence", "score_mean", "score_max", "interpolated")
+    names = ("frame_index", "tracker_id", "concept", "confidence", "score_mean", "score_max", "origin")
     return all(getattr(one, name) == getattr(two, name) for name in names)
 
 

@@ -8,6 +8,7 @@ from vidconcept.evaluation.datasets.dataset import Clip, FrameTruth
 from vidconcept.pipelines.evaluate import measure_frames
 from vidconcept.pipelines.findings import FrameRef, ScoredFrame
 from vidconcept.pipelines.plan import make_plan
+from vidconcept.types import Origin
 from vidconcept.writers.reports.evaluation import event_rows
 
 H, W, FRAMES = 64, 96, 12
@@ -26,7 +27,7 @@ def test_a_few_annotated_frames_are_enough(plan):
     mask[20:36, 40:60] = True
     scores = np.where(mask, 0.8, 0.05).astype(np.float32)[None]
     frames = [
-        ScoredFrame(FrameRef(k, k, k / 25), -(-k // 4), 0, False, False, scores, np.zeros((8, 12, 2), np.float32))
+        ScoredFrame(FrameRef(k, k, k / 25), Origin(-(-k // 4), 0), False, scores, np.zeros((8, 12, 2), np.float32))
         for k in range(FRAMES)
     ]
     truth = FrameTruth(mask[None], ("dent",), (1,))
@@ -43,7 +44,7 @@ def test_minutes_are_those_of_the_annotated_stretch(plan):
     scores = np.full((1, H, W), 0.05, np.float32)
     scores[0, 20:36, 40:60] = 0.8
     frames = [
-        ScoredFrame(FrameRef(k, k, k / 25), -(-k // 4), 0, False, False, scores, np.zeros((8, 12, 2), np.float32))
+        ScoredFrame(FrameRef(k, k, k / 25), Origin(-(-k // 4), 0), False, scores, np.zeros((8, 12, 2), np.float32))
         for k in range(FRAMES)
     ]
     nothing = FrameTruth(np.zeros((0, H, W), bool), (), ())

@@ -62,13 +62,13 @@ class TestRun:
         finished, _ = run
         rows = list(finished.frames())
         assert [row.frame_index for row in rows] == list(range(40))
-        latents = [row.latent_index for row in rows]
+        latents = [row.origin.latent_index for row in rows]
         assert latents == sorted(latents)
         assert latents[20] == latents[19] + 1
 
     def test_the_stride_counts_anew(self, broken_off, small, tmp_path):
         finished = track(broken_off, out=tmp_path / "run", **small, stride=3)
-        seen = [row.frame_index for row in finished.frames() if not row.interpolated]
+        seen = [row.frame_index for row in finished.frames() if not row.origin.interpolated]
         assert seen == [*range(0, 20, 3), *range(20, 40, 3)]
 
 

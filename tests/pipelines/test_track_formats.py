@@ -80,9 +80,9 @@ def test_each_map_belongs_to_its_frames(name, tmp_path, tiny_model, monkeypatch)
         assert codes == list(range(start, start + maps.real_frames))
     for row in run.frames():
         # The first latent step of a part without holes covers one frame, later ones four.
-        begins_at, codes = shown[row.window_index]
+        begins_at, codes = shown[row.origin.window_index]
         earlier = 1 - (-(begins_at - 1) // 4) if begins_at else 0
-        assert row.latent_index == earlier - (-(row.frame_index - begins_at) // 4)
+        assert row.origin.latent_index == earlier - (-(row.frame_index - begins_at) // 4)
         assert row.frame_index in codes
 
 
@@ -119,7 +119,7 @@ class TestRanges:
         run = run_track(truth.path, tiny_model, tmp_path / "run", stride=stride)
         rows = [r for r in run.frames() if r.concept == "dent"]
         assert [r.frame_index for r in rows] == list(range(truth.frame_count))
-        assert [r.interpolated for r in rows] == [i % stride != 0 for i in range(truth.frame_count)]
+        assert [r.origin.interpolated for r in rows] == [i % stride != 0 for i in range(truth.frame_count)]
         assert len(video_times(run.path / "annotated.mp4")) == truth.frame_count
 
     def test_between_seen_frames_a_new_scene_begins_where_its_scores_do(self, tmp_path, tiny_model):

@@ -9,7 +9,7 @@ from vidconcept.geometry import FINE_TOKEN_PX, plan_fine_tiles
 from vidconcept.pipelines.plan import make_plan
 from vidconcept.pipelines.track import track
 from vidconcept.tracks import rle
-from vidconcept.types import Region, TrackMask
+from vidconcept.types import Origin, Region, TrackMask
 from vidconcept.video.writer import H264_AREA_PX, H264_SIDE_PX, film_size
 from vidconcept.writers.frames.shrink import Shrinker
 
@@ -78,7 +78,7 @@ def test_a_run_gives_a_small_film_and_tables_of_the_source(tiny_model, tmp_path)
 def test_a_thin_mask_stays_on_a_small_film():
     shrink = Shrinker((1000, 100), (100, 10))
     crop = np.ones((1, 300), np.uint8)
-    row = TrackMask(0, 0, 0.0, "scratch", 0, 1, 0.9, (200, 50, 500, 51), 300, 0.5, 0.9, 0, 0, False,
+    row = TrackMask(0, 0, 0.0, "scratch", 0, 1, 0.9, (200, 50, 500, 51), 300, 0.5, 0.9, Origin(0, 0),
                     rle.encode(crop, 200, 50, (1000, 100)))  # fmt: skip
     small = shrink.track(row)
     assert small.box_px == (20, 5, 50, 6)

@@ -10,13 +10,13 @@ from vidconcept.temporal.smooth import smooth
 from vidconcept.temporal.smoothers import SMOOTHERS
 from vidconcept.temporal.stitch import stitch
 from vidconcept.temporal.stride import between
-from vidconcept.types import ConceptMaps, FrameScores, LatentMaps
+from vidconcept.types import ConceptMaps, FrameScores, LatentMaps, Origin
 
 
 def latents_of(scores: list[np.ndarray], frames: int, step: int = 4) -> list[LatentMaps]:
     """Latent steps with the given maps `(concept, row, col)`: the first covers one frame, later ones `step`."""
     spans = [(0, 0), *((k, min(k + step, frames) - 1) for k in range(1, frames, step))]
-    return [LatentMaps(k, 0, a, b, scores[k].astype(np.float32)) for k, (a, b) in enumerate(spans)]
+    return [LatentMaps(Origin(k, 0), a, b, scores[k].astype(np.float32)) for k, (a, b) in enumerate(spans)]
 
 
 def moving_line(frames: int, speed: float = 5.0, seed: int = 0, size=(96, 160)) -> tuple[list[np.ndarray], np.ndarray]:
@@ -190,7 +190,7 @@ class TestBetween:
     def scores(self, position: int, x: int, flow: np.ndarray | None, reset: bool = False) -> FrameScores:
         scores = np.zeros((1, 32, 64), np.float32)
         scores[0, 12:20, x : x + 8] = 1.0
-        return FrameScores(position, 0, 0, scores, reset, flow)
+        return FrameScores(position, Origin(0, 0), scores, reset, flow)
 
     def test_moves_with_the_flow(self):
         flow = np.zeros((4, 8, 2), np.float32)

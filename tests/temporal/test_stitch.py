@@ -32,11 +32,11 @@ def test_the_result_does_not_depend_on_the_cut(frames, step, steps, overlap_step
     latents = np.random.default_rng(seed).random((frames // step + 10, 2, 2, 3)).astype(np.float32)
     overlap = 1 + step * min(overlap_steps, steps - 1)
     stitched = list(stitch(windows_of(latents, frames, 1 + step * steps, overlap, step)))
-    assert [m.latent_index for m in stitched] == list(range(1 + -(-(frames - 1) // step)))
+    assert [m.origin.latent_index for m in stitched] == list(range(1 + -(-(frames - 1) // step)))
     assert [m.first for m in stitched] == [0, *range(1, frames, step)]
     assert stitched[-1].last == frames - 1
     for maps in stitched:
-        np.testing.assert_allclose(maps.scores, latents[maps.latent_index], atol=1e-6)
+        np.testing.assert_allclose(maps.scores, latents[maps.origin.latent_index], atol=1e-6)
 
 
 def test_windows_that_disagree_fade_into_each_other():
@@ -70,7 +70,7 @@ def test_one_window_is_held():
             yield window
 
     stream = stitch(watched())
-    assert next(stream).latent_index == 0
+    assert next(stream).origin.latent_index == 0
     assert len(pulled) == 2
 
 

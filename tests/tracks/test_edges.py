@@ -12,7 +12,7 @@ from vidconcept.tracks import rle
 from vidconcept.tracks.components import Component, components
 from vidconcept.tracks.edges import EdgeFinder, EdgeSettings, expected_iou, without_specks
 from vidconcept.tracks.link import Linker, LinkSettings
-from vidconcept.types import Region
+from vidconcept.types import Origin, Region
 
 SIZE = (128, 192)
 Y, X = np.mgrid[: SIZE[0], : SIZE[1]]
@@ -162,7 +162,7 @@ def test_which_tracks_there_are_and_their_scores_do_not_depend_on_edges():
     rows = {}
     for name, edges in (("pixel", EdgeFinder(load_edge_net())), ("coarse", None)):
         linker = Linker(["scratch"], Region(0, 0, *SIZE[::-1]), SIZE[::-1], LinkSettings(16, 0.12), edges)
-        rows[name] = linker.step(FrameRef(0, 0, 0.0), masks, scores, None, 0, 0, picture=picture_of(BAR))
+        rows[name] = linker.step(FrameRef(0, 0, 0.0), masks, scores, None, Origin(0, 0), picture=picture_of(BAR))
     pixel, coarse = rows["pixel"][0], rows["coarse"][0]
     assert (pixel.edges, coarse.edges) == ("pixel", "coarse")
     same = ("tracker_id", "score_mean", "score_max", "confidence")
@@ -178,7 +178,7 @@ def test_without_a_picture_masks_are_coarse():
     linker = Linker(
         ["scratch"], Region(0, 0, *SIZE[::-1]), SIZE[::-1], LinkSettings(16, 0.12), EdgeFinder(load_edge_net())
     )
-    row = linker.step(FrameRef(0, 0, 0.0), scores > 0.5 * scores.max(), scores, None, 0, 0)[0]
+    row = linker.step(FrameRef(0, 0, 0.0), scores > 0.5 * scores.max(), scores, None, Origin(0, 0))[0]
     assert row.edges == "coarse"
     assert row.area_px == np.count_nonzero(scores > 0.5 * scores.max())
 

@@ -8,7 +8,7 @@ import pytest
 from vidconcept.errors import UsageError
 from vidconcept.tracks.link import Linker, LinkSettings
 from vidconcept.tracks.rle import decode
-from vidconcept.types import Event, Region, TrackMask
+from vidconcept.types import Event, Origin, Region, TrackMask
 
 GRID = (100, 160)  # h, w
 FRAME_S = 0.04
@@ -46,7 +46,9 @@ class Scene:
         flow = None if flow_x is None else np.full((10, 16, 2), (flow_x, 0.0), np.float32)
         ref = Ref(self.frames, self.frames * 512, self.frames * self.frame_s)
         self.frames += 1
-        return self.linker.step(ref, masks, masks * np.float32(0.8), flow, 0, 0, reaches=masks & reaches, reset=reset)
+        return self.linker.step(
+            ref, masks, masks * np.float32(0.8), flow, Origin(0, 0), reaches=masks & reaches, reset=reset
+        )
 
     def events(self) -> list[Event]:
         return self.linker.finish()[0]
@@ -107,7 +109,7 @@ class TestGaps:
         linker, told = Scene().linker, []
         for i, score in enumerate([0.9, 0.9, None, None, None, None, 0.5]):
             seen = masks & (score is not None)
-            told += linker.step(Ref(i, i, i * FRAME_S), seen, seen * np.float32(score or 0.0), None, 0, 0)
+            told += linker.step(Ref(i, i, i * FRAME_S), seen, seen * np.float32(score or 0.0), None, Origin(0, 0))
         # Five frames of 0.04 s since it was seen, time constant 0.2 s.
         assert told[-1].confidence == pytest.approx(0.5 + 0.4 * np.exp(-1), abs=1e-6)
 
@@ -201,7 +203,7 @@ class TestWhatCounts:
         mask[0, 40:48, 60:68] = True
         for i, score in enumerate((0.95, 0.9, 0.82, 0.85, 0.9)):
             ref = Ref(i, i, i * FRAME_S)
-            scene.linker.step(ref, mask, mask * np.float32(score), None, 0, 0, reaches=mask & (i in (2, 3)))
+            scene.linker.step(ref, mask, mask * np.float32(score), None, Origin(0, 0), reaches=mask & (i in (2, 3)))
         assert [(e.start_frame, e.peak_frame, e.end_frame) for e in scene.events()] == [(0, 3, 4)]
 
     def test_exactly_the_least_duration_is_enough(self) -> None:
@@ -218,7 +220,7 @@ class TestWhatCounts:
             [*(k * FRAME_S for k in range(9)), 8.5 * FRAME_S, *(k * FRAME_S for k in range(9, 20))]
         ):
             seen = mask & (3 <= i < 6)
-            scene.linker.step(Ref(i, i, time_s), seen, seen * np.float32(0.8), None, 0, 0)
+            scene.linker.step(Ref(i, i, time_s), seen, seen * np.float32(0.8), None, Origin(0, 0))
         assert len(scene.events()) == 1
 
     @pytest.mark.parametrize(("frame_s", "seen"), [(0.04, 2), (0.1, 1)])
@@ -255,19 +257,19 @@ class TestSourcePixels:
         linker = Linker(["x"], Region(40, 20, 320, 200), (400, 240), LinkSettings(16, 0.12))
         mask = np.zeros((1, *GRID), bool)
         mask[0, 30:50, 80:100] = True
-        row = linker.step(Ref(0, 0, 0.0), mask, mask * np.float32(0.9), None, 3, 2)[0]
+        row = linker.step(Ref(0, 0, 0.0), mask, mask * np.float32(0.9), None, Origin(3, 2))[0]
         assert row.box_px == (40 + 160, 20 + 60, 40 + 200, 20 + 100)
         decoded = decode(row.rle, (400, 240))
         assert decoded.sum() == row.area_px
         assert abs(row.area_px - 40 * 40) <= 4  # rounded corners
         assert decoded[20 + 80, 40 + 180]
-        assert (row.latent_index, row.window_index) == (3, 2)
+        assert (row.origin.latent_index, row.origin.window_index) == (3, 2)
 
     def test_a_mask_at_the_border_reaches_the_border(self) -> None:
         linker = Linker(["x"], Region(0, 0, 320, 200), (320, 200), LinkSettings(16, 0.12))
         mask = np.zeros((1, *GRID), bool)
         mask[0, :10, -8:] = True
-        row = linker.step(Ref(0, 0, 0.0), mask, mask * np.float32(0.9), None, 0, 0)[0]
+        row = linker.step(Ref(0, 0, 0.0), mask, mask * np.float32(0.9), None, Origin(0, 0))[0]
         assert row.box_px == (304, 0, 320, 20)
 
     def test_confidence_is_calm_and_a_share(self) -> None:
@@ -277,14 +279,14 @@ class TestSourcePixels:
         told = []
         for i in range(20):
             scores = masks * np.float32(0.9 if i % 2 else 0.5)
-            told += [r.confidence for r in scene.linker.step(Ref(i, i, i * FRAME_S), masks, scores, None, 0, 0)]
+            told += [r.confidence for r in scene.linker.step(Ref(i, i, i * FRAME_S), masks, scores, None, Origin(0, 0))]
         assert all(0 <= value <= 1 for value in told)
         assert np.abs(np.diff(told[5:])).max() < 0.1  # the score itself jumps by 0.4
 
     def test_masks_of_one_concept_share_no_pixel(self) -> None:
         linker = Linker(["x"], Region(0, 0, 397, 251), (397, 251), LinkSettings(1, 0.12, merge_frac=0.0))
         mask = np.random.default_rng(0).random((1, *GRID)) > 0.8
-        rows = linker.step(Ref(0, 0, 0.0), mask, mask * np.float32(0.9), None, 0, 0)
+        rows = linker.step(Ref(0, 0, 0.0), mask, mask * np.float32(0.9), None, Origin(0, 0))
         total = sum(decode(row.rle, (397, 251)).astype(int) for row in rows)
         assert len(rows) > 50
         assert np.max(total) == 1

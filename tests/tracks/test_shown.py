@@ -6,7 +6,7 @@ from vidconcept.pipelines.findings import FrameRef
 from vidconcept.tracks.calibrated import decide_by_concept
 from vidconcept.tracks.link import Linker, LinkSettings
 from vidconcept.tracks.masks import DecisionSettings, decide
-from vidconcept.types import Region
+from vidconcept.types import Origin, Region
 
 
 def test_a_tight_edge_narrows_the_mask_and_breaks_no_piece():
@@ -24,7 +24,7 @@ def test_a_tight_edge_narrows_the_mask_and_breaks_no_piece():
     alone = decide(scores[0], settings=DecisionSettings(0.5, 0.8, 0.15))
     assert np.array_equal(alone, tight.shown[0] & alone)
     linker = Linker(["scratch"], Region(0, 0, 80, 60), (80, 60), LinkSettings(min_area_px=16, min_duration_s=0.12))
-    row = linker.step(FrameRef(0, 0, 0.0), tight.pieces, scores, None, 0, 0, shown=tight.shown)
+    row = linker.step(FrameRef(0, 0, 0.0), tight.pieces, scores, None, Origin(0, 0), shown=tight.shown)
     assert [r.area_px for r in row] == [int(tight.shown.sum())]
     assert abs(row[0].score_mean - scores[tight.shown].mean()) < 1e-6
 
@@ -59,7 +59,7 @@ def test_the_least_area_is_that_of_the_mask():
     pieces[0, 10:20, 10:20] = pieces[0, 40:50, 60:70] = True
     shown[0, 12:18, 12:18] = shown[0, 41:49, 61:69] = True
     linker = Linker(["scratch"], Region(0, 0, 80, 60), (80, 60), LinkSettings(min_area_px=50, min_duration_s=0.12))
-    rows = linker.step(FrameRef(0, 0, 0.0), pieces, pieces * np.float32(0.9), None, 0, 0, shown=shown)
+    rows = linker.step(FrameRef(0, 0, 0.0), pieces, pieces * np.float32(0.9), None, Origin(0, 0), shown=shown)
     assert [r.area_px for r in rows] == [64]
 
 

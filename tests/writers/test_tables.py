@@ -18,7 +18,7 @@ from vidconcept.tracks import rle
 from vidconcept.tracks.components import from_points
 from vidconcept.tracks.place import in_source
 from vidconcept.tracks.polygons import polygons
-from vidconcept.types import Region
+from vidconcept.types import Origin, Region
 from vidconcept.writers import tables
 from vidconcept.writers.cells import cell_text, text_cell, write_rows
 from vidconcept.writers.journal import TrackJournal
@@ -252,8 +252,8 @@ class TestWriting:
         scores = np.zeros((2, 4, 4), np.float32)
         scores[1, 2, 2] = 0.5
         with TrackJournal(tmp_path / "j") as journal:
-            journal.append(Ref(7, 70, 0.7), [], scores, 3, 1, True)
+            journal.append(Ref(7, 70, 0.7), [], scores, Origin(3, 1, interpolated=True))
             record = next(journal.frames())
-        assert (record.frame_index, record.pts, record.time_s, record.latent_index) == (7, 70, 0.7, 3)
+        assert (record.frame_index, record.pts, record.time_s, record.origin.latent_index) == (7, 70, 0.7, 3)
         assert (record.score_max, record.score_mean) == ((0.0, 0.5), (0.0, 0.03125))
-        assert record.interpolated
+        assert record.origin.interpolated

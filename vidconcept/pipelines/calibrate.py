@@ -135,7 +135,7 @@ def _subtract_step_lifts(
     """Frames with their scores less the lifts of their latent step; none where there is no table at all."""
     concepts = part.plan.settings.concepts
     for frame in frames:
-        lifts = by_step[frame.latent_index] if by_step else {}
+        lifts = by_step[frame.origin.latent_index] if by_step else {}
         yield replace(frame, scores=lifted(frame.scores, concepts, lifts))
 
 
@@ -152,9 +152,14 @@ def _candidates_of(
     times, peaks = [], []
     for scored in frames:
         decided = decide_by_concept(scored.scores, settings.concepts, low, {}, {})
-        place = (scored.latent_index, scored.window_index, scored.interpolated)
         for row in linker.step(
-            scored.ref, decided.pieces, scored.scores, scored.flow, *place, shown=decided.shown, reset=scored.reset
+            scored.ref,
+            decided.pieces,
+            scored.scores,
+            scored.flow,
+            scored.origin,
+            shown=decided.shown,
+            reset=scored.reset,
         ):
             rows.setdefault(row.tracker_id, []).append((row.time_s, row.score_max, row.concept))
         times.append(scored.ref.time_s)

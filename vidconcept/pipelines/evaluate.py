@@ -151,9 +151,9 @@ def measure_frames(plan: Plan, clip: Clip, frames: Iterable[ScoredFrame]) -> Fig
                 figures.warping.add(earlier, now, scored.flow)
         before = scored.scores
         # Frames of one latent step share their scores, so the first annotated one is enough to rank pixels.
-        truth = clip.truth(scored.ref.index) if scored.latent_index != ranked else None
+        truth = clip.truth(scored.ref.index) if scored.origin.latent_index != ranked else None
         if truth is not None:
-            ranked = scored.latent_index
+            ranked = scored.origin.latent_index
             figures.add_scores(scored.scores, on_grid(truth, plan))
     return linked.measure(clip, figures)
 

@@ -25,7 +25,7 @@ from vidconcept.tracks.calibrated import decide_by_concept
 from vidconcept.tracks.edges import EdgeFinder
 from vidconcept.tracks.link import Linker, LinkSettings
 from vidconcept.tracks.masks import MIN_CELLS, DecisionSettings
-from vidconcept.types import ConceptMaps, Event, Frame, FrameScores, TrackMask
+from vidconcept.types import ConceptMaps, Event, Frame, FrameScores, Origin, TrackMask
 from vidconcept.writers.frames.overlay import needs_scores
 from vidconcept.writers.journal import TrackJournal
 
@@ -34,14 +34,12 @@ from vidconcept.writers.journal import TrackJournal
 class ScoredFrame:
     """A frame of the source with its scores `(concept, h, w)` on the working grid.
 
-    interpolated: the model did not see this frame (`--stride`). flow: as in `FrameScores`, None where there is none.
+    flow: as in `FrameScores`, None where there is none.
     picture: `(h, w, 3)` uint8 RGB on the working grid, None where masks do not end at its edges.
     """
 
     ref: FrameRef
-    latent_index: int
-    window_index: int
-    interpolated: bool
+    origin: Origin
     reset: bool
     scores: np.ndarray = field(repr=False)
     flow: np.ndarray | None = field(repr=False)
@@ -75,13 +73,12 @@ def find(
     count = 0
     total = expected_frames(plan)
     for scored, tracks in linked_frames(plan, maps, linker, monitor):
-        place = (scored.latent_index, scored.window_index, scored.interpolated)
-        journal.append(scored.ref, tracks, scored.scores, *place)
+        journal.append(scored.ref, tracks, scored.scores, scored.origin)
         if needs_scores(plan.settings.view):
             heat.append(scored.scores)
         if scored.reset:
             cuts.append(scored.ref.index)
-        if not scored.interpolated:
+        if not scored.origin.interpolated:
             seen[0].append(scored.ref.index)
             seen[1].append(scored.ref.time_s)
         count += 1
@@ -122,9 +119,8 @@ def link_frame(settings: TrackSettings, scored: ScoredFrame, linker: Linker) -> 
     decided = decide_by_concept(
         scored.scores, settings.concepts, decision, settings.thresholds, settings.place_lifts, settings.hysteresis
     )
-    place = (scored.latent_index, scored.window_index, scored.interpolated)
     return linker.step(
-        scored.ref, decided.pieces, scored.scores, scored.flow, *place,
+        scored.ref, decided.pieces, scored.scores, scored.flow, scored.origin,
         reaches=decided.reaches, shown=decided.shown, reset=scored.reset, picture=scored.picture,
     )  # fmt: skip
 
@@ -146,8 +142,8 @@ def score_frames(plan: Plan, maps: Iterable[ConceptMaps], monitor: Monitor) -> I
             raise InputError(f"{plan.source} has more frames than its maps were made from. Next: `existing=overwrite`")
         last = latents
         for scored in _score_recording(plan, own_maps, frames, is_first=number == 0):
-            last = latents + scored.latent_index
-            yield replace(scored, latent_index=last)
+            last = latents + scored.origin.latent_index
+            yield replace(scored, origin=replace(scored.origin, latent_index=last))
         latents = last + 1
 
 
@@ -171,17 +167,16 @@ def _score_recording(
                 begins = cut and 2 * offset >= settings.stride
                 yield replace(frame, reset=begins)
                 cut = cut and not begins
-        place = (now.latent_index, now.window_index, False, cut)
         own = waiting.popleft()
-        yield ScoredFrame(own.ref, *place, now.scores, _share(now, settings.stride), own.picture())
+        yield ScoredFrame(own.ref, now.origin, cut, now.scores, _share(now, settings.stride), own.picture())
         before = now
     # Frames after the last one that the model saw, fewer than a stride.
     deque(pictures, maxlen=0)
     passes.check(plan)
     while waiting and before is not None:
         own = waiting.popleft()
-        place = (before.latent_index, before.window_index, True, False)
-        yield ScoredFrame(own.ref, *place, before.scores, None, own.picture())
+        origin = replace(before.origin, interpolated=True)
+        yield ScoredFrame(own.ref, origin, False, before.scores, None, own.picture())
 
 
 @dataclass
@@ -213,8 +208,8 @@ class _Passes:
 def _interpolated(own: WaitingFrame, before: FrameScores, now: FrameScores, offset: int, stride: int) -> ScoredFrame:
     near = before if 2 * offset < stride else now
     scores = between(before, now, offset / stride)
-    place = (near.latent_index, near.window_index, True, False)
-    return ScoredFrame(own.ref, *place, scores, _share(now, stride), own.picture())
+    origin = replace(near.origin, interpolated=True)
+    return ScoredFrame(own.ref, origin, False, scores, _share(now, stride), own.picture())
 
 
 def _share(scores: FrameScores, parts: int) -> np.ndarray | None:

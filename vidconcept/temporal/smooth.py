@@ -42,8 +42,7 @@ def smooth(
                 motion = motions.get(position)
                 yield FrameScores(
                     position,
-                    here.maps.latent_index,
-                    here.maps.window_index,
+                    here.maps.origin,
                     frame_scores,
                     reset=motion is not None and motion.cut,
                     flow=None if motion is None or motion.cut else _displacement(motion, here.size),

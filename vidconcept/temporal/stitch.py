@@ -11,7 +11,7 @@ from itertools import groupby
 
 import numpy as np
 
-from vidconcept.types import ConceptMaps, LatentMaps
+from vidconcept.types import ConceptMaps, LatentMaps, Origin
 
 # A single-frame latent step against a full one of equal distance from the window's end.
 SINGLE_FRAME_WEIGHT = 0.1
@@ -42,7 +42,7 @@ class _Sum:
 
     def done(self, latent_index: int) -> LatentMaps:
         mean = np.clip(np.asarray(self.scores) / self.weight, 0.0, 1.0).astype(np.float32)
-        return LatentMaps(latent_index, self.window_index, self.first, self.last, mean)
+        return LatentMaps(Origin(latent_index, self.window_index), self.first, self.last, mean)
 
 
 def recordings(windows: Iterable[ConceptMaps]) -> Iterator[Iterator[ConceptMaps]]:

@@ -19,7 +19,7 @@ from vidconcept.tracks.edges import EdgeFinder
 from vidconcept.tracks.events import Summary, counts, events_of
 from vidconcept.tracks.motion import Motion, at_rest, has_left, moved, observed
 from vidconcept.tracks.place import in_source
-from vidconcept.types import Event, Region, TrackMask
+from vidconcept.types import Event, Origin, Region, TrackMask
 
 # Time constant of the confidence, so that a label does not flicker with the score of a single frame.
 _CONFIDENCE_S = 0.2
@@ -115,9 +115,7 @@ class Linker:
         masks: np.ndarray,
         scores: np.ndarray,
         flow: np.ndarray | None,
-        latent_index: int,
-        window_index: int,
-        interpolated: bool = False,
+        origin: Origin,
         *,
         reaches: np.ndarray | None = None,
         shown: np.ndarray | None = None,
@@ -170,9 +168,7 @@ class Linker:
                     area_px=int(crop.sum()),
                     score_mean=float(values.mean()),
                     score_max=float(values.max()),
-                    latent_index=latent_index,
-                    window_index=window_index,
-                    interpolated=interpolated,
+                    origin=origin,
                     rle=rle.encode(crop, x, y, self._frame_size),
                     edges="pixel" if fine else "coarse",
                 )

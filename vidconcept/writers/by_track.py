@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vidconcept.errors import OutputError
 from vidconcept.files import new_scratch
-from vidconcept.types import TrackMask
+from vidconcept.types import Origin, TrackMask
 
 _SCHEMA = "create table row (tracker_id integer, concept text, class_id integer, number integer, line text)"
 
@@ -29,7 +29,7 @@ class TrackStore:
         for (line,) in self._db.execute("select line from row where tracker_id = ? order by number", (tracker_id,)):
             fields = json.loads(line)
             fields["box_px"], fields["rle"] = tuple(fields["box_px"]), fields["rle"].encode("ascii")
-            yield TrackMask(**fields)
+            yield TrackMask(**fields | {"origin": Origin(**fields["origin"])})
 
 
 @contextmanager

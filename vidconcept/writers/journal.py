@@ -5,7 +5,7 @@ One JSON line a frame. A killed run leaves a file that ends in a half-written li
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
@@ -14,7 +14,7 @@ import numpy as np
 
 from vidconcept.errors import output_errors
 from vidconcept.tracks.link import FrameRef
-from vidconcept.types import TrackMask
+from vidconcept.types import Origin, TrackMask
 
 
 class NamedFrame(FrameRef, Protocol):
@@ -31,9 +31,7 @@ class FrameRecord:
     frame_index: int
     pts: int
     time_s: float
-    latent_index: int
-    window_index: int
-    interpolated: bool
+    origin: Origin
     source_frame: str
     score_max: tuple[float, ...]
     score_mean: tuple[float, ...]
@@ -64,14 +62,12 @@ class TrackJournal:
         frame: NamedFrame,
         tracks: Sequence[TrackMask],
         scores: np.ndarray,
-        latent_index: int,
-        window_index: int,
-        interpolated: bool = False,
+        origin: Origin,
     ) -> None:
         """Adds one frame; frames come in order. scores: `(concept, h, w)` in [0, 1]. Raises OutputError (disk full)."""
         flat = scores.reshape(len(scores), -1)
         line = [
-            [frame.index, frame.pts, frame.time_s, latent_index, window_index, interpolated, frame.name],
+            [frame.index, frame.pts, frame.time_s, *astuple(origin), frame.name],
             [round(float(value), 6) for value in flat.max(axis=1)],
             [round(float(value), 6) for value in flat.mean(axis=1)],
             [_track_line(track) for track in tracks],
@@ -94,14 +90,13 @@ def _track_line(t: TrackMask) -> list:
 
 
 def _record(line: list) -> FrameRecord:
-    (frame_index, pts, time_s, latent_index, window_index, interpolated, name), score_max, score_mean, tracks = line
+    (frame_index, pts, time_s, *origin_values, name), score_max, score_mean, tracks = line
+    origin = Origin(*origin_values)
     return FrameRecord(
         frame_index,
         pts,
         time_s,
-        latent_index,
-        window_index,
-        interpolated,
+        origin,
         name,
         tuple(score_max),
         tuple(score_mean),
@@ -118,9 +113,7 @@ def _record(line: list) -> FrameRecord:
                 area_px=area_px,
                 score_mean=mean,
                 score_max=peak,
-                latent_index=latent_index,
-                window_index=window_index,
-                interpolated=interpolated,
+                origin=origin,
                 rle=rle.encode("ascii"),
                 edges=edges,
             )

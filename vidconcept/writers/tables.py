@@ -12,7 +12,7 @@ from vidconcept.errors import InputError
 from vidconcept.files import replacing
 from vidconcept.manifest import RunInfo
 from vidconcept.tracks.rle import check_rle
-from vidconcept.types import Event, FrameRow, Recurring, TrackMask
+from vidconcept.types import Event, FrameRow, Origin, Recurring, TrackMask
 from vidconcept.writers.cells import cell_text, read_rows, text_cell, write_rows
 from vidconcept.writers.columns import EVENTS, FRAMES, LATER, RECURRING, TRACKS
 from vidconcept.writers.journal import FrameRecord
@@ -56,9 +56,7 @@ def frame_rows(record: FrameRecord, concepts: Sequence[str], tracks: Sequence[Tr
                 score_mean=record.score_mean[class_id],
                 area_px=sum(track.area_px for track in own),
                 tracks=len(own),
-                latent_index=record.latent_index,
-                window_index=record.window_index,
-                interpolated=record.interpolated,
+                origin=record.origin,
                 source_frame=record.source_frame,
             )
         )
@@ -95,9 +93,7 @@ def track_cells(video: str, t: TrackMask) -> list[object]:
     return [
         *head,
         *scores,
-        t.latent_index,
-        t.window_index,
-        int(t.interpolated),
+        *_origin_cells(t.origin),
         t.rle.decode("ascii"),
         text_cell(t.source_frame),
         t.edges,
@@ -108,7 +104,7 @@ def frame_cells(video: str, r: FrameRow) -> list[object]:
     """The cells of one row of `frames.csv`."""
     head = [text_cell(video), r.frame_index, r.pts, _seconds(r.time_s), text_cell(r.concept)]
     scores = [_score(r.score_max), _score(r.score_mean), r.area_px, r.tracks]
-    return [*head, *scores, r.latent_index, r.window_index, int(r.interpolated), text_cell(r.source_frame)]
+    return [*head, *scores, *_origin_cells(r.origin), text_cell(r.source_frame)]
 
 
 def _event_cells(e: Event) -> list[object]:
@@ -166,11 +162,17 @@ def _frame_row(cells: dict[str, str], run: RunInfo | None) -> FrameRow:
         score_mean=_real(cells["score_mean"]),
         area_px=_count(cells["area_px"]),
         tracks=_count(cells["tracks"]),
-        latent_index=_whole(cells["latent_index"]),
-        window_index=_whole(cells["window_index"]),
-        interpolated=cells["interpolated"] == "1",
+        origin=_origin(cells),
         source_frame=cell_text(cells.get("source_frame", "")),
     )
+
+
+def _origin_cells(origin: Origin) -> tuple[int, int, int]:
+    return origin.latent_index, origin.window_index, int(origin.interpolated)
+
+
+def _origin(cells: dict[str, str]) -> Origin:
+    return Origin(_whole(cells["latent_index"]), _whole(cells["window_index"]), cells["interpolated"] == "1")
 
 
 def _track_mask(cells: dict[str, str], run: RunInfo | None) -> TrackMask:
@@ -186,9 +188,7 @@ def _track_mask(cells: dict[str, str], run: RunInfo | None) -> TrackMask:
         area_px=_count(cells["area_px"]),
         score_mean=_real(cells["score_mean"]),
         score_max=_real(cells["score_max"]),
-        latent_index=_whole(cells["latent_index"]),
-        window_index=_whole(cells["window_index"]),
-        interpolated=cells["interpolated"] == "1",
+        origin=_origin(cells),
         rle=cells["mask_rle"].encode("ascii"),
         source_frame=cell_text(cells.get("source_frame", "")),
         edges="pixel" if cells.get("edges") == "pixel" else "coarse",

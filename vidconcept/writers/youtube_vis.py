@@ -38,7 +38,7 @@ def write_youtube_vis(
     indices, unseen, names = array("q"), array("q"), []
     for row in frames:
         if not indices or indices[-1] != row.frame_index:
-            if row.interpolated:
+            if row.origin.interpolated:
                 unseen.append(len(indices))
             if row.source_frame:
                 names.append(row.source_frame)

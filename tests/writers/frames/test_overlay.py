@@ -10,7 +10,7 @@ import pytest
 
 from vidconcept.errors import UsageError
 from vidconcept.tracks import rle
-from vidconcept.types import Event, Region, TrackMask
+from vidconcept.types import Event, Origin, Region, TrackMask
 from vidconcept.writers.frames.labels import held, place
 from vidconcept.writers.frames.overlay import Annotator
 from vidconcept.writers.frames.palette import COLOURS, colour_of
@@ -38,9 +38,7 @@ def track(x: int, y: int, w: int, h: int, tracker_id: int = 1, class_id: int = 0
         area_px=int(crop.sum()),
         score_mean=0.7,
         score_max=0.9,
-        latent_index=0,
-        window_index=0,
-        interpolated=False,
+        origin=Origin(0, 0),
         rle=rle.encode(crop, x + x_min, y + y_min, size),
     )
 

@@ -41,7 +41,7 @@ def _images(selection: Selection) -> Iterator[dict[str, Any]]:
             "height": height_px,
             "frame_index": frame.frame_index,
             "time_s": round(frame.time_s, 6),
-            "interpolated": frame.interpolated,
+            "interpolated": frame.origin.interpolated,
         }
 
 
@@ -58,7 +58,7 @@ def _annotations(selection: Selection, masks: str) -> Iterator[dict[str, Any]]:
             "iscrowd": 0,
             "score": round(row.confidence, 4),
             "track_id": row.tracker_id,
-            "attributes": {"verdict": selection.verdicts[row.tracker_id], "interpolated": row.interpolated},
+            "attributes": {"verdict": selection.verdicts[row.tracker_id], "interpolated": row.origin.interpolated},
         }
 
 

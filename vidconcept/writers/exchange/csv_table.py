@@ -57,7 +57,7 @@ def write_supervision(selection: Selection, path: Path) -> None:
         for row in selection.tracks():
             head = [*row.box_px, row.class_id, f"{row.confidence:.4f}", row.tracker_id, text_cell(row.concept)]
             tail = [row.frame_index, f"{row.time_s:.6f}", selection.verdicts[row.tracker_id], row.rle.decode("ascii")]
-            write_rows(file, [[*head, *tail, width_px, height_px, int(row.interpolated)]])
+            write_rows(file, [[*head, *tail, width_px, height_px, int(row.origin.interpolated)]])
 
 
 def outlines(selection: Selection, row: TrackMask) -> list[list[int]]:

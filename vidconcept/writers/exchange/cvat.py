@@ -113,7 +113,7 @@ def _shape(tag: str, frame: int, outside: bool, geometry: str, selection: Select
         ("tracker_id", str(row.tracker_id)),
         ("confidence", f"{row.confidence:.4f}"),
         ("verdict", selection.verdicts[row.tracker_id] or "open"),
-        ("interpolated", "true" if row.interpolated else "false"),
+        ("interpolated", "true" if row.origin.interpolated else "false"),
     )
     attributes = "".join(f'<attribute name="{name}">{value}</attribute>' for name, value in attribute_values)
     state = f'frame="{frame}" keyframe="1" outside="{int(outside)}" occluded="0"'

@@ -67,7 +67,9 @@ def write_label_studio(selection: Selection, path: Path) -> None:
 
 def _inspected(selection: Selection, rate_fps: float) -> dict[str, int]:
     """The frames that the model saw: first, last, and every which one."""
-    times_s = [frame.time_s + selection.run.starts_at_s for frame in selection.frames() if not frame.interpolated]
+    times_s = [
+        frame.time_s + selection.run.starts_at_s for frame in selection.frames() if not frame.origin.interpolated
+    ]
     if not times_s:
         return {}
     first, last = _frame_number(times_s[0], rate_fps), _frame_number(times_s[-1], rate_fps)
@@ -76,7 +78,7 @@ def _inspected(selection: Selection, rate_fps: float) -> dict[str, int]:
 
 def _interpolated(rows: Iterable[TrackMask], run: RunInfo, rate_fps: float) -> list[int]:
     """Frames of a track that the model did not see."""
-    return [_frame_number(row.time_s + run.starts_at_s, rate_fps) for row in rows if row.interpolated]
+    return [_frame_number(row.time_s + run.starts_at_s, rate_fps) for row in rows if row.origin.interpolated]
 
 
 def _sequence(rows: Iterable[TrackMask], run: RunInfo, rate_fps: float) -> list[dict[str, Any]]:

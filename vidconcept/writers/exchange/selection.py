@@ -122,7 +122,7 @@ def write_inspected(selection: Selection, folder: Path, *, first_number: int) ->
     with replacing(folder / "inspected.csv", newline="") as file:
         write_rows(file, [["frame", "time_s", "inspected", "source_frame"]])
         for row in selection.frames():
-            cells = [row.frame_index + first_number, f"{row.time_s:.6f}", int(not row.interpolated)]
+            cells = [row.frame_index + first_number, f"{row.time_s:.6f}", int(not row.origin.interpolated)]
             write_rows(file, [[*cells, text_cell(row.source_frame)]])
 
 
