@@ -108,16 +108,17 @@ class _PlainProgress:
     """One line every `PLAIN_EVERY_S` seconds."""
 
     def __init__(self) -> None:
-        self._stage_began_s: dict[str, float] = {}
+        # When a stage first spoke, and how far it was then: what a resumed run finds done took no time.
+        self._stage_began: dict[str, tuple[float, int]] = {}
         self._last_line_s = time.monotonic()
 
     def __call__(self, stage: str, done: int, total: int | None) -> None:
         now_s = time.monotonic()
-        began_s = self._stage_began_s.setdefault(stage, now_s)
+        began_s, began_done = self._stage_began.setdefault(stage, (now_s, done))
         if now_s - self._last_line_s < PLAIN_EVERY_S:
             return
         self._last_line_s = now_s
-        left_s = (now_s - began_s) * (total - done) / done if total and done else None
+        left_s = (now_s - began_s) * (total - done) / (done - began_done) if total and done > began_done else None
         eta = f", about {left_s:.0f} s left" if left_s is not None and left_s >= 0 else ""
         with listening():
             print(f"{stage}: {_count(stage, done, total)}{eta}", file=sys.stderr, flush=True)
