@@ -15,7 +15,7 @@ from vidconcept.pipelines.maps import ModelShelf, window_maps, windows_of
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import make_plan, preset_thresholds
 from vidconcept.runs import maps_digest
-from vidconcept.settings import Layer, TrackSettings, config_layer, environment_layer, resolve
+from vidconcept.settings import Layer, TrackSettings, config_layer, environment_layer, nearest, resolve
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "line_cam.mp4"
 
@@ -76,6 +76,10 @@ class TestCalibratedThresholds:
         path.write_text("[thresholds]\nscrach = 0.33\n")
         with pytest.raises(UsageError, match="did you mean 'scratch'"):
             make_plan(EXAMPLE, {"concepts": ("scratch",)}, path)
+
+    def test_a_word_that_is_like_no_other_gets_no_suggestion(self):
+        assert nearest("scrach", ["scratch", "scoring"]) == " (did you mean 'scratch'?)"
+        assert nearest("unicorn", ["scratch", "scoring"]) == ""
 
 
 # Another value of each setting, and what has to be set with it for the maps to show.

@@ -196,7 +196,7 @@ class Layer:
 
 def nearest(key: str, known: Iterable[str]) -> str:
     """ " (did you mean 'x'?)" or an empty string."""
-    match = difflib.get_close_matches(key, list(known), n=1, cutoff=0.5)
+    match = difflib.get_close_matches(key, list(known), n=1, cutoff=0.6)
     return f" (did you mean {match[0]!r}?)" if match else ""
 
 

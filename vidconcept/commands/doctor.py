@@ -49,7 +49,7 @@ def _fits(preset: Preset) -> str:
         return "fits this GPU"
     if gpu_gb:
         return f"needs {preset.memory_gb:g} GB, this GPU has {gpu_gb:.0f} GB"
-    return f"needs a GPU with {preset.memory_gb:g} GB"
+    return f"needs {preset.memory_gb:g} GB of GPU memory"
 
 
 def gpu_memory_gb() -> float:
