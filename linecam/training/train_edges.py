@@ -78,7 +78,7 @@ def render(count: int, seed: int) -> list[Scene]:
         kinds = [str(kind) for kind in rng.choice(list(SHARES), 2, replace=False, p=list(SHARES.values()))]
         made = clip(own, SIZE_PX, 1, defects=2.5, kinds=kinds)
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(70, 98))]
-        frame = cv2.imdecode(cv2.imencode(".jpg", made.frames[0], quality)[1], cv2.IMREAD_COLOR)
+        frame = np.asarray(cv2.imdecode(cv2.imencode(".jpg", made.frames[0], quality)[1], cv2.IMREAD_COLOR))
         instances = made.instances[0].astype(np.uint16)
         numbers, areas = np.unique(instances, return_counts=True)
         large = tuple(int(n) for n, area in zip(numbers, areas, strict=True) if n and area >= 6)
@@ -184,7 +184,7 @@ def batches(scenes: Sequence[Scene], seed: int, size: int) -> Iterator[list[Tens
     while True:
         rows = []
         while len(rows) < size:
-            row = sample(rng, scenes[rng.integers(len(scenes))], settings)
+            row = sample(rng, scenes[int(rng.integers(len(scenes)))], settings)
             if row is not None:
                 rows.append(row)
         yield [torch.from_numpy(np.stack(column)) for column in zip(*rows, strict=True)]

@@ -94,7 +94,7 @@ class CogVideoX:
         video = rearrange(video, "t h w c -> 1 c t h w").to(parameter.dtype) / 127.5 - 1
         latents = features = None
         try:
-            if describe and isinstance(self.codec, PatchCodec):
+            if describe and hasattr(self.codec, "encode_described"):
                 latents, features = self.codec.encode_described(video)
             else:
                 latents = self.codec.encode(video).latent_dist.mode()

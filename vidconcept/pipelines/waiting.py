@@ -36,7 +36,7 @@ class WaitingFrame:
         """`(h, w, 3)` uint8 RGB on the working grid; None where it was not kept."""
         if self.packed is None:
             return self.image
-        return cv2.cvtColor(cv2.imdecode(self.packed, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+        return cv2.cvtColor(np.asarray(cv2.imdecode(self.packed, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB)
 
 
 def working_pictures(plan: Plan, frames: Iterable[Frame], waiting: deque[WaitingFrame]) -> Iterator[np.ndarray]:

@@ -78,6 +78,7 @@ def nearest_token_values(
     at = np.asarray(at, int)
     holes[at[:, 0], at[:, 1]] = 0
     _, labels = cv2.distanceTransformWithLabels(holes, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL)
+    labels = np.asarray(labels, np.int32)
     by_label = np.zeros(int(labels.max()) + 1, np.float32)
     by_label[labels[at[:, 0], at[:, 1]]] = values
     return by_label[labels]

@@ -140,7 +140,9 @@ class Memory:
         vectors = np.split(tensors["vectors"], ends) if len(tensors["counts"]) else []
         sought = np.split(tensors["sought"].astype(bool), ends) if len(tensors["counts"]) else []
         names = ("tokens", "a_step", "every", "last_latent", "last_window")
-        memory = cls(**{name: int(facts[name]) for name in names})
+        memory = cls()
+        for name in names:
+            setattr(memory, name, int(facts[name]))
         rows = zip(tensors["latents"].tolist(), tensors["positions"].tolist(), vectors, sought, strict=True)
         memory.steps = {latent: (position, own, high) for latent, position, own, high in rows}
         memory.parts = [tuple(row) for row in tensors["parts"].tolist()]

@@ -236,6 +236,7 @@ def _plane(values: np.ndarray, ring: np.ndarray) -> np.ndarray:
     basis = np.stack([np.ones(len(ys)), xs / w - 0.5, ys / h - 0.5], axis=1).astype(np.float32)
     known = values[ys, xs]
     weight = np.ones(len(ys), np.float32)
+    plane = np.zeros((3, values.shape[2]), np.float32)
     ridge = 1e-3 * len(ys) * np.eye(3, dtype=np.float32)
     for _ in range(2):
         weighted = basis * weight[:, None]

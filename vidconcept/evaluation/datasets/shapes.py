@@ -137,5 +137,6 @@ def decode_segmentation(segmentation: Segmentation, height: int, width: int) -> 
             runs = coco_mask.frPyObjects(runs, height, width)
     else:
         # A list of four numbers would be taken for a box.
-        runs = coco_mask.merge(coco_mask.frPyObjects([list(outline) for outline in segmentation], height, width))
+        outlines: Any = [list(outline) for outline in segmentation]
+        runs = coco_mask.merge(coco_mask.frPyObjects(outlines, height, width))
     return coco_mask.decode(runs).astype(bool)

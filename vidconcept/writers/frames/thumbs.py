@@ -49,9 +49,11 @@ class ThumbWriter:
     def frame(self, frame_index: int, image: np.ndarray, tracks: Sequence[TrackMask]) -> None:
         """image: the source frame, `(h, w, 3)` uint8 RGB. tracks: the final ones of this frame."""
         for event in self._due.pop(frame_index, ()):
-            is_event = isinstance(event, Event)
-            own = next((t for t in tracks if is_event and t.tracker_id == event.tracker_id), None)
-            name = thumb_name(event.event_id) if is_event else recurring_thumb_name(event.group_id)
+            if isinstance(event, Event):
+                own = next((t for t in tracks if t.tracker_id == event.tracker_id), None)
+                name = thumb_name(event.event_id)
+            else:
+                own, name = None, recurring_thumb_name(event.group_id)
             _, jpeg = cv2.imencode(
                 ".jpg",
                 cv2.cvtColor(thumbnail(image, event.box_px, own), cv2.COLOR_RGB2BGR),
