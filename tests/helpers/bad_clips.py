@@ -58,7 +58,7 @@ def _folder_with(folder: Path, name: str, words: str) -> BadInput:
 
 def _no_fps(folder: Path) -> BadInput:
     image_folder(folder)
-    return BadInput(folder, 2, "--fps")
+    return BadInput(folder, 2, "fps")
 
 
 BAD: dict[str, Callable[[Path], BadInput]] = {
