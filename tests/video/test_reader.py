@@ -100,10 +100,10 @@ class TestRange:
     @pytest.mark.parametrize(
         ("options", "words"),
         [
-            ({"start_s": 60.0}, "--start 60"),
-            ({"start_s": 0.5, "end_s": 0.5}, "--end 0.5"),
-            ({"end_s": 0.0}, "--end 0"),
-            ({"stride": 0}, "--stride 0"),
+            ({"start_s": 60.0}, "`start_s=60` s"),
+            ({"start_s": 0.5, "end_s": 0.5}, "`end_s=0.5`"),
+            ({"end_s": 0.0}, "`end_s=0`"),
+            ({"stride": 0}, "`stride=0`"),
         ],
     )
     def test_an_empty_range_is_a_usage_error(self, options, words, tmp_path):

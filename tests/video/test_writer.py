@@ -165,7 +165,7 @@ class TestNothingHalfWritten:
         closed = tmp_path / "closed"
         closed.mkdir(mode=0o555)
         result = run_child(WRITE_AS_NOBODY, closed / "annotated.mp4")
-        assert "no permission to write there. Next: choose another folder with --out" in result.stdout
+        assert "no permission to write there. Next: choose another folder with `out`" in result.stdout
         assert list(closed.iterdir()) == []
 
     @pytest.mark.skipif(sys.platform != "linux", reason="uses RLIMIT_FSIZE")
