@@ -206,7 +206,7 @@ class TestExcel:
         assert "." in row["time_s"]
 
     def test_options_that_would_do_nothing(self, run_dir, tmp_path):
-        with pytest.raises(UsageError, match="'tlh'.* is not known"):
+        with pytest.raises(UsageError, match=r"'tlh'.* is not known"):
             export(run_dir, "csv", tmp_path / "a.csv", excel=True, locale="tlh")
         with pytest.raises(UsageError, match="`excel` is for csv"):
             export(run_dir, "coco", tmp_path / "a.json", excel=True)
