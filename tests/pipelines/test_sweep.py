@@ -13,7 +13,7 @@ from vidconcept.cli import app
 from vidconcept.evaluation.datasets.dataset import Clip, FrameTruth
 from vidconcept.evaluation.metrics.masks import Confusion
 from vidconcept.evaluation.metrics.scores import Curves
-from vidconcept.evaluation.readings import Reading, Sweep, Tally
+from vidconcept.evaluation.readings import Reading, Sweep, Tally, mean_leakage
 from vidconcept.pipelines.maps import windows_of
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import make_plan
@@ -97,6 +97,30 @@ class TestTokens:
         plan = plan_of(window_frames=5, overlap_frames=1)
         chosen = busiest_windows(plan, clip_of(video, {6: left_half()}), Monitor(), 1)
         assert [window.index for window, _ in chosen] == [1]
+
+
+class TestLeakage:
+    def leakage(self, *windows):
+        tally = Tally.of(2)
+        for scores, shares in windows:
+            tally.add_leakage(np.array(scores), np.array(shares))
+        return mean_leakage([tally])
+
+    def test_share_of_a_map_on_the_truth_of_another(self):
+        """A quarter of the first map lies on the second's truth, nothing of the second's on the first's."""
+        window = [[0.5, 0.25, 0.25], [0.0, 1.0, 0.0]], [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
+        assert self.leakage(window) == pytest.approx((0.25 + 0) / 2)
+
+    def test_windows_without_the_other_do_not_dilute_it(self):
+        shows_both = [[1.0, 1.0], [1.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]]
+        shows_none = [[1.0, 1.0], [1.0, 1.0]], [[0.0, 0.0], [0.0, 0.0]]
+        assert self.leakage(shows_both, shows_none) == pytest.approx(0.5)
+        assert np.isnan(self.leakage(shows_none))
+
+    def test_one_concept_has_nothing_to_leak_to(self):
+        tally = Tally.of(1)
+        tally.add_leakage(np.ones((1, 2)), np.ones((1, 2)))
+        assert np.isnan(mean_leakage([tally]))
 
 
 def tally(score):

@@ -117,7 +117,10 @@ def _run_sweep(
         )
         for r in content["readings"][:10]
     ]
-    rows = [(name, f"AP {number(r['mean_ap'])}, mIoU {number(r['mean_iou'])}") for name, r in best]
+    rows = [
+        (name, f"AP {number(r['mean_ap'])}, mIoU {number(r['mean_iou'])}, leakage {number(r['mean_leakage'])}")
+        for name, r in best
+    ]
     print_rows("best readings, means over concepts", rows)
     print_rows("the paper's claims", [("-", line) for line in content["claims"]] or [("-", "no axis to tell")])
     print_rows("files", [("report", str(out / "sweep.md"))])

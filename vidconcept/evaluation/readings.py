@@ -33,14 +33,26 @@ class Reading:
 
 @dataclass
 class Tally:
-    """Counts of one reading over one clip: a curve for each asked concept, and the labels that win."""
+    """Counts of one reading over one clip: a curve for each asked concept, and the labels that win.
+
+    on_truth: sums of concept a's scores, each times the share of its token that is truly concept b, `(a, b)`.
+    in_sight: sums of concept a's scores over the windows that show concept b, `(a, b)`.
+    """
 
     curves: list[Curves] = field(repr=False)
     confusion: Confusion = field(repr=False)
+    on_truth: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)), repr=False)
+    in_sight: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)), repr=False)
 
     @classmethod
     def of(cls, concepts: int) -> Tally:
-        return cls([Curves() for _ in range(concepts)], Confusion.of(concepts + 1))
+        none = np.zeros((concepts, concepts))
+        return cls([Curves() for _ in range(concepts)], Confusion.of(concepts + 1), none, none)
+
+    def add_leakage(self, scores: np.ndarray, shares: np.ndarray) -> None:
+        """Count one window: scores and true shares, both `(concept, token)`."""
+        self.on_truth = self.on_truth + scores @ shares.T
+        self.in_sight = self.in_sight + scores.sum(1, keepdims=True) * (shares.sum(1) > 0)
 
 
 @dataclass(frozen=True)
@@ -70,6 +82,17 @@ def mean_iou(tallies: Iterable[Tally]) -> float:
     """mIoU of the winning words, background one of them."""
     tables = [tally.confusion.table for tally in tallies]
     return Confusion(np.sum(tables, axis=0)).mean_iou
+
+
+def mean_leakage(tallies: Iterable[Tally]) -> float:
+    """How much of a concept's map lies where another one truly is, in [0, 1], over the windows that show the other.
+
+    The mean over all ordered pairs of concepts of which the other occurs; NaN where there is none.
+    """
+    rows = list(tallies)
+    on_truth, in_sight = (np.sum(x, axis=0) for x in ([t.on_truth for t in rows], [t.in_sight for t in rows]))
+    pairs = ~np.eye(len(on_truth), dtype=bool) & (in_sight > 0)
+    return float((on_truth[pairs] / in_sight[pairs]).mean()) if pairs.any() else float("nan")
 
 
 def difference(

@@ -232,6 +232,7 @@ def add_window(
     scores, flat = scores[:, known], flat[:, known]
     for index, curves in enumerate(tally.curves):
         curves.add_shares(scores[index], flat[index])
+    tally.add_leakage(scores[: len(shares)], flat)
     best = scores.argmax(0)
     predicted = np.where(best < len(shares), best + 1, 0)
     for label, weight in enumerate([np.clip(1 - flat.sum(0), 0, 1), *flat]):

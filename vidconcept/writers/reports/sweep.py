@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vidconcept.evaluation.readings import Reading, Sweep, Tally, difference, mean_ap, mean_iou
+from vidconcept.evaluation.readings import Reading, Sweep, Tally, difference, mean_ap, mean_iou, mean_leakage
 from vidconcept.files import replacing
 from vidconcept.writers.reports.evaluation import number, write_json
 from vidconcept.writers.reports.svg import heat_map
@@ -18,7 +18,12 @@ from vidconcept.writers.reports.svg import heat_map
 def rows_of(sweep: Sweep) -> list[dict[str, Any]]:
     """Every reading with its figures, the best first."""
     rows = [
-        {**asdict(reading), "mean_ap": mean_ap(clips.values()), "mean_iou": mean_iou(clips.values())}
+        {
+            **asdict(reading),
+            "mean_ap": mean_ap(clips.values()),
+            "mean_iou": mean_iou(clips.values()),
+            "mean_leakage": mean_leakage(clips.values()),
+        }
         for reading, clips in sweep.tallies.items()
     ]
     return sorted(rows, key=lambda row: -row["mean_ap"])
@@ -71,7 +76,7 @@ def write_sweep(out: Path, sweep: Sweep, command: str) -> dict[str, Any]:
     write_json(out / "sweep.json", content)
     plots = _write_heat_maps(out, sweep)
     base = next((row for row in rows if all(row[k] == v for k, v in asdict(sweep.base).items())), None)
-    head = ("method", "layers_name", "timestep", "reduce", "draws", "left_out", "mean_ap", "mean_iou")
+    head = ("method", "layers_name", "timestep", "reduce", "draws", "left_out", "mean_ap", "mean_iou", "mean_leakage")
     shown = rows[:15] + ([base] if base and base not in rows[:15] else [])
     data, model = sweep.facts["dataset"], sweep.facts["model"]
     text = [
@@ -83,7 +88,7 @@ def write_sweep(out: Path, sweep: Sweep, command: str) -> dict[str, Any]:
         *(f"* {line}" for line in content["claims"]),
         "",
         f"The best {len(rows[:15])} of {len(rows)} readings, and the preset's; AP and mIoU of tokens, means over "
-        "concepts.",
+        "concepts; leakage, the share of a concept's map that lies where another one truly is.",
         "",
         f"| {' | '.join(head)} |",
         f"|{' --- |' * len(head)}",
