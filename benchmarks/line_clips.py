@@ -22,7 +22,7 @@ from vidconcept.pipelines.calibrate import calibrate_good, read_footage, write_t
 from vidconcept.pipelines.evaluate import evaluate
 from vidconcept.pipelines.findings import link_frames, make_linker, score_frames
 from vidconcept.pipelines.rarity import gated_maps
-from vidconcept.pipelines.session import Session
+from vidconcept.pipelines.workspace import Workspace
 from vidconcept.rarity.good_parts import write_good_parts
 from vidconcept.video.probe import probe
 from vidconcept.writers.reports.evaluation import clean
@@ -42,9 +42,11 @@ def told(figures: Figures) -> dict[str, Any]:
     return row
 
 
-def calibrated(videos: list[Path], settings: Mapping[str, Any], per_hour: float, session: Session, path: Path) -> Path:
+def calibrated(
+    videos: list[Path], settings: Mapping[str, Any], per_hour: float, workspace: Workspace, path: Path
+) -> Path:
     """A TOML for `track --config`, as the command `calibrate` writes it."""
-    result = calibrate_good(videos, settings, per_hour, session)
+    result = calibrate_good(videos, settings, per_hour, workspace)
     keys = dict(result.keys)
     if result.good_parts is not None:
         memory = path.with_suffix(".rarity.safetensors")
@@ -55,14 +57,14 @@ def calibrated(videos: list[Path], settings: Mapping[str, Any], per_hour: float,
 
 
 def false_events(
-    videos: list[Path], settings: Mapping[str, Any], session: Session, **range_s: float
+    videos: list[Path], settings: Mapping[str, Any], workspace: Workspace, **range_s: float
 ) -> tuple[int, float]:
     """Events on footage in which nothing is wrong, and its minutes."""
     events, minutes = 0, 0.0
     for video in videos:
-        part = read_footage(video, {**settings, **range_s}, session)
+        part = read_footage(video, {**settings, **range_s}, workspace)
         linker = make_linker(part.plan)
-        frames = score_frames(part.plan, gated_maps(part.plan, part.run), session.monitor)
+        frames = score_frames(part.plan, gated_maps(part.plan, part.run), workspace.monitor)
         times = [scored.ref.time_s for scored, _ in link_frames(part.plan.settings, frames, linker)]
         events += len(linker.finish()[0])
         minutes += (times[-1] - times[0]) / 60
@@ -72,10 +74,10 @@ def false_events(
 def halves(videos: list[Path], settings: Mapping[str, Any], per_hour: float, work: Path) -> dict[str, Any]:
     """Calibrated on the first half of each good video: false events on the second half, and with the defaults."""
     half_s = min((probe(video).duration_s or 0) for video in videos) / 2
-    path = calibrated(videos, {**settings, "end_s": half_s}, per_hour, Session(work), work / "half.toml")
+    path = calibrated(videos, {**settings, "end_s": half_s}, per_hour, Workspace(work), work / "half.toml")
     rows = {}
-    for name, session in (("default", Session(work)), ("calibrated", Session(work, config=path))):
-        events, minutes = false_events(videos, settings, session, start_s=half_s)
+    for name, workspace in (("default", Workspace(work)), ("calibrated", Workspace(work, config=path))):
+        events, minutes = false_events(videos, settings, workspace, start_s=half_s)
         rate = {"a_minute": events / minutes, "a_minute_95": poisson_interval(events, minutes)}
         rows[name] = {"false_events": events, "minutes": minutes, **rate}
     return rows
@@ -95,11 +97,11 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     settings = {"concepts": tuple(options.concepts.split(",")), "model": options.model}
     data = read_dataset(options.clips)
-    result = evaluate(data, settings, Session(work))
+    result = evaluate(data, settings, Workspace(work))
     rows: dict[str, Any] = {f"rarity {mode}": told(figures) for mode, figures in result.by_rarity.items()}
     if options.good:
-        path = calibrated(options.good, settings, options.per_hour, Session(work), work / "line.toml")
-        rows["calibrated"] = told(evaluate(data, settings, Session(work, config=path)).total)
+        path = calibrated(options.good, settings, options.per_hour, Workspace(work), work / "line.toml")
+        rows["calibrated"] = told(evaluate(data, settings, Workspace(work, config=path)).total)
     if options.good and options.halves:
         rows["good footage, second halves"] = halves(options.good, settings, options.per_hour, work)
     print(json.dumps(clean(rows), indent=1))

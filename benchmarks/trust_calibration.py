@@ -35,7 +35,7 @@ from vidconcept.pipelines.calibrate import (
 from vidconcept.pipelines.evaluate import in_asked_words, measure_clip
 from vidconcept.pipelines.findings import link_frames, make_linker
 from vidconcept.pipelines.monitor import Monitor
-from vidconcept.pipelines.session import Session
+from vidconcept.pipelines.workspace import Workspace
 
 CONCEPTS = ("scratch", "dent", "crack", "hole")
 
@@ -69,16 +69,16 @@ def global_threshold(footage, held, monitor, count: int) -> float:
     return float(np.clip(ranked[count] + 1e-3 if len(ranked) > count else LOWEST, LOWEST, HIGHEST))
 
 
-def recall(folder: Path, settings: dict, thresholds, lifts, session: Session) -> EventCounts:
+def recall(folder: Path, settings: dict, thresholds, lifts, workspace: Workspace) -> EventCounts:
     data = read_dataset(folder)
     total = EventCounts()
     for number in range(len(data.clips)):
-        plan = session.plan_clip(data.clips[number], settings)
+        plan = workspace.plan_clip(data.clips[number], settings)
         clip = in_asked_words(data, plan.settings.concepts, plan.settings.model).clips[number]
-        run = session.open_clip(plan, clip)
-        session.compute_maps(plan, run)
+        run = workspace.open_clip(plan, clip)
+        workspace.compute_maps(plan, run)
         own = plan.settings.model_copy(update={"thresholds": thresholds, "place_lifts": lifts})
-        total += measure_clip(replace(plan, settings=own), run, clip, session.monitor).events
+        total += measure_clip(replace(plan, settings=own), run, clip, workspace.monitor).events
     return total
 
 
@@ -94,10 +94,10 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="folder of maps; default GOOD/maps")
     options = parser.parse_args()
     settings = {"concepts": CONCEPTS, "height": options.height, "width": options.width, "model": options.model}
-    session, held = Session(options.work or options.good / "maps"), Held()
-    monitor = session.monitor
+    workspace, held = Workspace(options.work or options.good / "maps"), Held()
+    monitor = workspace.monitor
     videos = sorted(options.good.glob("*.mp4"))
-    footage = [read_footage(video, settings, session) for video in videos]
+    footage = [read_footage(video, settings, workspace) for video in videos]
     rows, says = [], []
     for seed in range(options.splits):
         order = np.random.default_rng(seed).permutation(len(footage))
@@ -128,8 +128,8 @@ def main() -> None:
         }
         if options.defects is not None:
             level = global_threshold(ours, held, monitor, choice.alarms)
-            own = recall(options.defects, settings, choice.thresholds, lifts, session)
-            other = recall(options.defects, settings, dict.fromkeys(CONCEPTS, level), {}, session)
+            own = recall(options.defects, settings, choice.thresholds, lifts, workspace)
+            other = recall(options.defects, settings, dict.fromkeys(CONCEPTS, level), {}, workspace)
             row["defects"] = {
                 "objects": own.objects,
                 "found_calibrated": own.found,

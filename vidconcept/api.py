@@ -12,8 +12,8 @@ from vidconcept.pipelines.calibrate import Calibration, calibrate_good
 from vidconcept.pipelines.evaluate import Evaluation
 from vidconcept.pipelines.evaluate import evaluate as evaluate_clips
 from vidconcept.pipelines.monitor import Monitor
-from vidconcept.pipelines.session import Session
 from vidconcept.pipelines.track import default_out, split_words
+from vidconcept.pipelines.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def evaluate(
     given = {"concepts": split_words(concepts), **settings}
     folder = Path(out) if out else default_out(dataset, "evaluation")
     data = read_dataset(Path(dataset), format, split)
-    return evaluate_clips(data, given, Session(folder, monitor, Path(config) if config else None))
+    return evaluate_clips(data, given, Workspace(folder, monitor, Path(config) if config else None))
 
 
 def calibrate(
@@ -62,5 +62,5 @@ def calibrate(
     videos = [Path(footage)] if isinstance(footage, str | Path) else [Path(video) for video in footage]
     given = {"concepts": split_words(concepts), **settings}
     folder = Path(work) if work else default_out(videos[0], "calibration.maps")
-    session = Session(folder, monitor, Path(config) if config else None)
-    return calibrate_good(videos, given, false_alarms_per_hour, session)
+    workspace = Workspace(folder, monitor, Path(config) if config else None)
+    return calibrate_good(videos, given, false_alarms_per_hour, workspace)

@@ -18,8 +18,8 @@ from vidconcept.pipelines.explain import explain
 from vidconcept.pipelines.maps import ModelShelf, windows_of
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import make_plan
-from vidconcept.pipelines.session import Session
 from vidconcept.pipelines.track import track
+from vidconcept.pipelines.workspace import Workspace
 
 runner = CliRunner()
 
@@ -122,7 +122,7 @@ def test_an_earlier_calibration_does_not_come_into_a_new_one(footage, tiny_model
     settings = {"concepts": ("dent",), "model": str(tiny_model), "height": 64, "width": 96, "smooth": "none"}
     data, shelf = read_dataset(footage), ModelShelf()
     plain, lifted = (
-        count_events(data, settings, Session(tmp_path / "maps", Monitor(), config, shelf)) for config in (None, old)
+        count_events(data, settings, Workspace(tmp_path / "maps", Monitor(), config, shelf)) for config in (None, old)
     )
     assert any(counts["dent"].events for counts in plain["dent_0"].values())
     assert lifted == plain

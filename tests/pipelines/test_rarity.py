@@ -12,7 +12,7 @@ from vidconcept.errors import InputError, UsageError
 from vidconcept.pipelines.calibrate import calibrate_good
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import make_plan
-from vidconcept.pipelines.session import Session
+from vidconcept.pipelines.workspace import Workspace
 from vidconcept.rarity.good_parts import write_good_parts
 from vidconcept.writers.review.page import write_review
 
@@ -122,7 +122,7 @@ class TestAnyModel:
     def test_good_parts_are_learnt_and_bound_to_the_weights(self, random_run, tmp_path, tiny_model):
         film = write_line(tmp_path / "good.mp4", 60)
         settings = {"concepts": ("scratch",), **settings_of(tiny_model)}
-        learnt = calibrate_good([film], settings, 1.0, Session(tmp_path / "maps"))
+        learnt = calibrate_good([film], settings, 1.0, Workspace(tmp_path / "maps"))
         assert learnt.good_parts is not None
         weights = make_plan(film, settings).layout.fingerprint
         write_good_parts(tmp_path / "good.safetensors", learnt.good_parts.memory, learnt.good_parts.usual, weights)

@@ -57,7 +57,7 @@ def calibrate(
     from vidconcept.commands.terminal import open_monitor, print_rows
     from vidconcept.evaluation.alarms import sentences
     from vidconcept.pipelines.calibrate import calibrate_good, write_toml
-    from vidconcept.pipelines.session import Session
+    from vidconcept.pipelines.workspace import Workspace
     from vidconcept.rarity.good_parts import write_good_parts
     from vidconcept.writers.reports.evaluation import clean
 
@@ -66,7 +66,7 @@ def calibrate(
     check_output(path, [*footage, *([config] if config else [])])
     with open_monitor() as monitor:
         result = calibrate_good(
-            footage, given_settings(concepts, setting), target, Session(path.with_suffix(".maps"), monitor, config)
+            footage, given_settings(concepts, setting), target, Workspace(path.with_suffix(".maps"), monitor, config)
         )
     promises = sentences(result.choice)
     provenance = {**result.provenance, "command": command_line()}
@@ -97,13 +97,13 @@ def _calibrate_labelled(
     from vidconcept.commands.terminal import open_monitor, print_rows
     from vidconcept.pipelines.calibrate import write_toml
     from vidconcept.pipelines.calibrate_labelled import calibrate_labelled
-    from vidconcept.pipelines.session import Session
+    from vidconcept.pipelines.workspace import Workspace
     from vidconcept.writers.reports.evaluation import clean
 
     path = out or labelled.absolute().parent / f"{shorten_name(labelled.stem)}.calibration.toml"
     check_output(path, [labelled, *([config] if config else [])])
     with open_monitor() as monitor:
-        found = calibrate_labelled(data, settings, Session(path.with_suffix(".maps"), monitor, config))
+        found = calibrate_labelled(data, settings, Workspace(path.with_suffix(".maps"), monitor, config))
     facts = {key: value for key, value in found.provenance.items() if key != "reading"} | {"command": command_line()}
     write_toml(path, found.keys, found.thresholds, {}, facts, found.says)
     if as_json:

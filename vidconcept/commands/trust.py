@@ -51,8 +51,8 @@ def evaluate(
     from vidconcept.evaluation.datasets.read import read_dataset
     from vidconcept.pipelines.evaluate import evaluate as run_evaluation
     from vidconcept.pipelines.evaluate import thin_out
-    from vidconcept.pipelines.session import Session
     from vidconcept.pipelines.track import default_out
+    from vidconcept.pipelines.workspace import Workspace
     from vidconcept.writers.reports.evaluation import clean, event_rows, figure_rows, rarity_rows, write_report
 
     data = thin_out(read_dataset(dataset, format, split, parse_renames(rename)), limit)
@@ -62,7 +62,7 @@ def evaluate(
         _run_sweep(data, given_settings(concepts, setting), axes, times, folder, windows, config, as_json)
         return
     with open_monitor() as monitor:
-        result = run_evaluation(data, given_settings(concepts, setting), Session(folder, monitor, config))
+        result = run_evaluation(data, given_settings(concepts, setting), Workspace(folder, monitor, config))
     content = result.to_json()
     report = write_report(folder, content, result.total, command_line())
     if as_json:
@@ -98,13 +98,13 @@ def _run_sweep(
     as_json: bool,
 ) -> None:
     from vidconcept.commands.terminal import open_monitor, print_rows
-    from vidconcept.pipelines.session import Session
     from vidconcept.pipelines.sweep import sweep
+    from vidconcept.pipelines.workspace import Workspace
     from vidconcept.writers.reports.evaluation import clean, number
     from vidconcept.writers.reports.sweep import write_sweep
 
     with open_monitor() as monitor:
-        result = sweep(data, settings, axes, Session(out, monitor, config), windows=windows, timesteps=timesteps)
+        result = sweep(data, settings, axes, Workspace(out, monitor, config), windows=windows, timesteps=timesteps)
     content = write_sweep(out, result, command_line())
     if as_json:
         typer.echo(json.dumps(clean({"report": str(out / "sweep.md"), **content}), ensure_ascii=False))
@@ -153,9 +153,9 @@ def stress(
     from vidconcept.evaluation.datasets.read import read_dataset
     from vidconcept.evaluation.perturb import PERTURBATIONS, SEVERITIES
     from vidconcept.pipelines.evaluate import thin_out
-    from vidconcept.pipelines.session import Session
     from vidconcept.pipelines.stress import stress as run_stress
     from vidconcept.pipelines.track import default_out
+    from vidconcept.pipelines.workspace import Workspace
     from vidconcept.writers.reports.evaluation import clean
     from vidconcept.writers.reports.stress import write_checklist, write_stress
 
@@ -175,7 +175,7 @@ def stress(
     folder = out or default_out(source, "stress")
     with open_monitor() as monitor:
         test = run_stress(
-            data, given_settings(concepts, setting), Session(folder, monitor, config or calibration), names=names,
+            data, given_settings(concepts, setting), Workspace(folder, monitor, config or calibration), names=names,
             severities=[int(s) for s in words_of(severities)], seed=seed, has_truth=not is_video,
         )  # fmt: skip
     content = write_stress(folder, test, command_line())

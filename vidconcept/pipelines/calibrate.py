@@ -21,7 +21,7 @@ from vidconcept.pipelines.good_parts import GoodParts, learn_good_parts
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
 from vidconcept.pipelines.rarity import Judge, gated_maps
-from vidconcept.pipelines.session import Session
+from vidconcept.pipelines.workspace import Workspace
 from vidconcept.runs import RunFolder
 from vidconcept.settings import Stage, TrackSettings
 from vidconcept.temporal.stitch import recordings, stitch
@@ -58,17 +58,17 @@ def calibrate_good(
     videos: Sequence[Path],
     settings: Mapping[str, Any],
     target_per_hour: float,
-    session: Session,
+    workspace: Workspace,
 ) -> Calibration:
     """Learn thresholds from footage in which nothing is wrong."""
-    footage = [read_footage(video, settings, session) for video in videos]
+    footage = [read_footage(video, settings, workspace) for video in videos]
     good_parts = None
     if footage[0].plan.settings.rarity == "auto":
         good_parts = learn_good_parts([part.run for part in footage])
     if good_parts is not None:
         footage = [replace(part, judge=judge) for part, judge in zip(footage, good_parts.judges, strict=True)]
     background = learn_background(footage)
-    candidates, scales, hours = find_candidates(footage, background, session.monitor)
+    candidates, scales, hours = find_candidates(footage, background, workspace.monitor)
     if not hours:
         raise UsageError("footage of single frames lasts no time, so it has no rate of alarms. Next: give videos")
     first = footage[0].plan
@@ -76,11 +76,11 @@ def calibrate_good(
     return Calibration(choice, background.lifts(), settings_to_keep(first), provenance_of(footage, choice), good_parts)
 
 
-def read_footage(video: Path, settings: Mapping[str, Any], session: Session) -> Footage:
+def read_footage(video: Path, settings: Mapping[str, Any], workspace: Workspace) -> Footage:
     """Compute the maps of one video, or find those of an earlier call."""
-    plan = session.plan(video, settings)
-    run = session.open_run(plan, video.stem)
-    session.compute_maps(plan, run)
+    plan = workspace.plan(video, settings)
+    run = workspace.open_run(plan, video.stem)
+    workspace.compute_maps(plan, run)
     return Footage(plan, run)
 
 

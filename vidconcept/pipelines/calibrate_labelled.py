@@ -20,8 +20,8 @@ from vidconcept.pipelines.evaluate import Linked, in_asked_words
 from vidconcept.pipelines.findings import score_frames
 from vidconcept.pipelines.plan import Plan, preset_thresholds
 from vidconcept.pipelines.rarity import gated_maps
-from vidconcept.pipelines.session import Session
 from vidconcept.pipelines.sweep import sweep
+from vidconcept.pipelines.workspace import Workspace
 
 # What is tried unless the caller says otherwise.
 READING_AXES = ("layers", "timestep", "reduce", "background")
@@ -43,7 +43,7 @@ class LabelledCalibration:
 def calibrate_labelled(
     dataset: Dataset,
     settings: Mapping[str, Any],
-    session: Session,
+    workspace: Workspace,
     *,
     axes: Sequence[str] = READING_AXES,
     timesteps: Sequence[int] = (20, 250, 500),
@@ -54,11 +54,11 @@ def calibrate_labelled(
     A choice replaces the preset's only when it does better on clips that it was not chosen on, beyond what the sample
     leaves open. windows: of each clip for the reading; the thresholds see whole clips. Maps stay in `work`.
     """
-    plan = session.plan_clip(dataset.clips[0], settings)
-    compared = sweep(dataset, settings, axes, session, windows=windows, timesteps=timesteps)
+    plan = workspace.plan_clip(dataset.clips[0], settings)
+    compared = sweep(dataset, settings, axes, workspace, windows=windows, timesteps=timesteps)
     reading, why = choose_reading(compared)
     chosen = reading_settings(reading, compared.base, plan)
-    counts = count_events(dataset, {**settings, **chosen}, session)
+    counts = count_events(dataset, {**settings, **chosen}, workspace)
     thresholds, reasons = choose_thresholds(counts, _preset_thresholds(plan))
     facts = {
         "kind": "masks",
@@ -141,29 +141,29 @@ def reading_settings(reading: Reading, base: Reading, plan: Plan) -> dict[str, A
 def count_events(
     dataset: Dataset,
     settings: Mapping[str, Any],
-    session: Session,
+    workspace: Workspace,
 ) -> dict[str, dict[float, dict[str, EventCounts]]]:
     """Clip -> threshold -> concept -> events, for every level that is tried and the one that is set."""
     result: dict[str, dict[float, dict[str, EventCounts]]] = {}
     bare = {"thresholds": {}, "place_lifts": {}}
     for number, original in enumerate(dataset.clips):
-        plan = session.plan_clip(original, settings)
+        plan = workspace.plan_clip(original, settings)
         clip = in_asked_words(dataset, plan.settings.concepts, plan.settings.model).clips[number]
-        run = session.open_clip(plan, clip)
-        session.compute_maps(plan, run)
+        run = workspace.open_clip(plan, clip)
+        workspace.compute_maps(plan, run)
         # What an earlier calibration says of concepts and places is not written, so it is not counted with.
         tried = {
             level: Linked(replace(plan, settings=plan.settings.model_copy(update={**bare, "threshold": level})))
             for level in sorted({*LEVELS, *_preset_thresholds(plan).values()})
         }
-        for scored in score_frames(plan, gated_maps(plan, run), session.monitor):
+        for scored in score_frames(plan, gated_maps(plan, run), workspace.monitor):
             for linked in tried.values():
                 linked.add(scored)
         result[clip.name] = {
             level: linked.measure(clip, Figures.empty(plan.settings.concepts)).by_concept
             for level, linked in tried.items()
         }
-        session.monitor.check("clips tried", number + 1, len(dataset.clips))
+        workspace.monitor.check("clips tried", number + 1, len(dataset.clips))
     return result
 
 

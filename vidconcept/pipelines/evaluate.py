@@ -21,7 +21,7 @@ from vidconcept.pipelines.findings import ScoredFrame, link_frame, make_linker, 
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
 from vidconcept.pipelines.rarity import gated_maps
-from vidconcept.pipelines.session import Session
+from vidconcept.pipelines.workspace import Workspace
 from vidconcept.runs import RunFolder
 from vidconcept.settings import RARITY_WORDS
 from vidconcept.tracks.events import footage_s, frame_duration_s
@@ -50,7 +50,7 @@ class Evaluation:
         return {**self.facts, "figures": self.total.summary(), "by_rarity": by_rarity, "clips": clips}
 
 
-def evaluate(dataset: Dataset, settings: Mapping[str, Any], session: Session) -> Evaluation:
+def evaluate(dataset: Dataset, settings: Mapping[str, Any], workspace: Workspace) -> Evaluation:
     """Measure what `track` finds in every clip against its truth.
 
     settings: as for `track`; the concepts asked for are those that are measured. The figures are those of the settings;
@@ -62,17 +62,17 @@ def evaluate(dataset: Dataset, settings: Mapping[str, Any], session: Session) ->
     plan: Plan | None = None
     asked: Dataset | None = None
     for number, clip in enumerate(dataset.clips):
-        plan = session.plan_clip(clip, settings)
+        plan = workspace.plan_clip(clip, settings)
         asked = asked or in_asked_words(dataset, plan.settings.concepts, plan.settings.model)
         clip = asked.clips[number]
-        run = session.open_clip(plan, clip)
-        session.compute_maps(plan, run)
+        run = workspace.open_clip(plan, clip)
+        workspace.compute_maps(plan, run)
         for mode in dict.fromkeys((plan.settings.rarity, *RARITY_WORDS)):
             own = replace(plan, settings=plan.settings.model_copy(update={"rarity": mode}))
-            measured = measure_clip(own, run, clip, session.monitor)
+            measured = measure_clip(own, run, clip, workspace.monitor)
             by_rarity.setdefault(mode, Figures.empty(plan.settings.concepts)).merge(measured)
             results.setdefault(clip.name, measured)
-        session.monitor.check("clips measured", number + 1, len(dataset.clips))
+        workspace.monitor.check("clips measured", number + 1, len(dataset.clips))
     assert plan is not None
     assert asked is not None
     total = Figures.empty(plan.settings.concepts)

@@ -21,7 +21,7 @@ from vidconcept.pipelines.findings import linked_frames, make_linker
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
 from vidconcept.pipelines.rarity import gated_maps
-from vidconcept.pipelines.session import Session, given_fps
+from vidconcept.pipelines.workspace import Workspace, given_fps
 from vidconcept.tracks.rle import decode
 from vidconcept.types import Frame
 from vidconcept.video.colour import Bt709Encoding
@@ -34,7 +34,7 @@ CLEAN_CRF = 4
 def stress(
     dataset: Dataset,
     settings: Mapping[str, Any],
-    session: Session,
+    workspace: Workspace,
     *,
     names: Sequence[str] | None = None,
     severities: Sequence[int] = SEVERITIES,
@@ -44,20 +44,20 @@ def stress(
     """Perturb every clip by every perturbation at every severity, and count events against truth.
 
     has_truth: false takes the findings on the unperturbed footage for the truth. Perturbed footage is written to the
-    session's folder and removed again; its maps stay, so that a second call goes on where this one stopped.
+    workspace's folder and removed again; its maps stay, so that a second call goes on where this one stopped.
     """
-    first = session.plan_clip(dataset.clips[0], settings)
+    first = workspace.plan_clip(dataset.clips[0], settings)
     data = in_asked_words(dataset, first.settings.concepts, first.settings.model) if has_truth else dataset
     if not has_truth:
-        clips = tuple(with_own_findings(clip, settings, session) for clip in data.clips)
+        clips = tuple(with_own_findings(clip, settings, workspace) for clip in data.clips)
         data = replace(data, clips=clips)
     cases: list[tuple[Perturbation | None, int]] = [(None, 0)]
     chosen = [p for p in PERTURBATIONS if names is None or p.name in names]
     cases += [(p, severity) for p in chosen for severity in severities]
     results = []
     for number, (what, severity) in enumerate(cases):
-        results.append(_case(data, what, severity, settings, session, seed))
-        session.monitor.check("conditions tried", number + 1, len(cases))
+        results.append(_case(data, what, severity, settings, workspace, seed))
+        workspace.monitor.check("conditions tried", number + 1, len(cases))
     facts = {"model": first.folder.preset.name, "weights": first.layout.fingerprint, "clips": len(data.clips)}
     facts |= {"concepts": list(first.settings.concepts), "seed": seed}
     against = "truth" if has_truth else "the clean run's findings"
@@ -70,18 +70,18 @@ def _case(
     what: Perturbation | None,
     severity: int,
     settings: Mapping[str, Any],
-    session: Session,
+    workspace: Workspace,
     seed: int,
 ) -> Stressed:
     level = 0.0 if what is None else what.levels[severity - 1]
     counts = EventCounts()
     by_concept: dict[str, EventCounts] = {}
     for clip in data.clips:
-        changed = clip if what is None else write_perturbed(clip, what, level, session.work, session.monitor, seed)
-        plan = session.plan_clip(changed, settings)
-        run = session.open_clip(plan, changed)
-        session.compute_maps(plan, run)
-        found = measure_clip(plan, run, changed, session.monitor)
+        changed = clip if what is None else write_perturbed(clip, what, level, workspace.work, workspace.monitor, seed)
+        plan = workspace.plan_clip(changed, settings)
+        run = workspace.open_clip(plan, changed)
+        workspace.compute_maps(plan, run)
+        found = measure_clip(plan, run, changed, workspace.monitor)
         counts += found.events
         for name, own in found.by_concept.items():
             by_concept[name] = by_concept.get(name, EventCounts()) + own
@@ -163,12 +163,12 @@ def _write(path: Path, frames: Iterator[tuple[np.ndarray, float]], crf: int) -> 
         container.mux(stream.encode())
 
 
-def with_own_findings(clip: Clip, settings: Mapping[str, Any], session: Session) -> Clip:
+def with_own_findings(clip: Clip, settings: Mapping[str, Any], workspace: Workspace) -> Clip:
     """The clip with what the tool finds in it, unperturbed, in place of a truth."""
-    plan = session.plan_clip(clip, settings)
-    run = session.open_clip(plan, clip)
-    session.compute_maps(plan, run)
-    rows, tracker_ids = found_tracks(plan, gated_maps(plan, run), session.monitor)
+    plan = workspace.plan_clip(clip, settings)
+    run = workspace.open_clip(plan, clip)
+    workspace.compute_maps(plan, run)
+    rows, tracker_ids = found_tracks(plan, gated_maps(plan, run), workspace.monitor)
     size = (plan.info.width_px, plan.info.height_px)
     kept = {index: [t for t in tracks if t.tracker_id in tracker_ids] for index, tracks in rows.items()}
 

@@ -28,7 +28,7 @@ from vidconcept.pipelines.evaluate import facts_of, in_asked_words, on_grid
 from vidconcept.pipelines.maps import windows_of
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
-from vidconcept.pipelines.session import Session
+from vidconcept.pipelines.workspace import Workspace
 from vidconcept.temporal.windows import Window
 
 AXES = ("layers", "timestep", "method", "reduce", "noise-samples", "background")
@@ -93,7 +93,7 @@ def sweep(
     dataset: Dataset,
     settings: Mapping[str, Any],
     axes: Sequence[str],
-    session: Session,
+    workspace: Workspace,
     *,
     windows: int | None = None,
     timesteps: Sequence[int] = TIMESTEPS,
@@ -105,14 +105,14 @@ def sweep(
     tallies: dict[Reading, dict[str, Tally]] = {}
     first: Plan | None = None
     for number, clip in enumerate(dataset.clips):
-        plan = session.plan_clip(clip, settings)
+        plan = workspace.plan_clip(clip, settings)
         first = first or plan
         asked = in_asked_words(dataset, plan.settings.concepts, plan.settings.model)
         for reading, tally in tally_clip(
-            plan, asked.clips[number], readings(axes, plan, timesteps), session, windows
+            plan, asked.clips[number], readings(axes, plan, timesteps), workspace, windows
         ).items():
             tallies.setdefault(reading, {})[clip.name] = tally
-        session.monitor.check("clips swept", number + 1, len(dataset.clips))
+        workspace.monitor.check("clips swept", number + 1, len(dataset.clips))
     assert first is not None
     return Sweep(first.settings.concepts, tallies, base_reading(first), facts_of(dataset, first))
 
@@ -121,23 +121,24 @@ def tally_clip(
     plan: Plan,
     clip: Clip,
     wanted: Sequence[Reading],
-    session: Session,
+    workspace: Workspace,
     windows: int | None,
 ) -> dict[Reading, Tally]:
     """Counts of all readings over one clip."""
     whole = plan_for_sweep(plan)
-    folder = session.open_clip(whole, clip).path / "logits"
+    folder = workspace.open_clip(whole, clip).path / "logits"
     concepts = plan.settings.concepts
     tallies = {reading: Tally.of(len(concepts)) for reading in wanted}
     passes = sorted({(r.timestep, draw) for r in wanted for draw in range(r.draws)})
-    for window, shares in busiest_windows(whole, clip, session.monitor, windows):
+    for window, shares in busiest_windows(whole, clip, workspace.monitor, windows):
         logits = {
-            (timestep, draw): window_logits(whole, window, timestep, draw, folder, session) for timestep, draw in passes
+            (timestep, draw): window_logits(whole, window, timestep, draw, folder, workspace)
+            for timestep, draw in passes
         }
         for reading in wanted:
             kept = [i for i, word in enumerate(plan.words) if word not in reading.left_out]
             add_window(tallies[reading], reading, logits, shares, kept)
-        session.monitor.check("windows read", window.index + 1, None)
+        workspace.monitor.check("windows read", window.index + 1, None)
     return tallies
 
 
@@ -195,7 +196,7 @@ def _shrunk(mask: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
 
 
 def window_logits(
-    plan: Plan, window: Window, timestep: int, draw: int, folder: Path, session: Session
+    plan: Plan, window: Window, timestep: int, draw: int, folder: Path, workspace: Workspace
 ) -> dict[str, np.ndarray]:
     """Method -> `(layer, word, token)` float32 of one forward pass, from disk if it is there."""
     path = folder / f"window_{window.index:06d}_t{timestep:03d}_draw{draw}.safetensors"
@@ -204,10 +205,10 @@ def window_logits(
         if path.is_file() and set(METHODS) <= (stored := load_file(path)).keys():
             return stored
     except SafetensorError:
-        session.monitor.fallback(f"{path.name} was damaged and is computed anew")
+        workspace.monitor.fallback(f"{path.name} was damaged and is computed anew")
     settings = plan.settings.model_copy(update={"timestep": timestep})
-    model = session.load(replace(plan, settings=settings))
-    with session.monitor.timed("model"):
+    model = workspace.load(replace(plan, settings=settings))
+    with workspace.monitor.timed("model"):
         pooled = word_logits(model, window.frames, draw, METHODS)
     with replacing_bytes(path) as file:
         file.write(save({method: np.ascontiguousarray(values, np.float32) for method, values in pooled.items()}))

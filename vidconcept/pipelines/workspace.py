@@ -16,7 +16,7 @@ from vidconcept.runs import RunFolder, maps_digest, open_run
 
 
 @dataclass(frozen=True)
-class Session:
+class Workspace:
     """One call of a pipeline over many videos.
 
     work: the folder of maps, so that a second call goes on there. config: a TOML of settings, below those given.
