@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -120,18 +120,20 @@ class Plan:
         }
 
 
-def make_plan(
-    video: str | Path,
-    overrides: Mapping[str, Any],
-    config: Path | None = None,
-    environ: Mapping[str, str] | None = None,
-) -> Plan:
-    """Settle everything for one video.
+@dataclass(frozen=True)
+class Settled:
+    """Settings of all layers, before any picture is known. words: as in `Plan`."""
 
-    overrides: the command line's or the caller's settings, None for "not given". environ: instead of the process's
-    environment. Raises UsageError, InputError or
-    ModelError with the reason and the next step.
-    """
+    settings: TrackSettings
+    sources: Mapping[str, str]
+    preset: Preset
+    words: tuple[str, ...]
+
+
+def settle(
+    overrides: Mapping[str, Any], config: Path | None = None, environ: Mapping[str, str] | None = None
+) -> Settled:
+    """The effective settings. Raises UsageError or InputError; see `make_plan`."""
     given = Layer("command line", {key: value for key, value in overrides.items() if value is not None})
     layers = [given, environment_layer(environ), *([config_layer(config)] if config else [])]
     first, _ = resolve(layers)
@@ -147,18 +149,45 @@ def make_plan(
     lifts = _of_asked(settings.place_lifts, settings, preset)
     settings = settings.model_copy(update={"thresholds": thresholds, "place_lifts": lifts})
     _check_range(settings)
+    return Settled(settings, sources, preset, words)
+
+
+def asked_reading(settings: TrackSettings) -> Reading:
+    """How the settings want the source to be read."""
+    return Reading(
+        bits=settings.bits, stream=settings.stream, deinterlace=settings.deinterlace, tone_map=settings.tone_map
+    )
+
+
+def make_plan(
+    video: str | Path,
+    overrides: Mapping[str, Any],
+    config: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Plan:
+    """Settle everything for one video.
+
+    overrides: the command line's or the caller's settings, None for "not given". environ: instead of the process's
+    environment. Raises UsageError, InputError or
+    ModelError with the reason and the next step.
+    """
+    settled = settle(overrides, config, environ)
     source = Path(video)
     # Tables and run.json hold both.
     check_name(source.absolute())
     check_name(source.resolve())
     identity = identify(source)
-    asked = Reading(
-        bits=settings.bits, stream=settings.stream, deinterlace=settings.deinterlace, tone_map=settings.tone_map
-    )
-    found = examine(source, settings.fps, reading=asked)
-    info = found.info
+    asked = asked_reading(settled.settings)
+    found = examine(source, settled.settings.fps, reading=asked)
+    plan = lay_out(settled, source, identity, found.info)
+    return replace(plan, reading=found.reading(asked), rate_fps=found.rate_fps, remarks=(*found.remarks, *plan.remarks))
+
+
+def lay_out(settled: Settled, source: Path, identity: SourceIdentity, info: VideoInfo) -> Plan:
+    """The plan for pictures of a known size; how they are read is the caller's. Raises UsageError and ModelError."""
+    settings = settled.settings
     region = region_of(settings.roi, info.width_px, info.height_px)
-    folder = find_folder(preset)
+    folder = find_folder(settled.preset)
     layout = read_layout(folder.path)
     _check_reading(settings, layout)
     if settings.rarity not in RARITY_WORDS:
@@ -172,16 +201,14 @@ def make_plan(
         identity,
         info,
         settings,
-        sources,
+        settled.sources,
         folder,
         layout,
         region,
         tiles,
-        words,
+        settled.words,
         _work_size(region),
-        reading=found.reading(asked),
-        rate_fps=found.rate_fps,
-        remarks=(*found.remarks, *_size_remarks(settings, info, region, tiles, fine)),
+        remarks=_size_remarks(settings, info, region, tiles, fine),
     )
 
 
@@ -233,7 +260,7 @@ def film_size_of(settings: TrackSettings, info: VideoInfo) -> tuple[int, int]:
 
 def _size_remarks(
     settings: TrackSettings, info: VideoInfo, region: Region, tiles: TilePlan, fine: TilePlan
-) -> list[Finding]:
+) -> tuple[Finding, ...]:
     """What the sizes of film and tokens cost."""
     remarks = []
     film = film_size_of(settings, info)
@@ -256,7 +283,7 @@ def _size_remarks(
             f"{token_px:.0f} pixels of the source, and the model takes about {many} times as long as without"
         )
         remarks.append(Finding("remark", "detail", text))
-    return remarks
+    return tuple(remarks)
 
 
 def _check_reading(settings: TrackSettings, layout: ModelLayout) -> None:
