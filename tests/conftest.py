@@ -2,8 +2,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.model_folders import write_folder
-
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory):
@@ -16,4 +14,7 @@ def _own_cache(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory) -> Path:
     """A CogVideoX-2B folder with random weights: what it finds means nothing, everything else is real."""
+    # Here, as it loads torch: most tests do without.
+    from tests.helpers.model_folders import write_folder
+
     return write_folder(tmp_path_factory.mktemp("models") / "tiny", "2b", shards=False)

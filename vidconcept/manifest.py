@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -101,6 +103,15 @@ class RunInfo:
     stride: int = 1
     remarks: tuple[str, ...] = ()
     codec: str = "h264"
+
+
+def find_runs(folder: Path) -> Iterator[Path]:
+    """Run folders below `folder` at any depth, by name; hidden folders, and what lies in a run, are passed over."""
+    for here, folders, files in os.walk(folder):
+        if MANIFEST in files:
+            folders.clear()
+            yield Path(here)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
 
 
 def read_manifest(run_dir: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 
-from vidconcept.errors import InputError, OutputError, UsageError, output_errors
+from vidconcept.errors import InputError, InUseError, OutputError, UsageError, output_errors
 from vidconcept.files import SCRATCH, SCRATCH_NAME
 from vidconcept.manifest import MANIFEST, read_manifest
 
@@ -140,7 +140,7 @@ def sync(paths: Iterable[Path]) -> None:
 class RunLock:
     """Held by the one process that writes into a run folder; the system frees it when that process dies.
 
-    Raises OutputError, with who holds it, where another has it. On file systems without locks nothing is locked.
+    Raises InUseError, with who holds it, where another has it. On file systems without locks nothing is locked.
     """
 
     def __init__(self, run: Path) -> None:
@@ -172,7 +172,7 @@ class RunLock:
             return handle
         holder = os.read(handle, 200).decode("utf-8", "replace") or "another process"
         os.close(handle)
-        raise OutputError(
+        raise InUseError(
             f"{self.path.parent.parent} is in use by {holder}. Next: wait for it to end, or choose another `out`"
         )
 

@@ -218,6 +218,11 @@ def new_run_id() -> str:
     return uuid.uuid4().hex
 
 
+def changes_of(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What an earlier run was asked otherwise than now, as `key was A, is B`; empty where it answers the same."""
+    return _differences(_question(before), _question(now))
+
+
 def _question(facts: dict[str, Any]) -> dict[str, Any]:
     """All that the events depend on."""
     indifferent = TrackSettings.keys_of(Stage.DRAWING, Stage.MACHINE)
@@ -233,12 +238,15 @@ def check_same(
     advice: str = "`existing=overwrite`, or another `out`",
 ) -> None:
     """Raises UsageError, "PATH cannot be WHAT" and why, where the facts of an earlier run are not those of now."""
+    if different := _differences(before, now):
+        raise UsageError(f"{path} cannot be {what}: {'; '.join(different[:3])}. Next: {advice}")
+
+
+def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     # Through JSON, as the earlier run's were.
     now = json.loads(json.dumps(now))
     different = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
-    if different:
-        changes = "; ".join(f"{key} was {_short(before.get(key))}, is {_short(now.get(key))}" for key in different[:3])
-        raise UsageError(f"{path} cannot be {what}: {changes}. Next: {advice}")
+    return [f"{key} was {_short(before.get(key))}, is {_short(now.get(key))}" for key in different]
 
 
 def _short(value: Any) -> str:

@@ -35,10 +35,11 @@ def resume_command(arguments: Sequence[str]) -> str:
 
 
 class Stop:
-    """First Ctrl-C: finish the window, journal, stop. Second: stop now."""
+    """First Ctrl-C: finish the window, journal, stop. Second: stop now. said: at the first."""
 
-    def __init__(self) -> None:
+    def __init__(self, said: str = "stopping after this window; press Ctrl-C again to stop at once") -> None:
         self.asked = False
+        self._said = said
 
     def __call__(self) -> bool:
         return self.asked
@@ -50,7 +51,7 @@ class Stop:
                 raise KeyboardInterrupt
             self.asked = True
             with listening():
-                err.print("stopping after this window; press Ctrl-C again to stop at once")
+                err.print(self._said)
 
         before = {number: signal.signal(number, handle) for number in STOPPING}
         try:

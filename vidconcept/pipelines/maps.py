@@ -47,9 +47,10 @@ class ModelShelf:
         return self._model.with_settings(settings)
 
 
-def compute_maps(
-    plan: Plan, run: RunFolder, monitor: Monitor, get_model: Callable[[Plan, Monitor], Model] = load_model
-) -> None:
+GetModel = Callable[[Plan, Monitor], Model]
+
+
+def compute_maps(plan: Plan, run: RunFolder, monitor: Monitor, get_model: GetModel = load_model) -> None:
     """Fill `maps/`. Windows that are there already are kept; `get_model` is asked when the first one is missing."""
     if run.manifest.get("maps_done") and all(run.load_maps(i) is not None for i in range(run.manifest["windows"])):
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -17,7 +17,7 @@ from vidconcept.manifest import read_manifest
 from vidconcept.pipelines.deliver import deliver
 from vidconcept.pipelines.findings import find
 from vidconcept.pipelines.heat import HeatJournal
-from vidconcept.pipelines.maps import compute_maps
+from vidconcept.pipelines.maps import GetModel, compute_maps, load_model
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan, make_plan
 from vidconcept.pipelines.rarity import Gating
@@ -104,23 +104,26 @@ def track(
     return run_plan(plan, Path(out) if out else default_out(video), existing, monitor)
 
 
-def run_plan(plan: Plan, out: Path, existing: Existing, monitor: Monitor) -> Run:
-    """Carry out a plan; see `track`."""
+def run_plan(
+    plan: Plan, out: Path, existing: Existing, monitor: Monitor, get_model: GetModel = load_model,
+    facts: Mapping[str, Any] | None = None,
+) -> Run:  # fmt: skip
+    """Carry out a plan; see `track`. get_model: asked when the first map is missing. facts: the plan's, if known."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    facts = plan.facts() | {"created": started, "versions": _versions()}
+    facts = {**(facts or plan.facts()), "created": started, "versions": _versions()}
     run, finished = open_run(out, facts, existing, plan.read_paths)
     with run:
         if not finished:
-            _carry_out(plan, run, monitor)
+            _carry_out(plan, run, monitor, get_model)
     return Run(run.path, run.manifest)
 
 
-def _carry_out(plan: Plan, run: RunFolder, monitor: Monitor) -> None:
+def _carry_out(plan: Plan, run: RunFolder, monitor: Monitor, get_model: GetModel) -> None:
     for remark in plan.remarks:
         monitor.warn(f"{remark.about}: {remark.message}")
     try:
         with output_errors(run.path):
-            compute_maps(plan, run, monitor)
+            compute_maps(plan, run, monitor, get_model)
             with TrackJournal(run.work / "tracks.jsonl") as journal, HeatJournal(run.work / "heat.bin") as heat:
                 with monitor.timed("tracks"):
                     gating = Gating(plan, run)

@@ -39,8 +39,12 @@ def write_rows(file: TextIO, rows: Iterable[Sequence[object]], separator: str = 
     csv.writer(file, lineterminator="\n", delimiter=separator).writerows(rows)
 
 
-def read_rows(path: Path, columns: Sequence[str], make: Callable[[dict[str, str]], Row]) -> Iterator[Row]:
+def read_rows(
+    path: Path, columns: Sequence[str], make: Callable[[dict[str, str]], Row], what: str = "a table of a vidconcept run"
+) -> Iterator[Row]:
     """Rows of a table, each made from its cells by column name; other columns and another order are fine.
+
+    what: the table that it should be, for the error.
 
     What spreadsheets save is read too: UTF-16, `;` or tabs between cells, and then commas in numbers. Raises InputError
     where the file is missing, lacks one of `columns`, or holds a cell that `make` cannot read.
@@ -57,7 +61,7 @@ def read_rows(path: Path, columns: Sequence[str], make: Callable[[dict[str, str]
             reader = csv.DictReader(file, restval="", delimiter=separator)
             missing = [name for name in columns if name not in (reader.fieldnames or ())]
             if missing:
-                raise InputError(f"{path} has no column {', '.join(missing)}; is it a table of a vidconcept run?")
+                raise InputError(f"{path} has no column {', '.join(missing)}; is it {what}?")
             for cells in reader:
                 try:
                     row = make(cells if separator == "," else _with_points(cells))

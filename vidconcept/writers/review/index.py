@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from vidconcept.errors import InputError, OutputError, UsageError
 from vidconcept.files import read_text, replacing
-from vidconcept.manifest import RunInfo, read_run
+from vidconcept.manifest import RunInfo, find_runs, read_run
 from vidconcept.types import Event
 from vidconcept.wording import count_of
 from vidconcept.writers.frames.thumbs import thumb_name
@@ -48,8 +48,10 @@ def review(path: Path, apply: Path | None = None) -> tuple[Path, str]:
     return write_index(path), count_of(len(_runs_in(path)), "run")
 
 
-def write_index(folder: Path) -> Path:
+def write_index(folder: Path, *, pages: bool = True) -> Path:
     """Writes `index.html` into a folder of run folders (at any depth) and each run's `review.html`; returns its path.
+
+    pages: False where the runs' own pages are as they should be.
 
     Raises InputError where there is no run in it.
     """
@@ -59,8 +61,9 @@ def write_index(folder: Path) -> Path:
     entries.sort(key=lambda e: (-len(e.events), -(e.events[0].peak_score if e.events else 0.0), str(e.folder)))
     # dict, not set: concepts keep the order in which the runs name them.
     concepts = list(dict.fromkeys(name for entry in entries for name in entry.info.concepts))
-    for entry in entries:
-        write_review(entry.folder)
+    if pages:
+        for entry in entries:
+            write_review(entry.folder)
     style = asset("index.css")
     events = sum(len(entry.events) for entry in entries)
     heads = ["Worst event", "Run", *(escape(name) for name in concepts), "Events", "Peak", "Verdicts"]
@@ -93,7 +96,7 @@ def _is_ours(page: Path) -> bool:
 
 def _runs_in(folder: Path) -> list[Path]:
     """Runs at any depth that have come to events; the maps that `calibrate` and `evaluate` keep are none."""
-    return [path.parent for path in sorted(folder.rglob("run.json")) if (path.parent / "events.csv").is_file()]
+    return [run for run in find_runs(folder) if (run / "events.csv").is_file()]
 
 
 def _entry(run_dir: Path) -> _Entry:
