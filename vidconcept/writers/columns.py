@@ -71,4 +71,28 @@ RECURRING = {
     "y_max": "bottom edge of that box, exclusive",
     "kept": "1 where `keep_recurring` made findings of the group",
 }
-TABLES = {"frames": FRAMES, "tracks": TRACKS, "events": EVENTS, "recurring": RECURRING}
+# Of a folder of runs: a row a film.
+SUMMARY = {
+    "run": "folder of the run, below the folder of the summary; empty where a film came to none",
+    "video": "file name of the film",
+    "source": "the film's path",
+    "camera": "what the list of cameras calls it",
+    "state": "`done`, `failed`, or `begun` where it can be gone on with",
+    "reason": "why it failed; beside `done`: why the run of an earlier call stays as it is",
+    "duration_s": "length by the container, seconds",
+    "frames": "frames that were decoded",
+    "gaps": "places that could not be decoded, or where time jumps",
+    "events": "findings, the rejected ones among them",
+    "events_by_concept": "the same for each concept asked for: `scratch=2,dent=0`",
+    "peak_concept": "concept of the strongest finding that nobody has rejected",
+    "peak_score": "its highest score",
+    "peak_s": "when it begins, seconds from the first frame",
+    "accepted": "findings with the verdict accept",
+    "rejected": "findings with the verdict reject",
+    "unsure": "findings with the verdict unsure",
+    "model": "name of the model",
+    "version": "version of vidconcept",
+    "finished": "when the run was finished, UTC",
+    "busy_s": "seconds that it took, all calls together",
+}
+TABLES = {"frames": FRAMES, "tracks": TRACKS, "events": EVENTS, "recurring": RECURRING, "summary": SUMMARY}

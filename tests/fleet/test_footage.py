@@ -1,0 +1,112 @@
+"""What counts as a film, what it is called, and in which shard it is."""
+
+import time
+import tracemalloc
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vidconcept.errors import InputError, UsageError
+from vidconcept.fleet.footage import Film, find_films
+from vidconcept.fleet.shards import Shard
+
+
+@pytest.fixture
+def archive(tmp_path) -> Path:
+    """Two cameras; beside their films what is none: notes, a hidden file, pictures, a run with its own video."""
+    for name in ("cam1/a.mp4", "cam1/b.MKV", "cam2/a.mp4", "cam1/notes.txt", "cam2/.hidden.mp4", "stills/1.png"):
+        path = tmp_path / "archive" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    run = tmp_path / "archive" / "cam1" / "a.vidconcept"
+    run.mkdir()
+    (run / "run.json").touch()
+    (run / "annotated.mp4").touch()
+    return tmp_path / "archive"
+
+
+def found(archive: Path, *arguments, **options) -> list[str]:
+    options.setdefault("out", archive / "runs")
+    return [str(path.relative_to(archive)) for path in find_films(arguments, **options)]
+
+
+def test_a_folder_is_searched_at_any_depth(archive):
+    (archive / "runs").mkdir()
+    (archive / "runs" / "x.mp4").touch()
+    (archive / "cam2" / "back").symlink_to(archive)
+    assert found(archive, str(archive)) == ["cam1/a.mp4", "cam1/b.MKV", "cam2/a.mp4"]
+
+
+def test_folders_of_pictures_count_where_their_rate_is_known(archive):
+    assert "stills" in found(archive, str(archive), pictures=True)
+
+
+def test_a_film_is_called_the_same_however_it_is_given(archive, monkeypatch):
+    monkeypatch.chdir(archive)
+    ways = {
+        "folder": ["."],
+        "quoted": ["cam*/*"],
+        "any depth": ["**/*.mp4", str(archive / "*" / "b*")],
+        "by the shell": ["cam2/a.mp4", "./cam1/b.MKV", "cam1/../cam1/a.mp4"],
+        "list": ["-"],
+    }
+    names = set()
+    for arguments in ways.values():
+        sources = find_films(arguments, out=archive / "runs", listed=["cam1/a.mp4\n", "\n", "cam1/b.MKV\r\n", "cam2"])
+        names.add(frozenset(Film(source).run_name for source in sources))
+    assert len(names) == 1
+    assert len(next(iter(names))) == 3
+
+
+def test_each_film_once(archive):
+    assert found(archive, str(archive / "cam1"), str(archive / "cam1" / "a.mp4")) == ["cam1/a.mp4", "cam1/b.MKV"]
+
+
+@pytest.mark.parametrize("argument", ["stills", "cam?/*.avi", "-"])
+def test_nothing_found_is_an_error(archive, argument, monkeypatch):
+    monkeypatch.chdir(archive)
+    with pytest.raises(InputError, match="no film"):
+        found(archive, argument)
+
+
+def test_ten_thousand_films_are_found_quickly_in_flat_memory(tmp_path):
+    for number in range(10_000):
+        if number % 100 == 0:
+            (tmp_path / f"cam{number // 100}").mkdir()
+        (tmp_path / f"cam{number // 100}" / f"{number:05d}.mp4").touch()
+    tracemalloc.start()
+    began_s = time.perf_counter()
+    count = sum(1 for _ in find_films([str(tmp_path)], out=tmp_path / "runs"))
+    took_s = time.perf_counter() - began_s
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert count == 10_000
+    assert took_s < 10
+    assert peak < 2_000_000
+
+
+class TestShards:
+    @given(names=st.sets(st.text("abc/", min_size=1, max_size=8), min_size=1), count=st.integers(1, 20))
+    def test_each_film_is_in_one_shard(self, names, count):
+        films = [Film(Path(f"/x/{name}.mp4")) for name in names]
+        shards = [Shard(index, count) for index in range(count)]
+        assert all(sum(shard.holds(film) for shard in shards) == 1 for film in films)
+
+    def test_other_films_and_their_order_move_none(self):
+        films = [Film(Path(f"/archive/{number:04d}.mp4")) for number in range(200)]
+        shard = Shard.parse("2/5")
+        mine = {film.key for film in films[:100] if shard.holds(film)}
+        assert {film.key for film in reversed(films) if shard.holds(film)} & {f.key for f in films[:100]} == mine
+
+    def test_the_parts_are_of_like_size(self):
+        films = [Film(Path(f"/archive/{number:04d}.mp4")) for number in range(4000)]
+        sizes = [sum(Shard(index, 8).holds(film) for film in films) for index in range(8)]
+        # Four standard deviations of a fair draw.
+        assert all(abs(size - 500) < 4 * (4000 * 1 / 8 * 7 / 8) ** 0.5 for size in sizes)
+
+    @pytest.mark.parametrize("text", ["8/8", "-1/8", "1", "a/b", "1/0", ""])
+    def test_what_is_no_shard(self, text):
+        with pytest.raises(UsageError, match="no I/N"):
+            Shard.parse(text)

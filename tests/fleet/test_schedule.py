@@ -1,0 +1,83 @@
+"""The order of films over workers that die, run out of memory, or find a film in other hands."""
+
+from pathlib import Path
+
+from vidconcept.fleet.footage import Film
+from vidconcept.fleet.schedule import Schedule
+from vidconcept.fleet.settling import Settling
+
+A, B, C = (Film(Path(f"/x/{name}.mp4")) for name in "abc")
+
+
+def started(*films, tries=3) -> Schedule:
+    schedule = Schedule(tries)
+    schedule.add(films)
+    return schedule
+
+
+def test_what_killed_its_worker_is_tried_alone_and_given_up():
+    schedule = started(A, B, C)
+    assert schedule.next_for(0) == A
+    assert schedule.next_for(1) == B
+    assert schedule.died(0) == (A, 2)
+    assert schedule.next_for(0) == C
+    schedule.finished(0)
+    # B is at work, so A waits.
+    assert schedule.next_for(0) is None
+    schedule.finished(1)
+    assert schedule.next_for(0) == A
+    schedule.add([B])
+    # A is alone, so B waits.
+    assert schedule.next_for(1) is None
+    assert schedule.died(0) == (A, 1)
+    assert schedule.next_for(1) == B
+    schedule.finished(1)
+    assert schedule.next_for(1) == A
+    assert schedule.died(1) == (A, 0)
+    assert schedule.unfinished == 0
+
+
+def test_out_of_memory_is_tried_once_more():
+    schedule = started(A)
+    schedule.next_for(0)
+    assert schedule.ran_out_of_memory(0) == (A, True)
+    assert schedule.next_for(0) == A
+    assert schedule.ran_out_of_memory(0) == (A, False)
+    assert schedule.unfinished == 0
+
+
+def test_a_film_in_other_hands_is_looked_at_again():
+    schedule = started(A)
+    schedule.next_for(0)
+    schedule.busy(0)
+    assert schedule.next_for(0) is None
+    assert schedule.unfinished == 1
+    schedule.free(A)
+    assert schedule.next_for(0) == A
+
+
+def test_a_recording_is_taken_when_it_has_stopped_growing(tmp_path):
+    now_s = 0.0
+    settling = Settling([tmp_path], tmp_path / "runs", Film, settle_s=10, look_s=1, clock=lambda: now_s)
+    film = tmp_path / "a.mp4"
+    film.write_bytes(b"1")
+    taken = []
+    for now_s in range(0, 40, 2):
+        if now_s == 8:
+            film.write_bytes(b"12")
+        taken += [(now_s, found.source) for found in settling.take()]
+    assert taken == [(18, film)]
+    # Recorded anew under the same name.
+    film.write_bytes(b"other")
+    for now_s in range(40, 60, 2):
+        taken += [(now_s, found.source) for found in settling.take()]
+    assert taken[1:] == [(50, film)]
+
+
+def test_an_empty_file_has_not_begun(tmp_path):
+    now_s = 0.0
+    settling = Settling([tmp_path], tmp_path / "runs", Film, settle_s=1, look_s=1, clock=lambda: now_s)
+    (tmp_path / "a.mp4").touch()
+    for _ in range(20):
+        now_s += 1
+        assert settling.take() == []
