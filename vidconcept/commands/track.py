@@ -141,7 +141,7 @@ def _check_one_video(video: str, more: list[str]) -> None:
     if more and not any(argument.startswith("-") for argument in more):
         raise UsageError(
             f"track takes one video, and got {1 + len(more)}: {video}, {', '.join(more[:3])}"
-            f"{', …' if len(more) > 3 else ''}. Next: one track for each, and quotes around a name with spaces"
+            f"{', …' if len(more) > 3 else ''}. Next: vidconcept batch takes many; a name with spaces needs quotes"
         )
     if more:
         raise UsageError(f"no such option: {next(a for a in more if a.startswith('-'))}. Next: vidconcept track --help")

@@ -1,0 +1,197 @@
+"""The command `batch` over a small archive: each film once, a bad one costs itself, and a second call goes on."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.helpers.archives import batch, batch_arguments, runs_in, tables_of, write_archive
+from tests.helpers.small_runs import small_run
+from vidconcept.cli import app
+from vidconcept.errors import ExitCode, InputError, ModelError, UsageError
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, tiny_model):
+    """An archive of two films and one that is none, and what the first batch over it left and said."""
+    root = tmp_path_factory.mktemp("batch")
+    archive = write_archive(root / "archive")
+    (archive / "cam1" / "bad.mp4").write_text("not a video")
+    done = batch(archive, "--jobs", 1, "--metrics", root / "batch.prom", model=tiny_model, out=root / "runs")
+    return root, done
+
+
+def summary(out: Path) -> list[dict[str, str]]:
+    with open(out / "summary.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def call(*arguments, model, out, code=0) -> dict:
+    """The same in this process; its workers are processes all the same."""
+    line = batch_arguments(*arguments, "--json", model=model, out=out)
+    result = CliRunner().invoke(app, line, catch_exceptions=False)
+    assert result.exit_code == code, result.output
+    return json.loads(result.stdout)
+
+
+class TestFirstCall:
+    def test_a_bad_film_costs_itself_alone(self, made):
+        root, done = made
+        assert done.returncode == ExitCode.SOME_FAILED, done.stderr
+        assert "3 films: 2 done, 0 done before, 1 failed" in done.stdout
+        failed = [line for line in done.stdout.splitlines() if line.startswith("failed: ")]
+        assert len(failed) == 1
+        assert f"{root / 'archive' / 'cam1' / 'bad.mp4'} is not a video" in failed[0]
+
+    def test_each_run_is_that_of_track(self, made, tiny_model, tmp_path):
+        root, _ = made
+        alone = small_run(root / "archive" / "cam1" / "0000.mp4", tiny_model, tmp_path / "alone")
+        first, second = runs_in(root / "runs")
+        assert (first.parent.name, first.name[:5], second.name[:5]) == ("cam1", "0000-", "0001-")
+        assert tables_of(first) == tables_of(alone.path)
+
+    def test_the_model_is_loaded_once_a_worker(self, made):
+        root, _ = made
+        loads = [json.loads((run / "run.json").read_text())["timings_s"].get("load") for run in runs_in(root / "runs")]
+        assert sum(load is not None for load in loads) == 1
+
+    def test_one_row_a_film(self, made):
+        root, _ = made
+        rows = {row["video"]: row for row in summary(root / "runs")}
+        assert [rows[name]["state"] for name in ("0000.mp4", "0001.mp4", "bad.mp4")] == ["done", "done", "failed"]
+        good = rows["0000.mp4"]
+        assert good["events_by_concept"] == "scratch=1,dent=1"
+        assert (root / "runs" / good["run"] / "events.csv").is_file()
+        assert "is not a video" in rows["bad.mp4"]["reason"]
+
+    def test_an_index_leads_to_each_run(self, made):
+        root, done = made
+        page = (root / "runs" / "index.html").read_text()
+        assert f"open {root / 'runs' / 'index.html'}" in done.stdout
+        for run in runs_in(root / "runs"):
+            assert f"{run.relative_to(root / 'runs')}/review.html" in page
+            assert (run / "review.html").is_file()
+
+    def test_counters_for_prometheus(self, made):
+        root, _ = made
+        lines = (root / "batch.prom").read_text().splitlines()
+        assert 'vidconcept_batch_films_total{state="done"} 2' in lines
+        assert 'vidconcept_batch_films_total{state="failed"} 1' in lines
+        assert 'vidconcept_batch_events_total{concept="dent"} 2' in lines
+        for line in lines:
+            assert line.startswith("#") or len(line.rpartition(" ")[0]) > 0
+            assert line.startswith("#") or float(line.rpartition(" ")[2]) >= 0
+
+
+class TestSecondCall:
+    def test_finished_runs_are_known_by_what_they_are(self, made, tiny_model):
+        """Neither by their name nor by their time alone: a film that was copied over itself is looked at again."""
+        root, _ = made
+        before = [tables_of(run) for run in runs_in(root / "runs")]
+        good = root / "archive" / "cam1" / "000*.mp4"
+        told = call(good, model=tiny_model, out=root / "runs")
+        assert (told["done"], told["skipped"]) == (0, 2)
+        shutil.copy(root / "archive" / "cam1" / "0000.mp4", root / "copy.mp4")
+        shutil.move(root / "copy.mp4", root / "archive" / "cam1" / "0000.mp4")
+        told = call(good, "--jobs", 1, model=tiny_model, out=root / "runs")
+        assert (told["done"], told["skipped"]) == (0, 2)
+        assert before == [tables_of(run) for run in runs_in(root / "runs")]
+
+    def test_changed_settings_are_said(self, made, tiny_model, tmp_path):
+        """Of a decision: made anew on the maps that are there. Of the maps: left as they are, unless told to."""
+        root, _ = made
+        shutil.copytree(root / "runs", tmp_path / "runs")
+        cameras = root / "cameras.csv"
+        cameras.write_text(
+            "camera,video,threshold,height\nnorth,archive/cam1/0000.mp4,0.02,\n,archive/cam1/0001.mp4,,48\n"
+        )
+        line = batch_arguments(cameras, "--jobs", 1, model=tiny_model, out=tmp_path / "runs")
+        result = CliRunner().invoke(app, line, catch_exceptions=False)
+        assert result.exit_code == ExitCode.SOME_FAILED, result.output
+        assert "decided anew, threshold was 0.01, is 0.02" in result.stderr
+        assert "height was 32, is 48. Next: --existing overwrite" in result.stdout
+        rows = {row["video"]: row for row in summary(tmp_path / "runs")}
+        assert (rows["0000.mp4"]["state"], rows["0000.mp4"]["camera"]) == ("done", "north")
+        assert "height was 32" in rows["0001.mp4"]["reason"]
+
+    def test_summary_and_index_alone(self, made):
+        root, _ = made
+        before = (root / "runs" / "summary.csv").read_bytes()
+        (root / "runs" / "summary.csv").unlink()
+        result = CliRunner().invoke(app, ["batch", "--out", str(root / "runs")], catch_exceptions=False)
+        assert result.exit_code == 0
+        assert len((root / "runs" / "summary.csv").read_bytes().splitlines()) == len(before.splitlines())
+
+    def test_a_shard_leaves_the_summary_to_others(self, made, tiny_model, tmp_path):
+        root, _ = made
+        shutil.copytree(root / "runs", tmp_path / "runs")
+        (tmp_path / "runs" / "summary.csv").unlink()
+        good = root / "archive" / "cam1" / "000*.mp4"
+        told = [call(good, "--shard", f"{i}/2", model=tiny_model, out=tmp_path / "runs")["skipped"] for i in range(2)]
+        assert sum(told) == 2
+        assert not (tmp_path / "runs" / "summary.csv").exists()
+
+
+class TestRefused:
+    """Before any film is opened, and nothing is written."""
+
+    def refused(self, error, *arguments):
+        with pytest.raises(error) as caught:
+            CliRunner().invoke(app, list(map(str, arguments)), catch_exceptions=False)
+        return str(caught.value)
+
+    def test_a_word_that_the_model_does_not_know(self, made, tmp_path):
+        root, _ = made
+        said = self.refused(UsageError, "batch", root / "archive", "--concepts", "scratsch", "--out", tmp_path / "x")
+        assert "did you mean 'scratch'" in said
+        assert not (tmp_path / "x").exists()
+
+    def test_a_model_that_is_not_here(self, made, tmp_path):
+        arguments = ("--concepts", "dent", "--set", "model=no/such", "--out", tmp_path / "x")
+        self.refused(ModelError, "batch", made[0] / "archive", *arguments)
+        assert not (tmp_path / "x").exists()
+
+    def test_a_run_as_the_folder_of_runs(self, made):
+        root, _ = made
+        run = runs_in(root / "runs")[0]
+        assert "is a run, not a folder of runs" in self.refused(UsageError, "batch", root / "archive", "--out", run)
+
+    def test_counters_in_place_of_a_film(self, made, tmp_path):
+        film = made[0] / "archive" / "cam1" / "0000.mp4"
+        self.refused(UsageError, "batch", film, "--concepts", "dent", "--metrics", film, "--out", tmp_path / "x")
+
+    def test_nothing_to_do(self, tmp_path):
+        assert "no run in" in self.refused(InputError, "batch", "--out", tmp_path)
+
+    def test_track_knows_where_several_videos_belong(self):
+        assert "vidconcept batch" in self.refused(UsageError, "track", "a.mp4", "b.mp4", "--concepts", "dent")
+
+
+class TestOtherTools:
+    """The tables open in what people have."""
+
+    def test_duckdb(self, made):
+        duckdb = pytest.importorskip("duckdb")
+        pytest.importorskip("pyarrow")
+        root, _ = made
+        done = duckdb.sql(f"SELECT count(*) FROM '{root}/runs/summary.parquet' WHERE state = 'done'").fetchall()
+        assert done == [(2,)]
+        worst = duckdb.sql(
+            f"SELECT concept, count(*) AS n FROM read_csv('{root}/runs/*/*/events.csv', filename=true) "
+            "GROUP BY concept ORDER BY concept"
+        ).fetchall()
+        assert worst == [("dent", 2), ("scratch", 2)]
+
+    def test_pandas(self, made):
+        pandas = pytest.importorskip("pandas")
+        pytest.importorskip("pyarrow")
+        root, _ = made
+        table = pandas.read_parquet(root / "runs" / "summary.parquet")
+        assert table.groupby("state")["video"].count().to_dict() == {"done": 2, "failed": 1}
+        assert table["events"].sum() == 4
+        runs = [root / "runs" / run for run in table.loc[table["events"] > 0, "run"]]
+        events = pandas.concat([pandas.read_csv(run / "events.csv").assign(run=run.name) for run in runs])
+        assert len(events) == 4

@@ -1,0 +1,181 @@
+"""The command `batch`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vidconcept.commands.flags import name_options
+from vidconcept.commands.options import Concepts, Config, Json, Setting, given_settings
+from vidconcept.errors import ExitCode, Interrupted
+from vidconcept.wording import count_of
+
+EXAMPLES = """
+[bold]Commands to copy[/]
+
+  vidconcept batch archive/ --concepts scratch,dent --out runs/
+  vidconcept batch 'cam*/*.mp4' --concepts scratch,dent --out runs/ --jobs 2
+  vidconcept batch cameras.csv --out runs/
+  vidconcept batch --watch incoming/ --concepts scratch,dent --out runs/
+  vidconcept batch --out runs/
+
+The last one writes summary and index of the runs that are there. The same command again goes on where it stopped.
+"""
+HOW, WHERE = "How it is done", "Where and by whom"
+
+
+class Existing(StrEnum):
+    resume = "resume"
+    overwrite = "overwrite"
+
+
+def batch(
+    out: Annotated[Path, typer.Option(help="folder of the runs")],
+    footage: Annotated[
+        list[str] | None,
+        typer.Argument(help="Videos, folders, patterns in quotes, a list of cameras (CSV), or - for paths on stdin."),
+    ] = None,
+    concepts: Concepts = None,
+    setting: Setting = None,
+    config: Config = None,
+    fps: Annotated[
+        float | None, typer.Option(help="rate of folders of images, which then count as films", metavar="RATE")
+    ] = None,
+    existing: Annotated[
+        Existing, typer.Option(help="what to do with runs whose maps were made otherwise", rich_help_panel=HOW)
+    ] = Existing.resume,
+    tries: Annotated[
+        int, typer.Option(min=1, max=100, help="give up a film that ends its worker so often", rich_help_panel=HOW)
+    ] = 3,
+    watch: Annotated[
+        list[Path] | None,
+        typer.Option(help="also take recordings that appear in this folder, until Ctrl-C", rich_help_panel=HOW),
+    ] = None,
+    settle: Annotated[
+        float,
+        typer.Option(min=0.1, metavar="S", help="take a recording that has not grown so long", rich_help_panel=HOW),
+    ] = 10.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="list the films and stop", rich_help_panel=HOW)] = False,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=1024, metavar="N", help="workers; default: a GPU or 4 cores each", rich_help_panel=WHERE
+        ),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(metavar="I/N", help="only part I of N, from 0: a part a machine", rich_help_panel=WHERE),
+    ] = None,
+    metrics: Annotated[
+        Path | None, typer.Option(help="keep counters in this file, for Prometheus", rich_help_panel=WHERE)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Track many films: a run folder each, a summary and an index page over all."""
+    from vidconcept.fleet.footage import absolute
+    from vidconcept.fleet.shards import Shard
+    from vidconcept.runners.call import Asked, check_out, summarise
+
+    check_out(out)
+    settings = given_settings(concepts, setting) | ({} if fps is None else {"fps": fps})
+    part = Shard.parse(shard) if shard is not None else None
+    arguments, folders = footage or [], [absolute(folder) for folder in watch or []]
+    if not arguments and not folders:
+        written = [str(path) for path in summarise(out)]
+        typer.echo(json.dumps({"written": written}, ensure_ascii=False) if as_json else "\n".join(written))
+        return
+    asked = Asked(absolute(out), settings, absolute(config) if config else None, part, sys.stdin)
+    films = asked.films(arguments)
+    if dry_run:
+        _list(films, as_json)
+        return
+    reports, board = _carry_out(asked, films, folders, existing, tries, settle, jobs, metrics)
+    _print(reports.written, board, out, as_json, shard)
+    if board.failed:
+        raise typer.Exit(ExitCode.SOME_FAILED)
+
+
+def _carry_out(
+    asked: Any, films: list[Any], folders: list[Path], existing: Existing, tries: int, settle: float,
+    jobs: int | None, metrics: Path | None,
+) -> tuple[Any, Any]:  # fmt: skip
+    from vidconcept.commands.batch_screen import open_screen
+    from vidconcept.commands.terminal import Stop
+    from vidconcept.fleet.board import Board
+    from vidconcept.fleet.settling import Settling
+    from vidconcept.runners.batch import Batch, Both, Listed
+    from vidconcept.runners.call import Reports, check_metrics
+    from vidconcept.runners.processes import ProcessPool, default_jobs, gpu_ids
+
+    if metrics is not None:
+        check_metrics(metrics, films)
+    slots = jobs or default_jobs(gpu_ids())
+    board = Board()
+    intake = Both(Listed(films), Settling(folders, asked.out, asked.film, settle)) if folders else Listed(films)
+    reports = Reports(asked.out, board, metrics, whole=asked.shard is None, endless=bool(folders))
+    stop = Stop("stopping: each worker finishes its window; press Ctrl-C again to stop at once")
+    pool = ProcessPool.in_runs(asked.out, slots)
+    with stop.on_signals(), open_screen(board, slots) as screen, reports.at_the_end():
+
+        def tick() -> None:
+            screen.tick()
+            reports.tick()
+
+        job = Batch(
+            asked.out, intake, pool, board=board, tell=screen.tell, tick=tick, stop=stop,
+            existing=existing.value, tries=tries,
+        )  # fmt: skip
+        for film in films:
+            # A word that the model does not know is the call's fault, not that of its films.
+            job.asking.digest(film)
+        try:
+            job.run()
+        except Interrupted:
+            # To stop is how watching ends.
+            if not folders or job.left:
+                raise
+        finally:
+            pool.close()
+    return reports, board
+
+
+def _list(films: list[Any], as_json: bool) -> None:
+    if as_json:
+        told = [{"source": str(f.source), "run": f.run_name, "camera": f.camera} for f in films]
+        typer.echo(json.dumps({"films": told}, ensure_ascii=False))
+        return
+    for film in films:
+        typer.echo(f"{film.source} -> {film.run_name}")
+    typer.echo(count_of(len(films), "film"))
+
+
+def _print(written: list[Path], board: Any, out: Path, as_json: bool, shard: str | None) -> None:
+    """What became of the batch, and a line for each film that failed."""
+    if as_json:
+        failed = [{"source": str(film.source), "run": film.run_name, "reason": why} for film, why in board.failed]
+        counts = {"films": board.films, "done": board.done, "skipped": board.skipped, "failed": failed}
+        told = counts | {"events": dict(board.events), "written": [str(path) for path in written]}
+        typer.echo(json.dumps(told, ensure_ascii=False))
+        return
+    parts = [f"{board.done} done", f"{board.skipped} done before", f"{len(board.failed)} failed"]
+    typer.echo(f"{count_of(board.films, 'film')}: {', '.join(parts)}")
+    if board.events:
+        typer.echo("found " + ", ".join(f"{count} x {name}" for name, count in board.events.items()))
+    for film, reason in board.failed:
+        # Many reasons name the film themselves.
+        about = "" if str(film.source) in reason else f"{film.source}: "
+        typer.echo(f"failed: {about}{name_options(reason)}")
+    for path in written:
+        typer.echo(f"{'open ' if path.suffix == '.html' else ''}{path}")
+    if shard is not None:
+        typer.echo(f"when all shards are done: vidconcept batch --out {out} writes summary and index")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command(epilog=EXAMPLES)(batch)

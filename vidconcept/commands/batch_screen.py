@@ -1,0 +1,112 @@
+"""What a person sees of a batch: a table that lives on a terminal, one plain line a film elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from vidconcept.commands.flags import name_options
+from vidconcept.commands.terminal import PLAIN_EVERY_S, err, listening
+from vidconcept.fleet.board import Board, Running
+from vidconcept.pipelines.monitor import UNITS
+from vidconcept.runners.batch import Word
+
+# Rows of the table that stay readable.
+_MOST_ROWS = 12
+_REFRESH_S = 0.25
+
+
+def duration(seconds: float | None) -> str:
+    """ "40 s", "12 min", "3 h 20 min"; empty where it is not known."""
+    if seconds is None:
+        return ""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+@dataclass
+class Screen:
+    """Told of words and asked to refresh. live: the table on a terminal, None elsewhere. slots: how many workers."""
+
+    board: Board
+    slots: int
+    live: Live | None = None
+    _warned: set[str] = field(default_factory=set, repr=False)
+    _drawn_s: float = 0.0
+    _line_s: float = field(default_factory=time.monotonic)
+
+    def tell(self, word: Word) -> None:
+        """One line for what happened; films that were done before are only counted."""
+        if word.kind == "skipped":
+            return
+        if word.kind == "warning":
+            # What holds of one film of a camera holds of all: said once, and counted in their run.json.
+            if word.said in self._warned:
+                return
+            self._warned.add(word.said)
+        about = word.about.run_name if word.about is not None else ""
+        said = name_options(word.said)
+        text = f"{word.kind}: {about}: {said}" if about else said
+        style = {"failed": "red", "again": "yellow", "warning": "yellow", "done": "green"}.get(word.kind, "")
+        with listening():
+            err.print(Text(text, style=style if self.live is not None else ""))
+
+    def tick(self) -> None:
+        now_s = time.monotonic()
+        if self.live is not None:
+            if now_s - self._drawn_s >= _REFRESH_S:
+                self._drawn_s = now_s
+                with listening():
+                    self.live.update(self.draw())
+        elif now_s - self._line_s >= PLAIN_EVERY_S:
+            self._line_s = now_s
+            with listening():
+                print(self.sentence(), file=sys.stderr, flush=True)
+
+    def sentence(self) -> str:
+        """How far the batch is, in one line."""
+        board = self.board
+        parts = [f"{board.finished} of {board.films} films"]
+        parts += [f"{board.skipped} done before"] if board.skipped else []
+        parts += [f"{len(board.failed)} failed"] if board.failed else []
+        parts += [f"{len(board.running)} running"] if board.running else []
+        parts += [f"{board.elsewhere} in other hands"] if board.elsewhere else []
+        left = duration(board.left_s(self.slots))
+        return ", ".join(parts) + (f", about {left} left" if left else "")
+
+    def draw(self) -> Group:
+        """The table: who is at what, for how long yet, and the films that failed last."""
+        table = Table("film", "stage", "", "left", box=None, pad_edge=False)
+        for running in list(self.board.running.values())[:_MOST_ROWS]:
+            left = duration(running.left_s(self.board.clock()))
+            table.add_row(Text(running.film.run_name), running.stage, _count(running), left)
+        more = len(self.board.running) - _MOST_ROWS
+        rows: list[Any] = [Text(self.sentence(), style="bold"), table]
+        rows += [Text(f"and {more} more")] if more > 0 else []
+        return Group(*rows)
+
+
+def _count(running: Running) -> str:
+    if not running.done:
+        return ""
+    unit = UNITS.get(running.stage, "frames")
+    return f"{running.done}/{running.total} {unit}" if running.total else f"{running.done} {unit}"
+
+
+@contextmanager
+def open_screen(board: Board, slots: int) -> Iterator[Screen]:
+    """A table that lives on a terminal; plain lines elsewhere, one every 30 s beside those of films."""
+    live = Live(console=err, auto_refresh=True, transient=True) if err.is_terminal else None
+    with live or nullcontext():
+        yield Screen(board, slots, live)

@@ -1,0 +1,47 @@
+"""What a batch asks of its films, settled before any of them is opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+from vidconcept.files import read_bytes
+from vidconcept.fleet.footage import Film
+from vidconcept.fleet.records import digest_of
+from vidconcept.models.adapter import read_layout
+from vidconcept.models.folder import find_folder
+from vidconcept.pipelines.plan import MAPS_VERSION, settle
+from vidconcept.settings import RARITY_WORDS
+
+
+@dataclass
+class Asking:
+    """Settings, weights and version of each group of films that share them, looked at once a group."""
+
+    _digests: dict[str, str] = field(default_factory=dict, repr=False)
+    _weights: dict[str, str] = field(default_factory=dict, repr=False)
+
+    def digest(self, film: Film) -> str:
+        """What stands for all that is asked of a film. Raises UsageError or ModelError where it cannot be answered."""
+        group = digest_of([film.settings, str(film.config)])
+        if group not in self._digests:
+            self._digests[group] = self._settle(film)
+        return self._digests[group]
+
+    def _settle(self, film: Film) -> str:
+        settled = settle(film.settings, film.config)
+        settings, source = settled.settings, settled.preset.source
+        if source not in self._weights:
+            self._weights[source] = read_layout(find_folder(settled.preset).path).fingerprint
+        good_parts = "" if settings.rarity in RARITY_WORDS else digest_of(read_bytes(Path(settings.rarity)).hex())
+        return digest_of(
+            [
+                settings.model_dump(mode="json"),
+                settled.words,
+                self._weights[source],
+                good_parts,
+                version("vidconcept"),
+                MAPS_VERSION,
+            ]
+        )

@@ -1,0 +1,265 @@
+"""Many films on many workers: each is done once, a bad one costs itself alone, and a second call goes on.
+
+One loop for every kind of worker: films come from an intake, workers from a pool, and what is done is on the disk.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from vidconcept.errors import InputError, Interrupted, OutputError
+from vidconcept.fleet.board import Board
+from vidconcept.fleet.footage import Film
+from vidconcept.fleet.leases import BEAT_S, STALE_S, Watcher
+from vidconcept.fleet.records import Records, marks_of
+from vidconcept.fleet.schedule import Schedule
+from vidconcept.manifest import MANIFEST
+from vidconcept.runners.asking import Asking
+from vidconcept.runners.order import Order, Report
+from vidconcept.runners.pool import Pool, Progressed
+from vidconcept.wording import count_of
+
+# How often the films that others hold are looked at.
+LOOK_S = 2.0
+# Films that need no work are passed over in such portions, so that a terminal stays alive.
+_PORTION = 200
+
+
+class Intake(Protocol):
+    """Where films come from. open: whether more may come."""
+
+    @property
+    def open(self) -> bool: ...
+
+    def take(self) -> Sequence[Film]: ...
+
+
+@dataclass
+class Listed:
+    """Films that are known from the start."""
+
+    films: Sequence[Film]
+    open: bool = True
+
+    def take(self) -> Sequence[Film]:
+        films, self.films, self.open = self.films, (), False
+        return films
+
+
+@dataclass
+class Both:
+    """Films that are known, and then those that appear."""
+
+    listed: Listed
+    appearing: Intake
+
+    @property
+    def open(self) -> bool:
+        return self.listed.open or self.appearing.open
+
+    def take(self) -> Sequence[Film]:
+        return self.listed.take() if self.listed.open else self.appearing.take()
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What a person is told when it happens. about: the film, None for the batch."""
+
+    kind: Literal["done", "skipped", "failed", "again", "waiting", "warning"]
+    about: Film | None
+    said: str
+
+
+@dataclass
+class Batch:
+    """One call of `batch`.
+
+    out: the folder of runs. tell: told of each film. tick: called several times a second. existing: what to do with
+    runs that were made otherwise. stale_s: after which a lease without a sign of life is taken over.
+    """
+
+    out: Path
+    intake: Intake
+    pool: Pool
+    asking: Asking = field(default_factory=Asking)
+    board: Board = field(default_factory=Board)
+    tell: Callable[[Word], None] = lambda word: None
+    tick: Callable[[], None] = lambda: None
+    stop: Callable[[], bool] = lambda: False
+    existing: Literal["resume", "overwrite"] = "resume"
+    tries: int = 3
+    beat_s: float = BEAT_S
+    stale_s: float = STALE_S
+
+    def __post_init__(self) -> None:
+        self._records = Records(self.out)
+        self._schedule = Schedule(self.tries)
+        self._watcher = Watcher(self.stale_s)
+        self._busy_since: dict[str, float] = {}
+        self._full = ""
+
+    def run(self) -> Board:
+        """Do every film; returns what became of them.
+
+        Raises Interrupted when told to stop, OutputError when nothing can be written any more; a film's own trouble is
+        in the board.
+        """
+        stopping = False
+        while True:
+            self._take_in()
+            stop_now = self.stop() or bool(self._full)
+            if stop_now and not stopping:
+                stopping = True
+                self.pool.ask_to_stop()
+            if not stopping:
+                self._hand_out()
+                self._look_elsewhere()
+            self.tick()
+            if stopping and not self._schedule.running:
+                break
+            if not self.intake.open and not self._schedule.unfinished:
+                break
+            for slot, message in self.pool.wait(self._patience_s()):
+                self._read(slot, message)
+        if self._full:
+            raise OutputError(self._full)
+        if stopping:
+            left = self._schedule.unfinished
+            raise Interrupted(
+                f"interrupted with {count_of(left, 'film')} left; what was done is kept. Next: the same command again "
+                "goes on"
+            )
+        return self.board
+
+    @property
+    def left(self) -> int:
+        """Films that are not done."""
+        return self._schedule.unfinished
+
+    def _take_in(self) -> None:
+        if self.intake.open and (films := self.intake.take()):
+            self._schedule.add(films)
+            self.board.films += len(films)
+
+    def _patience_s(self) -> float:
+        if self._schedule.running or self._schedule.elsewhere or not self._schedule.waiting:
+            return 0.2
+        return 0.0
+
+    def _hand_out(self) -> None:
+        passed = 0
+        for slot in range(self.pool.slots):
+            while slot not in self._schedule.running and passed < _PORTION:
+                film = self._schedule.next_for(slot)
+                if film is None:
+                    break
+                if not self._start(slot, film):
+                    passed += 1
+
+    def _start(self, slot: int, film: Film) -> bool:
+        """Give a film to a worker; False where that was not needed."""
+        asked = self.asking.digest(film)
+        if self.existing == "resume" and self._is_done(film, asked):
+            self._schedule.finished(slot)
+            self._ended(film, Report("skipped", "done before"))
+            return False
+        self.board.starts(slot, film)
+        order = Order(
+            str(film.source), str(self.out), dict(film.settings), str(film.config) if film.config else None,
+            film.camera, asked, self.existing, self.tries, self.beat_s,
+        )  # fmt: skip
+        self.pool.give(slot, order)
+        return True
+
+    def _is_done(self, film: Film, asked: str) -> bool:
+        """By its record and the marks of its files alone: neither is opened."""
+        record = self._records.read(film)
+        same = record.state == "done" and (record.asked, record.camera) == (asked, film.camera)
+        if not same or not all((self.out / film.run_name / name).is_file() for name in (MANIFEST, "events.csv")):
+            return False
+        try:
+            return record.marks == marks_of(film.source)
+        except (InputError, OSError):
+            return False
+
+    def _look_elsewhere(self) -> None:
+        now_s = time.monotonic()
+        for film in list(self._schedule.elsewhere.values()):
+            if now_s - self._busy_since[film.key] < LOOK_S:
+                continue
+            if self._watcher.is_free(self._records.lease_path(film)):
+                self._schedule.free(film)
+            self._busy_since[film.key] = now_s
+        self.board.elsewhere = len(self._schedule.elsewhere)
+
+    def _read(self, slot: int, message: Progressed | Report) -> None:
+        if isinstance(message, Progressed):
+            self.board.progressed(slot, message.stage, message.done, message.total)
+            return
+        self.board.running.pop(slot, None)
+        schedule = self._schedule
+        match message.kind:
+            case "busy":
+                film = schedule.busy(slot)
+                if film.key not in self._busy_since:
+                    self.tell(Word("waiting", film, f"in the hands of {message.said}"))
+                self._busy_since[film.key] = time.monotonic()
+            case "died":
+                film, left = schedule.died(slot)
+                self.board.deaths += 1
+                if left > 0:
+                    self._again(film, f"{message.said}; it is tried again alone, {count_of(left, 'time')} at most")
+                else:
+                    self._give_up(film, f"given up after {count_of(self.tries, 'try', 'tries')}: {message.said}")
+            case "memory":
+                film, again = schedule.ran_out_of_memory(slot)
+                if again:
+                    self._again(film, f"{message.said.partition('. Next')[0]}; it is tried again alone")
+                else:
+                    self._give_up(film, f"also alone: {message.said}")
+            case "missing":
+                film, again = schedule.lost_its_folder(slot)
+                if again:
+                    self._again(film, f"{message.said.partition('. Next')[0]}; it is tried again")
+                else:
+                    self._give_up(film, message.said)
+            case "interrupted":
+                # Back into the queue: it counts as left.
+                schedule.add([schedule.finished(slot)])
+            case "full":
+                schedule.add([schedule.finished(slot)])
+                self._full = self._full or message.said
+            case _:
+                self._ended(schedule.finished(slot), message)
+
+    def _again(self, film: Film, said: str) -> None:
+        self.board.retries += 1
+        self.tell(Word("again", film, said))
+
+    def _give_up(self, film: Film, reason: str) -> None:
+        self._records.write(film, self._records.read(film).end("failed", reason))
+        self._ended(film, Report("failed", reason, 1))
+
+    def _ended(self, film: Film, report: Report) -> None:
+        board, facts = self.board, report.facts
+        for warning in report.warnings:
+            self.tell(Word("warning", film, warning))
+        if report.kind == "failed":
+            board.failed.append((film, report.said))
+            self.tell(Word("failed", film, report.said))
+            return
+        if report.kind == "skipped":
+            board.skipped += 1
+            self.tell(Word("skipped", film, report.said))
+            return
+        board.done += 1
+        board.busy_s += facts.get("busy_s", 0.0)
+        board.film_s += facts.get("film_s", 0.0)
+        board.frames += facts.get("frames", 0)
+        board.events.update(facts.get("events", {}))
+        found = ", ".join(f"{count} x {name}" for name, count in facts.get("events", {}).items())
+        self.tell(Word("done", film, "; ".join(part for part in (found, report.said) if part)))

@@ -1,0 +1,170 @@
+"""One film of a batch from its lease to its record: the same in a local process and in an actor of Ray."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from vidconcept.errors import InputError, Interrupted, InUseError, OutputError, VidconceptError
+from vidconcept.fleet.leases import Holder, Lease, take_lease
+from vidconcept.fleet.records import Records, marks_of
+from vidconcept.manifest import read_manifest
+from vidconcept.pipelines.maps import ModelShelf
+from vidconcept.pipelines.monitor import Monitor, Progress
+from vidconcept.pipelines.plan import Plan, make_plan
+from vidconcept.pipelines.track import Run, run_plan
+from vidconcept.runners.order import Order, Report
+from vidconcept.runs import changes_of
+from vidconcept.wording import count_of
+
+VERSION = version("vidconcept")
+# Starts without a word and without progress after which a film is given up. More than the tries of a batch that
+# sees its workers die: a whole machine may go down several times for reasons that are not the film's.
+SILENT_STARTS = 6
+# How often a long film makes sure that it is still ours.
+_LOOK_S = 10.0
+
+
+@dataclass
+class Desk:
+    """What a worker keeps between films: the model that is loaded. progress: told how far a film is."""
+
+    progress: Progress = lambda stage, done, total: None
+    stop: Callable[[], bool] = lambda: False
+    shelf: ModelShelf = field(default_factory=ModelShelf)
+
+
+def do_film(order: Order, desk: Desk) -> Report:
+    """Track one film into its folder, or say why not. Never raises for what is the film's fault."""
+    records, film = Records(Path(order.out)), order.film
+    try:
+        lease = take_lease(records.lease_path(film), order.beat_s)
+    except OutputError as error:
+        return _report_of(error)
+    if not isinstance(lease, Lease):
+        return Report("busy", str(lease) if isinstance(lease, Holder) else "another process")
+    with lease:
+        try:
+            return _do_leased(order, records, lease, desk)
+        except Exception as error:
+            return _report_of(error)
+
+
+def _do_leased(order: Order, records: Records, lease: Lease, desk: Desk) -> Report:
+    film = order.film
+    out = records.out / film.run_name
+    before = replace(records.read(film), camera=film.camera)
+    begun = before.begin(_windows_in(out))
+    if begun.begun > SILENT_STARTS:
+        reason = f"given up: {SILENT_STARTS} starts in a row ended without a word and without progress"
+        records.write(film, before.end("failed", reason))
+        return Report("failed", reason, 1)
+    records.write(film, begun)
+    warnings: list[str] = []
+    monitor = Monitor(_noted(lease, desk), _stopping(lease, desk), warnings.append)
+    began_s = time.perf_counter()
+    try:
+        marks = marks_of(film.source)
+        plan = make_plan(film.source, film.settings, film.config)
+        report = _track(plan, out, order, monitor, desk)
+    except Interrupted:
+        # Nobody's fault, so it does not count.
+        records.write(film, before)
+        raise
+    except (VidconceptError, MemoryError, RuntimeError) as error:
+        found = _report_of(error)
+        records.write(film, begun.end("failed", found.said) if found.kind == "failed" else before)
+        raise
+    records.write(film, begun.end("done", marks=marks, asked=order.asked))
+    report.facts["busy_s"] = round(time.perf_counter() - began_s, 3)
+    report.warnings.extend(warnings)
+    return report
+
+
+def _track(plan: Plan, out: Path, order: Order, monitor: Monitor, desk: Desk) -> Report:
+    facts = plan.facts()
+    earlier = _finished(out)
+    said = ""
+    if earlier is not None and order.existing == "resume":
+        changes = changes_of(earlier, facts)
+        made_by = earlier.get("versions", {}).get("vidconcept")
+        if made_by != VERSION:
+            changes.append(f"vidconcept was {made_by}, is {VERSION}")
+        if not changes:
+            return Report("skipped", "done before", facts=_result(earlier))
+        said = f"decided anew, {'; '.join(changes[:3])}"
+    elif (windows := _windows_in(out)) and order.existing == "resume":
+        said = f"went on after {count_of(windows, 'window')}"
+    run = run_plan(plan, out, order.existing, monitor, desk.shelf, facts)
+    return Report("done", said, facts=_result(run.manifest))
+
+
+def _finished(out: Path) -> dict[str, Any] | None:
+    """What a finished run says of itself; None where there is none, or what it should have written is gone."""
+    try:
+        Run.open(out)
+        earlier = read_manifest(out)
+    except InputError:
+        return None
+    return earlier if all((out / name).is_file() for name in ("events.csv", "frames.csv", "tracks.csv")) else None
+
+
+def _result(manifest: dict[str, Any]) -> dict[str, Any]:
+    """What a batch tells of a finished run."""
+    return {
+        "frames": manifest.get("frames", 0),
+        "events": manifest.get("events", {}),
+        "film_s": manifest.get("video", {}).get("duration_s") or 0.0,
+    }
+
+
+def _windows_in(out: Path) -> int:
+    return sum(1 for _ in (out / "maps").glob("window_*.safetensors"))
+
+
+def _noted(lease: Lease, desk: Desk) -> Progress:
+    def progress(stage: str, done: int, total: int | None) -> None:
+        lease.note(stage, done, total)
+        desk.progress(stage, done, total)
+
+    return progress
+
+
+def _stopping(lease: Lease, desk: Desk) -> Callable[[], bool]:
+    looked_s = time.monotonic()
+
+    def stop() -> bool:
+        nonlocal looked_s
+        if time.monotonic() - looked_s > _LOOK_S:
+            looked_s = time.monotonic()
+            if not lease.is_held():
+                raise InUseError(f"{lease.path.name} was taken over by another runner, which took this one for dead")
+        return desk.stop()
+
+    return stop
+
+
+def _report_of(error: BaseException) -> Report:
+    said = str(error) or type(error).__name__
+    cause = getattr(error.__cause__, "errno", None)
+    match error:
+        case Interrupted():
+            return Report("interrupted", said)
+        case InUseError():
+            return Report("busy", said)
+        case OutputError() if cause in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            return Report("full", said, int(error.exit_code))
+        case OutputError() if cause == errno.ENOENT:
+            return Report("missing", said, int(error.exit_code))
+        case VidconceptError():
+            return Report("failed", said, int(error.exit_code))
+        case MemoryError():
+            return Report("memory", "out of memory. Next: smaller window_frames, height and width", 1)
+        case _ if "out of memory" in said.lower():
+            return Report("memory", f"{said.splitlines()[0]}. Next: smaller window_frames, height and width", 1)
+    return Report("failed", f"{type(error).__name__}: {said.splitlines()[0]}", 1)

@@ -1,0 +1,54 @@
+"""What goes between a batch and its workers: orders one way, what became of them the other, as JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from vidconcept.fleet.footage import Film
+from vidconcept.fleet.leases import BEAT_S
+
+# done: the run is whole. skipped: it was before. failed: this film cannot be done. memory: there was not enough of it.
+# busy: somebody else has the film. missing: its folder went away. full: no output can be written any more.
+# interrupted: told to stop. died: the process is gone.
+Kind = Literal["done", "skipped", "failed", "memory", "busy", "missing", "full", "interrupted", "died"]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One film to be done. out: the folder of runs. asked: digest of what is asked of it. given: settings of the call,
+    the camera's among them. tries: starts without a word after which it is given up."""
+
+    source: str
+    out: str
+    given: dict[str, Any]
+    config: str | None = None
+    camera: str = ""
+    asked: str = ""
+    existing: Literal["resume", "overwrite"] = "resume"
+    tries: int = 3
+    beat_s: float = BEAT_S
+
+    @property
+    def film(self) -> Film:
+        return Film(Path(self.source), self.given, Path(self.config) if self.config else None, self.camera)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Order:
+        return cls(**json.loads(text))
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of an order. said: reason, or what there is to know. code: the exit code of `track` for it."""
+
+    kind: Kind
+    said: str = ""
+    code: int = 0
+    facts: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
