@@ -17,10 +17,13 @@ test: $(READY)
 test-all: $(READY)
 	$(BIN)/pytest
 
-# Damaged inputs of every kind, for so many seconds; the corpus and what was found stay in build/fuzz.
+# Damaged inputs of every kind, for so many seconds from case FIRST on; the corpus and what was found stay in build/fuzz.
+# The page on reliability shows what FIGURES=docs/figures/fuzz.json takes down.
 fuzz: SECONDS ?= 60
+fuzz: FIRST ?= 0
+fuzz: FIGURES ?= build/fuzz/figures.json
 fuzz: $(READY)
-	$(BIN)/python -m tests.fuzz.fuzz --seconds $(SECONDS) --corpus build/fuzz
+	$(BIN)/python -m tests.fuzz.fuzz --seconds $(SECONDS) --first $(FIRST) --corpus build/fuzz --figures $(FIGURES)
 
 # The lowest versions that pyproject.toml admits, by uv's resolution, in an environment of its own. torch stays at the
 # version of constraints.txt: older ones have no build for the CPU on every package index.

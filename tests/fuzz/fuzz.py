@@ -1,10 +1,10 @@
 """Damaged files of every kind, read as a user would read them: whatever is not one of our own errors is a finding.
 
-    python -m tests.fuzz.fuzz --seconds 60 --corpus build/fuzz
+    python -m tests.fuzz.fuzz --seconds 60 --corpus build/fuzz --figures build/fuzz/figures.json
 
 Case n is always the same: the seed by n, the damage by a generator of random numbers that starts from n. Cases run in a
-process of their own, which is started again after a crash, a hang of 30 s or one more gigabyte of memory. Exit 1 with
-findings; the damaged files of each are kept.
+process of their own, which is started again after a crash or a hang of 30 s. Exit 1 with findings; the damaged files of
+each are kept.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import subprocess
 import sys
 import time
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.fuzz.seeds import SEEDS, Seed, write_corpus
@@ -134,6 +135,7 @@ def main() -> int:
     options.add_argument("--cases", type=int, default=1 << 30, help="no more than so many")
     options.add_argument("--first", type=int, default=0, help="number of the first case")
     options.add_argument("--corpus", type=Path, default=Path("build/fuzz"))
+    options.add_argument("--figures", type=Path, help="JSON to write what was read and found into, as docs/figures has it")
     options.add_argument("--child", type=float, help=argparse.SUPPRESS)
     given = options.parse_args()
     work = given.corpus / "work"
@@ -142,7 +144,8 @@ def main() -> int:
         run_cases(given.first, last, given.corpus, work, given.child)
         return 0
     write_corpus(given.corpus)
-    until = time.time() + given.seconds
+    started = time.time()
+    until = started + given.seconds
     number, findings = given.first, {}
     while number < last and time.time() < until:
         number, ended = _watch(given.corpus, number, last, until, findings)
@@ -153,7 +156,29 @@ def main() -> int:
     for what, count in kinds.most_common():
         case = next(n for n, said in findings.items() if said == what)
         print(f"  {count} x {SEEDS[case % len(SEEDS)].name}, first in case {case}: {what}")
+    if given.figures is not None:
+        write_figures(given, number - given.first, time.time() - started, kinds)
     return bool(findings)
+
+
+def write_figures(given: argparse.Namespace, inputs: int, seconds: float, found: Mapping[str, int]) -> None:
+    """What a run of this job says of itself, in the form in which the documentation shows figures."""
+    first = f" FIRST={given.first}" if given.first else ""
+    content = {
+        "title": "Damaged inputs",
+        "command": f"make fuzz SECONDS={given.seconds:g}{first} FIGURES={given.figures}",
+        "data": f"{len(SEEDS)} small inputs made by tests/fuzz/seeds.py, damaged by tests/fuzz/fuzz.py",
+        "data_commands": [],
+        "weights": "",
+        "figures": {
+            "inputs": inputs,
+            "kinds": len(SEEDS),
+            "seconds": round(seconds),
+            "findings": sum(found.values()),
+            "found": dict(found),
+        },
+    }
+    given.figures.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _watch(corpus: Path, first: int, last: int, until: float, findings: dict[int, str]) -> tuple[int, bool]:

@@ -1,5 +1,6 @@
 """The fuzz job itself: its seeds are sound, its cases are the same each time, and it sees what it is there to see."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -31,8 +32,11 @@ class TestFuzz:
             prepare(number, corpus, tmp_path / name)
         assert tree(tmp_path / "one") == tree(tmp_path / "two") != tree(corpus / SEEDS[number].name)
 
-    def test_a_few_cases(self, corpus):
+    def test_a_few_cases(self, corpus, tmp_path):
         line = [sys.executable, "-m", "tests.fuzz.fuzz", "--corpus", str(corpus), "--cases", "36", "--seconds", "200"]
+        line += ["--figures", str(tmp_path / "figures.json")]
         done = subprocess.run(line, capture_output=True, text=True, timeout=280, check=False)
         assert done.returncode == 0, done.stdout
         assert "36 damaged inputs of 18 kinds, 0 findings" in done.stdout
+        figures = json.loads((tmp_path / "figures.json").read_text())["figures"]
+        assert (figures["inputs"], figures["kinds"], figures["findings"]) == (36, 18, 0)

@@ -105,11 +105,13 @@ class TestDamage:
             ("vae", "block_out_channels", []),
             ("vae", "temporal_compression_ratio", -4),
             ("text_encoder", "num_layers", 10**9),
+            ("tokenizer", "extra_ids", 10**20),
         ],
     )
     def test_of_a_number(self, folder, part, key, value):
-        rewrite(folder / part / "config.json", **{key: value})
-        with pytest.raises(ModelError, match=f"{part}/config.json, {key}"):
+        name = "tokenizer_config.json" if part == "tokenizer" else "config.json"
+        rewrite(folder / part / name, **{key: value})
+        with pytest.raises(ModelError, match=f"{part}/{name}, {key}"):
             load_folder(folder)
 
     @pytest.mark.parametrize("part", ["transformer", "vae", "text_encoder"])

@@ -108,6 +108,14 @@ class TestTables:
         with pytest.raises(InputError, match=r"must be in the order of frames"):
             export(run, "davis")
 
+    @pytest.mark.parametrize("change", [lambda rows: rows[:-1], lambda rows: [*rows, rows[-1]]])
+    def test_a_frame_without_one_row_of_each_concept(self, run, change):
+        rows = (run / "frames.csv").read_text().splitlines()
+        (run / "frames.csv").write_text("\n".join(change(rows)) + "\n")
+        for read in (write_review, lambda folder: export(folder, "coco")):
+            with pytest.raises(InputError, match=r"frames\.csv: frame 29 has \d rows, where one of each concept belongs"):
+                read(run)
+
     @pytest.mark.parametrize("content", [b"", b"\x00\x01", b"\xff\xfe", b'a,"b\n' * 10])
     def test_what_is_no_table(self, run, content):
         (run / "events.csv").write_bytes(content)

@@ -89,12 +89,18 @@ class SchedulerConfig(_Config):
     num_train_timesteps: Annotated[int, Field(ge=1, le=100_000)] = 1000
 
 
+class TokenizerConfig(_Config):
+    # So many words are made up one by one, in the tokenizer that is built.
+    extra_ids: Annotated[int, Field(ge=0, le=65_536)] = 100
+
+
 class ShardIndex(_Config):
     weight_map: dict[str, str]
 
 
 _SHAPES: dict[str, type[_Config]] = {
     "text_encoder/config.json": TextEncoderConfig,
+    "tokenizer/tokenizer_config.json": TokenizerConfig,
     "transformer/config.json": TransformerConfig,
     "vae/config.json": CodecConfig,
     "scheduler/scheduler_config.json": SchedulerConfig,

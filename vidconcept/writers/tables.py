@@ -116,11 +116,12 @@ def _event_cells(e: Event) -> list[object]:
 def read_frames(path: Path, run: RunInfo | None = None) -> Iterator[FrameRow]:
     """Rows of `frames.csv`, one by one.
 
-    run: whose table it is; its rows must then be of its concepts. Raises InputError, with file and line, where the
-    table is missing, damaged, or not in the order of frames.
+    run: whose table it is; each frame must then have one row of each of its concepts. Raises InputError, with file and
+    place, where the table is missing, damaged, or not in the order of frames.
     """
     columns = [name for name in FRAME_COLUMNS if name not in LATER]
-    return _in_order(path, read_rows(path, columns, lambda cells: _frame_row(cells, run)))
+    rows = _in_order(path, read_rows(path, columns, lambda cells: _frame_row(cells, run)))
+    return rows if run is None else _of_all_concepts(path, rows, run)
 
 
 def read_tracks(path: Path, run: RunInfo | None = None) -> Iterator[TrackMask]:
@@ -150,6 +151,17 @@ def _in_order(path: Path, rows: Iterator[OfFrame]) -> Iterator[OfFrame]:
             )
         latest = row.frame_index
         yield row
+
+
+def _of_all_concepts(path: Path, rows: Iterator[FrameRow], run: RunInfo) -> Iterator[FrameRow]:
+    for frame_index, group in groupby(rows, key=lambda row: row.frame_index):
+        own = list(group)
+        if len(own) != len(run.concepts) or len({row.concept for row in own}) != len(own):
+            raise InputError(
+                f"{path}: frame {frame_index} has {len(own)} rows, where one of each concept belongs "
+                f"({', '.join(run.concepts)}). Next: track again with `existing=resume`"
+            )
+        yield from own
 
 
 def _frame_row(cells: dict[str, str], run: RunInfo | None) -> FrameRow:
