@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.helpers.clips import image_folder, write_clip
 from tests.helpers.footage import deep_folder, hdr_film, two_streams
@@ -110,6 +111,7 @@ OTHERWISE = {
     "fps": 50,
     "bits": 16,
     "stream": 1,
+    "max_megapixels": 0.03,
     "deinterlace": True,
     "tone_map": True,
     "smooth": "none",
@@ -135,10 +137,19 @@ WITH = {
 }
 
 
+def one_larger(folder):
+    """Pictures of a folder, one of which is larger than the others."""
+    path = image_folder(folder).path
+    last = max(path.iterdir())
+    Image.open(last).resize((384, 256)).save(last)
+    return path
+
+
 # Settings that say something of one kind of source alone, and what makes it.
 SOURCES = {
     "bits": lambda folder: deep_folder(folder / "deep", ".png", 12),
     "stream": lambda folder: two_streams(folder / "two.mkv", 0),
+    "max_megapixels": lambda folder: one_larger(folder / "sizes"),
     "deinterlace": lambda folder: write_clip(folder / "plain.mp4").path,
     "tone_map": lambda folder: hdr_film(folder / "hdr.mp4"),
 }

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vidconcept.evaluation.datasets.read import read_dataset
 from vidconcept.pipelines.calibrate import Calibration, calibrate_good
 from vidconcept.pipelines.evaluate import Evaluation
 from vidconcept.pipelines.evaluate import evaluate as evaluate_clips
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.track import default_out, split_words
-from vidconcept.pipelines.workspace import Workspace
+from vidconcept.pipelines.workspace import Workspace, open_dataset
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +37,9 @@ def evaluate(
     monitor = monitor or Monitor(warn=log.warning)
     given = {"concepts": split_words(concepts), **settings}
     folder = Path(out) if out else default_out(dataset, "evaluation")
-    data = read_dataset(Path(dataset), format, split)
-    return evaluate_clips(data, given, Workspace(folder, monitor, Path(config) if config else None))
+    own_config = Path(config) if config else None
+    data = open_dataset(Path(dataset), format, split, None, given, own_config)
+    return evaluate_clips(data, given, Workspace(folder, monitor, own_config))
 
 
 def calibrate(

@@ -25,6 +25,8 @@ SCRATCH = ".work"
 SCRATCH_NAME = re.compile(r".*\.[0-9a-f]{8}\.partial(\.\w+)?")
 # Larger than any settings, manifest or model configuration; data sets say how much more they may have.
 TEXT_BYTES = 64 << 20
+# Larger pictures take gigabytes, and a few damaged bytes can claim any size: they are read only where asked for.
+MAX_MEGAPIXELS = 128.0
 # File systems hold names of 255 bytes; ours grow by `.label-studio.config.xml` at most.
 NAME_BYTES = 200
 

@@ -18,12 +18,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic.fields import FieldInfo
 
 from vidconcept.errors import UsageError
-from vidconcept.files import MalformedError, read_toml, shorten
+from vidconcept.files import MAX_MEGAPIXELS, MalformedError, read_toml, shorten
 from vidconcept.temporal.smoothers import OFFERED
 
 ENV_PREFIX = "VIDCONCEPT_"
 # Variables of the tool that are not settings of a run.
-ENV_OTHERS = frozenset({"VIDCONCEPT_CACHE_DIR", "VIDCONCEPT_MAX_MEGAPIXELS"})
+ENV_OTHERS = frozenset({"VIDCONCEPT_CACHE_DIR"})
 
 # Far beyond what any footage needs; a slip of the keyboard must not ask for terabytes or years.
 Word = Annotated[str, Field(max_length=1000)]
@@ -107,6 +107,9 @@ class TrackSettings(BaseModel):
     bits: int | None = _setting(Stage.MAPS, None, "depth of 16-bit pictures, e.g. 12 [found]", ge=8, le=16)
     stream: int | None = _setting(
         Stage.MAPS, None, "which video stream of the file, as probe numbers them", ge=0, le=10_000
+    )
+    max_megapixels: float | None = _setting(
+        Stage.MAPS, None, f"refuse larger pictures [{MAX_MEGAPIXELS:g}]", gt=0, le=1_000_000
     )
     deinterlace: bool = _setting(Stage.MAPS, False, "separate the two moments that each interlaced picture mixes")
     tone_map: bool = _setting(Stage.MAPS, False, "map HDR to the range of a usual screen")

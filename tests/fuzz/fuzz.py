@@ -135,7 +135,9 @@ def main() -> int:
     options.add_argument("--cases", type=int, default=1 << 30, help="no more than so many")
     options.add_argument("--first", type=int, default=0, help="number of the first case")
     options.add_argument("--corpus", type=Path, default=Path("build/fuzz"))
-    options.add_argument("--figures", type=Path, help="JSON to write what was read and found into, as docs/figures has it")
+    options.add_argument(
+        "--figures", type=Path, help="JSON to write what was read and found into, as docs/figures has it"
+    )
     options.add_argument("--child", type=float, help=argparse.SUPPRESS)
     given = options.parse_args()
     work = given.corpus / "work"

@@ -113,7 +113,9 @@ class TestTables:
         rows = (run / "frames.csv").read_text().splitlines()
         (run / "frames.csv").write_text("\n".join(change(rows)) + "\n")
         for read in (write_review, lambda folder: export(folder, "coco")):
-            with pytest.raises(InputError, match=r"frames\.csv: frame 29 has \d rows, where one of each concept belongs"):
+            with pytest.raises(
+                InputError, match=r"frames\.csv: frame 29 has \d rows, where one of each concept belongs"
+            ):
                 read(run)
 
     @pytest.mark.parametrize("content", [b"", b"\x00\x01", b"\xff\xfe", b'a,"b\n' * 10])

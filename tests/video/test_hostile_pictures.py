@@ -8,13 +8,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
-from tests.helpers.clips import image_folder
+from tests.helpers.clips import image_folder, paint, write_clip
 from vidconcept.errors import InputError
 from vidconcept.evaluation.datasets.dataset import read_labels
 from vidconcept.video.identity import file_hash
-from vidconcept.video.probe import probe
+from vidconcept.video.probe import examine, probe
 from vidconcept.video.reader import read_frames
+from vidconcept.video.reading import Reading
 from vidconcept.video.source import image_paths
 
 
@@ -40,16 +42,30 @@ class TestSizes:
         said = [problem for problem in said if problem.kind == "unreadable-image"]
         assert [f"claims {size[0]}x{size[1]} pixels" in problem.message for problem in said] == [True]
 
-    def test_the_limit_can_be_lifted(self, tmp_path, monkeypatch):
+    def test_the_limit_can_be_lifted(self, tmp_path):
         picture = tmp_path / "wide.png"
         cv2.imwrite(str(picture), np.zeros((64, 20_000), np.uint8))
-        monkeypatch.setenv("VIDCONCEPT_MAX_MEGAPIXELS", "1")
-        with pytest.raises(InputError, match=r"claims 20000x64 .*VIDCONCEPT_MAX_MEGAPIXELS=2$"):
-            probe(picture)
-        with pytest.raises(InputError, match="claims 20000x64"):
-            read_labels(picture)
-        monkeypatch.setenv("VIDCONCEPT_MAX_MEGAPIXELS", "2")
-        assert probe(picture).width_px == 20_000
+        for limit in (1, float("nan")):
+            with pytest.raises(InputError, match=r"claims 20000x64 .*`max_megapixels=2`$"):
+                probe(picture, reading=Reading(max_megapixels=limit))
+            with pytest.raises(InputError, match="claims 20000x64"):
+                read_labels(picture, limit)
+        assert probe(picture, reading=Reading(max_megapixels=2)).width_px == 20_000
+        assert read_labels(picture, 2).shape == (64, 20_000)
+
+    @pytest.mark.parametrize("name", ["film.mp4", "pages.tif", "moving.gif", "images"])
+    def test_it_holds_for_every_kind_of_source(self, tmp_path, name):
+        source, pages = tmp_path / name, [Image.fromarray(paint(number)) for number in range(3)]
+        if name == "film.mp4":
+            write_clip(source, count=3)
+        elif name == "images":
+            image_folder(source)
+        else:
+            pages[0].save(source, save_all=True, append_images=pages[1:])
+        fps = None if name in ("film.mp4", "moving.gif") else 25
+        with pytest.raises(InputError, match=r"megapixels where 0\.001 are allowed"):
+            examine(source, fps, decode=True, reading=Reading(max_megapixels=0.001))
+        assert examine(source, fps, decode=True, reading=Reading(max_megapixels=0.1)).frames >= 3
 
     def test_alone_in_a_folder_it_is_named(self, tmp_path):
         (tmp_path / "images").mkdir()

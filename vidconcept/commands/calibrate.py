@@ -47,10 +47,11 @@ def calibrate(
     if (labelled is None) == (not footage):
         raise UsageError("give good footage, or --labelled with a data set, e.g. vidconcept calibrate good.mp4")
     if labelled is not None:
-        from vidconcept.evaluation.datasets.read import read_dataset
+        from vidconcept.pipelines.workspace import open_dataset
 
-        data = read_dataset(labelled, format, split, parse_renames(rename))
-        _calibrate_labelled(labelled, data, given_settings(concepts, setting), config, out, as_json)
+        given = given_settings(concepts, setting)
+        data = open_dataset(labelled, format, split, parse_renames(rename), given, config)
+        _calibrate_labelled(labelled, data, given, config, out, as_json)
         return
     assert footage
     only_of_data_sets(format, rename)

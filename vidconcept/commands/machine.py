@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from vidconcept.commands.options import Json
+from vidconcept.files import MAX_MEGAPIXELS
 
 models_app = typer.Typer(help="Which models there are, what they need, and whether they are here.")
 
@@ -20,6 +21,7 @@ def probe(
         int | None, typer.Option(min=8, max=16, help="bit depth of pictures stored in 16 bits, e.g. 12 [found]")
     ] = None,
     stream: Annotated[int | None, typer.Option(min=0, help="look at this video stream of the file")] = None,
+    max_megapixels: Annotated[float, typer.Option(min=0, help="refuse larger pictures")] = MAX_MEGAPIXELS,
     decode: Annotated[
         bool, typer.Option("--decode", help="also decode every picture, to find damage inside them")
     ] = False,
@@ -30,7 +32,8 @@ def probe(
     from vidconcept.video.probe import examine
     from vidconcept.video.reading import Reading
 
-    report = examine(source, fps, decode=decode, reading=Reading(bits=bits, stream=stream))
+    reading = Reading(bits=bits, stream=stream, max_megapixels=max_megapixels)
+    report = examine(source, fps, decode=decode, reading=reading)
     if as_json:
         typer.echo(json.dumps(asdict(report), default=str, ensure_ascii=False))
         return

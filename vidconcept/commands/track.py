@@ -64,6 +64,7 @@ def track(
     fps: Annotated[str | None, _option("fps", SPACE, metavar="RATE")] = None,
     bits: Annotated[str | None, _option("bits", SPACE, metavar="N")] = None,
     stream: Annotated[str | None, _option("stream", SPACE, metavar="N")] = None,
+    max_megapixels: Annotated[str | None, _option("max_megapixels", SPACE, metavar="N")] = None,
     deinterlace: Annotated[bool | None, _option("deinterlace", SPACE, "--deinterlace")] = None,
     tone_map: Annotated[bool | None, _option("tone_map", SPACE, "--tone-map")] = None,
     roi: Annotated[str | None, _option("roi", SPACE, metavar="X,Y,W,H")] = None,

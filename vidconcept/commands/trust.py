@@ -48,21 +48,21 @@ def evaluate(
 ) -> None:
     """Measure the findings against a data set with truth: a table, a JSON file and a Markdown report."""
     from vidconcept.commands.terminal import open_monitor, print_rows
-    from vidconcept.evaluation.datasets.read import read_dataset
     from vidconcept.pipelines.evaluate import evaluate as run_evaluation
     from vidconcept.pipelines.evaluate import thin_out
     from vidconcept.pipelines.track import default_out
-    from vidconcept.pipelines.workspace import Workspace
+    from vidconcept.pipelines.workspace import Workspace, open_dataset
     from vidconcept.writers.reports.evaluation import clean, event_rows, figure_rows, rarity_rows, write_report
 
-    data = thin_out(read_dataset(dataset, format, split, parse_renames(rename)), limit)
+    given = given_settings(concepts, setting)
+    data = thin_out(open_dataset(dataset, format, split, parse_renames(rename), given, config), limit)
     folder = out or default_out(dataset, "evaluation")
     if sweep is not None:
         axes, times = words_of(sweep), _timesteps(timesteps)
-        _run_sweep(data, given_settings(concepts, setting), axes, times, folder, windows, config, as_json)
+        _run_sweep(data, given, axes, times, folder, windows, config, as_json)
         return
     with open_monitor() as monitor:
-        result = run_evaluation(data, given_settings(concepts, setting), Workspace(folder, monitor, config))
+        result = run_evaluation(data, given, Workspace(folder, monitor, config))
     content = result.to_json()
     report = write_report(folder, content, result.total, command_line())
     if as_json:
@@ -150,12 +150,11 @@ def stress(
     """Perturb footage as a plant does and report which findings are lost; writes a release checklist."""
     from vidconcept.commands.terminal import open_monitor, print_rows
     from vidconcept.evaluation.datasets.dataset import Clip, Dataset
-    from vidconcept.evaluation.datasets.read import read_dataset
     from vidconcept.evaluation.perturb import PERTURBATIONS, SEVERITIES
     from vidconcept.pipelines.evaluate import thin_out
     from vidconcept.pipelines.stress import stress as run_stress
     from vidconcept.pipelines.track import default_out
-    from vidconcept.pipelines.workspace import Workspace
+    from vidconcept.pipelines.workspace import Workspace, open_dataset
     from vidconcept.writers.reports.evaluation import clean
     from vidconcept.writers.reports.stress import write_checklist, write_stress
 
@@ -170,12 +169,15 @@ def stress(
     is_video = source.is_file() and source.suffix.lower() != ".json"
     if is_video:
         only_of_data_sets(format, rename)
-    alone = Dataset(source.stem, "video", (Clip(source.stem, source, (), lambda index: None),))
-    data = alone if is_video else thin_out(read_dataset(source, format, split, parse_renames(rename)), limit)
+    given, own_config = given_settings(concepts, setting), config or calibration
+    if is_video:
+        data = Dataset(source.stem, "video", (Clip(source.stem, source, (), lambda index: None),))
+    else:
+        data = thin_out(open_dataset(source, format, split, parse_renames(rename), given, own_config), limit)
     folder = out or default_out(source, "stress")
     with open_monitor() as monitor:
         test = run_stress(
-            data, given_settings(concepts, setting), Workspace(folder, monitor, config or calibration), names=names,
+            data, given, Workspace(folder, monitor, own_config), names=names,
             severities=[int(s) for s in words_of(severities)], seed=seed, has_truth=not is_video,
         )  # fmt: skip
     content = write_stress(folder, test, command_line())

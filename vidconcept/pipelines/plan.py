@@ -30,6 +30,9 @@ MAPS_VERSION = 1
 # From here on a token is so coarse that thin defects drown in it: twice what `--tile auto` aims at.
 COARSE_TOKEN_PX = 32
 
+# Settings that are handed to whoever reads the source.
+READING_KEYS = ("bits", "stream", "max_megapixels", "deinterlace", "tone_map")
+
 # Flow, un-pooling and masks work at the source's size, up to this many pixels.
 WORK_AREA_PX = 1280 * 720
 
@@ -134,8 +137,7 @@ def settle(
     overrides: Mapping[str, Any], config: Path | None = None, environ: Mapping[str, str] | None = None
 ) -> Settled:
     """The effective settings. Raises UsageError or InputError; see `make_plan`."""
-    given = Layer("command line", {key: value for key, value in overrides.items() if value is not None})
-    layers = [given, environment_layer(environ), *([config_layer(config)] if config else [])]
+    layers = setting_layers(overrides, config, environ)
     first, _ = resolve(layers)
     preset = preset_for(first.model)
     settings, sources = resolve([*layers, preset.layer])
@@ -154,9 +156,7 @@ def settle(
 
 def asked_reading(settings: TrackSettings) -> Reading:
     """How the settings want the source to be read."""
-    return Reading(
-        bits=settings.bits, stream=settings.stream, deinterlace=settings.deinterlace, tone_map=settings.tone_map
-    )
+    return Reading(**{key: value for key in READING_KEYS if (value := getattr(settings, key)) is not None})
 
 
 def make_plan(
@@ -210,6 +210,14 @@ def lay_out(settled: Settled, source: Path, identity: SourceIdentity, info: Vide
         _work_size(region),
         remarks=_size_remarks(settings, info, region, tiles, fine),
     )
+
+
+def setting_layers(
+    overrides: Mapping[str, Any], config: Path | None = None, environ: Mapping[str, str] | None = None
+) -> list[Layer]:
+    """Where settings come from, the strongest first; the model's preset is not among them yet."""
+    given = Layer("command line", {key: value for key, value in overrides.items() if value is not None})
+    return [given, environment_layer(environ), *([config_layer(config)] if config else [])]
 
 
 def _words(settings: TrackSettings, preset: Preset) -> tuple[str, ...]:

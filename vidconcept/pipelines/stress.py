@@ -19,13 +19,14 @@ from vidconcept.evaluation.readings import Stressed, StressTest
 from vidconcept.pipelines.evaluate import in_asked_words, measure_clip
 from vidconcept.pipelines.findings import linked_frames, make_linker
 from vidconcept.pipelines.monitor import Monitor
-from vidconcept.pipelines.plan import Plan
+from vidconcept.pipelines.plan import READING_KEYS, Plan
 from vidconcept.pipelines.rarity import gated_maps
 from vidconcept.pipelines.workspace import Workspace, given_fps
 from vidconcept.tracks.rle import decode
 from vidconcept.types import Frame
 from vidconcept.video.colour import Bt709Encoding
 from vidconcept.video.reader import read_frames
+from vidconcept.video.reading import AS_IT_IS, Reading
 
 # Near-lossless, so that nothing but the perturbation is added.
 CLEAN_CRF = 4
@@ -77,8 +78,15 @@ def _case(
     counts = EventCounts()
     by_concept: dict[str, EventCounts] = {}
     for clip in data.clips:
-        changed = clip if what is None else write_perturbed(clip, what, level, workspace.work, workspace.monitor, seed)
-        plan = workspace.plan_clip(changed, settings)
+        plan = workspace.plan_clip(clip, settings)
+        changed = clip
+        if what is not None:
+            changed = write_perturbed(clip, what, level, workspace.work, workspace.monitor, seed, plan.reading)
+            # The copy is a plain film of what the reading gave.
+            plain = {
+                key: value for key, value in settings.items() if key not in READING_KEYS or key == "max_megapixels"
+            }
+            plan = workspace.plan_clip(changed, plain)
         run = workspace.open_clip(plan, changed)
         workspace.compute_maps(plan, run)
         found = measure_clip(plan, run, changed, workspace.monitor)
@@ -91,27 +99,41 @@ def _case(
     return Stressed(name, unit, severity, level, counts, by_concept)
 
 
-def write_perturbed(clip: Clip, what: Perturbation, level: float, work: Path, monitor: Monitor, seed: int) -> Clip:
+def write_perturbed(
+    clip: Clip,
+    what: Perturbation,
+    level: float,
+    work: Path,
+    monitor: Monitor,
+    seed: int,
+    reading: Reading = AS_IT_IS,
+) -> Clip:
     """The clip perturbed, as a file in `work`, with its truth moved along."""
     stem = f"{clip.name.replace('/', '_')}-{what.name.replace(' ', '-')}-{level:g}"
     path = work / "footage" / f"{stem}.mkv"
     path.parent.mkdir(parents=True, exist_ok=True)
     order: np.ndarray | None = None
     if what.keep is not None:
-        count = sum(1 for _ in read_frames(clip.source, fps=given_fps(clip), on_problem=monitor.problem))
+        count = sum(1 for _ in _frames(clip, monitor, reading))
         order = what.keep(count, level, np.random.default_rng(seed))
     scale = level if what.scale else 1.0
     frames = (
         (perturb(_coarse(frame.image, scale), what, level, frame.index, time_s, seed), time_s)
-        for frame, time_s in _sequence(clip, order, monitor, dropped=what.name.startswith("dropped"))
+        for frame, time_s in _sequence(clip, order, monitor, reading, dropped=what.name.startswith("dropped"))
     )
     _write(path, frames, round(level) if what.crf else CLEAN_CRF)
     return replace(clip, name=stem, source=path, fps=None, truth=_move_truth(clip, order))
 
 
-def _sequence(clip: Clip, order: np.ndarray | None, monitor: Monitor, dropped: bool) -> Iterator[tuple[Frame, float]]:
+def _frames(clip: Clip, monitor: Monitor, reading: Reading) -> Iterator[Frame]:
+    return read_frames(clip.source, fps=given_fps(clip), reading=reading, on_problem=monitor.problem)
+
+
+def _sequence(
+    clip: Clip, order: np.ndarray | None, monitor: Monitor, reading: Reading, dropped: bool
+) -> Iterator[tuple[Frame, float]]:
     """Frames to show and when. A dropped frame leaves a gap in time; a repeated one is shown at its own time."""
-    frames = read_frames(clip.source, fps=given_fps(clip), on_problem=monitor.problem)
+    frames = _frames(clip, monitor, reading)
     if order is None:
         yield from ((frame, frame.time_s) for frame in frames)
         return

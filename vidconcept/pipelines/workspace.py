@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vidconcept.evaluation.datasets.dataset import Clip
+from vidconcept.evaluation.datasets.dataset import Clip, Dataset
+from vidconcept.evaluation.datasets.read import read_dataset
+from vidconcept.files import MAX_MEGAPIXELS
 from vidconcept.models.adapter import Model
 from vidconcept.pipelines.maps import ModelShelf, compute_maps
 from vidconcept.pipelines.monitor import Monitor
-from vidconcept.pipelines.plan import Plan, make_plan
+from vidconcept.pipelines.plan import Plan, make_plan, setting_layers
 from vidconcept.runs import RunFolder, maps_digest, open_run
+from vidconcept.settings import resolve
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,19 @@ class Workspace:
     def load(self, plan: Plan) -> Model:
         """The plan's model; loaded only where the one before is another."""
         return self.shelf(plan, self.monitor)
+
+
+def open_dataset(
+    path: Path,
+    format: str | None,
+    split: str,
+    rename: Mapping[str, str] | None,
+    settings: Mapping[str, Any],
+    config: Path | None,
+) -> Dataset:
+    """A data set, its truth read under the same limit as the footage. Raises as `read_dataset` and `make_plan`."""
+    limit = resolve(setting_layers(settings, config))[0].max_megapixels
+    return read_dataset(path, format, split, rename, limit or MAX_MEGAPIXELS)
 
 
 def given_fps(clip: Clip) -> float | None:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from vidconcept.errors import InputError
-from vidconcept.files import read_bytes
+from vidconcept.files import MAX_MEGAPIXELS, read_bytes
 from vidconcept.video.limits import PICTURE_BYTES, check_picture, check_pixels, open_picture
 from vidconcept.video.sequence import Page
 
@@ -26,7 +26,7 @@ _UNTIMED_MS = 100
 Pixels = np.ndarray | InputError | None
 
 
-def read_pages(pages: Sequence[Page]) -> Iterator[tuple[Page, int, Pixels]]:
+def read_pages(pages: Sequence[Page], max_megapixels: float = MAX_MEGAPIXELS) -> Iterator[tuple[Page, int, Pixels]]:
     """Each page with its time shown in ms, 0 where its file does not say, and its pixels: uint8, uint16 or float32.
 
     Files are opened one at a time, and pages are decoded as they are asked for. EXIF orientation is applied.
@@ -35,26 +35,28 @@ def read_pages(pages: Sequence[Page]) -> Iterator[tuple[Page, int, Pixels]]:
         of_file = list(group)
         path = of_file[0].path
         if of_file[0].count == 1 and of_file[0].number == 0:
-            yield of_file[0], 0, load_image(path)
+            yield of_file[0], 0, load_image(path, max_megapixels)
         elif path.suffix.lower() in (".tif", ".tiff"):
-            for page, image in zip(of_file, _tiff_pages(path, [page.number for page in of_file]), strict=True):
+            numbers = [page.number for page in of_file]
+            for page, image in zip(of_file, _tiff_pages(path, numbers, max_megapixels), strict=True):
                 yield page, 0, image
         else:
-            for page, (shown_ms, image) in zip(of_file, _animation(path, len(of_file)), strict=True):
+            shown = _animation(path, len(of_file), max_megapixels)
+            for page, (shown_ms, image) in zip(of_file, shown, strict=True):
                 yield page, shown_ms, image
 
 
-def load_image(path: Path) -> Pixels:
+def load_image(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Pixels:
     """The only or first picture of a file."""
     try:
         data = read_bytes(path, PICTURE_BYTES)
-        check_picture(data, path)
+        check_picture(data, path, max_megapixels)
     except InputError as error:
         return error
     image = None
     with suppress(cv2.error):
         image = cv2.imdecode(np.frombuffer(data, np.uint8), _READ) if data else None
-    return _page_of(path, 0) if image is None and data else _as_rgb(image)
+    return _page_of(path, 0, max_megapixels) if image is None and data else _as_rgb(image)
 
 
 def _as_rgb(image: np.ndarray | None) -> np.ndarray | None:
@@ -64,12 +66,12 @@ def _as_rgb(image: np.ndarray | None) -> np.ndarray | None:
     return rgb if rgb.dtype in _DEPTHS else rgb.astype(np.float32)
 
 
-def _page_of(path: Path, number: int) -> Pixels:
+def _page_of(path: Path, number: int, max_megapixels: float) -> Pixels:
     """What OpenCV does not read: numbers of 32 bits, the rarer compressions."""
     try:
-        with open_picture(path) as image:
+        with open_picture(path, max_megapixels) as image:
             image.seek(number)
-            check_pixels(*image.size, path)
+            check_pixels(*image.size, path, max_megapixels)
             return _pillow_rgb(image)
     except InputError as error:
         return error
@@ -82,12 +84,12 @@ def _pillow_rgb(image: Image.Image) -> np.ndarray | None:
     return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
 
 
-def _tiff_pages(path: Path, numbers: Sequence[int]) -> Iterator[Pixels]:
+def _tiff_pages(path: Path, numbers: Sequence[int], max_megapixels: float) -> Iterator[Pixels]:
     try:
-        with open_picture(path) as image:
+        with open_picture(path, max_megapixels) as image:
             for number in numbers:
                 image.seek(number)
-                check_pixels(*image.size, path)
+                check_pixels(*image.size, path, max_megapixels)
     except InputError as error:
         yield from (error for _ in numbers)
         return
@@ -99,14 +101,14 @@ def _tiff_pages(path: Path, numbers: Sequence[int]) -> Iterator[Pixels]:
             _, images = cv2.imreadmulti(str(path), wanted[0], span, flags=_READ)
         for number in wanted:
             found = images[number - wanted[0]] if len(images) == span else None
-            yield _page_of(path, number) if found is None else _as_rgb(found)
+            yield _page_of(path, number, max_megapixels) if found is None else _as_rgb(found)
 
 
-def _animation(path: Path, count: int) -> Iterator[tuple[int, Pixels]]:
+def _animation(path: Path, count: int, max_megapixels: float) -> Iterator[tuple[int, Pixels]]:
     """The pictures of an animation as a viewer shows them, each painted over those before it."""
     done, failed = 0, None
     try:
-        with open_picture(path) as image:
+        with open_picture(path, max_megapixels) as image:
             for number in range(count):
                 image.seek(number)
                 pixels = np.asarray(image.convert("RGB"))

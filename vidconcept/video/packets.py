@@ -7,6 +7,7 @@ from pathlib import Path
 import av.error
 import numpy as np
 
+from vidconcept.video.reading import AS_IT_IS, Reading
 from vidconcept.video.source import open_video
 
 
@@ -56,14 +57,14 @@ class PacketScan:
         return faults == 0 and self.error is None and unique and self.total >= self.promised
 
 
-def scan_packets(source: Path, stream_index: int | None = None) -> PacketScan:
+def scan_packets(source: Path, reading: Reading = AS_IT_IS) -> PacketScan:
     """Demux a file once: some 50 bytes of memory a picture. Raises InputError if it cannot be opened."""
     pts: list[int] = []
     key: list[bool] = []
     counts = Counter[str]()
     last_dts: int | None = None
     error = None
-    with open_video(source, stream_index) as (container, stream):
+    with open_video(source, reading.stream, reading.max_megapixels) as (container, stream):
         try:
             for packet in container.demux(stream):
                 if not packet.size:

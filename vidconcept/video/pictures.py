@@ -47,7 +47,7 @@ class Picture:
 
 def open_pictures(source: Path, fps: float | None, reading: Reading, log: ProblemLog) -> Generator[Picture, None, None]:
     """All pictures that can be decoded. Raises InputError where there is none, UsageError for options in vain."""
-    sequence = image_sequence(source)
+    sequence = image_sequence(source, reading.max_megapixels)
     return (
         _from_video(source, fps, reading, log)
         if sequence is None
@@ -83,7 +83,7 @@ def stream_time_base(
 
 
 def _from_video(source: Path, fps: float | None, reading: Reading, log: ProblemLog) -> Generator[Picture, None, None]:
-    with open_video(source, reading.stream) as (container, stream):
+    with open_video(source, reading.stream, reading.max_megapixels) as (container, stream):
         time_base = stream_time_base(source, container, stream, fps)
         clock = Clock(time_base, stream_rate(stream)) if has_times(container) else None
         frames = decode_packets(container, stream, log)
@@ -176,7 +176,7 @@ def _from_images(
     levels = _levels_of_images(source, sequence, reading)
     index, first_pts, size_px, shown_before_ms = 0, 0, (0, 0), 0
     last_reason: InputError | None = None
-    for page, shown_ms, values in read_pages(sequence.pages):
+    for page, shown_ms, values in read_pages(sequence.pages, reading.max_megapixels):
         pts = shown_before_ms if sequence.keeps_time else page.slot
         shown_before_ms += shown_ms
         if values is None or isinstance(values, InputError):
@@ -223,7 +223,7 @@ def _levels_of_images(source: Path, sequence: ImageSequence, reading: Reading) -
     if reading.levels is not None:
         return reading.levels
     first: list[np.ndarray] = []
-    for _, _, values in read_pages(sequence.pages):
+    for _, _, values in read_pages(sequence.pages, reading.max_megapixels):
         if values is None or isinstance(values, InputError):
             continue
         if not first and values.dtype == np.uint8:

@@ -87,11 +87,11 @@ def probe(source: str | Path, fps: float | None = None, reading: Reading = AS_IT
     own. Raises InputError for what cannot be read, UsageError for options that are missing or would do nothing.
     """
     source = Path(source)
-    sequence = image_sequence(source)
+    sequence = image_sequence(source, reading.max_megapixels)
     first = _first_pictures(source, fps, reading, 1)[0]
     if sequence is not None:
         return _image_info(source, sequence, fps, first)
-    with open_video(source, reading.stream) as (container, stream):
+    with open_video(source, reading.stream, reading.max_megapixels) as (container, stream):
         frame = _first_frame(source, container, stream)
         return _video_info(source, container, stream, frame, fps, first.levels)
 
@@ -105,7 +105,7 @@ def examine(
     as `probe` does.
     """
     source = Path(source)
-    sequence = image_sequence(source)
+    sequence = image_sequence(source, reading.max_megapixels)
     first = _first_pictures(source, fps, reading, LOOK_AT_FRAMES)
     levels = level_findings(first[0].levels, [picture.rgb() for picture in first])
     damage, counted = _decode_all(source, fps, reading) if decode else ([], None)
@@ -113,14 +113,14 @@ def examine(
         info = _image_info(source, sequence, fps, first[0])
         findings = (*sequence.findings, *levels, *damage)
         return _of_images(info, sequence, counted, findings)
-    with open_video(source, reading.stream) as (container, stream):
+    with open_video(source, reading.stream, reading.max_megapixels) as (container, stream):
         frame = _first_frame(source, container, stream)
         info = _video_info(source, container, stream, frame, fps, first[0].levels)
         timeless = not has_times(container)
         picture = picture_findings(info, frame, reading)
         streams = stream_findings(container, stream, asked=reading.stream is not None)
         sound = sound_findings(container, stream)
-    packets = scan_packets(source, reading.stream)
+    packets = scan_packets(source, reading)
     if timeless:
         # Made up by the library, in the order of storage.
         packets = replace(packets, pts=np.arange(packets.total), missing=0, backward_dts=0)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from vidconcept.files import MAX_MEGAPIXELS
 from vidconcept.video.levels import Levels
 
 
@@ -13,7 +14,8 @@ class Reading:
     levels: black and white of deep pictures as `probe` found them, so that no later pass searches again.
     stream: index of the video stream in its file, None for the one that a player would show.
     deinterlace: give each picture one moment instead of two. tone_map: bring HDR to the range of a usual screen.
-    hole_s: a step in time longer than this is a hole, before which a frame says so; None: none is looked for.
+    max_megapixels: larger pictures are refused. hole_s: a step in time longer than this is a hole, before which a frame
+    says so; None: none is looked for.
     """
 
     bits: int | None = None
@@ -21,6 +23,7 @@ class Reading:
     stream: int | None = None
     deinterlace: bool = False
     tone_map: bool = False
+    max_megapixels: float = MAX_MEGAPIXELS
     hole_s: float | None = None
 
 

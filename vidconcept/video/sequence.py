@@ -11,6 +11,7 @@ from math import gcd
 from pathlib import Path
 
 from vidconcept.errors import InputError
+from vidconcept.files import MAX_MEGAPIXELS
 from vidconcept.video.limits import open_picture
 from vidconcept.video.problems import Finding
 
@@ -54,13 +55,19 @@ class ImageSequence:
         return Fraction(1, 1000) if self.keeps_time else 1 / Fraction(fps).limit_denominator(100_000)
 
 
-def lay_out(paths: Sequence[Path], *, is_file: bool, numbers: Sequence[int] | None = None) -> ImageSequence:
+def lay_out(
+    paths: Sequence[Path],
+    *,
+    is_file: bool,
+    numbers: Sequence[int] | None = None,
+    max_megapixels: float = MAX_MEGAPIXELS,
+) -> ImageSequence:
     """Images `paths`, in their order, as a sequence: every page of each, missing numbers as empty time.
 
     is_file: one file was given, not a folder or a pattern; an animation then keeps its own times. numbers: of the
     images, where a pattern says which they are; else they are looked for in the names.
     """
-    counts = [page_numbers(path) for path in paths]
+    counts = [page_numbers(path, max_megapixels) for path in paths]
     per_file = {len(numbers) for numbers in counts}
     places, findings = _places_of(numbers) if numbers else _places([path.name for path in paths])
     if len(per_file) > 1 and places != list(range(len(paths))):
@@ -84,13 +91,13 @@ def lay_out(paths: Sequence[Path], *, is_file: bool, numbers: Sequence[int] | No
 _CLOSED_UP = "numbers are missing among files of several pictures each: time closes up there"
 
 
-def page_numbers(path: Path) -> tuple[int, ...]:
+def page_numbers(path: Path, max_megapixels: float) -> tuple[int, ...]:
     """The pages of an image file that are pictures of their own: not the small copies that some TIFF files carry."""
     suffix = path.suffix.lower()
     if suffix not in _PAGED or (suffix == ".png" and not _may_be_animated(path)):
         return (0,)
     try:
-        with open_picture(path) as image:
+        with open_picture(path, max_megapixels) as image:
             count = int(getattr(image, "n_frames", 1))
             if count == 1 or suffix not in (".tif", ".tiff"):
                 return tuple(range(count))

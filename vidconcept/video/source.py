@@ -14,7 +14,7 @@ import av.error
 import av.video.stream
 
 from vidconcept.errors import InputError, UsageError
-from vidconcept.files import check_name, open_regular, refuse_special
+from vidconcept.files import MAX_MEGAPIXELS, check_name, open_regular, refuse_special
 from vidconcept.video.limits import check_pixels
 from vidconcept.video.sequence import ImageSequence, copy_findings, lay_out, without_copies
 from vidconcept.video.streams import pick_stream
@@ -39,7 +39,7 @@ def image_paths(source: Path, *, with_copies: bool = False) -> list[Path] | None
     return None if found is None else found.everything if with_copies else found.paths
 
 
-def image_sequence(source: Path) -> ImageSequence | None:
+def image_sequence(source: Path, max_megapixels: float = MAX_MEGAPIXELS) -> ImageSequence | None:
     """The images that `source` stands for, page by page, at their places in time; None for a video file.
 
     Raises InputError as `image_paths` does.
@@ -49,8 +49,8 @@ def image_sequence(source: Path) -> ImageSequence | None:
         if source.suffix.lower() not in IMAGE_SUFFIXES:
             return None
         _check_file(source)
-        return lay_out([source], is_file=True)
-    sequence = lay_out(found.paths, is_file=False, numbers=found.numbers)
+        return lay_out([source], is_file=True, max_megapixels=max_megapixels)
+    sequence = lay_out(found.paths, is_file=False, numbers=found.numbers, max_megapixels=max_megapixels)
     return replace(sequence, findings=(*copy_findings(found.copies), *sequence.findings))
 
 
@@ -132,7 +132,7 @@ def require_fps(source: Path, fps: float | None) -> float:
 
 @contextmanager
 def open_video(
-    source: Path, stream: int | None = None
+    source: Path, stream: int | None = None, max_megapixels: float = MAX_MEGAPIXELS
 ) -> Iterator[tuple[av.container.InputContainer, av.video.stream.VideoStream]]:
     """Open a video file and its stream `stream`, by default the one that a player would show (see `pick_stream`).
 
@@ -150,7 +150,7 @@ def open_video(
         chosen = pick_stream(source, container, stream)
         if chosen.codec_context is None:
             raise InputError(f"{source}: no decoder here for its video stream; convert it to H.264 first")
-        check_pixels(chosen.codec_context.width, chosen.codec_context.height, source)
+        check_pixels(chosen.codec_context.width, chosen.codec_context.height, source, max_megapixels)
         yield container, chosen
 
 

@@ -66,7 +66,7 @@ def grab_frames(
     wanted = sorted(set(frame_indices))
     if not wanted:
         return
-    if image_sequence(source) is not None:
+    if image_sequence(source, reading.max_megapixels) is not None:
         yield from _by_reading(source, wanted, fps, reading)
         return
     is_dense = wanted[-1] + 1 <= DENSE_STEP * len(wanted)
@@ -76,21 +76,21 @@ def grab_frames(
     if is_dense or pts is None or info.container not in SEEKABLE or not is_plain:
         yield from _by_reading(source, wanted, fps, reading)
         return
-    scan = scan_packets(source, reading.stream)
+    scan = scan_packets(source, reading)
     if not scan.is_sound() or scan.has_open_gops() or not _are_in_place(wanted, pts, scan):
         yield from _by_reading(source, wanted, fps, reading)
         return
     done = -1
     # decord takes a stream of its own choice.
-    if find_spec("decord") is not None and info.codec not in DECORD_LACKS and not _has_several_streams(source):
-        for index, image in _by_decord(source, wanted, scan, deadline_s, on_problem):
+    if find_spec("decord") is not None and info.codec not in DECORD_LACKS and not _has_several_streams(source, reading):
+        for index, image in _by_decord(source, wanted, scan, reading, deadline_s, on_problem):
             done = index
             yield index, image
-    yield from _by_seeking(source, [index for index in wanted if index > done], scan, reading.stream)
+    yield from _by_seeking(source, [index for index in wanted if index > done], scan, reading)
 
 
-def _has_several_streams(source: Path) -> bool:
-    with open_video(source) as (container, _):
+def _has_several_streams(source: Path, reading: Reading) -> bool:
+    with open_video(source, None, reading.max_megapixels) as (container, _):
         return len(container.streams.video) > 1
 
 
@@ -101,7 +101,12 @@ def _are_in_place(wanted: list[int], pts: Mapping[int, int], scan: PacketScan) -
 
 
 def _by_decord(
-    source: Path, wanted: list[int], scan: PacketScan, deadline_s: float, on_problem: Callable[[Problem], None]
+    source: Path,
+    wanted: list[int],
+    scan: PacketScan,
+    reading: Reading,
+    deadline_s: float,
+    on_problem: Callable[[Problem], None],
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Pictures by decord up to the first fault, none at all if it fails the comparison with PyAV."""
     checks = sorted({wanted[0], wanted[len(wanted) // 2], wanted[-1]})
@@ -115,7 +120,7 @@ def _by_decord(
         count = np.frombuffer(_read(child, child.stdout, 4, deadline_s), np.int32)[0]
         if count != len(scan.pts):
             raise _DecordFault(f"decord counts {count} frames, not {len(scan.pts)}")
-        around = dict(_by_seeking(source, _with_neighbours(checks, int(count)), scan))
+        around = dict(_by_seeking(source, _with_neighbours(checks, int(count)), scan, reading))
         for index in checks:
             image = _read_image(child, child.stdout, deadline_s)
             if not _is_picture(index, image, around):
@@ -169,17 +174,17 @@ def _is_picture(index: int, image: np.ndarray, around: dict[int, np.ndarray]) ->
 
 
 def _by_seeking(
-    source: Path, wanted: list[int], scan: PacketScan, stream_index: int | None = None
+    source: Path, wanted: list[int], scan: PacketScan, reading: Reading
 ) -> Iterator[tuple[int, np.ndarray]]:
     """By PyAV. Exact because the n-th smallest timestamp is the n-th picture, and no GOP needs the one before."""
     stamps = np.sort(scan.pts)
     convert = None
-    with open_video(source, stream_index) as (container, stream):
+    with open_video(source, reading.stream, reading.max_megapixels) as (container, stream):
         for index in wanted:
             frame = _seek(container, stream, int(stamps[index]), int(stamps[0]))
             if frame is None:
                 left = [i for i in wanted if i >= index]
-                yield from _by_reading(source, left, None, Reading(stream=stream_index))
+                yield from _by_reading(source, left, None, reading)
                 return
             convert = convert or RgbConverter(orientation(frame))
             yield index, convert(frame)[0]

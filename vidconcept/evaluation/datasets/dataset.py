@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from vidconcept.files import MAX_MEGAPIXELS
 from vidconcept.video.limits import open_picture
 
 Kind = Literal["mask", "box"]
@@ -73,24 +74,24 @@ class Dataset:
         return tuple(sorted({concept for clip in self.clips for concept in clip.concepts}))
 
 
-def read_labels(path: Path) -> np.ndarray:
+def read_labels(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> np.ndarray:
     """Label numbers `(h, w)` of a picture: palette indices, grey values, or the first channel.
 
     Raises InputError when it cannot be read.
     """
-    return _values(path, grey=False)
+    return _values(path, max_megapixels, grey=False)
 
 
-def read_grey(path: Path) -> np.ndarray:
+def read_grey(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> np.ndarray:
     """Grey values `(h, w)` of a picture, also of one with a palette or a single bit a pixel (0 and 255).
 
     Raises InputError when it cannot be read.
     """
-    return _values(path, grey=True)
+    return _values(path, max_megapixels, grey=True)
 
 
-def _values(path: Path, grey: bool) -> np.ndarray:
-    with open_picture(path) as image:
+def _values(path: Path, max_megapixels: float, grey: bool) -> np.ndarray:
+    with open_picture(path, max_megapixels) as image:
         values = np.asarray(image.convert("L") if grey and image.mode in ("1", "P") else image)
     values = values.astype(np.uint8) if values.dtype == bool else values
     return values[..., 0] if values.ndim == 3 else values

@@ -27,7 +27,7 @@ def _subfolder(parent: Path, names: tuple[str, ...]) -> Path:
     raise InputError(f"{parent} has none of the folders {', '.join(names)}")
 
 
-def read_davis(root: Path, year: int, split: str) -> Dataset:
+def read_davis(root: Path, year: int, split: str, max_megapixels: float) -> Dataset:
     """`JPEGImages/480p/SEQ`, `Annotations/480p/SEQ` (2016: above 0 is the object; 2017: palette index = object).
 
     Sequences come from `ImageSets/YEAR/SPLIT.txt`, or `ImageSets/480p/SPLIT.txt` as 2016 was first published (a picture
@@ -46,7 +46,7 @@ def read_davis(root: Path, year: int, split: str) -> Dataset:
         order = [stems.get(path.stem) for path in image_paths(pictures / name) or []]
         own = words.get(name, {})
         # An object may enter late: all annotated frames say which there are.
-        seen = {n for path in paths for n in np.unique(read_labels(path)).tolist()} | set(own)
+        seen = {n for path in paths for n in np.unique(read_labels(path, max_megapixels)).tolist()} | set(own)
         numbers = [1] if year == 2016 else sorted(seen - {0, 255})
         concepts = {n: own.get(n, name.partition("-")[0]) for n in numbers}
 
@@ -54,7 +54,7 @@ def read_davis(root: Path, year: int, split: str) -> Dataset:
             path = order[index] if index < len(order) else None
             if path is None:
                 return None
-            values = read_labels(path)
+            values = read_labels(path, max_megapixels)
             if year == 2016:
                 return objects_of((values > 0).astype(np.uint8), concepts)
             return objects_of(values, concepts, values == 255)
@@ -76,7 +76,7 @@ def _davis_names(lists: Path, year: int, split: str) -> list[str]:
     return list(dict.fromkeys(path.parent.name if path.suffix else path.name for path in firsts))
 
 
-def read_vspw(root: Path, split: str) -> Dataset:
+def read_vspw(root: Path, split: str, max_megapixels: float) -> Dataset:
     """`data/VIDEO/origin`, `data/VIDEO/mask`; labels by `label_num_dic_final.json`, 0 and 255 count for nothing."""
     listed = root / "label_num_dic_final.json"
     numbers = validate(VspwNumbers, load_json(listed), listed)
@@ -88,13 +88,13 @@ def read_vspw(root: Path, split: str) -> Dataset:
         folder = root / "data" / name
         masks = {path.stem: path for path in image_paths(folder / "mask") or []}
         order = [masks.get(path.stem) for path in image_paths(folder / "origin") or []]
-        seen = {int(n) for path in masks.values() for n in np.unique(read_labels(path))}
+        seen = {int(n) for path in masks.values() for n in np.unique(read_labels(path, max_megapixels))}
 
         def truth(index: int) -> FrameTruth | None:
             path = order[index] if index < len(order) else None
             if path is None:
                 return None
-            values = read_labels(path)
+            values = read_labels(path, max_megapixels)
             return objects_of(values, words, (values == 0) | (values == 255))
 
         concepts = tuple(words[n] for n in sorted(seen) if n in words)
@@ -103,7 +103,7 @@ def read_vspw(root: Path, split: str) -> Dataset:
     return Dataset(root.name, "vspw", tuple(map(clip, names)))
 
 
-def read_mvtec(root: Path) -> Dataset:
+def read_mvtec(root: Path, max_megapixels: float) -> Dataset:
     """`[CATEGORY/]test/DEFECT/IMAGE` with `ground_truth/DEFECT/IMAGE_mask.png`; the defect's folder is the concept."""
     categories = [root] if (root / "test").is_dir() else sorted(p for p in root.iterdir() if (p / "test").is_dir())
     clips = []
@@ -111,13 +111,14 @@ def read_mvtec(root: Path) -> Dataset:
         for defect in sorted(p for p in (category / "test").iterdir() if p.is_dir()):
             for path in image_paths(defect) or []:
                 name = f"{category.name}/{defect.name}/{path.stem}"
-                clips.append(_mvtec_clip(name, path, category / "ground_truth" / defect.name, defect.name))
+                masks = category / "ground_truth" / defect.name
+                clips.append(_mvtec_clip(name, path, masks, defect.name, max_megapixels))
     return Dataset(root.name, "mvtec", tuple(clips))
 
 
-def _mvtec_clip(name: str, image: Path, masks: Path, defect: str) -> Clip:
+def _mvtec_clip(name: str, image: Path, masks: Path, defect: str, max_megapixels: float) -> Clip:
     if defect == "good":
-        shape = read_labels(image).shape
+        shape = read_labels(image, max_megapixels).shape
         empty = FrameTruth(np.zeros((0, *shape), bool), (), ())
         return Clip(name, image, (), lambda index: empty, identities=False)
     mask = next((p for p in (masks / f"{image.stem}_mask.png", masks / f"{image.stem}.png") if p.is_file()), None)
@@ -125,12 +126,12 @@ def _mvtec_clip(name: str, image: Path, masks: Path, defect: str) -> Clip:
         raise InputError(f"{image} has no mask {masks / image.stem}_mask.png")
 
     def truth(index: int) -> FrameTruth:
-        return objects_of((read_labels(mask) > 0).astype(np.uint8), {1: defect})
+        return objects_of((read_labels(mask, max_megapixels) > 0).astype(np.uint8), {1: defect})
 
     return Clip(name, image, (defect,), truth, identities=False)
 
 
-def read_clips(root: Path) -> Dataset:
+def read_clips(root: Path, max_megapixels: float) -> Dataset:
     """`clips.json`, `videos/CLIP.mp4`, `annotations/CLIP/00000.png`, as docs/reference/data-sets.md describes them."""
     listed = root / "clips.json"
     try:
@@ -147,7 +148,12 @@ def read_clips(root: Path) -> Dataset:
             path = folder / f"{index:05d}.png"
             if not path.exists():
                 return None
-            return objects_of(read_labels(path) if instances else (read_grey(path) > 127).astype(np.uint8), concepts)
+            return objects_of(
+                read_labels(path, max_megapixels)
+                if instances
+                else (read_grey(path, max_megapixels) > 127).astype(np.uint8),
+                concepts,
+            )
 
         words = tuple(dict.fromkeys(concepts.values()))
         return Clip(name, root / "videos" / f"{name}.mp4", words, truth, kind="box" if row.truth == "box" else "mask")

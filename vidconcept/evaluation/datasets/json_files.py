@@ -50,7 +50,7 @@ def _word(words: Mapping[Id, str], category: Id, path: Path, place: str) -> str:
     return words[category]
 
 
-def read_youtube_vis(json_path: Path, images: Path | None = None) -> Dataset:
+def read_youtube_vis(json_path: Path, max_megapixels: float, images: Path | None = None) -> Dataset:
     """A YouTube-VIS file and the folder that its `file_names` are relative to, by default one near it.
 
     Raises InputError, with the place, for a file that is none.
@@ -72,7 +72,7 @@ def read_youtube_vis(json_path: Path, images: Path | None = None) -> Dataset:
                 raise InputError(f"{json_path}, {place}: {text}")
             for segmentation in track.segmentations:
                 if segmentation:
-                    check_segmentation(segmentation, video.height, video.width, json_path, place)
+                    check_segmentation(segmentation, video.height, video.width, json_path, place, max_megapixels)
         files = [images / name for name in video.file_names]
         folder = files[0].parent
         place_of = {path.name: index for index, path in enumerate(files)}
@@ -93,7 +93,7 @@ def read_youtube_vis(json_path: Path, images: Path | None = None) -> Dataset:
     return Dataset(json_path.stem, "youtube-vis", tuple(map(clip, table.videos)))
 
 
-def read_coco(json_path: Path, images: Path | None = None) -> Dataset:
+def read_coco(json_path: Path, max_megapixels: float, images: Path | None = None) -> Dataset:
     """A COCO instances file and its folder of images, by default one near it; each image is a clip of one frame.
 
     Crowds count for nothing. An image with boxes alone has boxes for truth. Raises InputError, with the place, for a
@@ -118,7 +118,7 @@ def read_coco(json_path: Path, images: Path | None = None) -> Dataset:
             found = [[x, y, x + width, y, x + width, y + height, x, y + height]]
         if not found:
             raise InputError(f"{json_path}, {place} has neither a segmentation nor a bbox of four numbers")
-        check_segmentation(found, image.height, image.width, json_path, place)
+        check_segmentation(found, image.height, image.width, json_path, place, max_megapixels)
         return found
 
     def clip(image: CocoImage) -> Clip:

@@ -11,18 +11,22 @@ from vidconcept.evaluation.datasets.dataset import Dataset
 from vidconcept.evaluation.datasets.folders import read_clips, read_davis, read_mvtec, read_vspw
 from vidconcept.evaluation.datasets.json_files import read_coco, read_youtube_vis
 from vidconcept.evaluation.datasets.shapes import load_json
-from vidconcept.files import refuse_special
+from vidconcept.files import MAX_MEGAPIXELS, refuse_special
 
 FORMATS = ("davis2016", "davis2017", "youtube-vis", "vspw", "mvtec", "coco", "clips")
 
 
 def read_dataset(
-    path: Path, format: str | None = None, split: str = "val", rename: Mapping[str, str] | None = None
+    path: Path,
+    format: str | None = None,
+    split: str = "val",
+    rename: Mapping[str, str] | None = None,
+    max_megapixels: float = MAX_MEGAPIXELS,
 ) -> Dataset:
     """Read a data set, its format guessed from its files where it is not given.
 
-    rename: data set's word -> the word to ask for. Raises InputError when it is not a data set, UsageError for an
-    unknown format or a word that the data set does not have.
+    rename: data set's word -> the word to ask for. max_megapixels: larger pictures of truth are refused. Raises
+    InputError when it is not a data set, UsageError for an unknown format or a word that the data set does not have.
     """
     if not path.exists():
         raise InputError(f"{path} does not exist: check the path")
@@ -30,7 +34,7 @@ def read_dataset(
         refuse_special(path)
     if format is not None and format not in FORMATS:
         raise UsageError(f"`format={format!r}` is not known: {', '.join(FORMATS)}")
-    dataset = _read(path, format or guess_format(path, split), split)
+    dataset = _read(path, format or guess_format(path, split), split, max_megapixels)
     if not dataset.clips:
         raise InputError(f"{path} holds no clip of the split {split!r}")
     if not rename:
@@ -62,19 +66,19 @@ def guess_format(path: Path, split: str) -> str:
     raise InputError(f"{path} is no data set that is known here. Next: `format={'|'.join(FORMATS)}`")
 
 
-def _read(path: Path, format: str, split: str) -> Dataset:
+def _read(path: Path, format: str, split: str, max_megapixels: float) -> Dataset:
     if format.startswith("davis"):
-        return read_davis(path, int(format.removeprefix("davis")), split)
+        return read_davis(path, int(format.removeprefix("davis")), split, max_megapixels)
     if format == "vspw":
-        return read_vspw(path, split)
+        return read_vspw(path, split, max_megapixels)
     if format == "mvtec":
-        return read_mvtec(path)
+        return read_mvtec(path, max_megapixels)
     if format == "clips":
-        return read_clips(path)
+        return read_clips(path, max_megapixels)
     found = path if path.is_file() else _json_of(path, split)
     if found is None:
         raise InputError(f"{path} has no JSON file for the split {split!r}")
-    return read_youtube_vis(found) if format == "youtube-vis" else read_coco(found)
+    return (read_youtube_vis if format == "youtube-vis" else read_coco)(found, max_megapixels)
 
 
 def _json_format(path: Path) -> str:

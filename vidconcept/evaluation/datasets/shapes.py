@@ -106,9 +106,11 @@ def words_of(categories: list[Category]) -> dict[Id, str]:
     return {row.id: row.name for row in categories}
 
 
-def check_segmentation(segmentation: Segmentation, height: int, width: int, path: Path, place: str) -> None:
+def check_segmentation(
+    segmentation: Segmentation, height: int, width: int, path: Path, place: str, max_megapixels: float
+) -> None:
     """Raises InputError for what a picture of that size cannot have; after that, decoding it is safe."""
-    check_pixels(width, height, path)
+    check_pixels(width, height, path, max_megapixels)
     try:
         if isinstance(segmentation, Runs):
             if segmentation.size != (height, width):
