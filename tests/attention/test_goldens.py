@@ -10,6 +10,8 @@ from diffusers import CogVideoXTransformer3DModel
 from safetensors.torch import load_file
 
 from vidconcept.attention import hooks
+from vidconcept.attention.blocks.cogvideox import CogVideoXKind
+from vidconcept.attention.blocks.kinds import rotate
 from vidconcept.attention.hooks import METHODS, concept_attention
 from vidconcept.attention.methods import STANDARDISED, Tokens
 
@@ -151,77 +153,92 @@ class TestEarlyStop:
         assert not torch.equal(golden.noise_pred, plain)
 
 
-class AttendsToVideoOnly(hooks.ConceptStream):
+def attends_to_video_only(monkeypatch):
+    true = hooks.ConceptStream.attend
+
     def attend(self, query, key, value, seen):
-        return super().attend(query, key[:, :, :0], value[:, :, :0], seen)
+        return true(self, query, key[:, :, :0], value[:, :, :0], seen)
+
+    monkeypatch.setattr(hooks.ConceptStream, "attend", attend)
 
 
-class ReadsAfterToOut(hooks.ConceptStream):
-    def read(self, attn, layer, concept, seen):
-        concept, seen = (replace(x, output=attn.to_out[0].forward(x.output)) for x in (concept, seen))
-        super().read(attn, layer, concept, seen)
+def attends_to_the_prompt(monkeypatch):
+    true = CogVideoXKind.find_video
+
+    def find_video(self, block, inputs, seen):
+        video = true(self, block, inputs, seen)
+        nowhere = {"encoder_hidden_states": inputs["encoder_hidden_states"][:, :0]}
+        everything, length = true(self, block, nowhere, seen), inputs["encoder_hidden_states"].shape[1]
+        keys = torch.cat([everything.key[:, :, :length], video.key], dim=2)
+        values = torch.cat([everything.value[:, :, :length], video.value], dim=2)
+        return Tokens(video.query, keys, values, video.output)
+
+    monkeypatch.setattr(CogVideoXKind, "find_video", find_video)
 
 
-class DropsTheResidual(hooks.ConceptStream):
-    def step(self, block, layer, temb, seen):
-        before = self.tokens
-        super().step(block, layer, temb, seen)
-        if self.tokens is not before:
-            self.tokens = self.tokens - before
+def reads_after_to_out(monkeypatch):
+    true_leave, true_read = CogVideoXKind.enter_attention, hooks.ConceptStream.read
+    blocks = []
+
+    def enter_attention(self, block, tokens, inputs):
+        blocks.append(block)
+        return true_leave(self, block, tokens, inputs)
+
+    def read(self, layer, concept, seen):
+        to_out = blocks[-1].attn1.to_out[0]
+        true_read(self, layer, *(replace(x, output=to_out.forward(x.output)) for x in (concept, seen)))
+
+    monkeypatch.setattr(CogVideoXKind, "enter_attention", enter_attention)
+    monkeypatch.setattr(hooks.ConceptStream, "read", read)
 
 
-class DropsTheFeedForward(hooks.ConceptStream):
-    def feed_forward(self, block, tokens, temb):
-        return tokens
+def drops_the_residual(monkeypatch):
+    true = CogVideoXKind.leave_attention
+    monkeypatch.setattr(
+        CogVideoXKind, "leave_attention", lambda self, block, tokens, *rest: true(self, block, tokens, *rest) - tokens
+    )
 
 
-class RotatesConcepts(hooks.ConceptStream):
-    rope: tuple
+def drops_the_feed_forward(monkeypatch):
+    monkeypatch.setattr(CogVideoXKind, "feed_forward", lambda self, block, tokens, temb: tokens)
 
-    def project(self, attn, tokens):
-        query, key, value = super().project(attn, tokens)
-        count = tokens.shape[1]
-        rope = tuple(table[-count:] for table in self.rope)
-        return hooks.apply_rotary_emb(query, rope), hooks.apply_rotary_emb(key, rope), value
+
+def rotates_concepts(monkeypatch):
+    true = CogVideoXKind.enter_attention
+
+    def enter_attention(self, block, tokens, inputs):
+        (query, key, value), carried = true(self, block, tokens, inputs)
+        rope = tuple(table[-tokens.shape[1] :] for table in inputs["image_rotary_emb"])
+        return (rotate(query, rope), rotate(key, rope), value), carried
+
+    monkeypatch.setattr(CogVideoXKind, "enter_attention", enter_attention)
+
+
+EVERYWHERE = [
+    attends_to_video_only,
+    attends_to_the_prompt,
+    reads_after_to_out,
+    drops_the_residual,
+    drops_the_feed_forward,
+]
 
 
 class TestClassicMistakesAreCaught:
     """Each mistake moves the maps far beyond the tolerance of 1e-5 that the goldens hold."""
 
-    def error_of(self, golden: Golden, mistake: type, monkeypatch) -> float:
-        monkeypatch.setattr(hooks, "ConceptStream", mistake)
+    def error_of(self, golden: Golden) -> float:
         maps = golden.record().logits["concept-attention"][:, 0]
         return relative_error(maps, golden.out["nopad.concept_attention_maps"])
 
-    @pytest.mark.parametrize(
-        "mistake",
-        [AttendsToVideoOnly, ReadsAfterToOut, DropsTheResidual, DropsTheFeedForward],
-        ids=lambda m: m.__name__,
-    )
-    def test_mistake(self, golden: Golden, mistake: type, monkeypatch):
-        assert self.error_of(golden, mistake, monkeypatch) > 5e-3
-
-    def test_attending_to_the_prompt(self, golden: Golden, monkeypatch):
-        true_part = hooks._video_part
-
-        def with_prompt(seen, heads, text_length, rope):
-            video = true_part(seen, heads, text_length, rope)
-            prompt = true_part(seen, heads, 0, None)
-            keys = torch.cat([prompt.key[:, :, :text_length], video.key], dim=2)
-            values = torch.cat([prompt.value[:, :, :text_length], video.value], dim=2)
-            return Tokens(video.query, keys, values, video.output)
-
-        monkeypatch.setattr(hooks, "_video_part", with_prompt)
-        maps = golden.record().logits["concept-attention"][:, 0]
-        assert relative_error(maps, golden.out["nopad.concept_attention_maps"]) > 5e-3
+    @pytest.mark.parametrize("mistake", EVERYWHERE, ids=lambda mistake: mistake.__name__)
+    def test_mistake(self, golden: Golden, mistake, monkeypatch):
+        mistake(monkeypatch)
+        assert self.error_of(golden) > 5e-3
 
     @pytest.mark.parametrize("case", ["cogvideox_5b_like_s0", "cogvideox_15_like_s0"])
     def test_rotary_on_concepts(self, case: str, monkeypatch):
-        golden = Golden(case)
-        monkeypatch.setattr(
-            RotatesConcepts, "rope", (golden.inputs["rope_cos"], golden.inputs["rope_sin"]), raising=False
-        )
-        assert self.error_of(golden, RotatesConcepts, monkeypatch) > 5e-3
+        rotates_concepts(monkeypatch)
+        assert self.error_of(Golden(case)) > 5e-3
 
 
 class TestRefusesWrongInput:

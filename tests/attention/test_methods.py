@@ -30,7 +30,7 @@ def layers_of(golden: Golden, monkeypatch, **options) -> list[LayerTokens]:
     found = []
 
     class Keeps(hooks.ConceptStream):
-        def read(self, attn, layer, concept, seen):
+        def read(self, layer, concept, seen):
             found.append(LayerTokens(concept, seen, self.frames, self.concepts, self.motion_heads))
 
     with monkeypatch.context() as patch:

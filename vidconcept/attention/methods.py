@@ -26,13 +26,13 @@ FEWEST_CONCEPTS = 3
 class Tokens:
     """What an attention shows of some tokens. query, key, value: `(b, heads, token, dim)`, None where not picked up.
 
-    output: `(b, token, heads·dim)`, before `to_out`.
+    output: `(b, token, heads·dim)`, before `to_out`; None of concept tokens that do not attend.
     """
 
     query: Tensor | None
-    key: Tensor
-    value: Tensor
-    output: Tensor
+    key: Tensor | None
+    value: Tensor | None
+    output: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,10 @@ class LayerTokens:
 
 def dot_outputs(layer: LayerTokens) -> Tensor:
     """<o_c, o_x>, summed over heads: `(b, concept token, video token)` float32."""
-    return layer.concept.output.float() @ layer.video.output.float().transpose(1, 2)
+    concept, video = layer.concept.output, layer.video.output
+    assert concept is not None
+    assert video is not None
+    return concept.float() @ video.float().transpose(1, 2)
 
 
 def dot_values(layer: LayerTokens) -> Tensor:
@@ -68,7 +71,8 @@ def dot_queries_keys(layer: LayerTokens) -> Tensor:
     return _join_heads(layer.concept.key) @ _join_heads(layer.video.query).transpose(1, 2) / heads
 
 
-def _join_heads(tokens: Tensor) -> Tensor:
+def _join_heads(tokens: Tensor | None) -> Tensor:
+    assert tokens is not None
     return rearrange(tokens, "b heads token dim -> b token (heads dim)").float()
 
 
@@ -96,16 +100,23 @@ METHODS: tuple[Method, ...] = tuple(READERS)
 NEED_QUERIES: frozenset[Method] = frozenset({"cross-attention", "gramcol", "imap"})
 # Maps that tell concepts apart and say nothing by themselves: where concepts agree everywhere, they are 0 everywhere.
 STANDARDISED: frozenset[Method] = frozenset({"gramcol", "imap"})
+# What there is where text never attends to video: no attention output of a concept, and so no dot product with it.
+OF_CROSS_ATTENTION: tuple[Method, ...] = ("cross-attention", "gramcol")
+# Of a still there are no frames to tell heads of motion by.
+OF_STILLS: tuple[Method, ...] = tuple(method for method in READERS if method != "imap")
 
 
 def outputs_by_frame(layer: LayerTokens) -> Tensor:
     """Attention outputs of the video tokens, `(b, heads, frame, patch, dim)` float32."""
-    heads = layer.video.key.shape[1]
+    assert layer.concept.key is not None
+    assert layer.video.output is not None
+    heads = layer.concept.key.shape[1]
     return rearrange(layer.video.output, "b (f p) (heads d) -> b heads f p d", f=layer.frames, heads=heads).float()
 
 
 def pick_patches(layer: LayerTokens) -> Tensor:
     """Number within its frame of the patch with the largest <k_c, q_x>: `(b, heads, concept, frame)`."""
+    assert layer.concept.key is not None
     assert layer.video.query is not None
     products = layer.concept.key.float() @ layer.video.query.float().transpose(2, 3)
     return rearrange(products, "b heads c (f p) -> b heads c f p", f=layer.frames).argmax(-1)

@@ -1,0 +1,1 @@
+"""How concept tokens go through each kind of transformer block."""

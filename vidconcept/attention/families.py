@@ -1,0 +1,181 @@
+"""Which transformers of diffusers the hooks read, and how concept tokens enter each.
+
+A new family is one entry in `FAMILIES`, under the name of its transformer's class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vidconcept.attention.blocks.cogvideox import CogVideoXKind
+from vidconcept.attention.blocks.cross import CrossKind
+from vidconcept.attention.blocks.dual import DualKind, Flux2DualKind, MochiKind
+from vidconcept.attention.blocks.kinds import BlockKind
+from vidconcept.attention.blocks.single import Flux2SingleKind, SingleKind
+from vidconcept.attention.methods import METHODS, OF_CROSS_ATTENTION, OF_STILLS, Method
+
+# The arguments of the transformer's forward pass, by name.
+Call = Mapping[str, Any]
+
+
+def project_text(transformer: Any, family: Family, embeds: Tensor, counts: Sequence[int], call: Call) -> Tensor:
+    """One projection from the text encoder's width to the transformer's."""
+    return family.entrance(transformer).forward(embeds)
+
+
+def refine_text(transformer: Any, family: Family, embeds: Tensor, counts: Sequence[int], call: Call) -> Tensor:
+    """HunyuanVideo's token refiner, in which the tokens of a text see each other: each concept is a text by itself."""
+    timestep = call["timestep"].expand(embeds.shape[0])
+    texts = embeds.split(list(counts), dim=1)
+    refined = torch.cat([family.entrance(transformer).forward(text, timestep, None) for text in texts], dim=1)
+    # HunyuanVideo 1.5 marks which of its encoders a token is from; this is the first.
+    kind_of_text = getattr(transformer, "cond_type_embed", None)
+    if kind_of_text is None:
+        return refined
+    return refined + kind_of_text.forward(torch.zeros(1, dtype=torch.long, device=refined.device))
+
+
+@dataclass(frozen=True)
+class Family:
+    """One class of transformer.
+
+    blocks: for each list of blocks its attribute and kind, in the order in which they run; layers are numbered through.
+    entrance: path of the module that texts enter by; text_width: of its first linear layer. patch_t: the number of
+    latent frames that a token spans, as the configuration names it; None for stills.
+    """
+
+    blocks: tuple[tuple[str, BlockKind], ...]
+    text_entrance: str
+    text_width: Callable[[Any], int]
+    frames: Callable[[Any, Call], int]
+    enter_text: Callable[..., Tensor] = project_text
+    methods: tuple[Method, ...] = field(default=METHODS)
+
+    def entrance(self, transformer: Any) -> Any:
+        return attrgetter(self.text_entrance)(transformer)
+
+    def enter(self, transformer: Any, embeds: Tensor, counts: Sequence[int], call: Call) -> Tensor:
+        return self.enter_text(transformer, self, embeds, counts, call)
+
+    def count_frames(self, transformer: Any, call: Call) -> int:
+        return self.frames(transformer, call)
+
+    def layers_of(self, transformer: Any) -> list[tuple[Any, BlockKind]]:
+        return [(block, kind) for name, kind in self.blocks for block in getattr(transformer, name)]
+
+
+def _frames_at(axis: int) -> Callable[[Any, Call], int]:
+    """Steps in time of latents that have them on this axis."""
+
+    def count(transformer: Any, call: Call) -> int:
+        config = transformer.config
+        patch = getattr(config, "patch_size_t", None) or 1
+        if isinstance(config.patch_size, tuple | list):
+            patch = config.patch_size[0]
+        return call["hidden_states"].shape[axis] // patch
+
+    return count
+
+
+def _one_frame(transformer: Any, call: Call) -> int:
+    return 1
+
+
+FAMILIES: dict[str, Family] = {
+    "CogVideoXTransformer3DModel": Family(
+        (("transformer_blocks", CogVideoXKind()),),
+        "patch_embed.text_proj",
+        lambda transformer: transformer.patch_embed.text_proj.in_features,
+        _frames_at(1),
+    ),
+    "HunyuanVideoTransformer3DModel": Family(
+        (
+            ("transformer_blocks", DualKind("freqs_cis")),
+            ("single_transformer_blocks", SingleKind(rope_of_text=False)),
+        ),
+        "context_embedder",
+        lambda transformer: transformer.config.text_embed_dim,
+        _frames_at(2),
+        refine_text,
+    ),
+    "HunyuanVideo15Transformer3DModel": Family(
+        (("transformer_blocks", DualKind("freqs_cis")),),
+        "context_embedder",
+        lambda transformer: transformer.config.text_embed_dim,
+        _frames_at(2),
+        refine_text,
+    ),
+    "MochiTransformer3DModel": Family(
+        (("transformer_blocks", MochiKind("image_rotary_emb")),),
+        "time_embed.caption_proj",
+        lambda transformer: transformer.config.text_embed_dim,
+        lambda transformer, call: call["hidden_states"].shape[2],
+    ),
+    "WanTransformer3DModel": Family(
+        (("blocks", CrossKind()),),
+        "condition_embedder.text_embedder",
+        lambda transformer: transformer.config.text_dim,
+        _frames_at(2),
+        methods=OF_CROSS_ATTENTION,
+    ),
+    "LTXVideoTransformer3DModel": Family(
+        (("transformer_blocks", CrossKind()),),
+        "caption_projection",
+        lambda transformer: transformer.config.caption_channels,
+        lambda transformer, call: call["num_frames"],
+        methods=OF_CROSS_ATTENTION,
+    ),
+    "FluxTransformer2DModel": Family(
+        (
+            ("transformer_blocks", DualKind("image_rotary_emb", rope_of_text=True)),
+            ("single_transformer_blocks", SingleKind(rope_of_text=True)),
+        ),
+        "context_embedder",
+        lambda transformer: transformer.config.joint_attention_dim,
+        _one_frame,
+        methods=OF_STILLS,
+    ),
+    "Flux2Transformer2DModel": Family(
+        (
+            ("transformer_blocks", Flux2DualKind("image_rotary_emb", rope_of_text=True)),
+            ("single_transformer_blocks", Flux2SingleKind(rope_of_text=True)),
+        ),
+        "context_embedder",
+        lambda transformer: transformer.config.joint_attention_dim,
+        _one_frame,
+        methods=OF_STILLS,
+    ),
+    "SD3Transformer2DModel": Family(
+        (("transformer_blocks", DualKind(heads_first=True)),),
+        "context_embedder",
+        lambda transformer: transformer.config.joint_attention_dim,
+        _one_frame,
+        methods=OF_STILLS,
+    ),
+}
+
+# Transformers that cannot be read, and why.
+REFUSED: dict[str, str] = {
+    "Cosmos3OmniTransformer": "its text is read by a language model that never sees the video, so words have no "
+    "attention output to compare with that of the video",
+}
+
+
+def find_family(transformer: Any) -> Family:
+    """The family of a loaded transformer, by its class or one that it derives from.
+
+    Raises ValueError for one that is not read, with the reason.
+    """
+    names = [cls.__name__ for cls in type(transformer).__mro__]
+    for name in names:
+        if name in FAMILIES:
+            return FAMILIES[name]
+        if name in REFUSED:
+            raise ValueError(f"{name} cannot be read: {REFUSED[name]}. Transformers that can: {', '.join(FAMILIES)}")
+    raise ValueError(f"{names[0]} is no transformer that is read here: {', '.join(FAMILIES)}")

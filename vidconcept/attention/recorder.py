@@ -1,0 +1,54 @@
+"""What a forward pass leaves behind: logits of each method and layer, and attention outputs where asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from vidconcept.attention.methods import METHODS
+
+# Whether attention outputs are kept: of no layer, of every one that is read, or of the last one alone.
+Vectors = bool | Literal["last"]
+
+
+@dataclass
+class Recorder:
+    """Filled by the forward pass that runs inside `concept_attention`; a second pass replaces the first one's records.
+
+    `logits[method]`: `(layer, batch, concept token, video token)` float32, before any softmax.
+    `concept_vectors`, `video_vectors`: `(layer, batch, token, dim)` attention outputs before `to_out`, in the model's
+    dtype, only with `vectors=True`. Layers come in ascending order, as in `layers`. `last_video_vectors`:
+    `(batch, token, dim)` of the last of them, also with `vectors="last"`.
+    """
+
+    layers: tuple[int, ...]
+    _rows: dict[str, dict[int, Tensor]] = field(default_factory=dict, repr=False)
+
+    def _put(self, name: str, layer: int, value: Tensor) -> None:
+        self._rows.setdefault(name, {})[layer] = value
+
+    def _stack(self, name: str) -> Tensor:
+        rows = self._rows.get(name, {})
+        missing = [layer for layer in self.layers if layer not in rows]
+        if missing:
+            raise RuntimeError(f"no {name} recorded for layers {missing}: run the transformer inside the context first")
+        return torch.stack([rows[layer] for layer in self.layers])
+
+    @property
+    def logits(self) -> dict[str, Tensor]:
+        return {name: self._stack(name) for name in METHODS if name in self._rows}
+
+    @property
+    def concept_vectors(self) -> Tensor:
+        return self._stack("concept vectors")
+
+    @property
+    def video_vectors(self) -> Tensor:
+        return self._stack("video vectors")
+
+    @property
+    def last_video_vectors(self) -> Tensor:
+        return self._rows["video vectors"][self.layers[-1]]
