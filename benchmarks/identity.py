@@ -74,22 +74,22 @@ def main() -> None:
     options = parser.parse_args()
     if (options.clips is None) == (options.generated is None):
         parser.error("give CLIPS_DIR or --generated N")
-    footage = generated(options.generated) if options.generated else real(options.clips)
+    footage = draw_clips(options.generated) if options.generated else real(options.clips)
     settings = IDENTITY[options.identity or ("defect" if options.generated else "part")]
     scored: dict[tuple[str, str], dict[str, Any]] = {}
     for one in footage:
         exact, tokens = link(one, False, settings), link(one, True, settings)
-        on_tokens_too = [Step({i: on_tokens(m) for i, m in step.truth.items()}, step.said) for step in tokens]
+        on_tokens_too = [Step({i: cover_tokens(m) for i, m in step.truth.items()}, step.said) for step in tokens]
         for case, steps in zip(CASES, (exact, tokens, on_tokens_too), strict=True):
             scored.setdefault((one.name.split("_")[0], case), {})[one.name] = score(steps)
     table = {}
     for (group, case), clips in sorted(scored.items()):
         total = combined(clips)
-        table[f"{group}, {case}"] = {"all": total, "clips": {name: told(one) for name, one in clips.items()}}
-        print(f"{group}, {len(clips)} clips, {case}: {line(total)}")
+        table[f"{group}, {case}"] = {"all": total, "clips": {name: name_figures(one) for name, one in clips.items()}}
+        print(f"{group}, {len(clips)} clips, {case}: {format_line(total)}")
         for name, one in clips.items():
-            if told(one)["switches"]:
-                print(f"    {name}: {line(told(one))}")
+            if name_figures(one)["switches"]:
+                print(f"    {name}: {format_line(name_figures(one))}")
     if options.json:
         options.json.write_text(json.dumps(table, indent=1))
 
@@ -105,7 +105,7 @@ def real(root: Path) -> Iterator[Footage]:
             yield Footage(name, frames, [{1: mask} if mask.any() else {} for mask in masks], {1: 0})
 
 
-def generated(count: int) -> Iterator[Footage]:
+def draw_clips(count: int) -> Iterator[Footage]:
     """Straight, steady lines with several defects of two concepts a clip, from seeds that training never sees."""
     for number in range(count):
         seed = HELD_OUT_SEED + 500_000 + number
@@ -126,10 +126,10 @@ def link(footage: Footage, degraded: bool, settings: LinkSettings) -> list[Step]
     names = [str(class_id) for class_id in range(max(footage.concepts.values(), default=0) + 1)]
     linker = Linker(names, Region(0, 0, width, height), (width, height), settings)
     rows = []
-    for frame, truth, flow in zip(footage.frames, footage.truth, flow_of(footage.frames), strict=True):
+    for frame, truth, flow in zip(footage.frames, footage.truth, estimate_flow(footage.frames), strict=True):
         masks = np.zeros((len(names), height, width), bool)
         for identity, mask in truth.items():
-            masks[footage.concepts[identity]] |= on_tokens(mask) if degraded else mask
+            masks[footage.concepts[identity]] |= cover_tokens(mask) if degraded else mask
         rows.append(linker.step(frame, masks, masks * np.float32(0.9), flow, Origin(frame.index, 0)))
     _, kept = linker.finish()
     said = [
@@ -139,13 +139,13 @@ def link(footage: Footage, degraded: bool, settings: LinkSettings) -> list[Step]
     return [Step(truth, masks) for truth, masks in zip(footage.truth, said, strict=True)]
 
 
-def flow_of(frames: list[Frame]) -> Iterator[np.ndarray | None]:
+def estimate_flow(frames: list[Frame]) -> Iterator[np.ndarray | None]:
     """The product's flow from each frame's predecessor."""
     latents = (LatentMaps(Origin(i, 0), i, i, np.zeros((1, 2, 2), np.float32)) for i in range(len(frames)))
     return (scores.flow for scores in smooth(latents, (frame.image for frame in frames), method="none"))
 
 
-def on_tokens(mask: np.ndarray) -> np.ndarray:
+def cover_tokens(mask: np.ndarray) -> np.ndarray:
     """All pixels of the tokens that the mask touches."""
     rows, cols = (side // TOKEN_PX for side in mask.shape)
     touched = mask.reshape(rows, TOKEN_PX, cols, TOKEN_PX).any(axis=(1, 3))
@@ -183,7 +183,7 @@ def similarity(step: Step) -> np.ndarray:
 
 def combined(clips: dict[str, dict[str, Any]]) -> dict[str, float]:
     """The numbers over all clips, as TrackEval adds sequences up."""
-    return told(
+    return name_figures(
         {
             name: metric.combine_sequences({clip: scores[name] for clip, scores in clips.items()})
             for name, metric in metrics().items()
@@ -191,13 +191,13 @@ def combined(clips: dict[str, dict[str, Any]]) -> dict[str, float]:
     )
 
 
-def told(scores: dict[str, Any]) -> dict[str, float]:
+def name_figures(scores: dict[str, Any]) -> dict[str, float]:
     """HOTA, DetA and AssA are means over the localisation thresholds, as usual."""
     hota = {key: float(np.mean(scores["HOTA"][key])) for key in ("HOTA", "DetA", "AssA")}
     return hota | {"IDF1": float(scores["Identity"]["IDF1"]), "switches": int(scores["CLEAR"]["IDSW"])}
 
 
-def line(scores: dict[str, float]) -> str:
+def format_line(scores: dict[str, float]) -> str:
     """One line to print."""
     return "  ".join(
         f"{name} {value if name == 'switches' else format(value, '.3f')}" for name, value in scores.items()

@@ -21,14 +21,14 @@ from vidconcept.evaluation.statistics import poisson_interval
 from vidconcept.pipelines.calibrate import calibrate_good, read_footage, write_toml
 from vidconcept.pipelines.evaluate import evaluate
 from vidconcept.pipelines.findings import link_frames, make_linker, score_frames
-from vidconcept.pipelines.rarity import gated_maps
+from vidconcept.pipelines.rarity import gate_maps
 from vidconcept.pipelines.workspace import Workspace
 from vidconcept.rarity.good_parts import write_good_parts
 from vidconcept.video.probe import probe
-from vidconcept.writers.reports.evaluation import clean
+from vidconcept.writers.reports.evaluation import replace_nan
 
 
-def told(figures: Figures) -> dict[str, Any]:
+def pick_figures(figures: Figures) -> dict[str, Any]:
     """The figures that a line cares about."""
     summary = figures.summary()
     keys = ("objects", "found", "located", "events", "false_alarms_per_minute", "false_alarms_per_minute_95")
@@ -42,7 +42,7 @@ def told(figures: Figures) -> dict[str, Any]:
     return row
 
 
-def calibrated(
+def write_calibration(
     videos: list[Path], settings: Mapping[str, Any], per_hour: float, workspace: Workspace, path: Path
 ) -> Path:
     """A TOML for `track --config`, as the command `calibrate` writes it."""
@@ -64,17 +64,17 @@ def false_events(
     for video in videos:
         part = read_footage(video, {**settings, **range_s}, workspace)
         linker = make_linker(part.plan)
-        frames = score_frames(part.plan, gated_maps(part.plan, part.run), workspace.monitor)
+        frames = score_frames(part.plan, gate_maps(part.plan, part.run), workspace.monitor)
         times = [scored.ref.time_s for scored, _ in link_frames(part.plan.settings, frames, linker)]
         events += len(linker.finish()[0])
         minutes += (times[-1] - times[0]) / 60
     return events, minutes
 
 
-def halves(videos: list[Path], settings: Mapping[str, Any], per_hour: float, work: Path) -> dict[str, Any]:
+def calibrate_on_halves(videos: list[Path], settings: Mapping[str, Any], per_hour: float, work: Path) -> dict[str, Any]:
     """Calibrated on the first half of each good video: false events on the second half, and with the defaults."""
     half_s = min((probe(video).duration_s or 0) for video in videos) / 2
-    path = calibrated(videos, {**settings, "end_s": half_s}, per_hour, Workspace(work), work / "half.toml")
+    path = write_calibration(videos, {**settings, "end_s": half_s}, per_hour, Workspace(work), work / "half.toml")
     rows = {}
     for name, workspace in (("default", Workspace(work)), ("calibrated", Workspace(work, config=path))):
         events, minutes = false_events(videos, settings, workspace, start_s=half_s)
@@ -98,13 +98,13 @@ def main() -> None:
     settings = {"concepts": tuple(options.concepts.split(",")), "model": options.model}
     data = read_dataset(options.clips)
     result = evaluate(data, settings, Workspace(work))
-    rows: dict[str, Any] = {f"rarity {mode}": told(figures) for mode, figures in result.by_rarity.items()}
+    rows: dict[str, Any] = {f"rarity {mode}": pick_figures(figures) for mode, figures in result.by_rarity.items()}
     if options.good:
-        path = calibrated(options.good, settings, options.per_hour, Workspace(work), work / "line.toml")
-        rows["calibrated"] = told(evaluate(data, settings, Workspace(work, config=path)).total)
+        path = write_calibration(options.good, settings, options.per_hour, Workspace(work), work / "line.toml")
+        rows["calibrated"] = pick_figures(evaluate(data, settings, Workspace(work, config=path)).total)
     if options.good and options.halves:
-        rows["good footage, second halves"] = halves(options.good, settings, options.per_hour, work)
-    print(json.dumps(clean(rows), indent=1))
+        rows["good footage, second halves"] = calibrate_on_halves(options.good, settings, options.per_hour, work)
+    print(json.dumps(replace_nan(rows), indent=1))
 
 
 if __name__ == "__main__":

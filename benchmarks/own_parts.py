@@ -22,7 +22,7 @@ WIDTH, HEIGHT = 1920, 1080
 X, Y = 900, 500
 
 
-def milliseconds(work: Callable[[], object], calls: int = 30) -> float:
+def time_ms(work: Callable[[], object], calls: int = 30) -> float:
     times = []
     for _ in range(5):
         start = time.process_time()
@@ -51,10 +51,10 @@ def masks() -> dict[str, float]:
     assert encode_frame() == ours
     assert (decode_frame() == decode_crop()).all()
     return {
-        "encode_frame_ms": milliseconds(encode_frame),
-        "encode_crop_ms": milliseconds(lambda: rle.encode(crop, X, Y, (WIDTH, HEIGHT))),
-        "decode_frame_ms": milliseconds(decode_frame),
-        "decode_crop_ms": milliseconds(decode_crop),
+        "encode_frame_ms": time_ms(encode_frame),
+        "encode_crop_ms": time_ms(lambda: rle.encode(crop, X, Y, (WIDTH, HEIGHT))),
+        "decode_frame_ms": time_ms(decode_frame),
+        "decode_crop_ms": time_ms(decode_crop),
     }
 
 
@@ -66,7 +66,7 @@ def plots() -> dict[str, float]:
     values = np.random.default_rng(0).random((7, 4))
     rows, columns = [f"layer {layer}" for layer in range(7)], ["20", "250", "500", "750"]
 
-    def by_library() -> str:
+    def plot_by_library() -> str:
         figure = Figure()
         axes = figure.subplots()
         axes.imshow(values)
@@ -80,10 +80,10 @@ def plots() -> dict[str, float]:
 
     return {
         "matplotlib_import_s": round(import_s, 2),
-        "matplotlib_ms": milliseconds(by_library, 1),
-        "matplotlib_bytes": len(by_library()),
-        "own_ms": milliseconds(lambda: svg.heat_map("mean AP", rows, columns, values)),
-        "own_bytes": len(svg.heat_map("mean AP", rows, columns, values)),
+        "matplotlib_ms": time_ms(plot_by_library, 1),
+        "matplotlib_bytes": len(plot_by_library()),
+        "own_ms": time_ms(lambda: svg.draw_heat_map("mean AP", rows, columns, values)),
+        "own_bytes": len(svg.draw_heat_map("mean AP", rows, columns, values)),
     }
 
 

@@ -94,7 +94,7 @@ def generated_clips(frames: int = 81) -> Iterator[Clip]:
             yield Clip(f"{name}_{take}", name, list(made.frames), made.instances > 0, made.flow)
 
 
-def tokens_of(masks: np.ndarray, pitch_px: int) -> tuple[list[tuple[int, int]], np.ndarray]:
+def pool_tokens(masks: np.ndarray, pitch_px: int) -> tuple[list[tuple[int, int]], np.ndarray]:
     """First and last position of each latent step, and area means `(t_lat, row, col)`; the tail repeats its frame."""
     n, h, w = masks.shape
     area = masks.reshape(n, h // pitch_px, pitch_px, w // pitch_px, pitch_px).mean((2, 4), dtype=np.float32)
@@ -103,7 +103,7 @@ def tokens_of(masks: np.ndarray, pitch_px: int) -> tuple[list[tuple[int, int]], 
     return [(a, min(b, n - 1)) for a, b in spans], tokens
 
 
-def corrupted(tokens: np.ndarray, corruption: str, rng: np.random.Generator) -> np.ndarray:
+def corrupt(tokens: np.ndarray, corruption: str, rng: np.random.Generator) -> np.ndarray:
     """Tokens as a poor model would give them: noise σ 1 on logits, gain σ 0.25 a step, 10 % blobs, 10 % drop-outs."""
     if corruption in ("clean", "8px"):
         return tokens
@@ -123,25 +123,25 @@ def corrupted(tokens: np.ndarray, corruption: str, rng: np.random.Generator) -> 
     return np.clip(p, 0.0, 1.0).astype(np.float32)
 
 
-def scores_of(
+def score_frames(
     clip: Clip, method: str, corruption: str, seed: int, settings: SmoothSettings
 ) -> tuple[np.ndarray, float]:
     """Scores `(t, h, w)` float16 and the seconds of processor time they took."""
-    spans, tokens = tokens_of(clip.masks, 8 if corruption == "8px" else 16)
-    tokens = corrupted(tokens, corruption, np.random.default_rng([seed, *clip.name.encode()]))
+    spans, tokens = pool_tokens(clip.masks, 8 if corruption == "8px" else 16)
+    tokens = corrupt(tokens, corruption, np.random.default_rng([seed, *clip.name.encode()]))
     latents = [LatentMaps(Origin(k, 0), a, b, tokens[k][None]) for k, (a, b) in enumerate(spans)]
     began = time.process_time()
     scores = [f.scores[0] for f in smooth(latents, clip.frames, method=method, settings=settings)]
     return np.stack(scores).astype(np.float16), time.process_time() - began
 
 
-def spread_without(clips: Sequence[Clip], left_out: int, corruption: str) -> float:
+def calibrate_spread(clips: Sequence[Clip], left_out: int, corruption: str) -> float:
     """The point spread of the tokens, in tokens, calibrated on the other clips."""
     scores, area = [], []
     for k, clip in enumerate(clips):
         if k != left_out and clip.masks.any():
-            _, tokens = tokens_of(clip.masks, 8 if corruption == "8px" else 16)
-            scores.append(corrupted(tokens, corruption, np.random.default_rng(k))[::4])
+            _, tokens = pool_tokens(clip.masks, 8 if corruption == "8px" else 16)
+            scores.append(corrupt(tokens, corruption, np.random.default_rng(k))[::4])
             area.append(tokens[::4])
     return estimate_spread(np.concatenate(scores), np.concatenate(area))
 
@@ -167,7 +167,7 @@ def grid_iou(scores: np.ndarray, truth: np.ndarray, decisions: Sequence[Decision
     return np.mean(table, axis=0)
 
 
-def left_out_choice(table: np.ndarray, clip: int, others: np.ndarray) -> int:
+def choose_without(table: np.ndarray, clip: int, others: np.ndarray) -> int:
     """Column that is best on average over the `others` rows without `clip`; over all but it when none is left."""
     rows = others & ~np.isnan(table[:, 0])
     rows[clip] = False
@@ -177,7 +177,7 @@ def left_out_choice(table: np.ndarray, clip: int, others: np.ndarray) -> int:
     return int(np.argmax(table[rows].mean(0)))
 
 
-def weightings(cross_validate: bool) -> list[SmoothSettings]:
+def list_weightings(cross_validate: bool) -> list[SmoothSettings]:
     """The default, and its neighbours when the weights are cross-validated too."""
     base = SmoothSettings()
     if not cross_validate:
@@ -202,8 +202,8 @@ def measure(
 ) -> dict:
     """All numbers of one method under one corruption."""
     decisions = LOCAL if method in ("energy", "flow", CALIBRATED) else PLAIN
-    variants = weightings(cross_validate and method == "energy")
-    spreads = [spread_without(clips, k, corruption) if method == CALIBRATED else 0.0 for k in range(len(clips))]
+    variants = list_weightings(cross_validate and method == "energy")
+    spreads = [calibrate_spread(clips, k, corruption) if method == CALIBRATED else 0.0 for k in range(len(clips))]
     run = "energy" if method == CALIBRATED else method
     concepts = np.array([c.concept or "" for c in clips])
     per_seed: list[dict[str, float]] = []
@@ -217,19 +217,19 @@ def measure(
             scores.append([])
             for v, variant_settings in enumerate(variants):
                 energy = replace(variant_settings.energy, spread_tokens=spreads[k])
-                values, spent = scores_of(clip, run, corruption, seed, replace(variant_settings, energy=energy))
+                values, spent = score_frames(clip, run, corruption, seed, replace(variant_settings, energy=energy))
                 scores[k].append(values)
                 table[k, v * len(decisions) : (v + 1) * len(decisions)] = grid_iou(values, clip.masks, decisions)
                 seconds, frames = seconds + spent, frames + len(values)
         overall: list[ClipScore] = []
         by_class = np.full(len(clips), np.nan)
         for k, clip in enumerate(clips):
-            pick = left_out_choice(table, k, np.ones(len(clips), bool))
+            pick = choose_without(table, k, np.ones(len(clips), bool))
             variant, decision = divmod(pick, len(decisions))
             values = scores[k][variant]
             masks = np.stack([decide(s.astype(np.float32), settings=decisions[decision]) for s in values])
             overall.append(score_clip(values, masks, clip.masks, clip.flow))
-            by_class[k] = table[k, left_out_choice(table, k, concepts == concepts[k])]
+            by_class[k] = table[k, choose_without(table, k, concepts == concepts[k])]
             per_clip.setdefault(clip.name, []).append(overall[-1].iou)
             chosen[clip.name] = {"weighting": variant, **asdict(decisions[decision])}
         row = {f"iou_{name}": float(np.nanmean(by_class[concepts == name])) for name in np.unique(concepts) if name}

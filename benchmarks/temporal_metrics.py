@@ -53,7 +53,7 @@ def _boundary(mask: np.ndarray) -> np.ndarray:
     return grey - cv2.erode(grey, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE)
 
 
-def moved(image: np.ndarray, matrix: np.ndarray, *, nearest: bool = False) -> np.ndarray:
+def warp_image(image: np.ndarray, matrix: np.ndarray, *, nearest: bool = False) -> np.ndarray:
     """An image of an earlier frame seen in a later one; `matrix` `(2, 3)` maps pixels earlier → later. Outside: 0."""
     h, w = image.shape
     return cv2.warpAffine(image, matrix, (w, h), flags=cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR)
@@ -67,12 +67,12 @@ def score_clip(scores: np.ndarray, masks: np.ndarray, truth: np.ndarray, flow: n
     change = total = changed = labelled = 0.0
     inside = np.ones(truth.shape[1:], np.uint8)
     for t in range(1, len(truth)):
-        valid = moved(inside, flow[t], nearest=True) > 0
-        earlier = moved(scores[t - 1].astype(np.float32), flow[t])
+        valid = warp_image(inside, flow[t], nearest=True) > 0
+        earlier = warp_image(scores[t - 1].astype(np.float32), flow[t])
         now = scores[t].astype(np.float32)
         change += float(((now - earlier) ** 2)[valid].sum())
         total += float(now[valid].sum())
-        label = moved(masks[t - 1].astype(np.uint8), flow[t], nearest=True) > 0
+        label = warp_image(masks[t - 1].astype(np.uint8), flow[t], nearest=True) > 0
         changed += np.count_nonzero((label != masks[t]) & valid)
         labelled += np.count_nonzero((label | masks[t]) & valid)
     right, constant, union = _runs(masks, truth, flow)
@@ -98,9 +98,9 @@ def _runs(masks: np.ndarray, truth: np.ndarray, flow: np.ndarray) -> tuple[float
         way = np.eye(3)
         for t in range(end, end - RUN_FRAMES + 1, -1):
             way = way @ np.vstack([flow[t], [0, 0, 1]])
-            always &= moved(truth[t - 1].astype(np.uint8), way[:2], nearest=True) > 0
-            labelled &= moved(masks[t - 1].astype(np.uint8), way[:2], nearest=True) > 0
-            seen &= moved(np.ones_like(seen), way[:2], nearest=True)
+            always &= warp_image(truth[t - 1].astype(np.uint8), way[:2], nearest=True) > 0
+            labelled &= warp_image(masks[t - 1].astype(np.uint8), way[:2], nearest=True) > 0
+            seen &= warp_image(np.ones_like(seen), way[:2], nearest=True)
         right += np.count_nonzero(always & labelled)
         constant += np.count_nonzero(always)
         union += np.count_nonzero((always | labelled) & (seen > 0))

@@ -20,19 +20,19 @@ from pathlib import Path
 
 import numpy as np
 
-from vidconcept.evaluation.alarms import HIGHEST, LOWEST, choose, sentences
+from vidconcept.evaluation.alarms import HIGHEST, LOWEST, choose, describe_choice
 from vidconcept.evaluation.datasets.read import read_dataset
 from vidconcept.evaluation.metrics.events import EventCounts
 from vidconcept.evaluation.statistics import predicted_count
 from vidconcept.pipelines.calibrate import (
     Footage,
     find_candidates,
+    find_floor,
     learn_background,
-    lowest_offered,
     read_footage,
-    scored_frames,
+    score_footage,
 )
-from vidconcept.pipelines.evaluate import in_asked_words, measure_clip
+from vidconcept.pipelines.evaluate import measure_clip, rename_to_asked
 from vidconcept.pipelines.findings import link_frames, make_linker
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.workspace import Workspace
@@ -49,7 +49,7 @@ class Held:
     def __call__(self, part: Footage, monitor: Monitor):
         if part.plan.source not in self.frames:
             self.frames[part.plan.source] = [
-                replace(f, scores=f.scores.astype(np.float16)) for f in scored_frames(part, monitor)
+                replace(f, scores=f.scores.astype(np.float16)) for f in score_footage(part, monitor)
             ]
         return (replace(f, scores=f.scores.astype(np.float32)) for f in self.frames[part.plan.source])
 
@@ -74,7 +74,7 @@ def recall(folder: Path, settings: dict, thresholds, lifts, workspace: Workspace
     total = EventCounts()
     for number in range(len(data.clips)):
         plan = workspace.plan_clip(data.clips[number], settings)
-        clip = in_asked_words(data, plan.settings.concepts, plan.settings.model).clips[number]
+        clip = rename_to_asked(data, plan.settings.concepts, plan.settings.model).clips[number]
         run = workspace.open_clip(plan, clip)
         workspace.compute_maps(plan, run)
         own = plan.settings.model_copy(update={"thresholds": thresholds, "place_lifts": lifts})
@@ -104,9 +104,9 @@ def main() -> None:
         half = len(footage) // 2
         ours, theirs = [footage[i] for i in order[:half]], [footage[i] for i in order[half:]]
         background = learn_background(ours)
-        lifts = background.lifts()
+        lifts = background.compute_lifts()
         candidates, scales, hours = find_candidates(ours, background, monitor, held)
-        choice = choose(candidates, scales, hours, options.per_hour, lowest_offered(ours[0].plan))
+        choice = choose(candidates, scales, hours, options.per_hour, find_floor(ours[0].plan))
         seen = sum(alarms(part, choice.thresholds, lifts, held, monitor) for part in theirs)
         again = sum(alarms(part, choice.thresholds, lifts, held, monitor) for part in ours)
         length = hours * len(theirs) / len(ours)
@@ -139,7 +139,7 @@ def main() -> None:
                 "global_threshold": round(level, 4),
             }
         rows.append(row)
-        says = sentences(choice)
+        says = describe_choice(choice)
         print(json.dumps(row), flush=True)
     print(json.dumps({"says": says, "splits": len(rows)}))
 

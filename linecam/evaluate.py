@@ -21,7 +21,7 @@ from linecam.training.data import DEFECT_SHARE, cell_shares, cell_truth, group_s
 from linecam.vocabulary import CLASS_ID, CONCEPTS, DEFECT_IDS, DEFECTS, IGNORE
 from vidconcept.evaluation.metrics.scores import average_precision
 from vidconcept.models import cogvideox
-from vidconcept.models.folder import ModelFolder, find_folder, preset_for
+from vidconcept.models.folder import ModelFolder, find_folder, find_preset
 from vidconcept.models.readout import read_scores
 from vidconcept.settings import TrackSettings
 
@@ -53,7 +53,7 @@ def figures(scores: np.ndarray, truth: np.ndarray) -> dict:
     }
 
 
-def generated(
+def score_generated(
     model, seeds: Sequence[int], *, styles: Sequence[str] | None = None, **options
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scores `(cell, concept)` and truth `(cell,)` of generated clips, at the size in use."""
@@ -66,7 +66,7 @@ def generated(
     return np.concatenate(scores), np.concatenate(truths)
 
 
-def by_window_size(model, seeds: Sequence[int], sizes: Sequence[tuple[int, int]]) -> dict[str, dict[str, float]]:
+def measure_window_sizes(model, seeds: Sequence[int], sizes: Sequence[tuple[int, int]]) -> dict[str, dict[str, float]]:
     """Figures when the model sees only the middle of each clip, for each height and width of that middle."""
     rows: dict[tuple[int, int], list[tuple[np.ndarray, np.ndarray]]] = {size: [] for size in sizes}
     for seed in seeds:
@@ -100,7 +100,7 @@ def windows(folder: Path, name: str, *, above: int = 127) -> Iterator[tuple[np.n
         yield frames[first : first + WINDOW], masks
 
 
-def recorded(model, folder: Path, *, peak_only: bool) -> dict:
+def measure_recorded(model, folder: Path, *, peak_only: bool) -> dict:
     """AP of each concept over the clips of a `clips.json` folder that show it, grouped by the clips' first word.
 
     peak_only: of each clip only the window that shows most of its defect, which raises prevalence and saves time.
@@ -129,7 +129,7 @@ def recorded(model, folder: Path, *, peak_only: bool) -> dict:
 
 def open_model(folder: Path | None):
     """The model through the same adapter as any other, with every concept in the softmax."""
-    preset = preset_for("linecam")
+    preset = find_preset("linecam")
     settings = TrackSettings(**{**preset.settings, "concepts": DEFECTS})
     place = find_folder(preset) if folder is None else ModelFolder(folder, preset)
     return cogvideox.load(place.path, settings, list(CONCEPTS))
@@ -148,18 +148,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     model = open_model(options.model)
     seeds = range(options.seed, options.seed + options.clips)
     result = {
-        "generated": figures(*generated(model, seeds, defects=4.0)),
-        "held_out_styles": figures(*generated(model, seeds, styles=list(heldout.SURFACES), defects=4.0)),
+        "generated": figures(*score_generated(model, seeds, defects=4.0)),
+        "held_out_styles": figures(*score_generated(model, seeds, styles=list(heldout.SURFACES), defects=4.0)),
     }
-    scores, _ = generated(model, [s + options.clips for s in seeds], defects=0.0)
+    scores, _ = score_generated(model, [s + options.clips for s in seeds], defects=0.0)
     per_clip = scores.reshape(options.clips, -1, len(CONCEPTS))[:, :, list(DEFECT_IDS)].max((1, 2))
     result["defect_free"] = {
         f"highest score, quantile {q}": round(float(np.quantile(per_clip, q)), 3) for q in (0.5, 0.9, 0.99)
     }
     if options.window_sizes:
-        result["window_size"] = by_window_size(model, seeds, WINDOW_SIZES)
+        result["window_size"] = measure_window_sizes(model, seeds, WINDOW_SIZES)
     if options.real is not None:
-        result["recorded"] = recorded(model, options.real, peak_only=not options.all_windows)
+        result["recorded"] = measure_recorded(model, options.real, peak_only=not options.all_windows)
     print(json.dumps(result, indent=1))
 
 

@@ -16,7 +16,7 @@ DEFECT_IDS = tuple(CLASS_ID[name] for name in DEFECTS)
 IGNORE = 255
 
 
-def synonyms() -> dict[str, tuple[str, ...]]:
+def read_synonyms() -> dict[str, tuple[str, ...]]:
     """Main word -> the words that mean it, the main word first: the vocabulary of the preset."""
     vocabulary = presets()["linecam"].vocabulary
     return {main: tuple(vocabulary[main]) for main in CONCEPTS}

@@ -16,11 +16,11 @@ from tests.helpers.bad_clips import BAD
 from tests.helpers.clips import GOOD
 from vidconcept.errors import InputError, OutputError, UsageError
 from vidconcept.pipelines.explain import explain
-from vidconcept.pipelines.maps import expected_frames
+from vidconcept.pipelines.maps import estimate_frame_count
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import make_plan
 from vidconcept.pipelines.track import Run, track
-from vidconcept.video.identity import file_hash
+from vidconcept.video.identity import hash_source
 from vidconcept.writers.tables import read_events
 
 
@@ -36,16 +36,16 @@ def write_images(folder: Path, seed: int, count: int = 12) -> Path:
 class TestSource:
     def test_images_of_the_same_size_are_told_apart(self, tmp_path):
         folder = write_images(tmp_path / "frames", seed=1)
-        before = file_hash(folder), file_hash(folder / "img_%04d.bmp")
+        before = hash_source(folder), hash_source(folder / "img_%04d.bmp")
         write_images(folder, seed=2)
-        assert file_hash(folder) != before[0]
-        assert file_hash(folder / "img_%04d.bmp") != before[1]
+        assert hash_source(folder) != before[0]
+        assert hash_source(folder / "img_%04d.bmp") != before[1]
 
     def test_what_is_no_image_does_not_count(self, tmp_path):
         folder = write_images(tmp_path / "frames", seed=1)
-        before = file_hash(folder)
+        before = hash_source(folder)
         (folder / "notes.txt").write_text("shift 2")
-        assert file_hash(folder) == before
+        assert hash_source(folder) == before
 
     def test_a_folder_given_as_a_dot_has_a_name(self, tmp_path, tiny_model, monkeypatch):
         monkeypatch.chdir(write_images(tmp_path / "frames", seed=1))
@@ -57,7 +57,7 @@ class TestSource:
         clip = GOOD["vfr_mkv"](tmp_path)
         plan = make_plan(clip.path, {"concepts": ("scratch",), "model": str(tiny_model)})
         assert plan.info.declared_frames is None
-        assert expected_frames(plan) > 0
+        assert estimate_frame_count(plan) > 0
 
 
 class TestFolder:

@@ -11,12 +11,12 @@ from tests.helpers.clips import image_folder, write_clip
 from tests.helpers.footage import deep_folder, hdr_film, two_streams
 from tests.helpers.model_folders import write_folder
 from vidconcept.errors import InputError, UsageError
-from vidconcept.models.folder import preset_for
-from vidconcept.pipelines.maps import ModelShelf, window_maps, windows_of
+from vidconcept.models.folder import find_preset
+from vidconcept.pipelines.maps import ModelShelf, compute_window_maps, cut_source_windows
 from vidconcept.pipelines.monitor import Monitor
-from vidconcept.pipelines.plan import make_plan, preset_thresholds
-from vidconcept.runs import maps_digest
-from vidconcept.settings import Layer, TrackSettings, config_layer, environment_layer, nearest, resolve
+from vidconcept.pipelines.plan import find_preset_thresholds, make_plan
+from vidconcept.runs import compute_digest
+from vidconcept.settings import Layer, TrackSettings, read_config_file, read_environment, resolve, suggest
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "line_cam.mp4"
 
@@ -25,7 +25,7 @@ def test_layers_and_where_each_value_came_from():
     settings, sources = resolve(
         [
             Layer("command line", {"threshold": 0.7}),
-            environment_layer({"VIDCONCEPT_THRESHOLD": "0.6", "VIDCONCEPT_BACKGROUND": "steel, belt"}),
+            read_environment({"VIDCONCEPT_THRESHOLD": "0.6", "VIDCONCEPT_BACKGROUND": "steel, belt"}),
             Layer("config x.toml", {"stride": 3, "threshold": 0.4}),
             Layer("preset p", {"timestep": 20, "stride": 9}),
         ]
@@ -42,7 +42,7 @@ def test_unknown_keys_name_the_nearest():
     with pytest.raises(UsageError, match=r"unknown key .treshold. \(did you mean .threshold.\?\)"):
         resolve([Layer("config a.toml", {"treshold": 1})])
     with pytest.raises(UsageError, match="did you mean 'VIDCONCEPT_THRESHOLD'"):
-        environment_layer({"VIDCONCEPT_TRESHOLD": "1"})
+        read_environment({"VIDCONCEPT_TRESHOLD": "1"})
 
 
 def test_a_value_out_of_range_is_told_with_its_bound_and_what_the_setting_is():
@@ -54,18 +54,18 @@ class TestCalibratedThresholds:
     def test_a_threshold_asked_for_overrules_a_calibration(self, tmp_path):
         path = tmp_path / "c.toml"
         path.write_text('concepts = ["dent"]\n[thresholds]\ndent = 0.3\n[provenance]\nhours = 1\n')
-        calibrated, _ = resolve([config_layer(path)])
+        calibrated, _ = resolve([read_config_file(path)])
         assert calibrated.thresholds == {"dent": 0.3}
-        asked, _ = resolve([Layer("command line", {"threshold": 0.7}), config_layer(path)])
+        asked, _ = resolve([Layer("command line", {"threshold": 0.7}), read_config_file(path)])
         assert (asked.threshold, asked.thresholds) == (0.7, {})
 
     def test_a_preset_has_thresholds_of_single_concepts_until_somebody_gives_one(self):
         settings = {"threshold": 0.7, "thresholds": {"scratch": 0.6, "hole": 0.4}}
-        preset = preset_for("linecam").model_copy(update={"settings": settings})
+        preset = find_preset("linecam").model_copy(update={"settings": settings})
         asked = Layer("command line", {"concepts": ("Kratzer", "dent")})
-        assert preset_thresholds(*resolve([asked, preset.layer]), preset) == {"Kratzer": 0.6}
+        assert find_preset_thresholds(*resolve([asked, preset.layer]), preset) == {"Kratzer": 0.6}
         given = Layer("command line", {"concepts": ("Kratzer", "dent"), "threshold": 0.5})
-        assert preset_thresholds(*resolve([given, preset.layer]), preset) == {}
+        assert find_preset_thresholds(*resolve([given, preset.layer]), preset) == {}
 
     def test_a_calibration_holds_for_the_concept_by_whatever_word(self, tmp_path):
         path = tmp_path / "c.toml"
@@ -79,8 +79,8 @@ class TestCalibratedThresholds:
             make_plan(EXAMPLE, {"concepts": ("scratch",)}, path)
 
     def test_a_word_that_is_like_no_other_gets_no_suggestion(self):
-        assert nearest("scrach", ["scratch", "scoring"]) == " (did you mean 'scratch'?)"
-        assert nearest("unicorn", ["scratch", "scoring"]) == ""
+        assert suggest("scrach", ["scratch", "scoring"]) == " (did you mean 'scratch'?)"
+        assert suggest("unicorn", ["scratch", "scoring"]) == ""
 
 
 # Another value of each setting, and what has to be set with it for the maps to show.
@@ -170,8 +170,11 @@ def maps_of(tmp_path_factory, tiny_model):
         asked |= {"fps": 25} if source.is_dir() else {}
         plan = make_plan(source, asked | settings | {"model": str(model)})
         loaded = shelf(plan, monitor)
-        windows = [(w.positions.tolist(), window_maps(plan, loaded, w).scores) for w in windows_of(plan, monitor)]
-        return windows, maps_digest(plan.facts())
+        windows = [
+            (w.positions.tolist(), compute_window_maps(plan, loaded, w).scores)
+            for w in cut_source_windows(plan, monitor)
+        ]
+        return windows, compute_digest(plan.facts())
 
     return compute
 
@@ -213,7 +216,7 @@ class TestBounds:
         path = tmp_path / "line.toml"
         path.write_text(text)
         with pytest.raises(UsageError, match=r"line\.toml: .* does not fit") as error:
-            resolve([config_layer(path)])
+            resolve([read_config_file(path)])
         assert len(str(error.value)) < 500
 
     @pytest.mark.parametrize("text", ["a = " + "[" * 5000, "a = \x00", "a"])
@@ -221,15 +224,15 @@ class TestBounds:
         path = tmp_path / "line.toml"
         path.write_text(text)
         with pytest.raises(UsageError, match=r"line\.toml is not TOML"):
-            config_layer(path)
+            read_config_file(path)
 
     def test_of_files(self, tmp_path):
         with pytest.raises(InputError, match="is a device, not a file"):
-            config_layer(Path("/dev/zero"))
+            read_config_file(Path("/dev/zero"))
         os.mkfifo(tmp_path / "pipe")
         with pytest.raises(InputError, match="is a pipe, not a file"):
-            config_layer(tmp_path / "pipe")
+            read_config_file(tmp_path / "pipe")
         with (tmp_path / "large.toml").open("wb") as file:
             file.truncate(1 << 30)
         with pytest.raises(InputError, match="more than the 67 MB"):
-            config_layer(tmp_path / "large.toml")
+            read_config_file(tmp_path / "large.toml")

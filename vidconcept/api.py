@@ -11,7 +11,7 @@ from vidconcept.pipelines.calibrate import Calibration, calibrate_good
 from vidconcept.pipelines.evaluate import Evaluation
 from vidconcept.pipelines.evaluate import evaluate as evaluate_clips
 from vidconcept.pipelines.monitor import Monitor
-from vidconcept.pipelines.track import default_out, split_words
+from vidconcept.pipelines.track import choose_out, split_words
 from vidconcept.pipelines.workspace import Workspace, open_dataset
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ def evaluate(
     """
     monitor = monitor or Monitor(warn=log.warning)
     given = {"concepts": split_words(concepts), **settings}
-    folder = Path(out) if out else default_out(dataset, "evaluation")
+    folder = Path(out) if out else choose_out(dataset, "evaluation")
     own_config = Path(config) if config else None
     data = open_dataset(Path(dataset), format, split, None, given, own_config)
     return evaluate_clips(data, given, Workspace(folder, monitor, own_config))
@@ -61,6 +61,6 @@ def calibrate(
     monitor = monitor or Monitor(warn=log.warning)
     videos = [Path(footage)] if isinstance(footage, str | Path) else [Path(video) for video in footage]
     given = {"concepts": split_words(concepts), **settings}
-    folder = Path(work) if work else default_out(videos[0], "calibration.maps")
+    folder = Path(work) if work else choose_out(videos[0], "calibration.maps")
     workspace = Workspace(folder, monitor, Path(config) if config else None)
     return calibrate_good(videos, given, false_alarms_per_hour, workspace)

@@ -168,24 +168,24 @@ def new_scratch(path: Path) -> Path:
 
 
 @contextmanager
-def replacing(path: Path, *, newline: str = "\n") -> Iterator[TextIO]:
+def open_replacing(path: Path, *, newline: str = "\n") -> Iterator[TextIO]:
     """A UTF-8 text file that takes `path`'s place when the block ends, and leaves nothing when the block raises.
 
     Raises OutputError where the folder cannot be written, the disk is full, or `path` is a device or a pipe.
     """
-    with _replacing(path, "x", newline) as file:
+    with _open_replacing(path, "x", newline) as file:
         yield cast(TextIO, file)
 
 
 @contextmanager
-def replacing_bytes(path: Path) -> Iterator[BinaryIO]:
+def open_replacing_bytes(path: Path) -> Iterator[BinaryIO]:
     """The same for bytes."""
-    with _replacing(path, "xb", None) as file:
+    with _open_replacing(path, "xb", None) as file:
         yield cast(BinaryIO, file)
 
 
 @contextmanager
-def _replacing(path: Path, mode: str, newline: str | None) -> Iterator[object]:
+def _open_replacing(path: Path, mode: str, newline: str | None) -> Iterator[object]:
     partial = new_scratch(path)
     try:
         with output_errors(path):

@@ -45,7 +45,7 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
 
 
-def region_of(roi: tuple[int, int, int, int] | None, width_px: int, height_px: int) -> Region:
+def resolve_region(roi: tuple[int, int, int, int] | None, width_px: int, height_px: int) -> Region:
     """The part of the frame that is looked at. Raises UsageError when `roi` does not lie inside the frame."""
     x, y, width, height = roi or (0, 0, width_px, height_px)
     if x < 0 or y < 0 or width <= 0 or height <= 0 or x + width > width_px or y + height > height_px:

@@ -129,11 +129,11 @@ def read_run(run_dir: Path) -> RunInfo:
         frame_size=(video.width_px, video.height_px),
         concepts=manifest.concepts,
         rate_fps=video.rate_fps or video.declared_fps,
-        thresholds=_thresholds(settings, manifest.concepts),
+        thresholds=_collect_thresholds(settings, manifest.concepts),
         hysteresis=settings.hysteresis,
         gaps=len(manifest.gaps),
         done=manifest.done,
-        cut=_goes_on(settings.end_s, video),
+        cut=_has_frames_after(settings.end_s, video),
         stem=video.stem or Path(video.name).stem,
         starts_at_s=video.starts_at_s,
         stride=settings.stride,
@@ -154,14 +154,14 @@ def _read(run_dir: Path) -> tuple[_Manifest, dict[str, Any]]:
         raise InputError(f"{run_dir} is not a run folder: {error}") from error
 
 
-def _goes_on(end_s: float | None, video: _Video) -> bool:
+def _has_frames_after(end_s: float | None, video: _Video) -> bool:
     """Whether the video has a frame at `end_s` or later, as far as its header tells."""
     duration_s, rate = video.duration_s, video.declared_fps
     # The last frame begins one frame before the end; headers round, by less than a tenth of it.
     return end_s is not None and duration_s is not None and bool(rate) and end_s < duration_s - 0.9 / (rate or 1.0)
 
 
-def _thresholds(settings: _Settings, concepts: tuple[str, ...]) -> dict[str, float]:
+def _collect_thresholds(settings: _Settings, concepts: tuple[str, ...]) -> dict[str, float]:
     if settings.threshold is None:
         return {}
     return {name: settings.thresholds.get(name, settings.threshold) for name in concepts}

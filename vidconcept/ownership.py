@@ -30,7 +30,7 @@ FOLDERS = {
 }
 
 
-def own_files(run: Path) -> list[Path]:
+def list_own_files(run: Path) -> list[Path]:
     """The files in a run folder that a run made; of these alone `--existing overwrite` removes any."""
     found = [run / name for name in (*RESULTS, MANIFEST) if (run / name).is_file() or (run / name).is_symlink()]
     for name, shape in FOLDERS.items():
@@ -73,14 +73,14 @@ def _is_own_scratch(path: Path) -> bool:
 
 def remove_results(run: Path) -> None:
     """Remove what an earlier run wrote; `run.json` stays until the next one takes its place, so that a run it is."""
-    for path in own_files(run):
+    for path in list_own_files(run):
         if path.name not in (MANIFEST, LOCK):
             path.unlink(missing_ok=True)
 
 
 def clear_scratch(run: Path) -> None:
     """Remove what is left of earlier work in the scratch folder, also of a killed run."""
-    for path in own_files(run):
+    for path in list_own_files(run):
         if path.parent.name == SCRATCH and path.name != LOCK:
             with suppress(OSError):
                 path.unlink()
@@ -89,7 +89,7 @@ def clear_scratch(run: Path) -> None:
 def check_apart(run: Path, read: Iterable[Path]) -> None:
     """Raises UsageError where one of the files or folders that are read is, or lies in, what the run writes."""
     places = {(run / name).resolve() for name in (*RESULTS, MANIFEST, *FOLDERS)}
-    identities = {_identity(path) for path in own_files(run)} - {None}
+    identities = {_identity(path) for path in list_own_files(run)} - {None}
     folders: dict[Path, Path] = {}
     for path in read:
         if path.parent not in folders:

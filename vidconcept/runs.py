@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from vidconcept.errors import InputError, OutputError, UsageError, output_errors
-from vidconcept.files import SCRATCH, check_name, replacing, replacing_bytes
+from vidconcept.files import SCRATCH, check_name, open_replacing, open_replacing_bytes
 from vidconcept.manifest import MANIFEST, read_manifest
 from vidconcept.ownership import (
     RESULTS,
@@ -24,7 +24,7 @@ from vidconcept.ownership import (
     check_apart,
     check_ours,
     clear_scratch,
-    own_files,
+    list_own_files,
     remove_results,
     sync,
     sync_results,
@@ -67,7 +67,7 @@ class RunFolder:
 
     def save(self, **changes: Any) -> None:
         self.manifest.update(changes)
-        with replacing(self.path / MANIFEST) as file:
+        with open_replacing(self.path / MANIFEST) as file:
             file.write(json.dumps(self.manifest, indent=1, ensure_ascii=False) + "\n")
 
     def map_path(self, window_index: int) -> Path:
@@ -79,8 +79,8 @@ class RunFolder:
         if described is not None:
             tensors |= {"tokens": described.tokens.astype(np.int32), "vectors": described.vectors.astype(np.float16)}
         facts = {"step": str(maps.step), "real_frames": str(maps.real_frames), "start": str(start)}
-        facts["maps_from"] = maps_digest(self.manifest)
-        with replacing_bytes(self.map_path(maps.window_index)) as file:
+        facts["maps_from"] = compute_digest(self.manifest)
+        with open_replacing_bytes(self.map_path(maps.window_index)) as file:
             file.write(save(tensors, metadata=facts))
 
     def load_maps(self, window_index: int) -> ConceptMaps | None:
@@ -92,7 +92,7 @@ class RunFolder:
             with safe_open(path, framework="numpy") as stored:
                 facts = stored.metadata()
                 scores, positions = stored.get_tensor("scores"), stored.get_tensor("positions")
-            if facts.get("maps_from") != maps_digest(self.manifest) or not np.isfinite(scores).all():
+            if facts.get("maps_from") != compute_digest(self.manifest) or not np.isfinite(scores).all():
                 return None
             step, real_frames = int(facts["step"]), int(facts["real_frames"])
             return ConceptMaps(window_index, positions, step, real_frames, scores.astype(np.float32))
@@ -112,21 +112,21 @@ class RunFolder:
 
     def save_memory(self, memory: Memory) -> None:
         tensors, facts = memory.to_tensors()
-        with replacing_bytes(self.memory_path) as file:
-            file.write(save(tensors, metadata=facts | {"maps_from": maps_digest(self.manifest)}))
+        with open_replacing_bytes(self.memory_path) as file:
+            file.write(save(tensors, metadata=facts | {"maps_from": compute_digest(self.manifest)}))
 
     def load_memory(self) -> Memory | None:
         """What the run remembers of its footage; None if it is not there, damaged, or made from something else."""
         try:
             with safe_open(self.memory_path, framework="numpy") as stored:
                 facts = stored.metadata()
-                if facts.get("maps_from") != maps_digest(self.manifest):
+                if facts.get("maps_from") != compute_digest(self.manifest):
                     return None
                 return Memory.from_tensors({key: stored.get_tensor(key) for key in stored.keys()}, facts)  # noqa: SIM118
         except (SafetensorError, OSError, KeyError, ValueError):
             return None
 
-    def stored_maps(self) -> Iterator[ConceptMaps]:
+    def read_maps(self) -> Iterator[ConceptMaps]:
         """All windows in order, one at a time. Raises InputError for a window that is missing or damaged."""
         for index in range(self.manifest["windows"]):
             maps = self.load_maps(index)
@@ -145,7 +145,7 @@ class RunFolder:
         clear_scratch(self.path)
 
 
-def maps_digest(facts: Mapping[str, Any]) -> str:
+def compute_digest(facts: Mapping[str, Any]) -> str:
     """Eight digits that stand for all that the maps depend on, `facts["maps_from"]`."""
     return hashlib.sha256(json.dumps(facts.get("maps_from", {}), sort_keys=True).encode()).hexdigest()[:8]
 
@@ -162,7 +162,7 @@ def open_run(path: Path, facts: dict[str, Any], existing: Existing, read: Iterab
     """
     check_name(path.absolute())
     check_apart(path, read)
-    before = _earlier_run(path, facts, existing)
+    before = _read_earlier_run(path, facts, existing)
     if before is not None and existing == "skip" and before.get("done"):
         return RunFolder(path, before), True
     with output_errors(path):
@@ -170,7 +170,7 @@ def open_run(path: Path, facts: dict[str, Any], existing: Existing, read: Iterab
     lock = RunLock(path)
     try:
         # Again, now that nobody else writes: another process may have come before.
-        before = _earlier_run(path, facts, existing)
+        before = _read_earlier_run(path, facts, existing)
         if before is not None and existing == "skip" and before.get("done"):
             lock.release()
             return RunFolder(path, before), True
@@ -191,14 +191,14 @@ def open_run(path: Path, facts: dict[str, Any], existing: Existing, read: Iterab
     return run, False
 
 
-def _earlier_run(path: Path, facts: dict[str, Any], existing: Existing) -> dict[str, Any] | None:
+def _read_earlier_run(path: Path, facts: dict[str, Any], existing: Existing) -> dict[str, Any] | None:
     """The manifest of the run that is there; None where nothing is, or only the plan of one.
 
     Raises OutputError and UsageError where `existing` does not allow to go on; nothing is written.
     """
     if not check_ours(path):
         return None
-    if not any(file.parent.name == "maps" or file.name in RESULTS for file in own_files(path)):
+    if not any(file.parent.name == "maps" or file.name in RESULTS for file in list_own_files(path)):
         return None
     if existing == "error":
         raise OutputError(
@@ -207,7 +207,7 @@ def _earlier_run(path: Path, facts: dict[str, Any], existing: Existing) -> dict[
         )
     manifest = read_manifest(path)
     if existing == "skip" and manifest.get("done"):
-        check_same(path, "skipped: made with different settings", _question(manifest), _question(facts))
+        check_same(path, "skipped: made with different settings", _select_question(manifest), _select_question(facts))
     elif existing != "overwrite":
         check_same(path, "resumed, its maps were made otherwise", manifest.get("maps_from", {}), facts["maps_from"])
     return manifest
@@ -220,12 +220,12 @@ def new_run_id() -> str:
 
 def changes_of(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """What an earlier run was asked otherwise than now, as `key was A, is B`; empty where it answers the same."""
-    return _differences(_question(before), _question(now))
+    return _differences(_select_question(before), _select_question(now))
 
 
-def _question(facts: dict[str, Any]) -> dict[str, Any]:
+def _select_question(facts: dict[str, Any]) -> dict[str, Any]:
     """All that the events depend on."""
-    indifferent = TrackSettings.keys_of(Stage.DRAWING, Stage.MACHINE)
+    indifferent = TrackSettings.list_keys(Stage.DRAWING, Stage.MACHINE)
     settings = {key: value for key, value in facts.get("settings", {}).items() if key not in indifferent}
     return {**settings, **facts.get("maps_from", {})}
 
@@ -246,9 +246,9 @@ def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     # Through JSON, as the earlier run's were.
     now = json.loads(json.dumps(now))
     different = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
-    return [f"{key} was {_short(before.get(key))}, is {_short(now.get(key))}" for key in different]
+    return [f"{key} was {_shorten_value(before.get(key))}, is {_shorten_value(now.get(key))}" for key in different]
 
 
-def _short(value: Any) -> str:
+def _shorten_value(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 40 else text[:37] + "..."

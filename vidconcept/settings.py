@@ -154,7 +154,7 @@ class TrackSettings(BaseModel):
 
     @field_validator("concepts", "background", "distractors")
     @classmethod
-    def _words(cls, words: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_words(cls, words: tuple[str, ...]) -> tuple[str, ...]:
         cleaned = tuple(dict.fromkeys(word.strip() for word in words))
         if any(not word for word in cleaned):
             raise ValueError("an empty word")
@@ -170,18 +170,18 @@ class TrackSettings(BaseModel):
 
     @field_validator("smooth")
     @classmethod
-    def _smoother(cls, name: str) -> str:
+    def _check_smoother(cls, name: str) -> str:
         if name not in OFFERED:
-            raise ValueError(f"unknown method{nearest(name, OFFERED)}: {', '.join(OFFERED)}")
+            raise ValueError(f"unknown method{suggest(name, OFFERED)}: {', '.join(OFFERED)}")
         return name
 
     @classmethod
-    def keys_of(cls, *stages: Stage) -> frozenset[str]:
+    def list_keys(cls, *stages: Stage) -> frozenset[str]:
         """The settings that come into play at these stages."""
-        return frozenset(key for key, field in cls.model_fields.items() if _stage_of(field) in stages)
+        return frozenset(key for key, field in cls.model_fields.items() if _read_stage(field) in stages)
 
 
-def _stage_of(field: FieldInfo) -> Stage:
+def _read_stage(field: FieldInfo) -> Stage:
     """Raises TypeError for a setting that does not say its stage."""
     extra = field.json_schema_extra
     if not isinstance(extra, dict):
@@ -197,7 +197,7 @@ class Layer:
     values: Mapping[str, Any]
 
 
-def nearest(key: str, known: Iterable[str]) -> str:
+def suggest(key: str, known: Iterable[str]) -> str:
     """ " (did you mean 'x'?)" or an empty string."""
     match = difflib.get_close_matches(key, list(known), n=1, cutoff=0.6)
     return f" (did you mean {match[0]!r}?)" if match else ""
@@ -213,7 +213,7 @@ def resolve(layers: Iterable[Layer]) -> tuple[TrackSettings, dict[str, str]]:
     for layer in layers:
         for key, value in layer.values.items():
             if key not in TrackSettings.model_fields:
-                raise UsageError(f"{layer.name}: unknown key {key!r}{nearest(key, TrackSettings.model_fields)}")
+                raise UsageError(f"{layer.name}: unknown key {key!r}{suggest(key, TrackSettings.model_fields)}")
             # A threshold asked for in a stronger layer is not undone by a calibration's own for single concepts.
             overruled = key == "thresholds" and "threshold" in values and sources["threshold"] != layer.name
             if key not in values and not overruled:
@@ -231,7 +231,7 @@ def resolve(layers: Iterable[Layer]) -> tuple[TrackSettings, dict[str, str]]:
         raise UsageError(problem) from error
 
 
-def environment_layer(environ: Mapping[str, str] | None = None) -> Layer:
+def read_environment(environ: Mapping[str, str] | None = None) -> Layer:
     """Settings from VIDCONCEPT_<KEY>; lists are comma-separated. Raises UsageError for an unknown variable."""
     environ = os.environ if environ is None else environ
     values: dict[str, Any] = {}
@@ -241,7 +241,7 @@ def environment_layer(environ: Mapping[str, str] | None = None) -> Layer:
         key = name.removeprefix(ENV_PREFIX).lower()
         if key not in TrackSettings.model_fields:
             known = [ENV_PREFIX + field.upper() for field in TrackSettings.model_fields]
-            raise UsageError(f"environment: unknown variable {name}{nearest(name, known)}")
+            raise UsageError(f"environment: unknown variable {name}{suggest(name, known)}")
         values[key] = parse_text(key, text)
     return Layer("environment", values)
 
@@ -267,7 +267,7 @@ def _is_list(annotation: Any) -> bool:
     return get_origin(annotation) is tuple or any(get_origin(part) is tuple for part in get_args(annotation))
 
 
-def config_layer(path: Path) -> Layer:
+def read_config_file(path: Path) -> Layer:
     """Settings from a TOML file; a table `[provenance]` is for people and ignored.
 
     Raises InputError when it cannot be read, UsageError when it is no TOML.

@@ -10,7 +10,7 @@ import typer.main
 from vidconcept.cli import app
 from vidconcept.errors import ExitCode
 from vidconcept.models.adapter import read_layout
-from vidconcept.models.folder import find_folder, preset_for
+from vidconcept.models.folder import find_folder, find_preset
 from vidconcept.models.presets import presets
 from vidconcept.settings import TrackSettings
 from vidconcept.writers import columns
@@ -26,7 +26,9 @@ def settings_table() -> str:
     rows = ["| key | option | default | what |", "| --- | --- | --- | --- |"]
     for key, field in TrackSettings.model_fields.items():
         option = f"`{options[key]}`" if key in options else "–"
-        rows.append(f"| `{key}` | {option} | {DEFAULTS.get(key) or shown(field.default)} | {field.description} |")
+        rows.append(
+            f"| `{key}` | {option} | {DEFAULTS.get(key) or format_value(field.default)} | {field.description} |"
+        )
     return "\n".join(rows) + "\n"
 
 
@@ -36,7 +38,7 @@ def presets_table() -> str:
     keys = [key for key in TrackSettings.model_fields if any(key in preset.settings for preset in known.values())]
     rows = [f"| key | {' | '.join(f'`{name}`' for name in known)} |", "| --- |" + " --- |" * len(known)]
     for key in keys:
-        rows.append(f"| `{key}` | {' | '.join(shown(preset.settings.get(key)) for preset in known.values())} |")
+        rows.append(f"| `{key}` | {' | '.join(format_value(preset.settings.get(key)) for preset in known.values())} |")
     return "\n".join(rows) + "\n"
 
 
@@ -49,7 +51,7 @@ def columns_table(name: str) -> str:
 @cache
 def shipped_weights() -> str:
     """Fingerprint of the embedded model's weights, as `run.json` and `evaluation.json` name them, 16 digits."""
-    return read_layout(find_folder(preset_for("linecam")).path).fingerprint[:16]
+    return read_layout(find_folder(find_preset("linecam")).path).fingerprint[:16]
 
 
 def exit_codes_table() -> str:
@@ -65,7 +67,7 @@ def command_line() -> str:
     return re.sub(r"\n*\[bold\]Two commands.*?(?=\n#|$)", "\n", f"## {commands}", flags=re.DOTALL)
 
 
-def shown(value: object) -> str:
+def format_value(value: object) -> str:
     if value is None or value in ((), {}, ""):
         return "–"
     numbers = [v for v in value if isinstance(v, int)] if isinstance(value, list) else []

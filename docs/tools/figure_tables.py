@@ -7,12 +7,12 @@ from code_tables import shipped_weights
 
 __all__ = [
     "calibration_table",
+    "cite_commands",
     "claims_list",
     "events_by_concept",
     "events_table",
-    "every_figure_file",
     "identity_table",
-    "measured_by",
+    "list_figure_files",
     "reading_table",
     "real_maps_table",
     "temporal_table",
@@ -29,7 +29,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
 
 
-def measured_by(files: Files, *names: str) -> str:
+def cite_commands(files: Files, *names: str) -> str:
     """A small note: the commands, the data and the weights behind the figures above it."""
     lines = ['??? quote "How this was measured"', ""]
     for name in names:
@@ -54,7 +54,7 @@ def weights_note(files: Files, *names: str) -> str:
     )
 
 
-def every_figure_file(files: Files) -> str:
+def list_figure_files(files: Files) -> str:
     rows = [
         [
             f"`{name}.json`",

@@ -24,21 +24,25 @@ def read_figures(folder: Path = FIGURES) -> dict[str, dict[str, Any]]:
     return {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.json"))}
 
 
-def decimals(value: float, places: int = 2) -> str:
+def format_decimals(value: float, places: int = 2) -> str:
     return f"{value:.{places}f}"
 
 
-def percent(value: float, places: int = 0) -> str:
+def format_percent(value: float, places: int = 0) -> str:
     return f"{100 * value:.{places}f} %"
 
 
-def interval(value: Iterable[float], places: int = 2) -> str:
+def format_interval(value: Iterable[float], places: int = 2) -> str:
     """[0.2938, 0.6335] -> "0.29 to 0.63"."""
     low, high = value
     return f"{low:.{places}f} to {high:.{places}f}"
 
 
-FILTERS: Mapping[str, Callable[..., str]] = {"decimals": decimals, "percent": percent, "interval": interval}
+FILTERS: Mapping[str, Callable[..., str]] = {
+    "decimals": format_decimals,
+    "percent": format_percent,
+    "interval": format_interval,
+}
 
 
 def make_macros() -> dict[str, Any]:

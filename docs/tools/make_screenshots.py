@@ -56,7 +56,7 @@ def redraw(video: Path, concepts: list[str], run: Path, view: str) -> None:
 
 def save_frames(run: Path, view: str, out: Path) -> None:
     """The peak frames of the strongest events."""
-    wanted = [event.peak_frame for event in strongest(run)]
+    wanted = [event.peak_frame for event in pick_strongest(run)]
     number = 0
     for frame in read_frames(run / "annotated.mp4", on_problem=print):
         if frame.index in wanted:
@@ -64,7 +64,7 @@ def save_frames(run: Path, view: str, out: Path) -> None:
             save(frame.image, out / f"{view}-{number}.jpg")
 
 
-def strongest(run: Path) -> list[Event]:
+def pick_strongest(run: Path) -> list[Event]:
     """One event a concept, the highest score first."""
     best: dict[str, Event] = {}
     for event in sorted(read_events(run / "events.csv"), key=lambda e: -e.peak_score):

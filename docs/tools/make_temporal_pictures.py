@@ -16,7 +16,7 @@ PITCH, STEP, FRAMES = 16, 4, 49
 SEED = HELD_OUT_SEED + 26
 
 
-def tokens_of(masks: np.ndarray) -> tuple[list[tuple[int, int]], np.ndarray]:
+def pool_tokens(masks: np.ndarray) -> tuple[list[tuple[int, int]], np.ndarray]:
     """Spans of the latent steps and what an ideal, noisy model says of them, `(t_lat, row, col)`."""
     n, h, w = masks.shape
     area = masks.reshape(n, h // PITCH, PITCH, w // PITCH, PITCH).mean((2, 4))
@@ -26,14 +26,14 @@ def tokens_of(masks: np.ndarray) -> tuple[list[tuple[int, int]], np.ndarray]:
     return spans, (1 / (1 + np.exp(-(np.log(tokens / (1 - tokens)) + noise)))).astype(np.float32)
 
 
-def heat(image: np.ndarray, scores: np.ndarray) -> np.ndarray:
+def draw_heat(image: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Scores `(h, w)` in [0, 1] as a glow over the frame."""
     strength = np.clip(scores * 1.6, 0, 1)[..., None]
     colour = cv2.cvtColor(cv2.applyColorMap((strength[..., 0] * 255).astype(np.uint8), cv2.COLORMAP_INFERNO), 4)
     return (image * (1 - 0.75 * strength) + colour * 0.75 * strength).astype(np.uint8)
 
 
-def outlined(image: np.ndarray, mask: np.ndarray, truth: np.ndarray) -> np.ndarray:
+def draw_outlines(image: np.ndarray, mask: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """A frame with the true outline in green and the found one in red."""
     out = image.copy()
     for shape, colour in ((truth, (60, 200, 90)), (mask, (230, 60, 50))):
@@ -42,7 +42,7 @@ def outlined(image: np.ndarray, mask: np.ndarray, truth: np.ndarray) -> np.ndarr
     return out
 
 
-def labelled(image: np.ndarray, text: str) -> np.ndarray:
+def add_label(image: np.ndarray, text: str) -> np.ndarray:
     """The picture under a line of text."""
     bar = np.full((22, image.shape[1], 3), 255, np.uint8)
     cv2.putText(bar, text, (4, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (20, 20, 20), 1, cv2.LINE_AA)
@@ -61,7 +61,7 @@ def main() -> None:
     """Write every picture."""
     made = clip(SEED, (256, 384), FRAMES, motion=Motion(5.0), defects=2.0, kinds=["crack", "scratch"])
     truth = made.instances > 0
-    spans, tokens = tokens_of(truth)
+    spans, tokens = pool_tokens(truth)
     latents = [LatentMaps(Origin(k, 0), a, b, tokens[k][None]) for k, (a, b) in enumerate(spans)]
     best = int(truth[20:36].sum((1, 2)).argmax()) + 20
     images, token = made.frames, tokens[-(-best // STEP)]
@@ -73,15 +73,15 @@ def main() -> None:
         "temporal_steps.jpg",
         [
             [
-                labelled(images[best], "frame"),
-                labelled(heat(images[best], blocks), "tokens: 16 px, four frames, noise"),
-                labelled(heat(images[best], found["linear"][best]), "linear in time, bilinear in space"),
+                add_label(images[best], "frame"),
+                add_label(draw_heat(images[best], blocks), "tokens: 16 px, four frames, noise"),
+                add_label(draw_heat(images[best], found["linear"][best]), "linear in time, bilinear in space"),
             ],
             [
-                labelled(heat(images[best], found["flow"][best]), "mean of the tokens along the motion"),
-                labelled(heat(images[best], found["energy"][best]), "key-frame energy and guided filter"),
-                labelled(
-                    outlined(images[best], decide(found["energy"][best], settings=local), truth[best]),
+                add_label(draw_heat(images[best], found["flow"][best]), "mean of the tokens along the motion"),
+                add_label(draw_heat(images[best], found["energy"][best]), "key-frame energy and guided filter"),
+                add_label(
+                    draw_outlines(images[best], decide(found["energy"][best], settings=local), truth[best]),
                     "mask (red) and truth (green)",
                 ),
             ],
@@ -91,7 +91,7 @@ def main() -> None:
     for method, decision in (("linear", plain), ("energy", local)):
         picks = range(best - 4, best + 5, 4)
         masks = {t: decide(found[method][t], settings=decision) for t in picks}
-        rows.append([labelled(outlined(images[t], masks[t], truth[t]), f"{method}, frame {t}") for t in picks])
+        rows.append([add_label(draw_outlines(images[t], masks[t], truth[t]), f"{method}, frame {t}") for t in picks])
     write("temporal_frames.jpg", rows)
 
 

@@ -18,7 +18,7 @@ FINGERPRINT_DIGITS = 16
 READING = ("method", "layers_name", "timestep", "reduce", "mean_ap")
 
 
-def figures_of(text: str) -> tuple[dict[str, Any], str | None]:
+def extract_figures(text: str) -> tuple[dict[str, Any], str | None]:
     """The figures of a result, and the fingerprint of the weights where it says one. Lists of clips are summed up."""
     lines = [json.loads(line) for line in text.splitlines()] if text.lstrip().startswith('{"seed"') else []
     if lines:
@@ -47,7 +47,7 @@ def main() -> None:
     options = parser.parse_args()
     path = FIGURES / f"{options.name}.json"
     known = json.loads(path.read_text("utf-8")) if path.exists() else {"data_commands": []}
-    figures, weights = figures_of(options.result.read_text("utf-8"))
+    figures, weights = extract_figures(options.result.read_text("utf-8"))
     known |= {key: value for key in ("title", "command", "data") if (value := getattr(options, key)) is not None}
     known |= {"weights": options.weights or weights or known.get("weights"), "figures": figures}
     missing = [key for key in ("title", "command", "data") if key not in known]

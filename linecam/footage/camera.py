@@ -7,7 +7,7 @@ import numpy as np
 
 from linecam.footage.scene import Strip
 from linecam.footage.textures import Rng, smooth_noise
-from linecam.footage.visibility import visible
+from linecam.footage.visibility import mark_visible
 from linecam.vocabulary import CLASS_ID, DEFECT_IDS, IGNORE
 
 
@@ -36,7 +36,9 @@ def travel(rng: Rng, motion: Motion, frames: int) -> np.ndarray:
     return np.concatenate([[0.0], np.cumsum(speed)[:-1]])
 
 
-def poses(rng: Rng, motion: Motion, size: tuple[int, int], frames: int, start: tuple[float, float]) -> np.ndarray:
+def compute_poses(
+    rng: Rng, motion: Motion, size: tuple[int, int], frames: int, start: tuple[float, float]
+) -> np.ndarray:
     """Affine maps `(t, 2, 3)` float64 from frame pixels to strip pixels."""
     height, width = size
     along = travel(rng, motion, frames)
@@ -193,6 +195,6 @@ def film(
             both = (_warp(part, matrix, size, _LINEAR) for part in (strip.luminance, strip.flawless))
             lit_both = (part * (light.gain * flicker) + light.glare / sensor.exposure for part in both)
             clear = [_compress(_expose(part, sensor), sensor).astype(np.float32) for part in lit_both]
-            missed = defect & ~visible(clear[0], clear[1], sensor.noise, instances[i])
+            missed = defect & ~mark_visible(clear[0], clear[1], sensor.noise, instances[i])
             classes[i][missed], instances[i][missed] = IGNORE, 0
     return frames, classes, instances

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from linecam.footage.camera import Motion, film, flow_affine, make_light, make_sensor, poses
-from linecam.footage.files import boxes, write_annotations, write_video
+from linecam.footage.camera import Motion, compute_poses, film, flow_affine, make_light, make_sensor
+from linecam.footage.files import find_boxes, write_annotations, write_video
 from linecam.footage.photos import Photographs
 from linecam.footage.scene import build_strip
 from linecam.footage.textures import SURFACES, Rng
@@ -98,7 +98,7 @@ def clip(
         defects = float(rng.choice([0.0, 1.5, 4.0, 9.0], p=[0.3, 0.25, 0.25, 0.2]))
     style = style or str(rng.choice(list(SURFACES)))
     margin = int(0.08 * height + 4 * motion.vibration_px)
-    maps = poses(rng, motion, (height, width), frames, (margin, margin))
+    maps = compute_poses(rng, motion, (height, width), frames, (margin, margin))
     corners = np.array([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]]).T
     reach = (maps @ corners).min((0, 2)), (maps @ corners).max((0, 2))
     # Turned views look past the strip's border, where it is mirrored: allow a tenth of the frame of that.
@@ -194,7 +194,8 @@ def write_example(path: Path, seed: int) -> None:
     truth = {
         "fps": 25, "frames": len(made.frames), "width": 1280, "height": 720,
         "defects": [
-            {"id": i, "concept": made.concepts[i], "boxes": boxes(made.instances == i)} for i in sorted(made.concepts)
+            {"id": i, "concept": made.concepts[i], "boxes": find_boxes(made.instances == i)}
+            for i in sorted(made.concepts)
         ],
     }  # fmt: skip
     path.with_suffix(".json").write_text(json.dumps(truth) + "\n", encoding="utf-8")

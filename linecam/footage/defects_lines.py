@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from linecam.footage.patches import Ground, Patch, canvas_of, contrast, random_path, stroke
+from linecam.footage.patches import Ground, Patch, contrast, draw_path, fit_canvas, stroke
 from linecam.footage.textures import Rng, log_uniform, smooth_noise
 
 
@@ -14,12 +14,12 @@ def scratch(rng: Rng, ground: Ground) -> Patch:
     s = ground.scale
     length = log_uniform(rng, 14, 260) * s
     bent = rng.random() < 0.35
-    spine = random_path(rng, length, max(3.0, length / 24), 0.12 if bent else 0.006, 0.02)
+    spine = draw_path(rng, length, max(3.0, length / 24), 0.12 if bent else 0.006, 0.02)
     if rng.random() < 0.12:
         spine = _arc(rng, length)
     strands = 1 if rng.random() < 0.5 else int(rng.integers(2, 7))
     spread = 0.0 if strands == 1 else rng.uniform(1.5, 9.0) * s
-    size, spine = canvas_of(spine, spread * 1.6 + 6 * s)
+    size, spine = fit_canvas(spine, spread * 1.6 + 6 * s)
     alpha = np.zeros(size, np.float32)
     direction = spine[-1] - spine[0]
     normal = np.array([-direction[1], direction[0]]) / max(np.hypot(*direction), 1e-3)
@@ -125,7 +125,7 @@ def _scuff(rng: Rng, ground: Ground) -> Patch:
         alpha, profile = (np.ascontiguousarray(a.T) for a in (alpha, profile))
         size = turn[::-1]
     elif rng.random() < 0.4:
-        alpha, profile = _turned(alpha, profile, rng.normal(0, 12))
+        alpha, profile = _rotate(alpha, profile, rng.normal(0, 12))
         size = alpha.shape
     mask = profile > 0.3
     if band < 12 * s and rng.random() < 0.25:
@@ -133,7 +133,7 @@ def _scuff(rng: Rng, ground: Ground) -> Patch:
     return Patch(np.ones(size, np.float32), (alpha * strength * max(ground.mean, 0.08)).astype(np.float32), mask)
 
 
-def _turned(alpha: np.ndarray, profile: np.ndarray, degrees: float) -> tuple[np.ndarray, np.ndarray]:
+def _rotate(alpha: np.ndarray, profile: np.ndarray, degrees: float) -> tuple[np.ndarray, np.ndarray]:
     """Both fields turned about their middle, on a canvas that holds them."""
     height, width = alpha.shape
     high = int(height + abs(np.sin(np.deg2rad(degrees))) * width) + 2
@@ -152,12 +152,12 @@ def crack(rng: Rng, ground: Ground) -> Patch:
     step = rng.uniform(1.5, 5) * s
     # One in five follows the grain: nearly straight.
     wander, jag = (0.006, 0.04) if rng.random() < 0.2 else (rng.uniform(0.03, 0.3), rng.uniform(0.05, 0.6))
-    paths = [random_path(rng, length, step, wander, jag)]
+    paths = [draw_path(rng, length, step, wander, jag)]
     for _ in range(int(rng.choice([0, 0, 1, 2, 3]))):
         start = paths[0][rng.integers(len(paths[0]))]
-        branch = random_path(rng, length * rng.uniform(0.15, 0.5), step, 0.2, 0.4)
+        branch = draw_path(rng, length * rng.uniform(0.15, 0.5), step, 0.2, 0.4)
         paths.append(branch - branch[0] + start)
-    size, points = canvas_of(np.concatenate(paths), 4 * s)
+    size, points = fit_canvas(np.concatenate(paths), 4 * s)
     splits = np.cumsum([len(p) for p in paths])[:-1]
     width = log_uniform(rng, 0.9, 3.2) * s
     alpha = np.zeros(size, np.float32)

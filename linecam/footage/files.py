@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from av.video.reformatter import Colorspace
 
-from vidconcept.video.colour import Bt709Encoding, yuv_matrix
+from vidconcept.video.colour import Bt709Encoding, choose_yuv_matrix
 
 
 def write_video(path: Path, frames: np.ndarray, *, fps: int = 25, crf: int = 20) -> None:
@@ -19,7 +19,7 @@ def write_video(path: Path, frames: np.ndarray, *, fps: int = 25, crf: int = 20)
         stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], "yuv420p"
         # Small pictures that name no matrix are BT.601 to every reader, large ones BT.709.
         to_frame = partial(av.VideoFrame.from_ndarray, format="rgb24")
-        if yuv_matrix(0, stream.width, stream.height) == Colorspace.ITU709:
+        if choose_yuv_matrix(0, stream.width, stream.height) == Colorspace.ITU709:
             to_frame = Bt709Encoding(stream.codec_context)
         for image in frames:
             container.mux(stream.encode(to_frame(image)))
@@ -33,7 +33,7 @@ def write_annotations(folder: Path, instances: np.ndarray) -> None:
         cv2.imwrite(str(folder / f"{index:05d}.png"), numbers.astype(np.uint16))
 
 
-def boxes(masks: np.ndarray) -> dict[str, list[int]]:
+def find_boxes(masks: np.ndarray) -> dict[str, list[int]]:
     """Frame number -> x_min, y_min, x_max, y_max of `(t, h, w)` bool, max exclusive, where there is anything."""
     out = {}
     for index in np.flatnonzero(masks.any((1, 2))):

@@ -7,7 +7,7 @@ from linecam.footage.layouts import Layout
 from linecam.footage.textures import Rng, log_uniform, smooth_noise
 
 
-def shape_parts(rng: Rng, layout: Layout, scale: float) -> np.ndarray:
+def shade_parts(rng: Rng, layout: Layout, scale: float) -> np.ndarray:
     """Gain `(h, w)` float32 from the parts' form: curvature, chamfers, bright or dark edge lines, differing parts.
 
     scale: see `scene.build_strip`.

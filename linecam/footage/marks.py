@@ -7,7 +7,7 @@ is none.
 import cv2
 import numpy as np
 
-from linecam.footage.patches import blob, canvas_of, random_path, stroke
+from linecam.footage.patches import blob, draw_path, fit_canvas, stroke
 from linecam.footage.textures import Rng, log_uniform, smooth_noise
 
 
@@ -15,15 +15,15 @@ def _arc(rng: Rng, scale: float) -> np.ndarray:
     """A smooth line `(h, w)` in 0..1, as a turning tool or a dragged part leaves it."""
     radius, span = log_uniform(rng, 15, 500) * scale, log_uniform(rng, 12, 200) * scale
     angles = rng.uniform(0, 2 * np.pi) + np.linspace(0, min(span / radius, 5.0), 24)
-    size, points = canvas_of(radius * np.stack([np.cos(angles), np.sin(angles)], 1), 6 * scale)
+    size, points = fit_canvas(radius * np.stack([np.cos(angles), np.sin(angles)], 1), 6 * scale)
     return stroke(size, points, rng.uniform(0.6, 2.5) * scale)
 
 
 def _hairline(rng: Rng, scale: float) -> np.ndarray:
     """A wavering line of uneven strength: a tide mark, a flow line, a grain boundary."""
     length, step = log_uniform(rng, 12, 200) * scale, rng.uniform(2, 6) * scale
-    path = random_path(rng, length, step, rng.uniform(0.05, 0.35), rng.uniform(0.0, 0.5))
-    size, points = canvas_of(path, 6 * scale)
+    path = draw_path(rng, length, step, rng.uniform(0.05, 0.35), rng.uniform(0.0, 0.5))
+    size, points = fit_canvas(path, 6 * scale)
     uneven = rng.uniform(0.3, 1.0) + rng.uniform(0.2, 0.8) * smooth_noise(rng, *size, 12 * scale, 12 * scale)
     return stroke(size, points, rng.uniform(0.6, 3.5) * scale) * np.clip(uneven, 0, 1.2)
 

@@ -41,7 +41,7 @@ def contrast(rng: Rng, ground: Ground, low: float, high: float) -> float:
     return max(log_uniform(rng, low, high), min(floor, 1.8))
 
 
-def random_path(rng: Rng, length_px: float, step_px: float, wander: float, jag: float) -> np.ndarray:
+def draw_path(rng: Rng, length_px: float, step_px: float, wander: float, jag: float) -> np.ndarray:
     """Points `(n, 2)` of a path about the origin: the heading drifts by `wander` and jumps by `jag` radians a step."""
     n = max(3, int(length_px / step_px))
     drift = np.cumsum(rng.normal(0, wander, n)) + rng.normal(0, jag, n)
@@ -58,7 +58,7 @@ def stroke(size: tuple[int, int], points: np.ndarray, width_px: float) -> np.nda
     return canvas.astype(np.float32) * (min(1.0, width_px) / 255)
 
 
-def canvas_of(points: np.ndarray, margin_px: float) -> tuple[tuple[int, int], np.ndarray]:
+def fit_canvas(points: np.ndarray, margin_px: float) -> tuple[tuple[int, int], np.ndarray]:
     low = np.floor(points.min(0) - margin_px)
     high = np.ceil(points.max(0) + margin_px)
     return (int(high[1] - low[1]) + 1, int(high[0] - low[0]) + 1), (points - low).astype(np.float32)

@@ -83,14 +83,14 @@ class Photographs:
         out = dict(painters)
         for concept, share in (("crack", 0.3), ("scratch", 0.2), ("chip", 0.25)):
             if self.stamps.get(concept):
-                out[concept] = self._mixed(concept, painters[concept], share)
+                out[concept] = self._mix(concept, painters[concept], share)
         if self._rust:
             out["rust"] = lambda rng, ground: (
                 self._rust_patch(rng, ground) if rng.random() < 0.5 else painters["rust"](rng, ground)
             )
         return out
 
-    def _mixed(self, concept: str, usual: Painter, share: float) -> Painter:
+    def _mix(self, concept: str, usual: Painter, share: float) -> Painter:
         def paint(rng: Rng, ground: Ground) -> Patch:
             if rng.random() >= share:
                 return usual(rng, ground)

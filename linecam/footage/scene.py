@@ -11,7 +11,7 @@ import numpy as np
 
 from linecam.footage import heldout
 from linecam.footage.defects import EDGE_DEFECTS, PAINTERS, Painter
-from linecam.footage.forms import shape_parts
+from linecam.footage.forms import shade_parts
 from linecam.footage.furniture import bolt, printed_mark
 from linecam.footage.layouts import LAYOUTS, Layout
 from linecam.footage.marks import faint_marks
@@ -88,7 +88,7 @@ def _paste(
     return True
 
 
-def local_ground(strip: Strip, x: int, y: int, scale: float, bed: float) -> Ground:
+def describe_ground(strip: Strip, x: int, y: int, scale: float, bed: float) -> Ground:
     """What a painter may know of the place."""
     reach = max(4, int(9 * scale))
     y, x = (int(np.clip(v, 0, limit - 1)) for v, limit in zip((y, x), strip.luminance.shape, strict=True))
@@ -131,7 +131,7 @@ def add_defects(
             # Turn the patch so that its left side, -x, faces outward; the surface is sampled a little inside.
             turn = int(np.argmax([-nx, ny, nx, -ny]))
             x, y = int(ex), int(ey)
-            ground = local_ground(strip, int(ex - nx * 14 * scale), int(ey - ny * 14 * scale), scale, bed)
+            ground = describe_ground(strip, int(ex - nx * 14 * scale), int(ey - ny * 14 * scale), scale, bed)
         else:
             if len(layout.edges) and rng.random() < 0.25:
                 # Many faults begin where a part is handled: near its edge.
@@ -140,7 +140,7 @@ def add_defects(
                 x, y = int(ex - nx * inward), int(ey - ny * inward)
             if not (0 <= x < width and 0 <= y < height and on_part[y, x]):
                 continue
-            ground = local_ground(strip, x, y, scale, bed)
+            ground = describe_ground(strip, x, y, scale, bed)
         patch = painters[name](rng, ground)
         gain, add, mask = (np.rot90(a, turn) for a in (patch.gain, patch.add, patch.mask))
         alpha = None if patch.alpha is None else np.rot90(patch.alpha, turn)
@@ -160,7 +160,7 @@ def add_traces(rng: Rng, strip: Strip, layout: Layout, count: int, scale: float)
         x, y = int(rng.integers(width)), int(rng.integers(height))
         if not on_part[y, x]:
             continue
-        ground = local_ground(strip, x, y, scale, 0.0)
+        ground = describe_ground(strip, x, y, scale, 0.0)
         patch = PAINTERS[str(rng.choice(["scratch", "stain", "dent", "crack", "hole"]))](rng, ground)
         if not patch.mask.any():
             continue
@@ -183,7 +183,7 @@ def _furnish(rng: Rng, strip: Strip, layout: Layout, scale: float) -> None:
         for _ in range(max(1, int(area * rng.uniform(1, 4)))):
             x, y = int(rng.integers(width)), int(rng.integers(height))
             if on_part[y, x]:
-                patch = painter(rng, scale, local_ground(strip, x, y, scale, 0.0).mean)
+                patch = painter(rng, scale, describe_ground(strip, x, y, scale, 0.0).mean)
                 _paste(strip, patch, x, y, on_part, CLASS_ID[name], 0)
     if rng.random() < 0.4:
         for _ in range(int(area * rng.uniform(2, 40))):
@@ -222,7 +222,7 @@ def build_strip(
         field = photograph.log_luminance + (rng.random() < 0.3) * 0.5 * field
     face = base * np.exp(field)
     clouds = mottle(rng, height, width, scale) if rng.random() < 0.5 else mottle(rng, width, height, scale).T
-    face = face * np.exp(clouds) * shape_parts(rng, layout, scale) * _relief(rng, layout, scale)
+    face = face * np.exp(clouds) * shade_parts(rng, layout, scale) * _relief(rng, layout, scale)
     under = bed * np.exp(np.clip(belt(rng, height, width, scale), -3, 3) * rng.uniform(0.01, 0.2))
     if rng.random() < 0.6:
         fall = cv2.GaussianBlur(layout.coverage, (0, 0), rng.uniform(2, 8) * scale)

@@ -141,7 +141,7 @@ def mottle(rng: Rng, h: int, w: int, scale: float) -> np.ndarray:
     return field
 
 
-def side_lit(rng: Rng, field: np.ndarray, scale: float) -> np.ndarray:
+def light_from_side(rng: Rng, field: np.ndarray, scale: float) -> np.ndarray:
     """The field `(h, w)` read as heights under a low light: flanks towards it are bright, the others dark."""
     heights = cv2.GaussianBlur(field.astype(np.float32), (0, 0), log_uniform(rng, 0.5, 2.5) * scale)
     slope_y, slope_x = np.gradient(heights)
@@ -156,13 +156,13 @@ def surface(rng: Rng, h: int, w: int, scale: float, kind: str) -> np.ndarray:
     Some have traces of an earlier work step of another kind, some lie under a low light.
     """
 
-    def worked(name: str) -> np.ndarray:
+    def draw_worked(name: str) -> np.ndarray:
         if rng.random() < 0.5:
             return np.ascontiguousarray(SURFACES[name](rng, w, h, scale).T)
         return SURFACES[name](rng, h, w, scale)
 
-    field = worked(kind)
+    field = draw_worked(kind)
     if rng.random() < 0.3:
         share = rng.uniform(0.2, 1.0)
-        field = (field + share * worked(str(rng.choice(list(SURFACES))))) / np.sqrt(1 + share**2)
-    return side_lit(rng, field, scale) if rng.random() < 0.25 else field
+        field = (field + share * draw_worked(str(rng.choice(list(SURFACES))))) / np.sqrt(1 + share**2)
+    return light_from_side(rng, field, scale) if rng.random() < 0.25 else field

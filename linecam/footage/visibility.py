@@ -18,7 +18,7 @@ LEAST_LEVELS = 8.0
 _SIDE_PX = 25
 
 
-def visible(with_defects: np.ndarray, without: np.ndarray, noise: float, instances: np.ndarray) -> np.ndarray:
+def mark_visible(with_defects: np.ndarray, without: np.ndarray, noise: float, instances: np.ndarray) -> np.ndarray:
     """Where a defect can be seen, `(h, w)` bool.
 
     with_defects, without: `(h, w)` float32, in 8-bit levels, free of noise. noise: `Sensor.noise`, which grows with

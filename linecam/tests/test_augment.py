@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from linecam.training.augment import jitter, roughened, turned_crop
+from linecam.training.augment import cut_rotated, jitter, roughen
 from linecam.training.data import ShardStream
 
 
@@ -12,7 +12,7 @@ def test_the_truth_turns_with_the_picture():
     frame[30:60, 70:110], classes[30:60, 70:110] = 220, 9
     shares = []
     for seed in range(20):
-        image, labels = turned_crop(np.random.default_rng(seed), frame, classes, (64, 64), (48, 88))
+        image, labels = cut_rotated(np.random.default_rng(seed), frame, classes, (64, 64), (48, 88))
         assert (image.shape, labels.shape) == ((64, 64, 3), (64, 64))
         # Only the border's pixels are between the two.
         assert ((image[..., 0] > 130) != (labels == 9)).mean() < 0.03
@@ -38,7 +38,7 @@ def test_crops_of_single_frames_are_turned_as_asked(tmp_path):
 
 def test_variation_keeps_an_even_area_even_but_for_its_texture():
     frames = torch.full((64, 3, 32, 48), -0.2)
-    varied = roughened(frames, torch.Generator().manual_seed(3))
+    varied = roughen(frames, torch.Generator().manual_seed(3))
     assert varied.shape == frames.shape
     assert varied.abs().max() <= 1
     texture = varied.std((2, 3)).amax(1)
@@ -51,7 +51,7 @@ def test_variation_keeps_an_even_area_even_but_for_its_texture():
 def test_the_same_generator_varies_the_same():
     video = torch.rand(3, 3, 1, 24, 24) * 2 - 1
     one, two = (
-        roughened(jitter(video, generator)[:, :, 0], generator)
+        roughen(jitter(video, generator)[:, :, 0], generator)
         for generator in (torch.Generator().manual_seed(5), torch.Generator().manual_seed(5))
     )
     assert torch.equal(one, two)

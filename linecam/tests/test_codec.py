@@ -41,8 +41,8 @@ class TestCodec:
         codec = PatchCodec().eval()
         video = torch.rand(1, 3, 5, 32, 48) * 2 - 1
         with torch.inference_mode():
-            looked, _ = codec.look(video)
-            kinds, features = looked[0], codec.features(looked)[0]
+            looked, _ = codec.classify_cells(video)
+            kinds, features = looked[0], codec.pool_features(looked)[0]
         assert features.shape == (2, 4, 6, 32)
         torch.testing.assert_close(features[0, ..., :15], kinds[0])
         torch.testing.assert_close(features[0, ..., 15:30], kinds[0])

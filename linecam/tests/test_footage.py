@@ -9,10 +9,10 @@ import pytest
 
 from linecam.footage import clips, defects, heldout, layouts, scene, visibility
 from linecam.footage.camera import Motion
-from linecam.footage.forms import shape_parts
+from linecam.footage.forms import shade_parts
 from linecam.footage.marks import faint_marks
 from linecam.footage.patches import Ground
-from linecam.footage.visibility import visible
+from linecam.footage.visibility import mark_visible
 from linecam.vocabulary import CONCEPTS, DEFECT_IDS, DEFECTS, IGNORE
 
 SIZE = (128, 192)
@@ -76,7 +76,7 @@ class TestVisibility:
         marked[:, 44:46] += 1
         instances = np.zeros((64, 64), np.uint16)
         instances[:, 30:35], instances[:, 44:46] = 1, 2
-        return visible(marked, surface, noise, instances)
+        return mark_visible(marked, surface, noise, instances)
 
     def test_a_line_above_the_noise_is_seen_and_nothing_else(self):
         seen = self.seen(30, texture=0.0, noise=2.0)
@@ -150,7 +150,7 @@ def test_the_form_of_parts_is_a_gain(name):
     gains = []
     for seed in range(12):
         layout = layouts.LAYOUTS[name](np.random.default_rng(seed), 96, 160, 0.5)
-        gains.append(shape_parts(np.random.default_rng(seed), layout, 0.5))
+        gains.append(shade_parts(np.random.default_rng(seed), layout, 0.5))
         assert gains[-1].shape == layout.part.shape
     assert np.isfinite(gains).all()
     assert np.min(gains) > 0

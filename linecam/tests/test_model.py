@@ -17,11 +17,11 @@ from linecam.footage import clips
 from linecam.sample import sample
 from linecam.training.alignment import attach, rotary, word_logits
 from linecam.training.data import cell_shares, cell_truth, group_shares
-from linecam.training.model import load_parts, new_parts, save_parts
+from linecam.training.model import load_parts, make_parts, save_parts
 from linecam.training.train import DEFAULT_CONFIG, Trainer
 from linecam.training.train import main as train
 from linecam.training.train_codec import fit_picture
-from linecam.vocabulary import CLASS_ID, CONCEPTS, IGNORE, synonyms
+from linecam.vocabulary import CLASS_ID, CONCEPTS, IGNORE, read_synonyms
 from vidconcept.attention import concept_attention
 from vidconcept.models.folder import find_folder
 from vidconcept.models.linecam_codec import PatchCodec
@@ -41,7 +41,7 @@ def shards(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory):
-    return new_parts(PatchCodec(), tmp_path_factory.mktemp("tokenizer"), layers=3, heads=2, seed=0)
+    return make_parts(PatchCodec(), tmp_path_factory.mktemp("tokenizer"), layers=3, heads=2, seed=0)
 
 
 class TestAlignment:
@@ -94,10 +94,10 @@ class TestVocabulary:
          ("screw", "bolt"), ("pit", "hole")],
     )  # fmt: skip
     def test_plant_words(self, word, meaning):
-        assert presets()["linecam"].canonical(word) == meaning
+        assert presets()["linecam"].translate(word) == meaning
 
     def test_no_word_means_two_things(self):
-        words = [w.lower() for row in synonyms().values() for w in row]
+        words = [w.lower() for row in read_synonyms().values() for w in row]
         assert len(words) == len(set(words))
         assert set(presets()["linecam"].vocabulary) == set(CONCEPTS)
 
@@ -129,7 +129,7 @@ class TestDenoisingLoss:
                 alpha = parts.scheduler.alphas_cumprod[t].float()
                 return (velocity(noised, alpha),)
 
-        codec.picture_latents = lambda x: torch.zeros(1, 8, 3, x.shape[-2] // 4, x.shape[-1] // 4)
+        codec.encode_picture = lambda x: torch.zeros(1, 8, 3, x.shape[-2] // 4, x.shape[-1] // 4)
         codec.feature_latents = lambda kinds: torch.zeros(1, 8, 3, 2 * kinds.shape[2], 2 * kinds.shape[3])
         return denoising_loss(replace(parts, codec=codec, transformer=Transformer()), range(3))
 
@@ -141,7 +141,7 @@ class TestDenoisingLoss:
         assert silence["all"] == pytest.approx(float(alphas.mean()), rel=0.05)
 
     def test_the_first_model_s_loss_is_given_over_the_last_one_s(self, parts, tmp_path, capsys):
-        state = parts.trained().state_dict()
+        state = parts.collect_trained().state_dict()
         off = state | {"transformer.proj_out.bias": state["transformer.proj_out.bias"] + 3}
         for name, weights in (("plain", state), ("off", off)):
             save_parts(parts, tmp_path / name, weights, {})
@@ -169,7 +169,7 @@ def test_every_weight_is_trained_once_and_the_attention_s_sharpness_at_its_own_r
 
 class TestFolder:
     def test_saved_weights_are_the_ones_given(self, parts, tmp_path):
-        state = {k: torch.full_like(v, 0.5) for k, v in parts.trained().state_dict().items()}
+        state = {k: torch.full_like(v, 0.5) for k, v in parts.collect_trained().state_dict().items()}
         save_parts(parts, tmp_path / "model", state, {"clips": 3})
         again = load_parts(tmp_path / "model")
         assert all((v == 0.5).all() for v in again.transformer.state_dict().values())
@@ -178,7 +178,7 @@ class TestFolder:
         assert ids[0] == ids[1]
 
     def test_a_model_that_goes_on_does_not_say_from_which_folder(self, parts, tmp_path):
-        state = parts.trained().state_dict()
+        state = parts.collect_trained().state_dict()
         save_parts(parts, tmp_path / "first", state, {})
         save_parts(load_parts(tmp_path / "first"), tmp_path / "second", state, {})
         for path in (tmp_path / "second").rglob("*.json"):

@@ -37,7 +37,7 @@ class ConceptProcessor:
         query, key = attn.norm_q(query), attn.norm_k(key)
         video_query, video_key = query[:, :, text:], key[:, :, text:]
         if image_rotary_emb is not None:
-            video_query, video_key = (_rotated(x, image_rotary_emb) for x in (video_query, video_key))
+            video_query, video_key = (_rotate(x, image_rotary_emb) for x in (video_query, video_key))
         prompt = text - self.concepts
         everyone = torch.cat([query[:, :, :prompt], video_query], 2), torch.cat([key[:, :, :prompt], video_key], 2)
         shown = torch.cat([value[:, :, :prompt], value[:, :, text:]], 2)
@@ -61,7 +61,7 @@ class ConceptProcessor:
         return output.transpose(1, 2).flatten(2)
 
 
-def _rotated(x: Tensor, rope: Any) -> Tensor:
+def _rotate(x: Tensor, rope: Any) -> Tensor:
     rotated: Any = apply_rotary_emb(x, rope)
     return rotated
 

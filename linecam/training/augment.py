@@ -14,7 +14,7 @@ from linecam.footage.textures import Rng
 _FILTER_PX = 5
 
 
-def turned_crop(
+def cut_rotated(
     rng: Rng, frame: np.ndarray, classes: np.ndarray, size: tuple[int, int], centre: tuple[float, float]
 ) -> tuple[np.ndarray, np.ndarray]:
     """A crop of `size` (height, width) about `centre` (y, x) by a random zoom, stretch and turn.
@@ -46,7 +46,7 @@ def jitter(video: Tensor, generator: torch.Generator) -> Tensor:
     return x.clamp(0, 1) * 2 - 1
 
 
-def roughened(frames: Tensor, generator: torch.Generator) -> Tensor:
+def roughen(frames: Tensor, generator: torch.Generator) -> Tensor:
     """Random contrast, texture and filter, each on a part of the frames `(b, 3, h, w)` in [-1, 1].
 
     The texture deviates by 1 to 6 % of the brightness: it may hide the faintest defects, and makes none.
@@ -58,11 +58,11 @@ def roughened(frames: Tensor, generator: torch.Generator) -> Tensor:
     mean = x.mean((1, 2, 3), keepdim=True)
     x = mean + (x - mean) * torch.exp(some(0.4) * draw(-0.5, 0.35))
     strength = some(0.4) * torch.exp(draw(np.log(0.01), np.log(0.06)))
-    x = x * torch.exp(strength * _textures(b, height, width, generator)[:, None])
-    return _filtered(x, some(0.3) * draw(0.05, 0.5), generator).clamp(0, 1) * 2 - 1
+    x = x * torch.exp(strength * _draw_textures(b, height, width, generator)[:, None])
+    return _filter(x, some(0.3) * draw(0.05, 0.5), generator).clamp(0, 1) * 2 - 1
 
 
-def _textures(count: int, height: int, width: int, generator: torch.Generator) -> Tensor:
+def _draw_textures(count: int, height: int, width: int, generator: torch.Generator) -> Tensor:
     """Noise `(count, h, w)` of unit deviation, each of a random pitch, bandwidth, direction and directedness."""
     draw = lambda low, high: low + (high - low) * torch.rand(count, 1, 1, generator=generator)  # noqa: E731
     fy = torch.fft.fftfreq(height)[:, None]
@@ -77,7 +77,7 @@ def _textures(count: int, height: int, width: int, generator: torch.Generator) -
     return (field / field.std((1, 2), keepdim=True).clamp_min(1e-6)).clamp(-3, 3)
 
 
-def _filtered(x: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
+def _filter(x: Tensor, strength: Tensor, generator: torch.Generator) -> Tensor:
     """Each picture `(b, 3, h, w)` by a random filter that leaves even areas as they are; strength `(b, 1, 1, 1)`."""
     b, channels = x.shape[:2]
     kernels = torch.randn(b, 1, _FILTER_PX, _FILTER_PX, generator=generator)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from linecam.training.augment import turned_crop
+from linecam.training.augment import cut_rotated
 from linecam.vocabulary import CONCEPTS, DEFECT_IDS, IGNORE
 
 # A cell of 8×8 px counts as a defect from this covered share on; below it, and above nothing, it teaches nothing.
@@ -93,7 +93,7 @@ class ShardStream:
                 y, x = (int(v) for v in np.clip(at, 0, (video.shape[1] - h, video.shape[2] - w)))
         if frames == 1 and rng.random() < self.turned_share:
             middle = (y + (h - 1) / 2, x + (w - 1) / 2)
-            image, labels = (a[None] for a in turned_crop(rng, video[first], classes[first], (h, w), middle))
+            image, labels = (a[None] for a in cut_rotated(rng, video[first], classes[first], (h, w), middle))
         else:
             part = (slice(first, first + frames), slice(y, y + h), slice(x, x + w))
             image, labels = np.array(video[part]), np.array(classes[part])

@@ -16,7 +16,7 @@ from transformers import T5Config, T5EncoderModel, T5Tokenizer
 
 from linecam.footage.clips import caption
 from linecam.footage.textures import SURFACES
-from linecam.vocabulary import CONCEPTS, DEFECTS, synonyms
+from linecam.vocabulary import CONCEPTS, DEFECTS, read_synonyms
 from vidconcept.models.linecam_codec import PatchCodec
 
 TEXT_LENGTH = 24
@@ -37,7 +37,7 @@ class Parts:
     scheduler: Any
     tokenizer_folder: Path
 
-    def trained(self) -> nn.ModuleDict:
+    def collect_trained(self) -> nn.ModuleDict:
         """What `train` changes; the codec is fitted before and stays."""
         return nn.ModuleDict({"transformer": self.transformer, "text_encoder": self.text_encoder})
 
@@ -53,7 +53,7 @@ class Parts:
 def write_tokenizer(folder: Path) -> None:
     """Train the sentencepiece model on the vocabulary and the captions, and write `spiece.model` with its config."""
     folder.mkdir(parents=True, exist_ok=True)
-    sentences = [word for words in synonyms().values() for word in words]
+    sentences = [word for words in read_synonyms().values() for word in words]
     sentences += [
         caption(colour, style, pair)
         for colour in (True, False)
@@ -84,7 +84,7 @@ def write_tokenizer(folder: Path) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
-def new_parts(codec: PatchCodec, tokenizer_folder: Path, *, layers: int, heads: int, seed: int) -> Parts:
+def make_parts(codec: PatchCodec, tokenizer_folder: Path, *, layers: int, heads: int, seed: int) -> Parts:
     """A model with random weights around a fitted codec. A tokenizer that is there is kept: weights depend on it."""
     torch.manual_seed(seed)
     if not (tokenizer_folder / "spiece.model").exists():
@@ -133,12 +133,13 @@ def load_parts(folder: Path) -> Parts:
 def save_parts(parts: Parts, folder: Path, state: dict[str, Tensor], progress: dict) -> None:
     """Write the pipeline folder with half-precision weights, replacing what is there file by file.
 
-    state: weights of `Parts.trained()` to save in place of the current ones. progress goes into `training_state.json`.
+    state: weights of `Parts.collect_trained()` to save in place of the current ones.
+    progress goes into `training_state.json`.
     """
     draft = folder.with_name(folder.name + ".partial")
     shutil.rmtree(draft, ignore_errors=True)
-    saved = new_like(parts)
-    saved.trained().load_state_dict(state)
+    saved = copy_parts(parts)
+    saved.collect_trained().load_state_dict(state)
     saved.transformer.half().save_pretrained(draft / "transformer")
     saved.text_encoder.half().save_pretrained(draft / "text_encoder")
     parts.scheduler.save_pretrained(draft / "scheduler")
@@ -162,11 +163,11 @@ def save_parts(parts: Parts, folder: Path, state: dict[str, Tensor], progress: d
     shutil.rmtree(draft)
 
 
-def new_like(parts: Parts) -> Parts:
+def copy_parts(parts: Parts) -> Parts:
     """A copy of the weights, so that saving in half precision leaves the training's own untouched."""
-    codec: Any = PatchCodec.from_config(_without_place(parts.codec.config))
+    codec: Any = PatchCodec.from_config(_drop_place(parts.codec.config))
     codec.load_state_dict(parts.codec.state_dict())
-    transformer = CogVideoXTransformer3DModel.from_config(_without_place(parts.transformer.config))
+    transformer = CogVideoXTransformer3DModel.from_config(_drop_place(parts.transformer.config))
     return Parts(
         codec,
         transformer,
@@ -177,6 +178,6 @@ def new_like(parts: Parts) -> Parts:
     )
 
 
-def _without_place(config: Any) -> dict[str, Any]:
+def _drop_place(config: Any) -> dict[str, Any]:
     """The config without the folder that it was loaded from, which is nobody's concern."""
     return {key: value for key, value in config.items() if key != "_name_or_path"}

@@ -24,9 +24,9 @@ from torch.multiprocessing.spawn import spawn
 from linecam.training.alignment import ConceptProcessor, alignment_loss, attach, rotary, word_logits
 from linecam.training.augment import jitter
 from linecam.training.data import ShardStream
-from linecam.training.model import Parts, load_parts, new_parts, save_parts
+from linecam.training.model import Parts, load_parts, make_parts, save_parts
 from linecam.training.parallel import average_gradients, common_clock, join, world_size
-from linecam.training.train_codec import fit_feature_scale, new_codec, train_features
+from linecam.training.train_codec import fit_feature_scale, make_codec, train_features
 from linecam.vocabulary import BACKGROUND, CONCEPTS, DEFECTS, IGNORE
 
 DEFAULT_CONFIG = Path(__file__).with_name("train.toml")
@@ -56,7 +56,7 @@ class Trainer:
 
     def __init__(self, parts: Parts, settings: dict[str, Any], rank: int, device: torch.device) -> None:
         self.parts, self.s, self.device, self.rank = parts, settings, device, rank
-        self.model = parts.trained().to(device).train()
+        self.model = parts.collect_trained().to(device).train()
         parts.codec.to(device).eval().requires_grad_(False)
         matrices, sharpness, rest = [], [], []
         for name, p in self.model.named_parameters():
@@ -85,8 +85,8 @@ class Trainer:
         with torch.no_grad():
             # Frames go through the feature net in half precision, the linear picture code in full.
             with amp:
-                features = parts.codec.feature_latents(parts.codec.look(video)[0])
-            latents = torch.cat([parts.codec.picture_latents(video), features.float()], 1)
+                features = parts.codec.feature_latents(parts.codec.classify_cells(video)[0])
+            latents = torch.cat([parts.codec.encode_picture(video), features.float()], 1)
         latents = rearrange(latents, "b c t h w -> b t c h w")
         noise = torch.randn(latents.shape, generator=generator).to(self.device)
         low = torch.rand(b, generator=generator) < s["low_share"]
@@ -172,14 +172,14 @@ def open_parts(config: dict, out: Path, resume_from: Path | None, shards: Path) 
         if parts is None:
             raise FileNotFoundError(f"no {out / 'codec.pt'}: run `train codec` first, or give --resume-from")
         return parts
-    codec = new_codec(config["codec"])
+    codec = make_codec(config["codec"])
     codec.load_state_dict(torch.load(out / "codec.pt", weights_only=True)["codec"])
     fit_feature_scale(codec, ShardStream(shards, config["seed"], 0.3))
     if parts is not None:
         parts.codec = codec
         shorten(parts.transformer, config["model"]["layers"])
         return parts
-    return new_parts(codec, out / "tokenizer", **config["model"], seed=config["seed"])
+    return make_parts(codec, out / "tokenizer", **config["model"], seed=config["seed"])
 
 
 def shorten(transformer: Any, layers: int) -> None:

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from linecam.footage.clips import clip, training_seed
-from linecam.training.augment import jitter, roughened
+from linecam.training.augment import jitter, roughen
 from linecam.training.data import ShardStream
 from linecam.training.parallel import average_gradients, common_clock
 from linecam.training.trunk_weights import fetch_trunk
@@ -53,7 +53,7 @@ def _overlap(logits: Tensor, truth: Tensor) -> np.ndarray:
     return np.array([[(a & b).sum().item() for a, b in pairs], [(a | b).sum().item() for a, b in pairs]])
 
 
-def new_codec(config: dict) -> PatchCodec:
+def make_codec(config: dict) -> PatchCodec:
     """A codec of the sizes of the recipe's `[codec]`, untrained. A block of its net begins as nothing but its input."""
     return PatchCodec(
         feature_widths=tuple(config["widths"]), feature_blocks=tuple(config["blocks"]), feature_kinds=len(CONCEPTS)
@@ -66,7 +66,7 @@ def start_codec(config: dict, resume_from: Path | None, out: Path) -> PatchCodec
     Else its picture is fitted to generated clips; a trunk that the folder lacks is the published one. config: the
     recipe's `[codec]`, and its seed. out: where the trunk's package is downloaded to.
     """
-    codec = new_codec(config)
+    codec = make_codec(config)
     own, theirs = codec.state_dict(), {}
     if resume_from is not None:
         theirs = load_file(resume_from / "vae" / "diffusion_pytorch_model.safetensors")
@@ -157,7 +157,7 @@ def train_features(
         video, truth, _ = next(feeds[progress >= config["late_from"]])
         for optimizer, rate in zip(optimizers, (config["matrix_rate"], config["rate"]), strict=True):
             optimizer.param_groups[0]["lr"] = rate * min(1.0, (step + 1) / 200) * min(1.0, 1.6 * (1 - progress))
-        frames = roughened(jitter(video, generator)[:, :, 0], generator)
+        frames = roughen(jitter(video, generator)[:, :, 0], generator)
         with torch.autocast(device.type, torch.bfloat16):
             frames = frames.to(device).contiguous(memory_format=torch.channels_last)
             with torch.no_grad():
@@ -205,6 +205,6 @@ def fit_feature_scale(codec: PatchCodec, stream: ShardStream, clips: int = 48) -
     """
     codec.eval()
     videos, _, _ = zip(*(next(stream.batches(1, 9, 128, 128)) for _ in range(clips)), strict=True)
-    data = torch.cat([codec.features(codec.look(video)[0]).flatten(0, 3) for video in videos])
+    data = torch.cat([codec.pool_features(codec.classify_cells(video)[0]).flatten(0, 3) for video in videos])
     codec.feature_mean.copy_(data.mean(0))
     codec.feature_std.copy_(data.std(0).clamp_min(QUIET))

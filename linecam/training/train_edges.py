@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from linecam.footage.clips import clip, training_seed
 from linecam.footage.textures import Rng
 from vidconcept.tracks.edge_net import LAYERS
-from vidconcept.tracks.edges import EdgeSettings, evidence
-from vidconcept.tracks.masks import local_maximum
+from vidconcept.tracks.edges import EdgeSettings, make_channels
+from vidconcept.tracks.masks import find_local_maximum
 
 SIZE_PX = (256, 384)
 # Side of a training window, and of a cell that a defect is spread over.
@@ -50,14 +50,14 @@ class EdgeModule(nn.Module):
         def layer(name: str, x: Tensor) -> Tensor:
             return F.relu(self.get_submodule(name)(x))
 
-        def doubled(x: Tensor) -> Tensor:
+        def upsample(x: Tensor) -> Tensor:
             return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
         a = layer("a2", layer("a1", x))
         b = layer("b2", layer("b1", F.avg_pool2d(a, 2)))
         c = layer("c2", layer("c1", F.avg_pool2d(b, 2)))
-        b = layer("b3", doubled(c) + b)
-        return self.o(layer("a3", doubled(b) + a))[:, 0]
+        b = layer("b3", upsample(c) + b)
+        return self.o(layer("a3", upsample(b) + a))[:, 0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +116,9 @@ def score_map(rng: Rng, truth: np.ndarray) -> np.ndarray:
     return cv2.warpAffine(strength, move, (w, h))
 
 
-def coarse_piece(rng: Rng, scores: np.ndarray) -> np.ndarray:
+def decide_piece(rng: Rng, scores: np.ndarray) -> np.ndarray:
     """The piece that is decided on scores `(h, w)`: `(h, w)` bool, one connected part, perhaps empty."""
-    near = local_maximum(scores, 24)
+    near = find_local_maximum(scores, 24)
     piece = scores > np.maximum(rng.uniform(0.4, 0.65) * near, 0.1 * scores.max())
     count, labels = cv2.connectedComponents(piece.astype(np.uint8))
     return labels == 1 + np.bincount(labels.ravel())[1:].argmax() if count > 1 else piece
@@ -143,7 +143,7 @@ def sample(rng: Rng, scene: Scene, settings: EdgeSettings) -> tuple[np.ndarray, 
     if not truth.any():
         return None
     scores = score_map(rng, truth)
-    piece = coarse_piece(rng, scores)
+    piece = decide_piece(rng, scores)
     if np.count_nonzero(piece) < 4:
         return None
     part = []
@@ -157,7 +157,7 @@ def sample(rng: Rng, scene: Scene, settings: EdgeSettings) -> tuple[np.ndarray, 
     piece, truth, scores = piece[cut], truth[cut], scores[cut]
     if np.count_nonzero(piece) < 4:
         return None
-    channels = evidence(frame[cut], piece, scores, settings.ring_px)
+    channels = make_channels(frame[cut], piece, scores, settings.ring_px)
     near = cv2.dilate(piece.astype(np.uint8), np.ones((2 * settings.reach_px + 1,) * 2, np.uint8)) > 0
     arrays = [channels, truth.astype(np.float32), (near & ~(others[cut] & ~truth)).astype(np.float32)]
     for axis in (-1, -2):
@@ -169,10 +169,10 @@ def sample(rng: Rng, scene: Scene, settings: EdgeSettings) -> tuple[np.ndarray, 
     if rng.random() < 0.5:
         # A bright defect for a dark one.
         channels = channels * np.array([-1, 1, -1, 1, 1], np.float32)[:, None, None]
-    return _padded(channels), _padded(truth), _padded(weight)
+    return _pad(channels), _pad(truth), _pad(weight)
 
 
-def _padded(values: np.ndarray) -> np.ndarray:
+def _pad(values: np.ndarray) -> np.ndarray:
     room = [(0, WINDOW_PX - side) for side in values.shape[-2:]]
     return np.pad(values, [(0, 0)] * (values.ndim - 2) + room).astype(np.float32)
 

@@ -14,9 +14,9 @@ from vidconcept.attention.methods import (
     Tokens,
     frame_separation,
     motion_heads,
-    outputs_by_frame,
     pick_patches,
-    standardised_columns,
+    split_by_frame,
+    standardise_columns,
 )
 
 
@@ -69,7 +69,7 @@ class TestAgreesWithTheAuthors:
 
     def test_patches_and_heads_chosen(self, golden: Golden, monkeypatch):
         for number, layer in enumerate(layers_of(golden, monkeypatch)):
-            separation = frame_separation(outputs_by_frame(layer))
+            separation = frame_separation(split_by_frame(layer))
             assert torch.equal(pick_patches(layer)[0].int(), golden.out["nopad.imap_selected_visual_idx"][number])
             assert relative_error(separation[0], golden.out["imap_chi_scores"][number]) < 1e-4
             assert torch.equal(motion_heads(separation, 2)[0].int(), golden.out["imap_selected_heads"][number])
@@ -94,8 +94,8 @@ class TestAgainstSlowReadings:
     @pytest.mark.parametrize("concepts", [1, 2, 4])
     def test_columns(self, concepts: int):
         layer = made(concepts)
-        ours = standardised_columns(layer)[1, 2].double().numpy()  # (concept, frame, patch)
-        outputs = outputs_by_frame(layer)[1, 2].double().numpy()
+        ours = standardise_columns(layer)[1, 2].double().numpy()  # (concept, frame, patch)
+        outputs = split_by_frame(layer)[1, 2].double().numpy()
         queries = rearrange(layer.video.query[1, 2], "(f p) d -> f p d", f=3).double().numpy()
         for frame in range(3):
             gram = outputs[frame] @ outputs[frame].T
@@ -105,7 +105,7 @@ class TestAgainstSlowReadings:
             np.testing.assert_allclose(ours[:, frame], expected, rtol=1e-3, atol=1e-4)
 
     def test_separation_of_frames_by_its_definition(self):
-        outputs = outputs_by_frame(made())
+        outputs = split_by_frame(made())
         tokens = outputs[0, 1].double().numpy()
         centre = tokens.reshape(-1, 5).mean(0)
         between = sum(len(frame) * sum((frame.mean(0) - centre) ** 2) for frame in tokens)
@@ -135,7 +135,7 @@ class TestWhereItDivides:
     def test_a_head_whose_every_concept_picks_the_same_patch_has_no_say(self, concepts: int):
         layer = made(concepts)
         layer.concept.key[:, 1] = layer.concept.key[:, 1, :1].clone()
-        columns = standardised_columns(layer)
+        columns = standardise_columns(layer)
         assert columns.isfinite().all()
         assert bool((columns[:, 1] == 0).all()) == (concepts > 1)
         assert (columns[:, 0] != 0).any()
@@ -148,7 +148,7 @@ class TestWhereItDivides:
             assert (READERS[name](layer) == 0).all()
 
     def test_separation_of_one_frame_of_equal_tokens_and_of_equal_frames(self):
-        outputs = outputs_by_frame(made())
+        outputs = split_by_frame(made())
         assert (frame_separation(outputs[:, :, :1]) == 0).all()
         assert (frame_separation(torch.zeros_like(outputs)) == 0).all()
         assert frame_separation(torch.arange(3.0)[:, None, None].expand(1, 1, 3, 6, 5)).isinf().all()

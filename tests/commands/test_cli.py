@@ -22,7 +22,7 @@ from vidconcept import cli
 from vidconcept.commands import track as track_command
 from vidconcept.errors import OutputError, UsageError
 from vidconcept.pipelines.plan import MAPS_VERSION
-from vidconcept.pipelines.track import Run, default_out, track
+from vidconcept.pipelines.track import Run, choose_out, track
 from vidconcept.writers.tables import write_events
 
 COMMAND = [sys.executable, "-m", "vidconcept"]
@@ -167,12 +167,12 @@ def test_every_video_has_a_run_folder_of_its_own(tmp_path, monkeypatch):
     names = ["100%_a.mp4", "100%_b.mp4"]
     for name in names:
         (tmp_path / name).touch()
-    assert [default_out(tmp_path / name).name for name in names] == ["100%_a.vidconcept", "100%_b.vidconcept"]
+    assert [choose_out(tmp_path / name).name for name in names] == ["100%_a.vidconcept", "100%_b.vidconcept"]
     (tmp_path / "frames").mkdir()
     monkeypatch.chdir(tmp_path / "frames")
-    assert default_out(".") == default_out(tmp_path / "frames") == tmp_path.resolve() / "frames.vidconcept"
-    assert default_out("%04d.png").name == "frames.vidconcept"
-    assert default_out("img_%04d.png").name == "img.vidconcept"
+    assert choose_out(".") == choose_out(tmp_path / "frames") == tmp_path.resolve() / "frames.vidconcept"
+    assert choose_out("%04d.png").name == "frames.vidconcept"
+    assert choose_out("img_%04d.png").name == "img.vidconcept"
 
 
 class TestExisting:

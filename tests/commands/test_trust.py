@@ -15,7 +15,7 @@ from vidconcept.evaluation.datasets.read import read_dataset
 from vidconcept.models.readout import read_scores
 from vidconcept.pipelines.calibrate_labelled import count_events
 from vidconcept.pipelines.explain import explain
-from vidconcept.pipelines.maps import ModelShelf, windows_of
+from vidconcept.pipelines.maps import ModelShelf, cut_source_windows
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import make_plan
 from vidconcept.pipelines.track import track
@@ -178,10 +178,10 @@ def test_explain_says_what_track_read(footage, tiny_model, tmp_path):
     shelf = ModelShelf()
     found = explain(run.path, event.event_id, Monitor(), shelf)
     plan = make_plan(footage / "videos" / "dent_0.mp4", run.manifest["settings"])
-    window = next(windows_of(plan, Monitor()))
+    window = next(cut_source_windows(plan, Monitor()))
     read = read_scores(shelf(plan, Monitor()), window.frames)[0]
     assert any(step == pytest.approx(found.combined[0], abs=1e-5) for step in read)
-    assert "less 0.01 at this place of the picture, against a threshold of 0.05." in found.sentence()
+    assert "less 0.01 at this place of the picture, against a threshold of 0.05." in found.describe()
 
 
 class TestErrors:

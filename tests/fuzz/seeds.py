@@ -17,11 +17,11 @@ from tests.helpers.clips import NTSC, VFR_MS, paint, write_clip
 from tests.helpers.model_folders import write_folder
 from tests.helpers.small_runs import small_clip, small_run
 from vidconcept.evaluation.datasets.read import read_dataset
-from vidconcept.models.adapter import adapter_for, read_layout
-from vidconcept.models.folder import find_folder, preset_for
+from vidconcept.models.adapter import choose_adapter, read_layout
+from vidconcept.models.folder import find_folder, find_preset
 from vidconcept.pipelines.track import Run
 from vidconcept.runs import RunFolder
-from vidconcept.settings import Layer, config_layer, resolve
+from vidconcept.settings import Layer, read_config_file, resolve
 from vidconcept.tracks.rle import encode
 from vidconcept.video.probe import examine
 from vidconcept.video.reader import read_frames
@@ -78,15 +78,15 @@ def read_verdicts(folder: Path) -> None:
 
 
 def read_model(folder: Path) -> None:
-    preset = preset_for(str(folder))
+    preset = find_preset(str(folder))
     settings, _ = resolve([Layer("here", {"device": "cpu"}), preset.layer])
     found = find_folder(preset)
     read_layout(found.path)
-    adapter_for(found.path).load(found.path, settings, ["dent", "surface"], lambda message: None)
+    choose_adapter(found.path).load(found.path, settings, ["dent", "surface"], lambda message: None)
 
 
 def read_config(folder: Path) -> None:
-    resolve([config_layer(folder / "line.toml")])
+    resolve([read_config_file(folder / "line.toml")])
 
 
 def _clip(name: str, **options) -> Callable[[Path, Path], object]:

@@ -7,7 +7,7 @@ import av
 import numpy as np
 from av.video.reformatter import Colorspace
 
-from vidconcept.video.colour import Bt709Encoding, yuv_matrix
+from vidconcept.video.colour import Bt709Encoding, choose_yuv_matrix
 
 
 def write_video(path: Path, frames: np.ndarray, *, fps: int = 25, crf: int = 20) -> None:
@@ -18,7 +18,7 @@ def write_video(path: Path, frames: np.ndarray, *, fps: int = 25, crf: int = 20)
         stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], "yuv420p"
         # Small pictures that name no matrix are BT.601 to every reader, large ones BT.709.
         to_frame = partial(av.VideoFrame.from_ndarray, format="rgb24")
-        if yuv_matrix(0, stream.width, stream.height) == Colorspace.ITU709:
+        if choose_yuv_matrix(0, stream.width, stream.height) == Colorspace.ITU709:
             to_frame = Bt709Encoding(stream.codec_context)
         for image in frames:
             container.mux(stream.encode(to_frame(image)))

@@ -138,7 +138,7 @@ def _write_video(
     folder: Path, refs: Sequence[Ref], concepts: Sequence[str], size: tuple[int, int], events: Sequence[Event]
 ) -> None:
     info = VideoInfo(Path("line cam.mp4"), *size, "h264", "yuv420p", TIME_BASE, 25.0, len(refs), None)
-    tracks = dict(tables.tracks_by_frame(folder / "tracks.csv"))
+    tracks = dict(tables.read_tracks_by_frame(folder / "tracks.csv"))
     annotator, thumbs = Annotator(concepts, size), ThumbWriter(folder, events)
     with open_writer(folder / "annotated.mp4", info) as video:
         for ref, picture in zip(refs, pictures(len(refs), len(concepts), size), strict=True):

@@ -13,7 +13,7 @@ from vidconcept.errors import ModelError, UsageError
 from vidconcept.geometry import fit_size
 from vidconcept.models import layout
 from vidconcept.models.adapter import read_layout
-from vidconcept.models.folder import find_folder, preset_for
+from vidconcept.models.folder import find_folder, find_preset
 from vidconcept.pipelines.plan import make_plan
 
 PRESET = Path(str(resources.files("vidconcept.configs"))) / "linecam.toml"
@@ -23,7 +23,7 @@ class TestOwnPreset:
     def test_a_copied_preset_runs_the_weights_beside_it(self, tiny_model, tmp_path):
         mine = shutil.copytree(tiny_model, tmp_path / "mine")
         shutil.copy(PRESET, mine / "vidconcept.toml")
-        preset = preset_for(str(mine))
+        preset = find_preset(str(mine))
         assert preset.settings["timestep"] == 20
         assert find_folder(preset).path == mine
 
@@ -32,7 +32,7 @@ class TestOwnPreset:
         for text in ("[settings]\n", "[model\n", '[model]\nname = "mine"\nweights = "x"\n'):
             (mine / "vidconcept.toml").write_text(text)
             with pytest.raises(ModelError, match="is no preset"):
-                preset_for(str(mine))
+                find_preset(str(mine))
 
 
 def test_large_files_of_equal_size_are_told_apart(tiny_model, tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save, save_file
 from tests.helpers.clips import write_clip
 from vidconcept.errors import ModelError
 from vidconcept.models.cogvideox import load
-from vidconcept.models.folder import find_folder, preset_for
+from vidconcept.models.folder import find_folder, find_preset
 from vidconcept.models.text import encode_texts
 from vidconcept.pipelines.plan import make_plan
 from vidconcept.pipelines.track import track
@@ -38,7 +38,7 @@ def rewrite(path: Path, **changes) -> None:
 
 
 def load_folder(folder: Path):
-    return load(find_folder(preset_for(str(folder))).path, TrackSettings(device="cpu"), ["scratch", "surface"])
+    return load(find_folder(find_preset(str(folder))).path, TrackSettings(device="cpu"), ["scratch", "surface"])
 
 
 class TestCodeOfStrangers:

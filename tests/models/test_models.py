@@ -13,7 +13,7 @@ from vidconcept.errors import ModelError, UsageError
 from vidconcept.models import text as text_module
 from vidconcept.models.adapter import read_layout
 from vidconcept.models.cogvideox import load
-from vidconcept.models.folder import ModelFolder, find_folder, preset_for
+from vidconcept.models.folder import ModelFolder, find_folder, find_preset
 from vidconcept.models.presets import presets
 from vidconcept.models.readout import read_scores
 from vidconcept.settings import TrackSettings, resolve
@@ -24,7 +24,7 @@ WORDS = ("scratch", "dent", "clean surface")
 @pytest.fixture(scope="module", params=LAYOUTS)
 def folder(request, tmp_path_factory) -> ModelFolder:
     path = write_folder(tmp_path_factory.mktemp("models") / request.param, request.param)
-    return find_folder(preset_for(str(path)))
+    return find_folder(find_preset(str(path)))
 
 
 def settings_for(folder: ModelFolder, **changes) -> TrackSettings:
@@ -131,7 +131,7 @@ class TestMissingWeights:
     def test_a_preset_that_is_not_here(self, monkeypatch, tmp_path):
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
         with pytest.raises(ModelError, match=r"vidconcept models fetch cogvideox-5b \(21.5 GB") as caught:
-            find_folder(preset_for("cogvideox-5b"))
+            find_folder(find_preset("cogvideox-5b"))
         assert caught.value.exit_code == 5
 
     def test_a_missing_shard_is_named(self, tmp_path):
@@ -139,20 +139,20 @@ class TestMissingWeights:
         shard = sorted((path / "transformer").glob("*.safetensors"))[3]
         shard.unlink()
         with pytest.raises(ModelError, match=shard.name):
-            find_folder(preset_for(str(path)))
+            find_folder(find_preset(str(path)))
 
     def test_pickled_weights_are_not_loaded(self, tmp_path):
         path = write_folder(tmp_path / "m", shards=False)
         weights = path / "transformer" / "diffusion_pytorch_model.safetensors"
         weights.rename(weights.with_suffix(".bin"))
         with pytest.raises(ModelError, match="pickled"):
-            find_folder(preset_for(str(path)))
+            find_folder(find_preset(str(path)))
 
     def test_foreign_components_are_refused(self, tmp_path):
         path = write_folder(tmp_path / "m", shards=False)
         index = json.loads((path / "model_index.json").read_text())
         (path / "model_index.json").write_text(json.dumps(index | {"vae": ["evil", "Custom"]}))
-        folder = find_folder(preset_for(str(path)))
+        folder = find_folder(find_preset(str(path)))
         with pytest.raises(ModelError, match="Custom"):
             load(folder.path, settings_for(folder), WORDS)
 
@@ -169,13 +169,13 @@ class TestMissingWeights:
         path = write_folder(tmp_path / "m", shards=False)
         (weights,) = (path / part).glob("*.safetensors")
         weights.write_bytes(weights.read_bytes()[:2000])
-        folder = find_folder(preset_for(str(path)))
+        folder = find_folder(find_preset(str(path)))
         with pytest.raises(ModelError, match="cannot load"):
             load(folder.path, settings_for(folder), WORDS)
 
     def test_an_unknown_name_gets_the_nearest(self):
         with pytest.raises(UsageError, match="did you mean 'cogvideox-2b'"):
-            preset_for("cogvideox2b")
+            find_preset("cogvideox2b")
 
 
 class TestForeignFolders:
@@ -185,7 +185,7 @@ class TestForeignFolders:
         for part, config in (("transformer", transformer), ("vae", {"block_out_channels": [1, 1, 1, 1]})):
             (tmp_path / part).mkdir()
             (tmp_path / part / "config.json").write_text(json.dumps(config))
-        return preset_for(str(tmp_path))
+        return find_preset(str(tmp_path))
 
     def test_15_is_read_at_the_preset_s_size_not_at_that_of_its_rotary_table(self, tmp_path):
         size = {"sample_height": 300, "sample_width": 300, "sample_frames": 81}
@@ -200,7 +200,7 @@ class TestForeignFolders:
     def test_a_fetched_hub_id_is_told_by_its_configs(self, tmp_path, monkeypatch):
         self.preset(tmp_path, patch_size_t=2)
         monkeypatch.setattr("vidconcept.models.folder.snapshot_download", lambda *_, **__: str(tmp_path))
-        assert preset_for("someone/fine-tuned").settings["width"] == 1360
+        assert find_preset("someone/fine-tuned").settings["width"] == 1360
 
 
 class TestPresets:
@@ -219,13 +219,13 @@ class TestPresets:
         for word in ("Verfärbung", "ひび", "クラック"):
             decomposed = unicodedata.normalize("NFD", word)
             assert decomposed != word or word == "クラック"
-            assert linecam.canonical(decomposed) == linecam.canonical(word)
+            assert linecam.translate(decomposed) == linecam.translate(word)
 
     def test_a_closed_vocabulary_names_what_it_knows(self):
         linecam = presets()["linecam"]
-        assert linecam.canonical("Kratzer") == linecam.canonical("傷") == "scratch"
+        assert linecam.translate("Kratzer") == linecam.translate("傷") == "scratch"
         with pytest.raises(UsageError, match=r"does not know 'wombat'.*scratch.*cogvideox-2b"):
-            linecam.canonical("wombat")
+            linecam.translate("wombat")
 
 
 # The published configurations, at full size, without memory: shapes only.

@@ -5,20 +5,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vidconcept.commands.calibrate import per_hour
+from vidconcept.commands.calibrate import parse_rate
 from vidconcept.errors import UsageError
 from vidconcept.evaluation.alarms import (
     LOWEST,
     Candidate,
     Scale,
     choose,
-    clustering,
-    sentences,
-    strengths,
+    describe_choice,
+    find_strengths,
+    measure_clustering,
 )
 from vidconcept.evaluation.background import Background, place_lifts
-from vidconcept.models.folder import preset_for
-from vidconcept.pipelines.calibrate import lowest_offered
+from vidconcept.models.folder import find_preset
+from vidconcept.pipelines.calibrate import find_floor
 from vidconcept.pipelines.findings import FrameRef
 from vidconcept.pipelines.plan import make_plan
 from vidconcept.tracks.calibrated import decide_by_concept
@@ -34,7 +34,7 @@ class TestStrengths:
     def test_an_event_must_last(self):
         times = [0, 0.04, 0.08, 0.12, 0.16]
         # Three frames last 0.12 s; the third best of the three around the peak decides.
-        found = strengths(times, [0.1, 0.5, 0.9, 0.6, 0.2], 0.12, 0.4, FRAME_S)
+        found = find_strengths(times, [0.1, 0.5, 0.9, 0.6, 0.2], 0.12, 0.4, FRAME_S)
         assert found[0][0] == pytest.approx(0.5)
         assert len(found) == 1
 
@@ -42,15 +42,15 @@ class TestStrengths:
         times = np.arange(100) * FRAME_S
         scores = np.full(100, 0.1)
         scores[10:15], scores[60:65] = 0.8, 0.7
-        found = strengths(times, scores, 0.12, 0.4, FRAME_S)
+        found = find_strengths(times, scores, 0.12, 0.4, FRAME_S)
         assert [level for level, _ in found] == pytest.approx([0.8, 0.7])
 
     def test_an_event_lasts_as_long_as_it_is_followed(self):
         times = np.arange(100) * FRAME_S
         scores = np.full(100, 0.1)
         scores[10:40], scores[20], scores[60:64] = 0.5, 0.8, 0.4
-        assert strengths(times, scores, 0.12, 0.4, FRAME_S, hysteresis=0.6) == [(0.8, 0.4), (0.4, 2.4)]
-        assert strengths(times, scores, 0.12, 0.4, FRAME_S, hysteresis=1.0)[0] == (0.5, 0.4)
+        assert find_strengths(times, scores, 0.12, 0.4, FRAME_S, hysteresis=0.6) == [(0.8, 0.4), (0.4, 2.4)]
+        assert find_strengths(times, scores, 0.12, 0.4, FRAME_S, hysteresis=1.0)[0] == (0.5, 0.4)
 
     @pytest.mark.parametrize("hysteresis", [0.6, 1.0])
     def test_track_finds_no_more_than_is_counted(self, hysteresis):
@@ -62,7 +62,7 @@ class TestStrengths:
             rows = self.linked(scores, LOWEST, hysteresis)[1]
             tracks = {row.tracker_id for row in rows}
             each = [
-                strengths(*zip(*((r.time_s, r.score_max) for r in rows if r.tracker_id == t), strict=True),
+                find_strengths(*zip(*((r.time_s, r.score_max) for r in rows if r.tracker_id == t), strict=True),
                           0.12, 0.4, FRAME_S, hysteresis) for t in tracks
             ]  # fmt: skip
             for threshold in (0.3, 0.45, 0.6, 0.7, 0.801, 0.9):
@@ -84,7 +84,7 @@ class TestStrengths:
         return linker, rows
 
     def test_too_short_is_no_event(self):
-        assert strengths([0.0], [0.9], 0.12, 0.4, FRAME_S) == []
+        assert find_strengths([0.0], [0.9], 0.12, 0.4, FRAME_S) == []
 
 
 def good_footage(rng, hours, rate_per_hour):
@@ -130,14 +130,14 @@ class TestChoose:
 
     def test_what_is_counted_is_what_track_finds(self):
         # Strengths are rounded down to thousandths: 0.4107 is counted as 0.41, and a threshold between would let it by.
-        found = [strengths([0.0], [s], 0.0, 0.4, FRAME_S)[0][0] for s in (0.4107, 0.4113, 0.42, 0.43)]
+        found = [find_strengths([0.0], [s], 0.0, 0.4, FRAME_S)[0][0] for s in (0.4107, 0.4113, 0.42, 0.43)]
         choice = choose([Candidate("dent", s, 0.0) for s in found], {"dent": Scale(-3.0, 1.0)}, 0.5, 6)
         assert choice.alarms == sum(s >= choice.thresholds["dent"] for s in (0.4107, 0.4113, 0.42, 0.43))
 
     def test_quiet_footage_of_one_concept_says_so(self):
         choice = choose([Candidate("dent", 0.2, 0.0)], {"dent": Scale(-3.0, 1.0)}, 1, 20)
         assert choice.thresholds == {"dent": 0.05}
-        assert "lowest threshold" in " ".join(sentences(choice))
+        assert "lowest threshold" in " ".join(describe_choice(choice))
 
     def test_no_threshold_is_offered_below_what_track_follows_anyway(self):
         """A concept that is all but silent would get one on the scale of its own noise, whatever the others do."""
@@ -147,21 +147,21 @@ class TestChoose:
         choice = choose(candidates, scales, 1, 20, lowest=0.3)
         assert choice.thresholds["scratch"] == 0.3
         assert choice.alarms == sum(c.strength >= choice.thresholds[c.concept] for c in candidates)
-        assert "(0.3)" in " ".join(sentences(choice))
+        assert "(0.3)" in " ".join(describe_choice(choice))
         # The clusters below it are still told from single alarms.
         assert choice.dispersion == choose(candidates, scales, 1, 20).dispersion
 
     def test_the_lowest_follows_the_settings(self):
         asked = {"concepts": ("dent",), "model": "linecam"}
-        preset = preset_for("linecam").settings["threshold"]
-        assert lowest_offered(make_plan(EXAMPLE, asked)) == pytest.approx(0.6 * preset)
-        assert lowest_offered(make_plan(EXAMPLE, asked | {"threshold": 0.2, "hysteresis": 0.5})) == pytest.approx(0.1)
-        assert lowest_offered(make_plan(EXAMPLE, asked | {"threshold": 0.02})) == LOWEST
+        preset = find_preset("linecam").settings["threshold"]
+        assert find_floor(make_plan(EXAMPLE, asked)) == pytest.approx(0.6 * preset)
+        assert find_floor(make_plan(EXAMPLE, asked | {"threshold": 0.2, "hysteresis": 0.5})) == pytest.approx(0.1)
+        assert find_floor(make_plan(EXAMPLE, asked | {"threshold": 0.02})) == LOWEST
 
     def test_loud_footage_is_not_told_to_wait(self):
         candidates = [Candidate("dent", 0.995, 60.0 * k) for k in range(60)]
         choice = choose(candidates, {"dent": Scale(-3.0, 1.0)}, 1, 2)
-        said = " ".join(sentences(choice))
+        said = " ".join(describe_choice(choice))
         assert (choice.alarms, choice.capped) == (60, True)
         assert "too little" not in said
         assert "leave out the concept" in said
@@ -171,7 +171,7 @@ class TestChoose:
         choice = choose(candidates, scales, 10 / 3600, 1)
         assert choice.extrapolated
         assert choice.per_hour_95[1] > 1000
-        said = " ".join(sentences(choice))
+        said = " ".join(describe_choice(choice))
         assert "10 seconds" in said
         assert "too little" in said
         assert "3 hours" in said
@@ -181,7 +181,7 @@ class TestChoose:
         candidates, scales = good_footage(np.random.default_rng(2), 0.5, 300)
         choice = choose(candidates, scales, 0.5, 1)
         assert choice.alarms == 0
-        assert "from the tail" in " ".join(sentences(choice))
+        assert "from the tail" in " ".join(describe_choice(choice))
         assert max(c.strength for c in candidates) < choice.thresholds["dent"] < 0.99
 
     def test_each_concept_on_its_own_scale(self):
@@ -191,8 +191,8 @@ class TestChoose:
         assert thresholds["scratch"] > thresholds["dent"]
 
     def test_clusters_widen_the_promise(self):
-        steady = clustering(np.linspace(0, 3599, 60), 3600)
-        bursts = clustering(np.repeat([100.0, 1900.0, 3000.0], 20), 3600)
+        steady = measure_clustering(np.linspace(0, 3599, 60), 3600)
+        bursts = measure_clustering(np.repeat([100.0, 1900.0, 3000.0], 20), 3600)
         assert steady == 1.0
         assert bursts > 5
 
@@ -209,25 +209,25 @@ class TestPlaces:
 
     def test_background_takes_any_grid(self):
         background = Background(("scratch", "dent"))
-        background.begin()
+        background.begin_video()
         for _ in range(200):
             maps = np.full((2, 5, 30), 0.05, np.float32)
             maps[1, 4, 29] = 0.5
             background.add(maps)
-        assert set(background.lifts()) == {"dent"}
+        assert set(background.compute_lifts()) == {"dent"}
 
     def test_no_stretch_of_footage_is_judged_by_the_lifts_it_taught(self):
         """Of two videos the first half of the second alone has a bright corner."""
         background = Background(("dent",))
         for video in range(2):
-            background.begin()
+            background.begin_video()
             for step in range(200):
                 maps = np.full((1, 12, 16), 0.05, np.float32)
                 maps[0, 0, 0] = 0.5 if video == 1 and step < 100 else 0.05
                 background.add(maps)
-        first, second = background.left_out()
+        first, second = background.compute_left_out()
         assert (len(first), len(second)) == (200, 200)
-        corner = background.lifts()["dent"][0][0]
+        corner = background.compute_lifts()["dent"][0][0]
         assert corner > 0.3
         assert second[0] == second[99] == {}
         for lifts in (*first, *second[100:]):
@@ -235,9 +235,9 @@ class TestPlaces:
 
     def test_a_single_step_teaches_nothing_to_itself(self):
         background = Background(("dent",))
-        background.begin()
+        background.begin_video()
         background.add(np.full((1, 12, 16), 0.5, np.float32))
-        assert background.left_out() == [[{}]]
+        assert background.compute_left_out() == [[{}]]
 
     def test_the_decision_uses_thresholds_and_lifts_of_their_concept(self):
         scores = np.zeros((2, 48, 64), np.float32)
@@ -265,10 +265,10 @@ class TestPlaces:
 
 @pytest.mark.parametrize(("text", "rate"), [("1/hour", 1), ("20/h", 20), ("12/day", 0.5), ("0.1/min", 6), ("3", 3)])
 def test_rates(text, rate):
-    assert per_hour(text) == pytest.approx(rate)
+    assert parse_rate(text) == pytest.approx(rate)
 
 
 @pytest.mark.parametrize("text", ["0/hour", "-1/h", "1/fortnight", "often"])
 def test_no_rates(text):
     with pytest.raises(UsageError, match="false-alarms"):
-        per_hour(text)
+        parse_rate(text)

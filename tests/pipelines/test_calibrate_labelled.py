@@ -10,9 +10,9 @@ from vidconcept.evaluation.metrics.events import EventCounts
 from vidconcept.evaluation.metrics.masks import Confusion
 from vidconcept.evaluation.metrics.scores import Curves
 from vidconcept.evaluation.readings import Reading, Sweep, Tally
-from vidconcept.pipelines.calibrate_labelled import choose_reading, choose_thresholds, reading_settings
+from vidconcept.pipelines.calibrate_labelled import choose_reading, choose_thresholds, settle_reading
 from vidconcept.pipelines.plan import make_plan
-from vidconcept.pipelines.sweep import base_reading
+from vidconcept.pipelines.sweep import make_base_reading
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "line_cam.mp4"
 BASE = Reading("concept-attention", "preset", (1,), 500, "softmax-mean", 1)
@@ -64,14 +64,14 @@ class TestReading:
     def test_its_settings_make_track_read_so(self):
         asked = {"concepts": ("dent",), "distractors": ("Fleck", "rust")}
         plan = make_plan(EXAMPLE, asked)
-        base = base_reading(plan)
-        assert reading_settings(base, base, plan) == {}
+        base = make_base_reading(plan)
+        assert settle_reading(base, base, plan) == {}
         every = tuple(range(plan.layout.num_layers))
         reading = Reading(base.method, "all", every, 250, "softmax-mean", 2, ("stain", "gap"))
-        chosen = reading_settings(reading, base, plan)
+        chosen = settle_reading(reading, base, plan)
         assert chosen["distractors"] == ["rust"]
         again = make_plan(EXAMPLE, {**asked, **chosen})
-        assert base_reading(again) == replace(reading, layers_name="preset", left_out=())
+        assert make_base_reading(again) == replace(reading, layers_name="preset", left_out=())
         assert set(plan.words) - set(again.words) == {"stain", "gap"}
 
 

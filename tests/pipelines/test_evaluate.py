@@ -9,7 +9,7 @@ from vidconcept.pipelines.evaluate import measure_frames
 from vidconcept.pipelines.findings import FrameRef, ScoredFrame
 from vidconcept.pipelines.plan import make_plan
 from vidconcept.types import Origin
-from vidconcept.writers.reports.evaluation import event_rows
+from vidconcept.writers.reports.evaluation import list_event_rows
 
 H, W, FRAMES = 64, 96, 12
 
@@ -54,5 +54,5 @@ def test_minutes_are_those_of_the_annotated_stretch(plan):
     assert (events["frames_with_truth"], events["frames"]) == (3, FRAMES)
     assert events["minutes"] == pytest.approx(0.12 / 60)
     assert events["false_alarms_per_minute"] == pytest.approx(60 / 0.12)
-    rows = dict(event_rows({"events": events}))
+    rows = dict(list_event_rows({"events": events}))
     assert rows["frames with truth"] == f"3 of {FRAMES}, 0.1 s of footage"

@@ -6,7 +6,7 @@ import pytest
 
 from tests.helpers.clips import paint, write_clip
 from vidconcept.holes import hole_length_s
-from vidconcept.pipelines.maps import windows_of
+from vidconcept.pipelines.maps import cut_source_windows
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import make_plan
 from vidconcept.pipelines.track import track
@@ -38,7 +38,7 @@ def run(broken_off, small, tmp_path_factory):
 
 class TestRun:
     def test_no_window_spans_the_hole(self, broken_off, small):
-        windows = list(windows_of(make_plan(broken_off, small), Monitor()))
+        windows = list(cut_source_windows(make_plan(broken_off, small), Monitor()))
         assert [(w.index, w.begins_at, w.start) for w in windows] == [
             *((0, 0, 0), (1, 0, 8)),
             *((2, 20, 0), (3, 20, 8)),

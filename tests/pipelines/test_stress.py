@@ -15,7 +15,7 @@ from vidconcept.evaluation.readings import Stressed, StressTest
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.stress import _write, write_perturbed
 from vidconcept.video.reader import read_frames
-from vidconcept.writers.reports.stress import sentence, write_checklist
+from vidconcept.writers.reports.stress import describe_perturbation, write_checklist
 
 LEVELS = (4.0, 10.0, 24.0)
 
@@ -27,7 +27,7 @@ def result(level, found, false=0, name="sensor noise", unit="grey levels", misna
 
 def said(found, false=(0, 0, 0), **what):
     rows = [result(level, f, n, **what) for level, f, n in zip(LEVELS, found, false, strict=True)]
-    return sentence(rows, result(0.0, 6), 0.1).partition(": ")[2]
+    return describe_perturbation(rows, result(0.0, 6), 0.1).partition(": ")[2]
 
 
 class TestSentence:
@@ -52,7 +52,7 @@ class TestSentence:
 
     def test_resolution_goes_down(self):
         rows = [result(level, 6, name="low resolution", unit="of the width") for level in (0.7, 0.5, 0.3)]
-        assert sentence(rows, result(0.0, 6), 2.0).endswith("added down to 0.18 megapixel.")
+        assert describe_perturbation(rows, result(0.0, 6), 2.0).endswith("added down to 0.18 megapixel.")
 
 
 def checklist(tmp_path, against, provenance=None):

@@ -14,11 +14,11 @@ from vidconcept.evaluation.datasets.dataset import Clip, FrameTruth
 from vidconcept.evaluation.metrics.masks import Confusion
 from vidconcept.evaluation.metrics.scores import Curves
 from vidconcept.evaluation.readings import Reading, Sweep, Tally, mean_leakage
-from vidconcept.pipelines.maps import windows_of
+from vidconcept.pipelines.maps import cut_source_windows
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import make_plan
-from vidconcept.pipelines.sweep import base_reading, busiest_windows, readings, token_shares
-from vidconcept.writers.reports.sweep import claims, write_sweep
+from vidconcept.pipelines.sweep import list_readings, make_base_reading, measure_token_shares, pick_busiest_windows
+from vidconcept.writers.reports.sweep import judge_claims, write_sweep
 
 H, W = 64, 96
 
@@ -56,13 +56,13 @@ def left_half(height=H, width=W):
 class TestReadings:
     def test_how_track_reads_is_among_them_with_a_single_layer(self, plan_of):
         plan = plan_of(layers=(2,), reduce="mean-softmax")
-        found = readings(["reduce"], plan)
-        assert base_reading(plan) in found
+        found = list_readings(["reduce"], plan)
+        assert make_base_reading(plan) in found
         assert len(found) == 1
 
     def test_every_axis(self, plan_of):
         plan = plan_of()
-        found = readings(["layers", "timestep", "method", "reduce", "noise-samples"], plan, (20, 500))
+        found = list_readings(["layers", "timestep", "method", "reduce", "noise-samples"], plan, (20, 500))
         times = len({20, 500, plan.settings.timestep})
         # Four layers alone, in one order of reduction; all, the deep half and the preset's in two.
         assert len(found) == 2 * times * len(METHODS) * (4 + 3 * 2)
@@ -70,7 +70,7 @@ class TestReadings:
 
 class TestTokens:
     def share(self, plan, clip, **options):
-        return token_shares(plan, clip, next(windows_of(plan, Monitor())), **options)
+        return measure_token_shares(plan, clip, next(cut_source_windows(plan, Monitor())), **options)
 
     def test_a_token_is_true_by_the_share_of_its_pixels(self, plan_of, video):
         shares = self.share(plan_of(), clip_of(video, {0: left_half()}))[0, 0]
@@ -90,12 +90,12 @@ class TestTokens:
     def test_frames_are_counted_from_the_start_of_the_file(self, plan_of, video):
         plan = plan_of(start_s=0.16)
         clip = clip_of(video, {4: left_half()})
-        _, shares = next(busiest_windows(plan, clip, Monitor(), None))
+        _, shares = next(pick_busiest_windows(plan, clip, Monitor(), None))
         assert shares[0, 0, 0, 0] == 1
 
     def test_the_busiest_window_among_some_that_are_not_annotated(self, plan_of, video):
         plan = plan_of(window_frames=5, overlap_frames=1)
-        chosen = busiest_windows(plan, clip_of(video, {6: left_half()}), Monitor(), 1)
+        chosen = pick_busiest_windows(plan, clip_of(video, {6: left_half()}), Monitor(), 1)
         assert [window.index for window, _ in chosen] == [1]
 
 
@@ -137,7 +137,7 @@ class TestReport:
         tallies |= {replace(r, left_out=("fork",)): tally(0.1) for r in (base, *singles)}
         facts = {"dataset": {"name": "d", "clips": 1, "concepts": ["dent"]}, "model": {"name": "m", "weights": "w"}}
         swept = Sweep(("dent",), tallies, base, facts)
-        assert claims(swept)[0] == (
+        assert judge_claims(swept)[0] == (
             "Deeper layers are better: is open, one clip tells nothing of others (mean AP +0.000)."
         )
         write_sweep(tmp_path, swept, "command")
@@ -155,7 +155,7 @@ class TestClaims:
             reading: {str(k): next(iter(tally(v).values())) for k, v in enumerate(values)}
             for reading, values in ((self.BASE, levels), (other, others))
         }
-        return claims(Sweep(("dent",), tallies, self.BASE, {}))
+        return judge_claims(Sweep(("dent",), tallies, self.BASE, {}))
 
     def test_a_gap_on_every_clip_holds_and_on_one_clip_is_open(self):
         (line,) = self.told([0.9] * 6, [0.1] * 6, method="cross-attention")

@@ -65,14 +65,14 @@ def test_each_map_belongs_to_its_frames(name, tmp_path, tiny_model, monkeypatch)
     """What the model was shown is read back by bar code and compared with the positions that its maps claim."""
     truth = GOOD[name](tmp_path)
     shown = {}
-    original = first_pass.window_maps
+    original = first_pass.compute_window_maps
 
     def spy(plan, model, window):
         codes = [read_barcode(image) for image in window.frames[: window.real_frames]]
         shown[window.index] = window.begins_at, codes
         return original(plan, model, window)
 
-    monkeypatch.setattr(first_pass, "window_maps", spy)
+    monkeypatch.setattr(first_pass, "compute_window_maps", spy)
     run = run_track(truth.path, tiny_model, tmp_path / "run", fps=truth.fps, window_frames=9, overlap_frames=5)
     for index, (begins_at, codes) in shown.items():
         maps = run_folder_maps(run, index)

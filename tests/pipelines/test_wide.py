@@ -10,7 +10,7 @@ from vidconcept.pipelines.plan import make_plan
 from vidconcept.pipelines.track import track
 from vidconcept.tracks import rle
 from vidconcept.types import Origin, Region, TrackMask
-from vidconcept.video.writer import H264_AREA_PX, H264_SIDE_PX, film_size
+from vidconcept.video.writer import H264_AREA_PX, H264_SIDE_PX, fit_film_size
 from vidconcept.writers.frames.shrink import Shrinker
 
 WIDE_PX = (20_000, 128)
@@ -56,12 +56,12 @@ def test_auto_takes_the_fewest_tiles(size):
 
 @pytest.mark.parametrize("size", [(20_000, 512), (7680, 4320), (512, 20_000), (16_384, 16_384)])
 def test_a_film_is_as_large_as_browsers_play(size):
-    width, height = film_size(size, "h264")
+    width, height = fit_film_size(size, "h264")
     assert max(width, height) <= H264_SIDE_PX
     assert width * height <= H264_AREA_PX
     assert width / height == pytest.approx(size[0] / size[1], rel=0.02)
-    assert film_size(size, "libvpx-vp9") == size
-    assert film_size((1920, 1080), "h264") == (1920, 1080)
+    assert fit_film_size(size, "libvpx-vp9") == size
+    assert fit_film_size((1920, 1080), "h264") == (1920, 1080)
 
 
 def test_a_run_gives_a_small_film_and_tables_of_the_source(tiny_model, tmp_path):

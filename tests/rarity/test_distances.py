@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from vidconcept.rarity.distances import Neighbours, Queries, Rarity, anything
-from vidconcept.rarity.features import at_scales
+from vidconcept.rarity.distances import Neighbours, Queries, Rarity, accept_all
+from vidconcept.rarity.features import pool_scales
 from vidconcept.rarity.gate import LEAST, gate
 from vidconcept.rarity.memory import Memory
 
@@ -26,13 +26,13 @@ def film(strip: np.ndarray, speed: float = SPEED, high: tuple[tuple[int, int], .
     for step in range(STEPS):
         left = round(step * speed * COLS)
         memory.travel(step, np.array([-speed, 0.0]) if step else np.zeros(2), cut=False)
-        seen = at_scales(strip[:, left : left + COLS])
+        seen = pool_scales(strip[:, left : left + COLS])
         best = np.zeros((ROWS, COLS))
         best[5, (np.arange(left, left + COLS) % 20) == 0] = 0.6
         for row, place in high:
             if left <= place < left + COLS:
                 best[row, place - left] = 0.9
-        chosen, sought = memory.chosen(step, best.ravel())
+        chosen, sought = memory.choose_tokens(step, best.ravel())
         memory.add(step, step, seen.reshape(-1, 3, DIM)[chosen], sought)
     return memory
 
@@ -41,9 +41,9 @@ def ask(memory: Memory, strip: np.ndarray, row: int, place: int, speed: float = 
     """How unusual a place is in the frame that has it in the middle."""
     step = int(np.clip(round((place - COLS / 2) / (SPEED * COLS)), 0, STEPS - 1))
     left = round(step * speed * COLS)
-    seen = at_scales(strip[:, left : left + COLS])
+    seen = pool_scales(strip[:, left : left + COLS])
     at = np.array([[(place - left + 0.5) / COLS, (row + 0.5) / ROWS]])
-    return Neighbours(memory, memory.motion.shows_other_surface).ask(
+    return Neighbours(memory, memory.motion.shows_other_surface).measure(
         Queries(seen[row, place - left][None], at, np.array([step]))
     )
 
@@ -90,11 +90,11 @@ def test_good_parts_of_another_film_are_all_evidence():
     strip[8, 10] += ODD
     memory = film(good)
     usual = Neighbours(memory, memory.motion.shows_other_surface, share=0.0).usual
-    neighbours = Neighbours(memory, anything, usual=usual, share=0.0)
-    seen = at_scales(strip[:, :COLS])
+    neighbours = Neighbours(memory, accept_all, usual=usual, share=0.0)
+    seen = pool_scales(strip[:, :COLS])
     vectors = np.stack([seen[8, 10], seen[3, 10]])
     places = np.full((2, 2), 0.5)
-    odd, plain = neighbours.ask(Queries(vectors, places, np.zeros(2, int))).value
+    odd, plain = neighbours.measure(Queries(vectors, places, np.zeros(2, int))).value
     assert odd > 1.4
     assert plain < 1.2
 

@@ -14,7 +14,7 @@ def fill(steps: int, tokens: int = 1024) -> Memory:
         memory.travel(latent, np.array([0.1, 0.0]), cut=False)
         if memory.wants(latent):
             best = np.random.default_rng(1000 + latent).random(GRID)
-            chosen, sought = memory.chosen(latent, best)
+            chosen, sought = memory.choose_tokens(latent, best)
             vectors = np.zeros((len(chosen), 3, DIM), np.float32)
             vectors[:, 0, 0], vectors[:, 0, 1] = latent, best[chosen]
             memory.add(latent, latent, vectors, sought)

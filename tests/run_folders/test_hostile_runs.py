@@ -12,7 +12,7 @@ from tests.helpers.review_runs import make_run
 from tests.helpers.small_runs import tree
 from vidconcept.errors import InputError, OutputError, UsageError
 from vidconcept.files import shorten_name
-from vidconcept.pipelines.track import default_out
+from vidconcept.pipelines.track import choose_out
 from vidconcept.tracks.rle import check_rle, encode
 from vidconcept.writers.exchange.export import FORMATS, export
 from vidconcept.writers.review.index import review, write_index
@@ -182,7 +182,7 @@ class TestExports:
     def test_shortened_names_stay_apart(self):
         first, second = ("a" * 240 + end for end in "xy")
         assert shorten_name(first) != shorten_name(second)
-        assert len(default_out(first + ".mp4").name.encode()) <= 255
+        assert len(choose_out(first + ".mp4").name.encode()) <= 255
         assert shorten_name("line cam") == "line cam"
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device here")

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from vidconcept.temporal.carry import carries
-from vidconcept.temporal.flow import STILL, estimate, proxy
+from vidconcept.temporal.carry import compute_carries
+from vidconcept.temporal.flow import STILL, estimate, make_proxy
 from vidconcept.temporal.sampling import grid_points
 
 H, W = 256, 384
@@ -40,7 +40,7 @@ def error_px(motion, true_sources) -> float:
 @pytest.mark.parametrize("gain", [1.0, 0.8])
 def test_translations_are_found_to_a_tenth_of_a_pixel(step, gain):
     picture = surface(0)
-    motion = estimate(proxy(view(picture, shift(0, 0))), proxy(view(picture, shift(*step), gain)))
+    motion = estimate(make_proxy(view(picture, shift(0, 0))), make_proxy(view(picture, shift(*step), gain)))
     assert motion.kind == "translation"
     assert error_px(motion, lambda p: p + step) < 0.1
 
@@ -50,7 +50,7 @@ def test_a_turn_with_zoom_is_affine():
     centre = np.array([[1.0, 0.0, 200.0], [0.0, 1.0, 150.0]])
     turned = cv2.getRotationMatrix2D((W / 2, H / 2), 1.2, 1.01)
     later = centre[:, :2] @ turned + np.hstack([np.zeros((2, 2)), centre[:, 2:]])
-    motion = estimate(proxy(view(picture, centre)), proxy(view(picture, later)))
+    motion = estimate(make_proxy(view(picture, centre)), make_proxy(view(picture, later)))
     assert motion.kind == "affine"
     assert error_px(motion, lambda p: p @ turned[:, :2].T + turned[:, 2]) < 0.15
 
@@ -61,7 +61,7 @@ def test_two_parts_that_move_apart_are_dense_and_doubted_where_they_part():
     for t in (0, 1):
         frame = view(one, shift(-5.0 * t, 0))
         frame[:, W // 2 :] = view(two, shift(5.0 * t, 0))[:, W // 2 :]
-        frames.append(proxy(frame))
+        frames.append(make_proxy(frame))
     motion = estimate(*frames)
     assert motion.kind == "dense"
     assert motion.valid is not None
@@ -72,25 +72,25 @@ def test_two_parts_that_move_apart_are_dense_and_doubted_where_they_part():
 
 
 def test_equal_frames_are_still_and_other_scenes_are_cuts():
-    frame = proxy(view(surface(4), shift(0, 0)))
+    frame = make_proxy(view(surface(4), shift(0, 0)))
     assert estimate(frame, frame).kind == "still"
-    assert estimate(frame, proxy(view(surface(5), shift(0, 0)))).cut
-    assert not estimate(frame, proxy(view(surface(4), shift(9, 0)))).cut
+    assert estimate(frame, make_proxy(view(surface(5), shift(0, 0)))).cut
+    assert not estimate(frame, make_proxy(view(surface(4), shift(9, 0)))).cut
 
 
 def test_an_empty_scene_with_noise_is_no_cut():
     rng = np.random.default_rng(0)
-    frames = [proxy(np.clip(rng.normal(128, 1.0, (H, W, 3)), 0, 255).astype(np.uint8)) for _ in range(2)]
+    frames = [make_proxy(np.clip(rng.normal(128, 1.0, (H, W, 3)), 0, 255).astype(np.uint8)) for _ in range(2)]
     motion = estimate(*frames)
     assert not motion.cut
 
 
 def test_carries_are_inverse_to_each_other():
     picture = surface(6)
-    frames = [proxy(view(picture, shift(4.0 * t, 0))) for t in range(5)]
+    frames = [make_proxy(view(picture, shift(4.0 * t, 0))) for t in range(5)]
     motions = {t: estimate(frames[t - 1], frames[t], STILL) for t in range(1, 5)}
     points = grid_points(8, 12)
-    forth = carries(motions, 0, 0, 4, (64, 96))[4].points(points)
-    back = carries(motions, 4, 0, 4, (64, 96))[0].points(forth)
+    forth = compute_carries(motions, 0, 0, 4, (64, 96))[4].points(points)
+    back = compute_carries(motions, 4, 0, 4, (64, 96))[0].points(forth)
     np.testing.assert_allclose(back, points, atol=1e-4)
     np.testing.assert_allclose((forth - points)[..., 0] * W, 16.0, atol=0.2)

@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 
 from vidconcept.temporal.carry import HERE, Carry
-from vidconcept.temporal.pooling import Canvas, Observation, footprints, view_of
-from vidconcept.temporal.regularize import EnergySettings, robust_mean, solve
-from vidconcept.temporal.unpool import Guide, boxes_around, carry_field
+from vidconcept.temporal.pooling import Canvas, Observation, compute_footprints, make_view
+from vidconcept.temporal.regularize import EnergySettings, average_tokens, solve
+from vidconcept.temporal.unpool import Guide, carry_field, find_boxes
 
 ROWS, COLS = 6, 9
 
 
 def observed(tokens: np.ndarray, ways: list[Carry], canvas: Canvas) -> Observation:
-    return Observation(tokens.astype(np.float32), ways, [view_of(ways[len(ways) // 2], canvas, block=2)])
+    return Observation(tokens.astype(np.float32), ways, [make_view(ways[len(ways) // 2], canvas, block=2)])
 
 
 def moved(dx: float, dy: float = 0.0) -> Carry:
@@ -29,7 +29,7 @@ def dense(way: Carry, canvas: Canvas) -> Carry:
 
 def predicted(field: np.ndarray, ways: list[Carry], canvas: Canvas) -> np.ndarray:
     """Tokens that the operator predicts for a field; NaN where it reaches beyond the canvas."""
-    rows = footprints(observed(np.zeros((ROWS, COLS)), ways, canvas), canvas, np.ones(canvas.shape, bool))
+    rows = compute_footprints(observed(np.zeros((ROWS, COLS)), ways, canvas), canvas, np.ones(canvas.shape, bool))
     tokens = np.full(ROWS * COLS, np.nan)
     tokens[rows.tokens] = (rows.coefficients * field.ravel()[rows.cells]).sum(1)
     return tokens.reshape(ROWS, COLS)
@@ -59,7 +59,9 @@ def test_at_rest_a_token_is_the_mean_of_its_cells():
 def test_footprints_sum_to_one():
     canvas = Canvas(ROWS * 4, COLS * 4, 4, 0.7)
     turned = Carry(np.array([[0.999, -0.02, 0.01], [0.02, 0.999, -0.01]]))
-    rows = footprints(observed(np.zeros((ROWS, COLS)), [turned, HERE], canvas), canvas, np.ones(canvas.shape, bool))
+    rows = compute_footprints(
+        observed(np.zeros((ROWS, COLS)), [turned, HERE], canvas), canvas, np.ones(canvas.shape, bool)
+    )
     np.testing.assert_allclose(rows.coefficients.sum(1), 1.0, atol=1e-5)
 
 
@@ -70,7 +72,7 @@ def test_motion_resolves_what_a_token_cannot():
     ways = [[moved(dx), moved(dx + 0.1)] for dx in np.linspace(-1.2, 1.2, 9)]
     seen = [observed(np.nan_to_num(predicted(truth, w, canvas)), w, canvas) for w in ways]
     settings = EnergySettings()
-    mean = robust_mean(seen, canvas, settings)
+    mean = average_tokens(seen, canvas, settings)
     found = solve(seen, mean, canvas, np.full(canvas.shape, 128.0, np.float32), settings)
     assert np.abs(found - truth).mean() < 0.75 * np.abs(mean - truth).mean()
     assert found[20, 25:27].mean() > 1.3 * mean[20, 25:27].mean()
@@ -83,11 +85,11 @@ def test_a_known_point_spread_is_undone():
     ways = [[moved(dx), moved(dx + 0.1)] for dx in np.linspace(-1.2, 1.2, 9)]
     seen = [observed(np.nan_to_num(predicted(truth, w, canvas)), w, canvas) for w in ways]
     grey = np.full(canvas.shape, 128.0, np.float32)
-    knows = solve(seen, robust_mean(seen, canvas, EnergySettings()), canvas, grey, EnergySettings())
+    knows = solve(seen, average_tokens(seen, canvas, EnergySettings()), canvas, grey, EnergySettings())
     plain = Canvas(ROWS * 4, COLS * 4, 4)
     crop = canvas.margin - plain.margin
     unaware_seen = [observed(o.tokens, list(o.carries), plain) for o in seen]
-    mean = robust_mean(unaware_seen, plain, EnergySettings())
+    mean = average_tokens(unaware_seen, plain, EnergySettings())
     unaware = solve(unaware_seen, mean, plain, np.full(plain.shape, 128.0, np.float32), EnergySettings())
     error = np.abs(knows - truth).mean() / np.abs(unaware - truth[crop:-crop, crop:-crop]).mean()
     assert error < 0.8
@@ -99,9 +101,9 @@ def test_the_guide_follows_an_edge_and_leaves_flat_surface_alone():
     guide = Guide(grey, 8, 1e-4)
     box = (slice(0, 64), slice(0, 96))
     scores = cv2.GaussianBlur((np.arange(96) // 3 == 14).astype(np.float32)[None].repeat(64, 0), (0, 0), 5.0)
-    sharp = guide.filter(np.ascontiguousarray(scores[guide.coarse_box(box)]))
+    sharp = guide.filter(np.ascontiguousarray(scores[guide.find_coarse_box(box)]))
     assert sharp[32, 43] / sharp[32, 40] > 1.2 * scores[32, 43] / scores[32, 40]
-    flat = guide.filter(np.full_like(scores[guide.coarse_box(box)], 0.3))
+    flat = guide.filter(np.full_like(scores[guide.find_coarse_box(box)], 0.3))
     np.testing.assert_allclose(flat, 0.3, atol=1e-4)
 
 
@@ -110,7 +112,7 @@ def test_boxes_hold_all_cells_and_do_not_overlap():
     for _ in range(20):
         cells = rng.random((12, 18)) > 0.95
         count = np.zeros((192, 288), int)
-        for box in boxes_around(cells, 192, 288, 8):
+        for box in find_boxes(cells, 192, 288, 8):
             count[box] += 1
         assert count.max(initial=0) <= 1
         assert (count > 0)[np.kron(cells, np.ones((16, 16))).astype(bool)].all()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from vidconcept.temporal.smooth import smooth
 from vidconcept.temporal.smoothers import SMOOTHERS
 from vidconcept.temporal.stitch import stitch
-from vidconcept.temporal.stride import between
+from vidconcept.temporal.stride import interpolate_scores
 from vidconcept.types import ConceptMaps, FrameScores, LatentMaps, Origin
 
 
@@ -196,13 +196,13 @@ class TestBetween:
         flow = np.zeros((4, 8, 2), np.float32)
         flow[..., 0] = 8.0
         a, b = self.scores(0, 20, None), self.scores(1, 28, flow)
-        middle = between(a, b, 0.5)
+        middle = interpolate_scores(a, b, 0.5)
         assert middle[0, 15, 25:31].min() > 0.99
         assert middle[0, 15, :22].max() < 0.01
-        np.testing.assert_allclose(between(a, b, 0.0), a.scores, atol=1e-5)
-        np.testing.assert_allclose(between(a, b, 1.0), b.scores, atol=1e-5)
+        np.testing.assert_allclose(interpolate_scores(a, b, 0.0), a.scores, atol=1e-5)
+        np.testing.assert_allclose(interpolate_scores(a, b, 1.0), b.scores, atol=1e-5)
 
     def test_takes_the_nearer_frame_across_a_cut(self):
         a, b = self.scores(0, 20, None), self.scores(1, 28, None, reset=True)
-        np.testing.assert_array_equal(between(a, b, 0.3), a.scores)
-        np.testing.assert_array_equal(between(a, b, 0.7), b.scores)
+        np.testing.assert_array_equal(interpolate_scores(a, b, 0.3), a.scores)
+        np.testing.assert_array_equal(interpolate_scores(a, b, 0.7), b.scores)

@@ -10,7 +10,7 @@ from vidconcept.models.edges import load_edge_net
 from vidconcept.pipelines.waiting import FrameRef
 from vidconcept.tracks import rle
 from vidconcept.tracks.components import Component, components
-from vidconcept.tracks.edges import EdgeFinder, EdgeSettings, expected_iou, without_specks
+from vidconcept.tracks.edges import EdgeFinder, EdgeSettings, estimate_iou, remove_specks
 from vidconcept.tracks.link import Linker, LinkSettings
 from vidconcept.types import Origin, Region
 
@@ -48,7 +48,7 @@ def mask_of(piece: Component, shape: tuple[int, int] = SIZE) -> np.ndarray:
 
 def refined(picture: np.ndarray, defect: np.ndarray) -> np.ndarray | None:
     finder = EdgeFinder(load_edge_net())
-    finder.look(picture, None)
+    finder.begin_frame(picture, None)
     scores = scores_of(defect)
     found = finder.refine(1, *piece_and_scores(scores))
     return None if found is None else mask_of(found, defect.shape)
@@ -92,7 +92,7 @@ def test_nothing_to_see_leaves_the_piece_as_it_is():
 def test_a_large_picture_is_refined_on_its_own_pixels():
     defect, picture = (np.repeat(np.repeat(a, 5, 0), 5, 1) for a in (DISC, picture_of(DISC)))
     finder = EdgeFinder(load_edge_net())
-    finder.look(picture, None)
+    finder.begin_frame(picture, None)
     scores = cv2.resize(scores_of(DISC), defect.shape[::-1], interpolation=cv2.INTER_LINEAR)
     found = finder.refine(1, *piece_and_scores(scores))
     assert found is not None
@@ -110,7 +110,7 @@ def test_a_refined_piece_lies_near_the_coarse_one_and_is_not_empty(data: st.Data
     picture = rng.integers(0, 256, (h, w, 3)).astype(np.uint8)
     smooth_px = data.draw(st.floats(0.1, 5))
     finder = EdgeFinder(load_edge_net(), EdgeSettings(sure=0, contrast=0, margin=0))
-    finder.look(cv2.GaussianBlur(picture, (0, 0), smooth_px), None)
+    finder.begin_frame(cv2.GaussianBlur(picture, (0, 0), smooth_px), None)
     for number, piece in enumerate(components(pieces, 0)):
         found = finder.refine(number, piece, scores, pieces)
         if found is None:
@@ -129,7 +129,7 @@ def test_the_mask_is_steady_along_a_moving_track():
         defect = (X - 60 - 4 * t) ** 2 + (Y - 60) ** 2 <= 8**2
         picture = picture_of(defect, 22, 9, seed=t)
         flow = None if t == 0 else np.full((16, 24, 2), (4.0, 0.0), np.float32)
-        finder.look(picture, flow)
+        finder.begin_frame(picture, flow)
         found = finder.refine(1, *piece_and_scores(scores_of(defect)))
         single = refined(picture, defect)
         assert found is not None
@@ -145,11 +145,11 @@ def test_a_cut_ends_what_is_remembered():
     first, then = picture_of(DISC), picture_of(np.roll(DISC, 5, axis=1))
     scores = scores_of(DISC)
     remembering, fresh = (EdgeFinder(load_edge_net()) for _ in range(2))
-    remembering.look(first, None)
+    remembering.begin_frame(first, None)
     remembering.refine(1, *piece_and_scores(scores))
     flow = np.zeros((16, 24, 2), np.float32)
-    remembering.look(then, flow, reset=True)
-    fresh.look(then, None)
+    remembering.begin_frame(then, flow, reset=True)
+    fresh.begin_frame(then, None)
     one, two = (finder.refine(1, *piece_and_scores(scores)) for finder in (remembering, fresh))
     assert one is not None
     assert two is not None
@@ -186,13 +186,13 @@ def test_without_a_picture_masks_are_coarse():
 def test_expected_iou_is_that_of_independent_pixels():
     logits = np.array([4.0, 4.0, -4.0, 0.5])
     p = 1 / (1 + np.exp(-logits))
-    assert expected_iou(logits) == pytest.approx((p[0] + p[1] + p[3]) / (3 + p[2]))
-    assert expected_iou(np.full(9, -3.0)) == 0
+    assert estimate_iou(logits) == pytest.approx((p[0] + p[1] + p[3]) / (3 + p[2]))
+    assert estimate_iou(np.full(9, -3.0)) == 0
 
 
 def test_specks_go_and_fragments_stay():
     mask = np.zeros((40, 60), bool)
     mask[5:15, 5:25] = mask[20:24, 5:15] = mask[30, 50] = True
-    kept = without_specks(mask)
+    kept = remove_specks(mask)
     assert not kept[30, 50]
     assert np.array_equal(kept[:28], mask[:28])

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vidconcept.pipelines.findings import decision_settings
+from vidconcept.pipelines.findings import make_decision_settings
 from vidconcept.settings import TrackSettings
-from vidconcept.tracks.masks import DecisionSettings, decide, local_maximum
+from vidconcept.tracks.masks import DecisionSettings, decide, find_local_maximum
 
 PLAIN = DecisionSettings(threshold=0.2, ratio=0.5, floor=0.2, reach_frac=0.1, min_area_px=4)
 
@@ -21,10 +21,10 @@ def bump(peak: float, x: int, y: int, sigma: float = 6.0, size=(128, 192)) -> np
 @pytest.mark.parametrize(("min_cells", "smallest"), [(12, 4), (1.3, 1), (0, 0)])
 def test_what_the_linker_takes_is_no_noise(min_cells, smallest):
     """On 4K footage twelve pixels of the source are a cell and a third of the working grid."""
-    assert decision_settings(TrackSettings(), min_cells).min_area_px == smallest
+    assert make_decision_settings(TrackSettings(), min_cells).min_area_px == smallest
     spot = np.zeros((64, 64), np.float32)
     spot[30, 30:32] = 0.9
-    assert decide(spot, settings=decision_settings(TrackSettings(), min_cells)).any() == (smallest < 4)
+    assert decide(spot, settings=make_decision_settings(TrackSettings(), min_cells)).any() == (smallest < 4)
 
 
 def test_weak_and_strong_defects_get_masks_of_one_width():
@@ -85,7 +85,7 @@ def test_every_piece_holds_its_promises(seed, h, w, threshold):
 @settings(max_examples=20, deadline=None)
 def test_the_local_maximum_is_never_below_the_score(seed):
     scores = np.random.default_rng(seed).random((37, 53)).astype(np.float32)
-    assert (local_maximum(scores, 9) >= scores).all()
+    assert (find_local_maximum(scores, 9) >= scores).all()
 
 
 def test_impossible_settings_are_refused():

@@ -13,11 +13,11 @@ from PIL import Image
 from tests.helpers.clips import image_folder, paint, write_clip
 from vidconcept.errors import InputError
 from vidconcept.evaluation.datasets.dataset import read_labels
-from vidconcept.video.identity import file_hash
+from vidconcept.video.identity import hash_source
 from vidconcept.video.probe import examine, probe
 from vidconcept.video.reader import read_frames
 from vidconcept.video.reading import Reading
-from vidconcept.video.source import image_paths
+from vidconcept.video.source import list_images
 
 
 def write_claim(path: Path, width: int, height: int) -> Path:
@@ -89,17 +89,17 @@ class TestNeverEnding:
         truth = image_folder(tmp_path / "images")
         os.mkfifo(truth.path / "part99.png")
         with pytest.raises(InputError, match=r"part99\.png is a pipe"):
-            file_hash(truth.path)
+            hash_source(truth.path)
 
 
 class TestNames:
     def test_raised_digits_are_no_numbers(self, tmp_path):
         for name in ("10.png", "²3.png", "٣.png", "2.png"):
             (tmp_path / name).touch()
-        assert [path.name for path in image_paths(tmp_path)][:2] == ["2.png", "10.png"]
-        assert [path.name for path in image_paths(tmp_path / "%d.png")] == ["2.png", "10.png"]
+        assert [path.name for path in list_images(tmp_path)][:2] == ["2.png", "10.png"]
+        assert [path.name for path in list_images(tmp_path / "%d.png")] == ["2.png", "10.png"]
 
     def test_names_that_are_no_text(self, tmp_path):
         (tmp_path / os.fsdecode(b"1\xff.png")).touch()
         with pytest.raises(InputError, match=r"1\\xff\.png' is not UTF-8\. Next: rename it"):
-            image_paths(tmp_path)
+            list_images(tmp_path)

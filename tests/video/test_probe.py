@@ -28,7 +28,7 @@ def test_counts_times_and_trust(name, tmp_path):
     assert report.timestamps_trusted == (name != "h264_avi")
     assert "variable frame rate" in sentences(report) or not name.startswith("vfr")
     json.dumps(asdict(report), default=str)
-    assert all(name and value for name, value in report.rows())
+    assert all(name and value for name, value in report.list_rows())
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_repeated_timestamps_are_not_trusted(tmp_path):
     report = examine(path)
     assert not report.timestamps_trusted
     assert "2 timestamps of 24 used twice" in sentences(report, "timestamps")
-    assert report.rows()[0][1].startswith("not all sound")
+    assert report.list_rows()[0][1].startswith("not all sound")
 
 
 def test_recordings_glued_together_are_not_trusted(tmp_path):

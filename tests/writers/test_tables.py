@@ -13,14 +13,14 @@ from pycocotools import mask as coco_mask
 
 from tests.helpers.review_runs import CONCEPTS, Ref, draw, make_run
 from vidconcept.errors import InputError, OutputError
-from vidconcept.files import replacing
+from vidconcept.files import open_replacing
 from vidconcept.tracks import rle
 from vidconcept.tracks.components import from_points
-from vidconcept.tracks.place import in_source
+from vidconcept.tracks.place import scale_to_source
 from vidconcept.tracks.polygons import polygons
 from vidconcept.types import Origin, Region
 from vidconcept.writers import tables
-from vidconcept.writers.cells import cell_text, text_cell, write_rows
+from vidconcept.writers.cells import escape_text, unescape_text, write_rows
 from vidconcept.writers.journal import TrackJournal
 
 
@@ -86,7 +86,7 @@ class TestTracks:
             assert 0 <= row.score_mean <= row.score_max <= 1
 
     def test_masks_cover_what_was_drawn(self, run_dir: Path) -> None:
-        for frame, rows in tables.tracks_by_frame(run_dir / "tracks.csv"):
+        for frame, rows in tables.read_tracks_by_frame(run_dir / "tracks.csv"):
             _, scores = draw(frame, len(CONCEPTS), (320, 180))
             for class_id in range(len(CONCEPTS)):
                 own = [rle.decode(r.rle, (320, 180)) for r in rows if r.class_id == class_id]
@@ -116,7 +116,7 @@ class TestTracks:
 class TestRoundTrip:
     def test_tracks_and_events_are_read_back_as_they_were_written(self, run_dir: Path, tmp_path: Path) -> None:
         with (tmp_path / "t.csv").open("w", newline="") as file:
-            rows = (tables.track_cells("line cam.mp4", track) for track in tables.read_tracks(run_dir / "tracks.csv"))
+            rows = (tables.format_track("line cam.mp4", track) for track in tables.read_tracks(run_dir / "tracks.csv"))
             write_rows(file, [tables.TRACK_COLUMNS, *rows])
         tables.write_events(tmp_path / "e.csv", tables.read_events(run_dir / "events.csv"))
         assert (tmp_path / "t.csv").read_bytes() == (run_dir / "tracks.csv").read_bytes()
@@ -155,8 +155,8 @@ class TestSpreadsheets:
 
     @given(st.text())
     def test_text_survives(self, text: str) -> None:
-        cell = text_cell(text)
-        assert cell_text(cell) == text
+        cell = escape_text(text)
+        assert unescape_text(cell) == text
         assert not cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
 
 
@@ -175,7 +175,7 @@ class TestRle:
         assert (rle.decode(ours, (width, height)) == mask).all()
         inside = rle.decode_box(ours, (width, height), (x, y, right, bottom))
         assert (inside == mask[y:bottom, x:right]).all()
-        assert sum(rle.counts_of(mask)) == mask.size
+        assert sum(rle.encode_row_major(mask)) == mask.size
 
     def test_a_mask_outside_of_the_frame_is_refused(self) -> None:
         with pytest.raises(ValueError, match="outside of its frame"):
@@ -198,14 +198,14 @@ class TestRle:
     @pytest.mark.parametrize(("width", "cols"), [(4096, 1121), (1624, 1097), (384, 384), (100, 64)])
     def test_a_mask_at_the_border_reaches_it(self, width: int, cols: int) -> None:
         points = np.array([[x, y] for x in (cols - 2, cols - 1) for y in (3, 4)])
-        crop, left, _ = in_source(from_points(points), (8, cols), Region(0, 0, width, round(8 * width / cols)))
+        crop, left, _ = scale_to_source(from_points(points), (8, cols), Region(0, 0, width, round(8 * width / cols)))
         assert left + crop.shape[1] == width
 
     @pytest.mark.parametrize("scale", [0.4, 1.0, 1.5, 3.7])
     def test_even_a_single_cell_is_somewhere(self, scale: float) -> None:
         region = Region(7, 9, round(40 * scale), round(30 * scale))
         for x in range(40):
-            crop, left, top = in_source(from_points(np.array([[x, 11]])), (30, 40), region)
+            crop, left, top = scale_to_source(from_points(np.array([[x, 11]])), (30, 40), region)
             assert crop.any()
             assert 7 <= left < 7 + region.width
             assert 9 <= top < 9 + region.height
@@ -234,7 +234,7 @@ class TestWriting:
         path.write_text("old")
 
         def fail() -> None:
-            with replacing(path) as file:
+            with open_replacing(path) as file:
                 file.write("half")
                 raise RuntimeError
 
@@ -245,7 +245,7 @@ class TestWriting:
 
     def test_a_folder_that_cannot_be_made_is_an_output_error(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
-        with pytest.raises(OutputError, match="cannot write"), replacing(tmp_path / "file" / "x.csv"):
+        with pytest.raises(OutputError, match="cannot write"), open_replacing(tmp_path / "file" / "x.csv"):
             pass
 
     def test_the_journal_gives_back_what_it_got(self, tmp_path: Path) -> None:

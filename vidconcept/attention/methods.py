@@ -78,13 +78,13 @@ def _join_heads(tokens: Tensor | None) -> Tensor:
 
 def gram_columns(layer: LayerTokens) -> Tensor:
     """GramCol, summed over heads: `(b, concept token, video token)` float32."""
-    return rearrange(standardised_columns(layer).sum(1), "b c f p -> b c (f p)")
+    return rearrange(standardise_columns(layer).sum(1), "b c f p -> b c (f p)")
 
 
 def motion_columns(layer: LayerTokens) -> Tensor:
     """IMAP: the mean of GramCol over the motion heads, `(b, concept token, video token)` float32."""
-    columns = standardised_columns(layer)
-    chosen = motion_heads(frame_separation(outputs_by_frame(layer)), layer.motion_heads)
+    columns = standardise_columns(layer)
+    chosen = motion_heads(frame_separation(split_by_frame(layer)), layer.motion_heads)
     chosen = chosen[:, :, None, None, None].expand(-1, -1, *columns.shape[2:])
     return rearrange(columns.gather(1, chosen).mean(1), "b c f p -> b c (f p)")
 
@@ -106,7 +106,7 @@ OF_CROSS_ATTENTION: tuple[Method, ...] = ("cross-attention", "gramcol")
 OF_STILLS: tuple[Method, ...] = tuple(method for method in READERS if method != "imap")
 
 
-def outputs_by_frame(layer: LayerTokens) -> Tensor:
+def split_by_frame(layer: LayerTokens) -> Tensor:
     """Attention outputs of the video tokens, `(b, heads, frame, patch, dim)` float32."""
     assert layer.concept.key is not None
     assert layer.video.output is not None
@@ -122,7 +122,7 @@ def pick_patches(layer: LayerTokens) -> Tensor:
     return rearrange(products, "b heads c (f p) -> b heads c f p", f=layer.frames).argmax(-1)
 
 
-def standardised_columns(layer: LayerTokens) -> Tensor:
+def standardise_columns(layer: LayerTokens) -> Tensor:
     """Column of the Gram matrix of attention outputs that each picked patch has, `(b, heads, concept, frame, patch)`.
 
     Each value is standardised (less a mean, over a standard deviation): with `FEWEST_CONCEPTS` concepts or more against
@@ -130,21 +130,21 @@ def standardised_columns(layer: LayerTokens) -> Tensor:
     the same frame, that is against a patch picked by chance. Where these do not differ the value is 0, so a head in
     which every concept picks the same patch has no say.
     """
-    outputs, picked = outputs_by_frame(layer), pick_patches(layer)
+    outputs, picked = split_by_frame(layer), pick_patches(layer)
     picks = rearrange(picked, "b heads c f -> b heads f c 1").expand(-1, -1, -1, -1, outputs.shape[-1])
     columns = rearrange(outputs.gather(3, picks) @ outputs.transpose(3, 4), "b heads f c p -> b heads c f p")
     if layer.concepts >= FEWEST_CONCEPTS:
         mean, deviation = columns.mean(2, keepdim=True), columns.std(2, keepdim=True)
         is_same = (picked == picked[:, :, :1]).all(2)[:, :, None, :, None]
     else:
-        mean, deviation = (x[:, :, None] for x in _columns_by_chance(outputs))
+        mean, deviation = (x[:, :, None] for x in _gram_statistics(outputs))
         is_same = torch.zeros((), dtype=torch.bool, device=columns.device)
     # What rounding alone makes differ counts as the same.
     is_same = is_same | (deviation <= 16 * torch.finfo(columns.dtype).eps * columns.abs().amax(2, keepdim=True))
     return torch.where(is_same, 0.0, (columns - mean) / torch.where(is_same, 1.0, deviation))
 
 
-def _columns_by_chance(outputs: Tensor) -> tuple[Tensor, Tensor]:
+def _gram_statistics(outputs: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of the Gram matrix's columns in each frame, `(b, heads, frame, patch)`."""
     patches = outputs.shape[3]
     mean = outputs.mean(3, keepdim=True)

@@ -11,9 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from vidconcept.commands.flags import name_options
-from vidconcept.commands.options import Concepts, Config, Json, Setting, given_settings
+from vidconcept.commands.options import Concepts, Config, Json, Setting, parse_settings
 from vidconcept.errors import ExitCode, Interrupted
-from vidconcept.wording import count_of
+from vidconcept.wording import format_count
 
 EXAMPLES = """
 [bold]Commands to copy[/]
@@ -82,7 +82,7 @@ def batch(
     from vidconcept.runners.call import Asked, check_out, summarise
 
     check_out(out)
-    settings = given_settings(concepts, setting) | ({} if fps is None else {"fps": fps})
+    settings = parse_settings(concepts, setting) | ({} if fps is None else {"fps": fps})
     part = Shard.parse(shard) if shard is not None else None
     arguments, folders = footage or [], [absolute(folder) for folder in watch or []]
     if not arguments and not folders:
@@ -151,7 +151,7 @@ def _list(films: list[Any], as_json: bool) -> None:
         return
     for film in films:
         typer.echo(f"{film.source} -> {film.run_name}")
-    typer.echo(count_of(len(films), "film"))
+    typer.echo(format_count(len(films), "film"))
 
 
 def _print(written: list[Path], board: Any, out: Path, as_json: bool, shard: str | None) -> None:
@@ -163,7 +163,7 @@ def _print(written: list[Path], board: Any, out: Path, as_json: bool, shard: str
         typer.echo(json.dumps(told, ensure_ascii=False))
         return
     parts = [f"{board.done} done", f"{board.skipped} done before", f"{len(board.failed)} failed"]
-    typer.echo(f"{count_of(board.films, 'film')}: {', '.join(parts)}")
+    typer.echo(f"{format_count(board.films, 'film')}: {', '.join(parts)}")
     if board.events:
         typer.echo("found " + ", ".join(f"{count} x {name}" for name, count in board.events.items()))
     for film, reason in board.failed:

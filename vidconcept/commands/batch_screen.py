@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vidconcept.commands.flags import name_options
-from vidconcept.commands.terminal import PLAIN_EVERY_S, err, listening
+from vidconcept.commands.terminal import PLAIN_EVERY_S, err, survive_hangup
 from vidconcept.fleet.board import Board, Running
 from vidconcept.pipelines.monitor import UNITS
 from vidconcept.runners.batch import Word
@@ -59,7 +59,7 @@ class Screen:
         said = name_options(word.said)
         text = f"{word.kind}: {about}: {said}" if about else said
         style = {"failed": "red", "again": "yellow", "warning": "yellow", "done": "green"}.get(word.kind, "")
-        with listening():
+        with survive_hangup():
             err.print(Text(text, style=style if self.live is not None else ""))
 
     def tick(self) -> None:
@@ -67,11 +67,11 @@ class Screen:
         if self.live is not None:
             if now_s - self._drawn_s >= _REFRESH_S:
                 self._drawn_s = now_s
-                with listening():
+                with survive_hangup():
                     self.live.update(self.draw())
         elif now_s - self._line_s >= PLAIN_EVERY_S:
             self._line_s = now_s
-            with listening():
+            with survive_hangup():
                 print(self.sentence(), file=sys.stderr, flush=True)
 
     def sentence(self) -> str:

@@ -16,10 +16,10 @@ from vidconcept.commands.options import (
     Rename,
     Setting,
     Split,
-    command_line,
-    given_settings,
-    only_of_data_sets,
+    format_command_line,
     parse_renames,
+    parse_settings,
+    refuse_for_video,
 )
 from vidconcept.errors import UsageError
 from vidconcept.files import shorten_name
@@ -49,28 +49,28 @@ def calibrate(
     if labelled is not None:
         from vidconcept.pipelines.workspace import open_dataset
 
-        given = given_settings(concepts, setting)
+        given = parse_settings(concepts, setting)
         data = open_dataset(labelled, format, split, parse_renames(rename), given, config)
         _calibrate_labelled(labelled, data, given, config, out, as_json)
         return
     assert footage
-    only_of_data_sets(format, rename)
+    refuse_for_video(format, rename)
     from vidconcept.commands.terminal import open_monitor, print_rows
-    from vidconcept.evaluation.alarms import sentences
+    from vidconcept.evaluation.alarms import describe_choice
     from vidconcept.pipelines.calibrate import calibrate_good, write_toml
     from vidconcept.pipelines.workspace import Workspace
     from vidconcept.rarity.good_parts import write_good_parts
-    from vidconcept.writers.reports.evaluation import clean
+    from vidconcept.writers.reports.evaluation import replace_nan
 
-    target = per_hour(false_alarms)
+    target = parse_rate(false_alarms)
     path = out or footage[0].absolute().parent / f"{shorten_name(footage[0].stem)}.calibration.toml"
     check_output(path, [*footage, *([config] if config else [])])
     with open_monitor() as monitor:
         result = calibrate_good(
-            footage, given_settings(concepts, setting), target, Workspace(path.with_suffix(".maps"), monitor, config)
+            footage, parse_settings(concepts, setting), target, Workspace(path.with_suffix(".maps"), monitor, config)
         )
-    promises = sentences(result.choice)
-    provenance = {**result.provenance, "command": command_line()}
+    promises = describe_choice(result.choice)
+    provenance = {**result.provenance, "command": format_command_line()}
     keys = dict(result.keys)
     if result.good_parts is not None:
         memory = path.with_suffix(".rarity.safetensors")
@@ -80,7 +80,7 @@ def calibrate(
     write_toml(path, keys, result.choice.thresholds, result.lifts, provenance, promises)
     if as_json:
         content = {"config": str(path), "thresholds": result.choice.thresholds, "says": promises, **provenance}
-        typer.echo(json.dumps(clean(content), ensure_ascii=False))
+        typer.echo(json.dumps(replace_nan(content), ensure_ascii=False))
         return
     print_rows("thresholds", [(name, f"{value:g}") for name, value in result.choice.thresholds.items()])
     print_rows("what this promises", [("-", line) for line in promises])
@@ -99,23 +99,25 @@ def _calibrate_labelled(
     from vidconcept.pipelines.calibrate import write_toml
     from vidconcept.pipelines.calibrate_labelled import calibrate_labelled
     from vidconcept.pipelines.workspace import Workspace
-    from vidconcept.writers.reports.evaluation import clean
+    from vidconcept.writers.reports.evaluation import replace_nan
 
     path = out or labelled.absolute().parent / f"{shorten_name(labelled.stem)}.calibration.toml"
     check_output(path, [labelled, *([config] if config else [])])
     with open_monitor() as monitor:
         found = calibrate_labelled(data, settings, Workspace(path.with_suffix(".maps"), monitor, config))
-    facts = {key: value for key, value in found.provenance.items() if key != "reading"} | {"command": command_line()}
+    facts = {key: value for key, value in found.provenance.items() if key != "reading"} | {
+        "command": format_command_line()
+    }
     write_toml(path, found.keys, found.thresholds, {}, facts, found.says)
     if as_json:
         content = {"config": str(path), "thresholds": found.thresholds, "says": found.says, **facts}
-        typer.echo(json.dumps(clean(content), ensure_ascii=False))
+        typer.echo(json.dumps(replace_nan(content), ensure_ascii=False))
         return
     print_rows("what was chosen, and why", [("-", line) for line in found.says])
     print_rows("use it", [("config", str(path)), ("then", f"vidconcept track VIDEO --config {path}")])
 
 
-def per_hour(text: str) -> float:
+def parse_rate(text: str) -> float:
     """A rate like 1/hour, 20/h, 2/day or 0.1/min as a number an hour. Raises UsageError for anything else."""
     units = {"hour": 1.0, "h": 1.0, "day": 1 / 24, "d": 1 / 24, "min": 60.0, "minute": 60.0, "shift": 1 / 8}
     count, _, unit = text.partition("/")

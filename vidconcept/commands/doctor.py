@@ -30,19 +30,19 @@ class ModelState:
     fits: str
 
 
-def model_states() -> list[ModelState]:
+def list_models() -> list[ModelState]:
     states = []
     for preset in presets().values():
         try:
             path, problem = find_folder(preset).path, ""
         except ModelError as error:
             path, problem = None, str(error)
-        states.append(ModelState(preset, path, problem, _fits(preset)))
+        states.append(ModelState(preset, path, problem, _say_fit(preset)))
     return states
 
 
-def _fits(preset: Preset) -> str:
-    gpu_gb = gpu_memory_gb()
+def _say_fit(preset: Preset) -> str:
+    gpu_gb = measure_gpu_memory_gb()
     if preset.source == "embedded":
         return "runs on the CPU"
     if gpu_gb >= preset.memory_gb:
@@ -52,15 +52,15 @@ def _fits(preset: Preset) -> str:
     return f"needs {preset.memory_gb:g} GB of GPU memory"
 
 
-def gpu_memory_gb() -> float:
+def measure_gpu_memory_gb() -> float:
     return torch.cuda.get_device_properties(0).total_memory / 1e9 if torch.cuda.is_available() else 0.0
 
 
-def memory_gb() -> float:
+def measure_memory_gb() -> float:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9 if hasattr(os, "sysconf") else 0.0
 
 
-def machine_rows() -> list[tuple[str, str]]:
+def describe_machine() -> list[tuple[str, str]]:
     """Facts about the machine, as (name, value) lines."""
     decoders = [name for name, codec in _CODECS.items() if codec in av.codecs_available]
     missing = [name for name in _CODECS if name not in decoders]
@@ -70,8 +70,8 @@ def machine_rows() -> list[tuple[str, str]]:
     disk = next(p for p in [cache, *cache.parents] if p.exists())
     return [
         ("Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
-        ("CPU", f"{os.cpu_count()} cores, {memory_gb():.0f} GB memory, torch {torch.__version__}"),
-        ("GPU", gpu + (f", {gpu_memory_gb():.0f} GB" if gpu_memory_gb() else "")),
+        ("CPU", f"{os.cpu_count()} cores, {measure_memory_gb():.0f} GB memory, torch {torch.__version__}"),
+        ("GPU", gpu + (f", {measure_gpu_memory_gb():.0f} GB" if measure_gpu_memory_gb() else "")),
         ("reads", ", ".join(decoders) + (f" (not: {', '.join(missing)})" if missing else "")),
         ("writes", ", ".join(writes) or "nothing: PyAV came without libx264 and libvpx"),
         ("weights in", f"{cache} ({shutil.disk_usage(disk).free / 1e9:.0f} GB free)"),

@@ -40,7 +40,7 @@ def name_options(text: str) -> str:
     return _SETTING.sub(name_option, text)
 
 
-def _options_of(command: Any) -> dict[str, str]:
+def _find_options(command: Any) -> dict[str, str]:
     """Long option of each parameter, e.g. `start_s` -> --start."""
     return {p.name: p.opts[-1] for p in getattr(command, "params", ()) if p.param_type_name == "option"}
 
@@ -50,7 +50,7 @@ class NamingGroup(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         name, command, rest = super().resolve_command(ctx, args)
-        _options.set((_options_of(command), _options_of(self.commands["track"])))
+        _options.set((_find_options(command), _find_options(self.commands["track"])))
         return name, command, rest
 
     def invoke(self, ctx: Any) -> Any:

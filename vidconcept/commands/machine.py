@@ -37,7 +37,7 @@ def probe(
     if as_json:
         typer.echo(json.dumps(asdict(report), default=str, ensure_ascii=False))
         return
-    print_rows(str(source), report.rows())
+    print_rows(str(source), report.list_rows())
 
 
 @models_app.callback(invoke_without_command=True)
@@ -48,10 +48,10 @@ def models(
     """List the models, or fetch one."""
     if context.invoked_subcommand:
         return
-    from vidconcept.commands.doctor import model_states
+    from vidconcept.commands.doctor import list_models
     from vidconcept.commands.terminal import print_rows
 
-    states = model_states()
+    states = list_models()
     if as_json:
         table = [
             {"name": s.preset.name, "source": s.preset.source, "licence": s.preset.licence, "fits": s.fits}
@@ -81,19 +81,19 @@ def fetch(
 ) -> None:
     """Download a model's weights, with progress; an interrupted download continues where it stopped."""
     from vidconcept.models.folder import fetch as fetch_weights
-    from vidconcept.models.folder import preset_for
+    from vidconcept.models.folder import find_preset
 
-    path = str(fetch_weights(preset_for(name)))
+    path = str(fetch_weights(find_preset(name)))
     typer.echo(json.dumps({"name": name, "path": path}, ensure_ascii=False) if as_json else path)
 
 
 def doctor(as_json: Json = False) -> None:
     """What this machine can run: codecs, GPU, memory, weights on disk."""
-    from vidconcept.commands.doctor import machine_rows, model_states
+    from vidconcept.commands.doctor import describe_machine, list_models
     from vidconcept.commands.terminal import print_rows
 
-    rows = machine_rows()
-    states = [(s.preset.name, ("here" if s.path else s.problem) + f"; {s.fits}") for s in model_states()]
+    rows = describe_machine()
+    states = [(s.preset.name, ("here" if s.path else s.problem) + f"; {s.fits}") for s in list_models()]
     if as_json:
         typer.echo(json.dumps({"machine": dict(rows), "models": dict(states)}, ensure_ascii=False))
         return

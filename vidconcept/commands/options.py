@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from vidconcept.errors import UsageError
-from vidconcept.settings import TrackSettings, nearest, parse_text
+from vidconcept.settings import TrackSettings, parse_text, suggest
 
 Concepts = Annotated[str | None, typer.Option("--concepts", metavar="A,B", help="concepts to look for")]
 Setting = Annotated[
@@ -26,7 +26,7 @@ Rename = Annotated[
 ]
 
 
-def given_settings(concepts: str | None, pairs: list[str] | None) -> dict[str, Any]:
+def parse_settings(concepts: str | None, pairs: list[str] | None) -> dict[str, Any]:
     """Settings of the command line. Raises UsageError for a pair that is none, or an unknown key."""
     settings: dict[str, Any] = {}
     for pair in pairs or []:
@@ -35,29 +35,29 @@ def given_settings(concepts: str | None, pairs: list[str] | None) -> dict[str, A
             raise UsageError(f"--set {pair!r} is no KEY=VALUE, e.g. --set threshold=0.4")
         key = key.strip().replace("-", "_")
         if key not in TrackSettings.model_fields:
-            raise UsageError(f"--set: unknown key {key!r}{nearest(key, TrackSettings.model_fields)}")
+            raise UsageError(f"--set: unknown key {key!r}{suggest(key, TrackSettings.model_fields)}")
         settings[key] = parse_text(key, value)
     return settings | ({} if concepts is None else {"concepts": parse_text("concepts", concepts)})
 
 
-def command_line() -> str:
+def format_command_line() -> str:
     return shlex.join(["vidconcept", *sys.argv[1:]])
 
 
-def words_of(text: str) -> list[str]:
+def parse_words(text: str) -> list[str]:
     """A list separated by commas, without blanks."""
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def parse_renames(text: str | None) -> dict[str, str]:
     """What `--rename` asks for. Raises UsageError for what is no pair."""
-    pairs = [part.partition("=") for part in words_of(text or "")]
+    pairs = [part.partition("=") for part in parse_words(text or "")]
     if any(not separator for _, separator, _ in pairs):
         raise UsageError(f"--rename {text!r} is no THEIRS=YOURS, e.g. --rename broken_large=chip")
     return {theirs.strip(): yours.strip() for theirs, _, yours in pairs}
 
 
-def only_of_data_sets(format: str | None, rename: str | None) -> None:
+def refuse_for_video(format: str | None, rename: str | None) -> None:
     """Raises UsageError for an option that says nothing of a bare video."""
     given = [name for name, value in (("--format", format), ("--rename", rename)) if value is not None]
     if given:

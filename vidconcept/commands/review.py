@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from vidconcept.commands.options import Json, words_of
+from vidconcept.commands.options import Json, parse_words
 from vidconcept.errors import UsageError
 from vidconcept.writers.exchange.formats import FORMATS
 
@@ -51,8 +51,8 @@ def export(
     """Write a run's mask tracks in a format that other tools read."""
     from vidconcept.writers.exchange.export import export as write_export
 
-    verdicts = words_of(verdict) if verdict else None
-    names = words_of(concepts) if concepts else None
+    verdicts = parse_words(verdict) if verdict else None
+    names = parse_words(concepts) if concepts else None
     if start is not None and end is not None and end < start:
         raise UsageError(f"--end {end:g} must not be before --start {start:g}")
     chosen = {"verdict": verdicts, "concepts": names, "start_s": start, "end_s": end, "masks": masks}

@@ -17,7 +17,7 @@ from rich.table import Table
 from vidconcept.commands.flags import name_options
 from vidconcept.pipelines.monitor import UNITS, Monitor
 from vidconcept.signals import STOPPING
-from vidconcept.wording import count_of
+from vidconcept.wording import format_count
 
 PLAIN_EVERY_S = 30.0
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -50,7 +50,7 @@ class Stop:
             if self.asked:
                 raise KeyboardInterrupt
             self.asked = True
-            with listening():
+            with survive_hangup():
                 err.print(self._said)
 
         before = {number: signal.signal(number, handle) for number in STOPPING}
@@ -62,14 +62,14 @@ class Stop:
 
 
 @contextmanager
-def listening() -> Iterator[None]:
+def survive_hangup() -> Iterator[None]:
     """Nothing ends because nobody is there any more to be told of it: the terminal has gone away."""
     with suppress(OSError):
         yield
 
 
 def warn(message: str) -> None:
-    with listening():
+    with survive_hangup():
         err.print(f"warning: {name_options(message)}", markup=False)
 
 
@@ -86,10 +86,10 @@ def open_monitor() -> Iterator[Monitor]:
             tasks: dict[str, TaskID] = {}
 
             def show(stage: str, done: int, total: int | None) -> None:
-                with listening():
+                with survive_hangup():
                     if stage not in tasks:
                         tasks[stage] = bars.add_task(stage, total=total, count="")
-                    bars.update(tasks[stage], completed=done, total=total, count=_count(stage, done, total))
+                    bars.update(tasks[stage], completed=done, total=total, count=_format_progress(stage, done, total))
 
             # On the console of the bars, which go on below it.
             yield Monitor(show, stop, warn)
@@ -97,7 +97,7 @@ def open_monitor() -> Iterator[Monitor]:
                 bars.update(task, total=bars.tasks[task].completed or 1, completed=bars.tasks[task].completed or 1)
 
 
-def _count(stage: str, done: int, total: int | None) -> str:
+def _format_progress(stage: str, done: int, total: int | None) -> str:
     """How far a stage is."""
     if not done:
         return ""
@@ -121,14 +121,14 @@ class _PlainProgress:
         self._last_line_s = now_s
         left_s = (now_s - began_s) * (total - done) / (done - began_done) if total and done > began_done else None
         eta = f", about {left_s:.0f} s left" if left_s is not None and left_s >= 0 else ""
-        with listening():
-            print(f"{stage}: {_count(stage, done, total)}{eta}", file=sys.stderr, flush=True)
+        with survive_hangup():
+            print(f"{stage}: {_format_progress(stage, done, total)}{eta}", file=sys.stderr, flush=True)
 
 
 def print_events(events: list[Any], concepts: list[str], recurring: int = 0) -> None:
     """The event table, what a reviewer reads first. recurring: groups of what is all over the footage."""
     counts = ", ".join(f"{sum(e.concept == name for e in events)} x {name}" for name in concepts)
-    left_out = f"; {count_of(recurring, 'recurring group')} left out, see recurring.csv"
+    left_out = f"; {format_count(recurring, 'recurring group')} left out, see recurring.csv"
     out.print(f"found {counts}{left_out if recurring else ''}", markup=False)
     if not events:
         return
@@ -137,7 +137,7 @@ def print_events(events: list[Any], concepts: list[str], recurring: int = 0) -> 
         x_min, y_min, x_max, y_max = event.box_px
         table.add_row(
             str(event.event_id),
-            _literal(event.concept),
+            _escape_markup(event.concept),
             f"{event.start_s:.2f} s",
             f"{event.end_s:.2f} s",
             f"{event.peak_score:.2f}",
@@ -149,7 +149,7 @@ def print_events(events: list[Any], concepts: list[str], recurring: int = 0) -> 
         out.print(f"and {len(events) - 30} more in events.csv")
 
 
-def _literal(text: str) -> str:
+def _escape_markup(text: str) -> str:
     return text.replace("[", r"\[")
 
 

@@ -11,10 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
-from vidconcept.commands.options import words_of
+from vidconcept.commands.options import parse_words
 from vidconcept.errors import ExitCode, Interrupted, UsageError
 from vidconcept.settings import TrackSettings, parse_text
-from vidconcept.wording import count_of
+from vidconcept.wording import format_count
 
 EXAMPLES = """
 [bold]Two commands to copy[/]
@@ -105,11 +105,11 @@ def track(
     from vidconcept.commands.terminal import open_monitor, print_events, resume_command
     from vidconcept.commands.terminal import out as stdout
     from vidconcept.pipelines.plan import make_plan
-    from vidconcept.pipelines.track import default_out, run_plan
+    from vidconcept.pipelines.track import choose_out, run_plan
 
     plan = make_plan(video, settings, config)
-    wanted = _failing_concepts(fail_on, plan.settings.concepts)
-    folder = out or default_out(video)
+    wanted = _parse_fail_on(fail_on, plan.settings.concepts)
+    folder = out or choose_out(video)
     if dry_run:
         _print_plan(plan, folder, as_json)
         return
@@ -148,13 +148,13 @@ def _check_one_video(video: str, more: list[str]) -> None:
         raise UsageError(f"no such option: {next(a for a in more if a.startswith('-'))}. Next: vidconcept track --help")
 
 
-def _failing_concepts(fail_on: str | None, concepts: tuple[str, ...]) -> set[str]:
+def _parse_fail_on(fail_on: str | None, concepts: tuple[str, ...]) -> set[str]:
     """The concepts whose events make the command fail."""
     if fail_on is None:
         return set()
     if fail_on == "any":
         return set(concepts)
-    wanted = words_of(fail_on)
+    wanted = parse_words(fail_on)
     unknown = [word for word in wanted if word not in concepts]
     if unknown or not wanted:
         raise UsageError(
@@ -165,18 +165,18 @@ def _failing_concepts(fail_on: str | None, concepts: tuple[str, ...]) -> set[str
 
 def _print_plan(plan: Any, folder: Path, as_json: bool) -> None:
     from vidconcept.commands.terminal import print_rows
-    from vidconcept.pipelines.maps import expected_frames
+    from vidconcept.pipelines.maps import estimate_frame_count
 
-    facts = plan.facts() | {"out": str(folder), "expected_frames": expected_frames(plan)}
+    facts = plan.facts() | {"out": str(folder), "expected_frames": estimate_frame_count(plan)}
     if as_json:
         typer.echo(json.dumps(facts, ensure_ascii=False))
         return
     info, tiles = plan.info, plan.tiles
-    tile_count = count_of(len(tiles.origins_px), "tile")
+    tile_count = format_count(len(tiles.origins_px), "tile")
     rows = [
         (
             "video",
-            f"{plan.source}: {info.width_px}x{info.height_px}, {info.codec}, {_about(info.declared_frames)}",
+            f"{plan.source}: {info.width_px}x{info.height_px}, {info.codec}, {_format_frames(info.declared_frames)}",
         ),
         ("model", f"{plan.folder.preset.name} in {plan.folder.path}"),
         ("words", ", ".join(plan.words)),
@@ -185,22 +185,22 @@ def _print_plan(plan: Any, folder: Path, as_json: bool) -> None:
     ]
     rows += [(f"remark: {remark.about}", remark.message) for remark in plan.remarks]
     rows += [
-        (key, f"{_in_words(value)}  ({plan.sources[key]})")
+        (key, f"{_format_setting(value)}  ({plan.sources[key]})")
         for key, value in plan.settings
         if plan.sources[key] != "default"
     ]
     print_rows("would do", rows)
 
 
-def _in_words(value: Any) -> str:
+def _format_setting(value: Any) -> str:
     """A setting as one would type it."""
     if isinstance(value, tuple):
-        return ",".join(map(_in_words, value))
+        return ",".join(map(_format_setting, value))
     return str(value)
 
 
-def _about(frames: int | None) -> str:
-    return f"about {count_of(frames, 'frame')}" if frames else "frames not counted in the file"
+def _format_frames(frames: int | None) -> str:
+    return f"about {format_count(frames, 'frame')}" if frames else "frames not counted in the file"
 
 
 def register(app: typer.Typer) -> None:

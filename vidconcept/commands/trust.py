@@ -16,11 +16,11 @@ from vidconcept.commands.options import (
     Rename,
     Setting,
     Split,
-    command_line,
-    given_settings,
-    only_of_data_sets,
+    format_command_line,
     parse_renames,
-    words_of,
+    parse_settings,
+    parse_words,
+    refuse_for_video,
 )
 from vidconcept.errors import UsageError
 from vidconcept.ownership import check_apart
@@ -50,36 +50,42 @@ def evaluate(
     from vidconcept.commands.terminal import open_monitor, print_rows
     from vidconcept.pipelines.evaluate import evaluate as run_evaluation
     from vidconcept.pipelines.evaluate import thin_out
-    from vidconcept.pipelines.track import default_out
+    from vidconcept.pipelines.track import choose_out
     from vidconcept.pipelines.workspace import Workspace, open_dataset
-    from vidconcept.writers.reports.evaluation import clean, event_rows, figure_rows, rarity_rows, write_report
+    from vidconcept.writers.reports.evaluation import (
+        list_event_rows,
+        list_figure_rows,
+        list_rarity_rows,
+        replace_nan,
+        write_report,
+    )
 
-    given = given_settings(concepts, setting)
+    given = parse_settings(concepts, setting)
     data = thin_out(open_dataset(dataset, format, split, parse_renames(rename), given, config), limit)
-    folder = out or default_out(dataset, "evaluation")
+    folder = out or choose_out(dataset, "evaluation")
     if sweep is not None:
-        axes, times = words_of(sweep), _timesteps(timesteps)
+        axes, times = parse_words(sweep), _timesteps(timesteps)
         _run_sweep(data, given, axes, times, folder, windows, config, as_json)
         return
     with open_monitor() as monitor:
         result = run_evaluation(data, given, Workspace(folder, monitor, config))
     content = result.to_json()
-    report = write_report(folder, content, result.total, command_line())
+    report = write_report(folder, content, result.total, format_command_line())
     if as_json:
-        typer.echo(json.dumps(clean({"report": str(report), **content}), ensure_ascii=False))
+        typer.echo(json.dumps(replace_nan({"report": str(report), **content}), ensure_ascii=False))
         return
-    print_rows("events, with 95 % intervals", event_rows(content["figures"]))
+    print_rows("events, with 95 % intervals", list_event_rows(content["figures"]))
     if len(content["by_rarity"]) > 1:
         told = [(f"rarity {mode}", f"{found} found, {alarms} false a minute, AP {ap}")
-                for mode, found, _, alarms, ap in rarity_rows(content["by_rarity"])]  # fmt: skip
+                for mode, found, _, alarms, ap in list_rarity_rows(content["by_rarity"])]  # fmt: skip
         print_rows("with and without rarity", told)
-    print_rows("measures", figure_rows(content["figures"]))
+    print_rows("measures", list_figure_rows(content["figures"]))
     print_rows("files", [("report", str(report))])
 
 
 def _timesteps(text: str) -> list[int]:
     try:
-        times = [int(part) for part in words_of(text)]
+        times = [int(part) for part in parse_words(text)]
     except ValueError:
         times = [-1]
     if not times or any(not 0 <= t < 1000 for t in times):
@@ -100,14 +106,14 @@ def _run_sweep(
     from vidconcept.commands.terminal import open_monitor, print_rows
     from vidconcept.pipelines.sweep import sweep
     from vidconcept.pipelines.workspace import Workspace
-    from vidconcept.writers.reports.evaluation import clean, number
+    from vidconcept.writers.reports.evaluation import format_number, replace_nan
     from vidconcept.writers.reports.sweep import write_sweep
 
     with open_monitor() as monitor:
         result = sweep(data, settings, axes, Workspace(out, monitor, config), windows=windows, timesteps=timesteps)
-    content = write_sweep(out, result, command_line())
+    content = write_sweep(out, result, format_command_line())
     if as_json:
-        typer.echo(json.dumps(clean({"report": str(out / "sweep.md"), **content}), ensure_ascii=False))
+        typer.echo(json.dumps(replace_nan({"report": str(out / "sweep.md"), **content}), ensure_ascii=False))
         return
     best = [
         (
@@ -118,7 +124,11 @@ def _run_sweep(
         for r in content["readings"][:10]
     ]
     rows = [
-        (name, f"AP {number(r['mean_ap'])}, mIoU {number(r['mean_iou'])}, leakage {number(r['mean_leakage'])}")
+        (
+            name,
+            f"AP {format_number(r['mean_ap'])}, mIoU {format_number(r['mean_iou'])}, "
+            f"leakage {format_number(r['mean_leakage'])}",
+        )
         for name, r in best
     ]
     print_rows("best readings, means over concepts", rows)
@@ -153,37 +163,37 @@ def stress(
     from vidconcept.evaluation.perturb import PERTURBATIONS, SEVERITIES
     from vidconcept.pipelines.evaluate import thin_out
     from vidconcept.pipelines.stress import stress as run_stress
-    from vidconcept.pipelines.track import default_out
+    from vidconcept.pipelines.track import choose_out
     from vidconcept.pipelines.workspace import Workspace, open_dataset
-    from vidconcept.writers.reports.evaluation import clean
+    from vidconcept.writers.reports.evaluation import replace_nan
     from vidconcept.writers.reports.stress import write_checklist, write_stress
 
     if calibration is not None and config is not None:
         raise UsageError("--calibration is a --config that the checklist speaks of: give one of them")
-    names = words_of(only) if only else None
+    names = parse_words(only) if only else None
     unknown = [name for name in names or [] if name not in {p.name for p in PERTURBATIONS}]
     if unknown:
         raise UsageError(f"--only {unknown[0]!r} is not known: {', '.join(p.name for p in PERTURBATIONS)}")
-    if not set(words_of(severities)) <= {str(s) for s in SEVERITIES} or not words_of(severities):
+    if not set(parse_words(severities)) <= {str(s) for s in SEVERITIES} or not parse_words(severities):
         raise UsageError(f"--severities {severities!r}: of 1, 2, 3")
     is_video = source.is_file() and source.suffix.lower() != ".json"
     if is_video:
-        only_of_data_sets(format, rename)
-    given, own_config = given_settings(concepts, setting), config or calibration
+        refuse_for_video(format, rename)
+    given, own_config = parse_settings(concepts, setting), config or calibration
     if is_video:
         data = Dataset(source.stem, "video", (Clip(source.stem, source, (), lambda index: None),))
     else:
         data = thin_out(open_dataset(source, format, split, parse_renames(rename), given, own_config), limit)
-    folder = out or default_out(source, "stress")
+    folder = out or choose_out(source, "stress")
     with open_monitor() as monitor:
         test = run_stress(
             data, given, Workspace(folder, monitor, own_config), names=names,
-            severities=[int(s) for s in words_of(severities)], seed=seed, has_truth=not is_video,
+            severities=[int(s) for s in parse_words(severities)], seed=seed, has_truth=not is_video,
         )  # fmt: skip
-    content = write_stress(folder, test, command_line())
+    content = write_stress(folder, test, format_command_line())
     checklist = write_checklist(folder, test, calibration or config)
     if as_json:
-        typer.echo(json.dumps(clean({"checklist": str(checklist), **content}), ensure_ascii=False))
+        typer.echo(json.dumps(replace_nan({"checklist": str(checklist), **content}), ensure_ascii=False))
         return
     print_rows(f"against {test.against}", [("-", line) for line in content["says"]])
     print_rows("files", [("report", str(folder / "stress.md")), ("checklist", str(checklist))])
@@ -206,10 +216,10 @@ def explain(
         found = run_explain(run, event, monitor)
     write_picture(path, found)
     if as_json:
-        content = {"event": event, "picture": str(path), "says": found.sentence(), "scores": found.scores()}
-        typer.echo(json.dumps(content | {"by_layer": found.by_layer()}, ensure_ascii=False))
+        content = {"event": event, "picture": str(path), "says": found.describe(), "scores": found.scores()}
+        typer.echo(json.dumps(content | {"by_layer": found.score_layers()}, ensure_ascii=False))
         return
-    print_rows(f"event {event}", [("why", found.sentence()), ("picture", str(path))])
+    print_rows(f"event {event}", [("why", found.describe()), ("picture", str(path))])
     print_rows("scores at its peak", [(name, f"{value:.3f}") for name, value in found.scores().items()])
 
 

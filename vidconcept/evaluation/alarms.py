@@ -61,7 +61,7 @@ class Choice:
         return 16 * self.dispersion / self.target_per_hour
 
 
-def strengths(
+def find_strengths(
     times_s: Sequence[float],
     scores: Sequence[float],
     min_duration_s: float,
@@ -76,9 +76,9 @@ def strengths(
     events at a higher one: as many strengths lie above a level as there are events at the level above it that has most.
     """
     times, values = np.asarray(times_s), np.asarray(scores, float)
-    peaks = _thousandths(values)
+    peaks = _floor_to_thousandths(values)
     # The count of events changes where a row reaches the threshold, or where it comes to be followed.
-    levels = np.union1d(peaks, _thousandths(values / hysteresis))
+    levels = np.union1d(peaks, _floor_to_thousandths(values / hysteresis))
     shortest_s = shortest_span_s(min_duration_s, frame_s)
     found: list[tuple[float, float]] = []
     for level in levels[levels <= peaks.max()][::-1]:
@@ -94,7 +94,7 @@ def strengths(
     return found
 
 
-def _thousandths(scores: np.ndarray) -> np.ndarray:
+def _floor_to_thousandths(scores: np.ndarray) -> np.ndarray:
     """Rounded down, as thresholds are chosen."""
     return np.floor(scores * 1000) / 1000
 
@@ -107,13 +107,13 @@ class Scale:
     width: float
 
     @classmethod
-    def of(cls, peaks: np.ndarray) -> Scale:
+    def fit(cls, peaks: np.ndarray) -> Scale:
         """peaks: highest judged score of each frame."""
         odds = _log_odds(peaks)
         middle, high = np.quantile(odds, [0.5, 0.95])
         return cls(float(middle), float(max(high - middle, 0.25)))
 
-    def standard(self, score: float) -> float:
+    def standardise(self, score: float) -> float:
         return float((_log_odds(np.float64(score)) - self.middle) / self.width)
 
     def score(self, standard: float) -> float:
@@ -141,11 +141,11 @@ def choose(
     lowest: no threshold lies below it, however quiet the footage is. What scores less was too little to be followed;
     there the next hour holds clusters of false alarms that this one did not show.
     """
-    ranked = sorted((scales[c.concept].standard(c.strength) for c in candidates), reverse=True)
+    ranked = sorted((scales[c.concept].standardise(c.strength) for c in candidates), reverse=True)
     allowed = target_per_hour * hours
     count = math.floor(allowed)
     extrapolated = allowed < 1
-    at_lowest = [scale.standard(lowest) for scale in scales.values()]
+    at_lowest = [scale.standardise(lowest) for scale in scales.values()]
     if extrapolated:
         level = _extrapolate(ranked, allowed)
     elif len(ranked) <= count:
@@ -153,9 +153,11 @@ def choose(
     else:
         level = (ranked[count - 1] + ranked[count]) / 2
     wished = {name: scale.score(level) for name, scale in scales.items()}
-    thresholds = {name: _on_grid(min(max(t, lowest), HIGHEST)) for name, t in wished.items()}
+    thresholds = {name: _ceil_to_thousandths(min(max(t, lowest), HIGHEST)) for name, t in wished.items()}
     alarms = [c for c in candidates if c.strength >= thresholds[c.concept]]
-    dispersion = clustering([c.time_s for c in _strongest(candidates, scales, max(len(alarms), 30))], hours * 3600)
+    dispersion = measure_clustering(
+        [c.time_s for c in _pick_strongest(candidates, scales, max(len(alarms), 30))], hours * 3600
+    )
     return Choice(
         thresholds,
         hours,
@@ -172,7 +174,7 @@ def choose(
     )
 
 
-def _on_grid(score: float) -> float:
+def _ceil_to_thousandths(score: float) -> float:
     """Up to the next thousandth; strengths are rounded down to one, so what is counted is what `track` will find."""
     return math.ceil(score * 1000 - 1e-6) / 1000
 
@@ -188,11 +190,11 @@ def _extrapolate(ranked: Sequence[float], allowed: float) -> float:
     return max(start + mean_excess * math.log(top / allowed), ranked[0] + 1e-3)
 
 
-def _strongest(candidates: Sequence[Candidate], scales: Mapping[str, Scale], count: int) -> list[Candidate]:
-    return sorted(candidates, key=lambda c: -scales[c.concept].standard(c.strength))[:count]
+def _pick_strongest(candidates: Sequence[Candidate], scales: Mapping[str, Scale], count: int) -> list[Candidate]:
+    return sorted(candidates, key=lambda c: -scales[c.concept].standardise(c.strength))[:count]
 
 
-def clustering(times_s: Sequence[float], total_s: float, stretches: int = 10) -> float:
+def measure_clustering(times_s: Sequence[float], total_s: float, stretches: int = 10) -> float:
     """Variance over mean of the counts in equal stretches of time, at least 1; 1 with too few events to tell.
 
     With fewer than two events a stretch there are fewer stretches, down to half of them.
@@ -204,7 +206,7 @@ def clustering(times_s: Sequence[float], total_s: float, stretches: int = 10) ->
     return max(1.0, float(counts.var(ddof=1) / counts.mean()))
 
 
-def sentences(choice: Choice) -> list[str]:
+def describe_choice(choice: Choice) -> list[str]:
     """What the calibration promises and what it does not, in plain words."""
     (low, high), (fewest, most) = choice.per_hour_95, choice.again_95
     footage = f"{choice.hours * 60:.1f} minutes" if choice.hours >= 1 / 60 else f"{choice.hours * 3600:.0f} seconds"

@@ -34,7 +34,7 @@ class Background:
     concepts: tuple[str, ...]
     videos: list[list[np.ndarray]] = field(default_factory=list, repr=False)
 
-    def begin(self) -> None:
+    def begin_video(self) -> None:
         """Another video."""
         self.videos.append([])
 
@@ -44,11 +44,11 @@ class Background:
         cols = np.array_split(np.arange(scores.shape[2]), min(PLACES[1], scores.shape[2]))
         self.videos[-1].append(np.array([[scores[:, r][:, :, c].max((1, 2)) for c in cols] for r in rows]))
 
-    def lifts(self) -> dict[str, list[list[float]]]:
+    def compute_lifts(self) -> dict[str, list[list[float]]]:
         """Lifts of the concepts that have any."""
-        return self._lifts([step for video in self.videos for step in video])
+        return self._compute_lifts([step for video in self.videos for step in video])
 
-    def left_out(self) -> list[list[dict[str, list[list[float]]]]]:
+    def compute_left_out(self) -> list[list[dict[str, list[list[float]]]]]:
         """For each video and latent step the lifts that this stretch of footage did not teach.
 
         Lifts that were learnt on a stretch suit it better than any other: false alarms that are counted under them are
@@ -56,11 +56,13 @@ class Background:
         """
         steps = [step for video in self.videos for step in video]
         folds = [number * FOLDS // len(steps) for number in range(len(steps))]
-        tables = [self._lifts([s for s, own in zip(steps, folds, strict=True) if own != k]) for k in range(FOLDS)]
+        tables = [
+            self._compute_lifts([s for s, own in zip(steps, folds, strict=True) if own != k]) for k in range(FOLDS)
+        ]
         each = iter(folds)
         return [[tables[next(each)] for _ in video] for video in self.videos]
 
-    def _lifts(self, steps: Sequence[np.ndarray]) -> dict[str, list[list[float]]]:
+    def _compute_lifts(self, steps: Sequence[np.ndarray]) -> dict[str, list[list[float]]]:
         if not steps:
             return {}
         peaks = np.stack(steps)  # (step, row, col, concept)

@@ -37,16 +37,16 @@ class Explanation:
         pairs = zip(self.words, self.combined[:, row, col].tolist(), strict=True)
         return dict(sorted(pairs, key=lambda pair: -pair[1]))
 
-    def by_layer(self) -> list[dict[str, float]]:
+    def score_layers(self) -> list[dict[str, float]]:
         row, col = self.peak_cell
         return [dict(zip(self.words, layer[:, row, col].tolist(), strict=True)) for layer in self.maps]
 
-    def sentence(self) -> str:
+    def describe(self) -> str:
         """Why it fired, in one sentence."""
         scores = self.scores()
         own = scores[self.words[0]]
         rival = next(name for name in scores if name != self.words[0])
-        single = [layer[self.words[0]] for layer in self.by_layer()]
+        single = [layer[self.words[0]] for layer in self.score_layers()]
         best = int(np.argmax(single))
         won = "wins over" if own >= scores[rival] else "loses to"
         return (

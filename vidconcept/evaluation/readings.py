@@ -95,7 +95,7 @@ def mean_leakage(tallies: Iterable[Tally]) -> float:
     return float((on_truth[pairs] / in_sight[pairs]).mean()) if pairs.any() else float("nan")
 
 
-def difference(
+def compare_mean_ap(
     sweep: Sweep, ones: Sequence[Reading], others: Sequence[Reading], seed: int = 0
 ) -> tuple[float, float, float]:
     """Mean AP of `ones` less that of `others`, and its 95 % interval by resampling clips in pairs.

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from vidconcept.errors import UsageError
 from vidconcept.files import shorten
-from vidconcept.settings import TrackSettings, nearest, parse_text
-from vidconcept.writers.cells import cell_text, read_rows
+from vidconcept.settings import TrackSettings, parse_text, suggest
+from vidconcept.writers.cells import read_rows, unescape_text
 
 FOOTAGE, CAMERA, CONFIG = "video", "camera", "config"
 
@@ -40,8 +40,8 @@ def read_cameras(path: Path) -> Iterator[Camera]:
             if name is None:
                 raise ValueError('more cells than columns: put a list of words into quotes, "scratch,dent"')
             if name not in known:
-                raise UsageError(f"{path}: unknown column {name!r}{nearest(name, known)}")
-        texts = {name: cell_text(cell).strip() for name, cell in cells.items() if cell and cell.strip()}
+                raise UsageError(f"{path}: unknown column {name!r}{suggest(name, known)}")
+        texts = {name: unescape_text(cell).strip() for name, cell in cells.items() if cell and cell.strip()}
         if FOOTAGE not in texts:
             raise ValueError(f"no {FOOTAGE} given")
         settings = {key: parse_text(key, text) for key, text in texts.items() if key in TrackSettings.model_fields}

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from vidconcept.files import replacing
+from vidconcept.files import open_replacing
 from vidconcept.fleet.board import Board
 
 
@@ -22,7 +22,7 @@ class Metric:
 
 def write_metrics(path: Path, metrics: Iterable[Metric]) -> None:
     """Prometheus' text format 0.0.4, whole or not at all. Raises OutputError."""
-    with replacing(path) as file:
+    with open_replacing(path) as file:
         for metric in metrics:
             file.write(f"# HELP {metric.name} {metric.help}\n# TYPE {metric.name} {metric.kind}\n")
             for labels, value in metric.samples:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vidconcept.errors import InputError
-from vidconcept.files import read_json, replacing, validate
+from vidconcept.files import open_replacing, read_json, validate
 from vidconcept.fleet.footage import Film
 from vidconcept.video.identity import identify
 
@@ -67,7 +67,7 @@ class Records:
             return Record(str(film.source), film.run_name, camera=film.camera)
 
     def write(self, film: Film, record: Record) -> None:
-        with replacing(self.path(film)) as file:
+        with open_replacing(self.path(film)) as file:
             file.write(json.dumps(asdict(record), ensure_ascii=False) + "\n")
 
     def all(self) -> Iterator[Record]:

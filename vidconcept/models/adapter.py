@@ -84,7 +84,7 @@ class Adapter(Protocol):
 ADAPTERS: dict[str, Adapter] = {"CogVideoXTransformer3DModel": CogVideoXAdapter()}
 
 
-def adapter_for(folder: Path) -> Adapter:
+def choose_adapter(folder: Path) -> Adapter:
     """The adapter of a pipeline folder; for one that is not here yet, and so says nothing, the first.
 
     Raises ModelError for a transformer of another family.
@@ -103,4 +103,4 @@ def adapter_for(folder: Path) -> Adapter:
 
 def read_layout(folder: Path) -> ModelLayout:
     """Raises ModelError when a configuration is missing or makes no sense."""
-    return adapter_for(folder).read_layout(folder)
+    return choose_adapter(folder).read_layout(folder)

@@ -29,7 +29,7 @@ from vidconcept.errors import ModelError
 from vidconcept.models.cogvideox_folder import read_layout
 from vidconcept.models.configs import CodecConfig, PipelineIndex, check_configs, read_config
 from vidconcept.models.linecam_codec import PatchCodec
-from vidconcept.models.text import TextEmbeds, encode_texts, first_line
+from vidconcept.models.text import TextEmbeds, encode_texts, summarise_error
 from vidconcept.rarity.features import random_projection
 from vidconcept.settings import TrackSettings
 
@@ -79,10 +79,10 @@ class CogVideoX:
 
     def encode(self, frames: np.ndarray) -> Tensor:
         """`(t, h, w, 3)` uint8, t = 1 + n·step -> `(1, t_lat, c, h_lat, w_lat)` latents: posterior mode, scaled."""
-        return self._encoded(frames)[0]
+        return self._encode_and_describe(frames)[0]
 
     @torch.inference_mode()
-    def _encoded(self, frames: np.ndarray, *, describe: bool = False) -> tuple[Tensor, Tensor | None]:
+    def _encode_and_describe(self, frames: np.ndarray, *, describe: bool = False) -> tuple[Tensor, Tensor | None]:
         """Latents, and where it is asked for and the codec has any, its features of each frame `(t, row, col, dim)`."""
         count, height, width, _ = frames.shape
         if count % self.step != 1 % self.step or height % self.pitch_px or width % self.pitch_px:
@@ -123,7 +123,7 @@ class CogVideoX:
         latents = torch.cat([latents[:, :surplus], latents], dim=1) if surplus else latents
         return latents, None if features is None else features[0]
 
-    def noised(self, latents: Tensor, draw: int) -> tuple[Tensor, Tensor]:
+    def add_noise(self, latents: Tensor, draw: int) -> tuple[Tensor, Tensor]:
         """Latents at the read-out timestep by the scheduler's own `add_noise`, and the timestep as a LongTensor."""
         generator = torch.Generator("cpu").manual_seed(self.settings.seed + draw)
         noise = torch.randn(latents.shape, generator=generator).to(latents.device, latents.dtype)
@@ -142,7 +142,7 @@ class CogVideoX:
 
     @torch.inference_mode()
     def _read(self, latents: Tensor, draw: int, methods: Sequence[Method], vectors: Vectors = False) -> Recorder:
-        latents, timestep = self.noised(latents.to(self.transformer.dtype), draw)
+        latents, timestep = self.add_noise(latents.to(self.transformer.dtype), draw)
         with concept_attention(
             self.transformer,
             torch.cat(self.texts.words).to(self.device),
@@ -186,7 +186,7 @@ class CogVideoX:
         Features are of each frame where the codec has such (the embedded model). Else they are the attention outputs of
         the last layer read, reduced by a fixed projection: any model of the family has those.
         """
-        latents, of_frames = self._encoded(frames, describe=True)
+        latents, of_frames = self._encode_and_describe(frames, describe=True)
         grid = (frames.shape[1] // self.pitch_px, frames.shape[2] // self.pitch_px)
         if of_frames is not None and tuple(of_frames.shape[1:3]) != grid:
             of_frames = None
@@ -237,7 +237,7 @@ def pick_device(name: str) -> torch.device:
 
 
 @contextmanager
-def quiet_loading() -> Iterator[None]:
+def silence_libraries() -> Iterator[None]:
     """No bars of the libraries' own between ours."""
     switches = [library for library in (diffusers_logging, transformers_logging) if library.is_progress_bar_enabled()]
     for library in switches:
@@ -249,7 +249,7 @@ def quiet_loading() -> Iterator[None]:
             library.enable_progress_bar()
 
 
-@quiet_loading()
+@silence_libraries()
 def load(
     path: Path, settings: TrackSettings, words: Sequence[str], report: Callable[[str], None] = log.warning
 ) -> CogVideoX:
@@ -281,7 +281,7 @@ def load(
         if _is_out_of_memory(error):
             raise
         raise ModelError(
-            f"cannot load the model in {path}: {first_line(error)}. Next: fetch it again, or another `model`"
+            f"cannot load the model in {path}: {summarise_error(error)}. Next: fetch it again, or another `model`"
         ) from error
     codec, transformer = codec.eval().to(device), transformer.eval().to(device)
     if settings.vae_tiling == "on" and hasattr(codec, "enable_tiling"):

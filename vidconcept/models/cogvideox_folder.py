@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from vidconcept.errors import ModelError
 from vidconcept.models.configs import CodecConfig, TransformerConfig, read_config
-from vidconcept.models.layout import ModelLayout, fingerprint_of
+from vidconcept.models.layout import ModelLayout, compute_fingerprint
 from vidconcept.settings import TrackSettings
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def read_layout(path: Path) -> ModelLayout:
         step=codec.temporal_compression_ratio * (transformer.patch_size_t or 1),
         num_layers=transformer.num_layers,
         text_length=transformer.max_text_seq_length,
-        fingerprint=fingerprint_of(path),
+        fingerprint=compute_fingerprint(path),
         largest_px=_largest_px(transformer, pitch_px),
     )
 

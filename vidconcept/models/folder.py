@@ -11,10 +11,10 @@ from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from vidconcept.errors import InputError, ModelError, OutputError, UsageError
-from vidconcept.models.adapter import adapter_for
+from vidconcept.models.adapter import choose_adapter
 from vidconcept.models.configs import COMPONENTS, ShardIndex, component_files, read_config
 from vidconcept.models.presets import Preset, presets
-from vidconcept.settings import nearest
+from vidconcept.settings import suggest
 
 # Safetensors only: a pickled weight file can run code when it is opened.
 _FILES = ["model_index.json", *(f"{part}/*{ext}" for part in COMPONENTS for ext in (".json", ".safetensors", ".model"))]
@@ -28,7 +28,7 @@ class ModelFolder:
     preset: Preset
 
 
-def preset_for(model: str) -> Preset:
+def find_preset(model: str) -> Preset:
     """The preset of a name, or for a folder or hub id the one whose architecture it shares, under its own name.
 
     Raises UsageError for a word that is neither a preset nor looks like a path or a hub id.
@@ -42,7 +42,7 @@ def preset_for(model: str) -> Preset:
     path = Path(model).expanduser()
     if not path.is_dir() and model.count("/") != 1:
         raise UsageError(
-            f"unknown model {model!r}{nearest(model, known)}. Presets: {', '.join(known)}; or a pipeline folder, or a "
+            f"unknown model {model!r}{suggest(model, known)}. Presets: {', '.join(known)}; or a pipeline folder, or a "
             "hub id like owner/name."
         )
     if not path.is_dir():
@@ -55,7 +55,7 @@ def preset_for(model: str) -> Preset:
             return Preset.read(own).model_copy(update={"source": str(path)})
         except InputError as error:
             raise ModelError(f"{own} is no preset: {error}. Next: write it as those in vidconcept/configs/") from error
-    adapter = adapter_for(path)
+    adapter = choose_adapter(path)
     base = known[adapter.base_preset(path)]
     settings = {key: value for key, value in base.settings.items() if key != "layers"}
     settings |= adapter.trained_settings(path, settings)
@@ -113,7 +113,7 @@ def _check_complete(path: Path, preset: Preset) -> None:
         raise ModelError(f"model {preset.name} in {path} is incomplete: no {', '.join(missing)}.{fetch}")
 
 
-def _cached_gb(cache: Path, source: str) -> float:
+def _measure_cached_gb(cache: Path, source: str) -> float:
     """What an earlier download of a hub id left in the cache, finished or not."""
     blobs = cache / f"models--{source.replace('/', '--')}" / "blobs"
     return sum(path.stat().st_size for path in blobs.glob("*")) / 1e9
@@ -129,7 +129,7 @@ def fetch(preset: Preset) -> Path:
     cache = Path(constants.HF_HUB_CACHE)
     cache.mkdir(parents=True, exist_ok=True)
     free_gb = shutil.disk_usage(cache).free / 1e9
-    need_gb = preset.download_gb - _cached_gb(cache, preset.source)
+    need_gb = preset.download_gb - _measure_cached_gb(cache, preset.source)
     if free_gb < need_gb:
         raise OutputError(
             f"{preset.name} needs {need_gb:.3g} GB, {cache} has {free_gb:.1f} GB free. "

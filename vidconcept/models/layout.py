@@ -33,7 +33,7 @@ class ModelLayout:
         return math.lcm(self.pitch_px, 16)
 
 
-def fingerprint_of(path: Path) -> str:
+def compute_fingerprint(path: Path) -> str:
     """Of small files the content, of large ones samples of it: enough to notice other weights under the same name."""
     digest = hashlib.sha256()
     for part in ("transformer", "vae", "text_encoder", "tokenizer", "scheduler"):

@@ -81,7 +81,7 @@ class FeatureNet(nn.Module):
     def read(self, fused: Tensor, trunk: list[Tensor]) -> Tensor:
         """Logits of what `fused` says, corrected by what the trunk adds to it."""
         _, at_4, at_8, at_16 = trunk
-        seen = [fused, F.pixel_unshuffle(at_4, 2), at_8, _enlarged(at_16, at_8, "bilinear")]
+        seen = [fused, F.pixel_unshuffle(at_4, 2), at_8, _enlarge(at_16, at_8, "bilinear")]
         return self.out(fused) + self.beside(torch.cat(seen, 1))
 
     def fused(self, x: Tensor) -> Tensor:
@@ -97,25 +97,25 @@ class FeatureNet(nn.Module):
         )
         fine = self.stem(F.pixel_unshuffle(torch.cat([x, relative.clamp(-6, 6) * 0.5], 1), 4))
         cell = self.cell(self.to_cell(fine))
-        coarse = self.coarse(self.to_coarse(_even(cell)))
-        broad = self.from_broad(self.broad(self.to_broad(_even(coarse))))
-        coarse = coarse + _enlarged(broad, coarse, "nearest")
-        context = _enlarged(self.from_coarse(coarse), cell, "bilinear")
+        coarse = self.coarse(self.to_coarse(_pad_to_even(cell)))
+        broad = self.from_broad(self.broad(self.to_broad(_pad_to_even(coarse))))
+        coarse = coarse + _enlarge(broad, coarse, "nearest")
+        context = _enlarge(self.from_coarse(coarse), cell, "bilinear")
         return self.fuse(torch.cat([cell, context], 1))
 
 
-def cell_features(trunk: list[Tensor]) -> Tensor:
+def gather_cells(trunk: list[Tensor]) -> Tensor:
     """The trunk's features at strides 4, 8 and 16 brought to cells of 8 px: `(n, 176, h/8, w/8)`."""
     _, at_4, at_8, at_16 = trunk
-    return torch.cat([F.avg_pool2d(at_4, 2), at_8, _enlarged(at_16, at_8, "bilinear")], 1)
+    return torch.cat([F.avg_pool2d(at_4, 2), at_8, _enlarge(at_16, at_8, "bilinear")], 1)
 
 
-def _even(x: Tensor) -> Tensor:
+def _pad_to_even(x: Tensor) -> Tensor:
     """Padded to an even number of rows and columns, so that any multiple of 8 px fits."""
     return F.pad(x, (0, x.shape[-1] % 2, 0, x.shape[-2] % 2), mode="replicate")
 
 
-def _enlarged(x: Tensor, like: Tensor, mode: str) -> Tensor:
+def _enlarge(x: Tensor, like: Tensor, mode: str) -> Tensor:
     return F.interpolate(x, scale_factor=2.0, mode=mode)[..., : like.shape[-2], : like.shape[-1]]
 
 
@@ -180,7 +180,7 @@ class PatchCodec(ModelMixin, ConfigMixin):
         self.register_buffer("feature_mean", torch.zeros(features))
         self.register_buffer("feature_std", torch.ones(features))
 
-    def picture_latents(self, x: Tensor) -> Tensor:
+    def encode_picture(self, x: Tensor) -> Tensor:
         """The picture channels alone, `(b, c, t_lat, h/4, w/4)`."""
         group = self.config.temporal_compression_ratio
         first = rearrange(x[:, :, :1], "b c t (h p) (w q) -> b t h w (c p q)", p=4, q=4)
@@ -190,24 +190,24 @@ class PatchCodec(ModelMixin, ConfigMixin):
             z = torch.cat([z, ((later - self.later_mean) @ self.later_basis.T) / self.later_std], 1)
         return rearrange(z, "b t h w c -> b c t h w")
 
-    def look(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def classify_cells(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """What each cell of each frame looks like, and what the trunk makes of it.
 
-        The first is `(b, t, h/8, w/8, kind)`, summing to 1 over the kinds; the second `cell_features` as
+        The first is `(b, t, h/8, w/8, kind)`, summing to 1 over the kinds; the second `gather_cells` as
         `(b, t, h/8, w/8, 176)`.
         """
         frames = rearrange(x, "b c t h w -> (b t) c h w").contiguous(memory_format=torch.channels_last)
         trunk = self.feature_net.trunk(frames)
         kinds = self.feature_net.read(self.feature_net.fused(frames), trunk).float().softmax(1)
         each, described = (
-            rearrange(part, "(b t) c h w -> b t h w c", b=len(x)) for part in (kinds, cell_features(trunk))
+            rearrange(part, "(b t) c h w -> b t h w c", b=len(x)) for part in (kinds, gather_cells(trunk))
         )
         return each, described
 
-    def features(self, kinds: Tensor) -> Tensor:
+    def pool_features(self, kinds: Tensor) -> Tensor:
         """The features of each cell and latent step, `(b, t_lat, h/8, w/8, feature)` in 0..1, zeros at the end.
 
-        kinds: as `look` gives them.
+        kinds: as `classify_cells` gives them.
         """
         later = rearrange(kinds[:, 1:], "b (t g) h w c -> b t g h w c", g=self.config.temporal_compression_ratio)
         largest, mean = (torch.cat([kinds[:, :1], part], 1) for part in (later.amax(2), later.mean(2)))
@@ -215,8 +215,8 @@ class PatchCodec(ModelMixin, ConfigMixin):
         return F.pad(torch.cat([largest, mean], -1), (0, spare))
 
     def feature_latents(self, kinds: Tensor) -> Tensor:
-        """The feature channels alone, `(b, c, t_lat, h/4, w/4)`. kinds: as `look` gives them."""
-        z = (self.features(kinds) - self.feature_mean) / self.feature_std
+        """The feature channels alone, `(b, c, t_lat, h/4, w/4)`. kinds: as `classify_cells` gives them."""
+        z = (self.pool_features(kinds) - self.feature_mean) / self.feature_std
         return rearrange(z, "b t h w (c p q) -> b c t (h p) (w q)", p=2, q=2)
 
     def encode(self, x: Tensor, return_dict: bool = True) -> Encoded | tuple[_Exact]:
@@ -225,12 +225,12 @@ class PatchCodec(ModelMixin, ConfigMixin):
         return Encoded(latent_dist=_Exact(latents)) if return_dict else (_Exact(latents),)
 
     def encode_described(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Latents as of `encode`, and the trunk's features as of `look`, in one pass. Raises ValueError as `encode`."""
+        """Latents as of `encode` and features as of `classify_cells`, in one pass. Raises ValueError as `encode`."""
         t, height, width = x.shape[2:]
         if (t - 1) % self.config.temporal_compression_ratio or height % 8 or width % 8:
             raise ValueError(f"frames must be 4k+1 of multiples of 8 px, got {t} of {height}x{width}")
-        kinds, described = self.look(x)
-        return torch.cat([self.picture_latents(x), self.feature_latents(kinds).to(x.dtype)], 1), described
+        kinds, described = self.classify_cells(x)
+        return torch.cat([self.encode_picture(x), self.feature_latents(kinds).to(x.dtype)], 1), described
 
     def decode(self, z: Tensor, return_dict: bool = True) -> Decoded | tuple[Tensor]:
         """Frames `(b, 3, t, h, w)` of latents `(b, channels, t_lat, h/4, w/4)`; the feature channels are not used."""

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vidconcept.errors import UsageError
 from vidconcept.files import read_toml, validate
-from vidconcept.settings import Layer, nearest
+from vidconcept.settings import Layer, suggest
 
 
 class Preset(BaseModel):
@@ -47,7 +47,7 @@ class Preset(BaseModel):
     def layer(self) -> Layer:
         return Layer(f"preset {self.name}", self.settings)
 
-    def canonical(self, word: str) -> str:
+    def translate(self, word: str) -> str:
         """The trained word that a user's word stands for. Raises UsageError for a word outside a closed vocabulary."""
         if not self.vocabulary:
             return word
@@ -55,7 +55,7 @@ class Preset(BaseModel):
         found = table.get(_fold(word))
         if found is None:
             raise UsageError(
-                f"model {self.name} does not know {word!r}{nearest(word, table)}. It knows: "
+                f"model {self.name} does not know {word!r}{suggest(word, table)}. It knows: "
                 f"{', '.join(self.vocabulary)}. For any other word take `model=cogvideox-2b` (needs a GPU)."
             )
         return found

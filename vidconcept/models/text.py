@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import T5EncoderModel, T5TokenizerFast  # pyright: ignore[reportAttributeAccessIssue]
 
 from vidconcept.errors import ModelError, OutputError, UsageError
-from vidconcept.files import open_regular, replacing_bytes
+from vidconcept.files import open_regular, open_replacing_bytes
 from vidconcept.models.configs import component_files
 
 log = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ def _encode(
     except Exception as error:
         # Of damaged files the libraries raise whatever their inside came upon.
         raise ModelError(
-            f"cannot load the text encoder in {folder}: {first_line(error)}. Next: fetch the model again"
+            f"cannot load the text encoder in {folder}: {summarise_error(error)}. Next: fetch the model again"
         ) from error
     torch.nn.Module.to(encoder.eval(), device)
     results = []
@@ -111,7 +111,7 @@ def _encode(
                 if isinstance(error, MemoryError | torch.OutOfMemoryError) or "memory" in str(error):
                     raise
                 raise ModelError(
-                    f"the text encoder in {folder} cannot encode {text[:40]!r}: {first_line(error)}. "
+                    f"the text encoder in {folder} cannot encode {text[:40]!r}: {summarise_error(error)}. "
                     "Next: fetch the model again"
                 ) from error
             special = torch.tensor([i for i in (tokenizer.pad_token_id, tokenizer.eos_token_id) if i is not None])
@@ -126,7 +126,7 @@ def _encode(
     return results
 
 
-def first_line(error: Exception) -> str:
+def summarise_error(error: Exception) -> str:
     """What a library's error says, or its kind where it says nothing."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
@@ -160,13 +160,13 @@ def _read_cached(path: Path) -> dict[str, Tensor] | None:
             raise ValueError("it does not hold embeddings")
         return tensors
     except Exception as error:
-        log.warning("ignoring the damaged cache file %s: %s", path, first_line(error))
+        log.warning("ignoring the damaged cache file %s: %s", path, summarise_error(error))
         return None
 
 
 def _write_cached(path: Path, tensors: dict[str, Tensor]) -> None:
     try:
-        with replacing_bytes(path) as file:
+        with open_replacing_bytes(path) as file:
             file.write(save(tensors))
     except (OutputError, OSError, ValueError) as error:
-        log.warning("text embeddings are not cached: %s", first_line(error))
+        log.warning("text embeddings are not cached: %s", summarise_error(error))

@@ -13,22 +13,22 @@ from typing import Any
 import numpy as np
 
 from vidconcept.errors import UsageError
-from vidconcept.evaluation.alarms import LOWEST, Candidate, Choice, Scale, choose, strengths
+from vidconcept.evaluation.alarms import LOWEST, Candidate, Choice, Scale, choose, find_strengths
 from vidconcept.evaluation.background import Background
-from vidconcept.files import replacing
-from vidconcept.pipelines.findings import ScoredFrame, decision_settings, score_frames
+from vidconcept.files import open_replacing
+from vidconcept.pipelines.findings import ScoredFrame, make_decision_settings, score_frames
 from vidconcept.pipelines.good_parts import GoodParts, learn_good_parts
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
-from vidconcept.pipelines.rarity import Judge, gated_maps
+from vidconcept.pipelines.rarity import Judge, gate_maps
 from vidconcept.pipelines.workspace import Workspace
 from vidconcept.runs import RunFolder
 from vidconcept.settings import Stage, TrackSettings
-from vidconcept.temporal.stitch import recordings, stitch
-from vidconcept.tracks.calibrated import decide_by_concept, lifted
-from vidconcept.tracks.events import footage_s, frame_duration_s
+from vidconcept.temporal.stitch import split_recordings, stitch
+from vidconcept.tracks.calibrated import decide_by_concept, subtract_lifts
+from vidconcept.tracks.events import frame_duration_s, measure_footage_s
 from vidconcept.tracks.link import Linker, LinkSettings
-from vidconcept.video.identity import file_hash
+from vidconcept.video.identity import hash_source
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,10 @@ def calibrate_good(
     if not hours:
         raise UsageError("footage of single frames lasts no time, so it has no rate of alarms. Next: give videos")
     first = footage[0].plan
-    choice = choose(candidates, scales, hours, target_per_hour, lowest_offered(first))
-    return Calibration(choice, background.lifts(), settings_to_keep(first), provenance_of(footage, choice), good_parts)
+    choice = choose(candidates, scales, hours, target_per_hour, find_floor(first))
+    return Calibration(
+        choice, background.compute_lifts(), select_settings(first), describe_provenance(footage, choice), good_parts
+    )
 
 
 def read_footage(video: Path, settings: Mapping[str, Any], workspace: Workspace) -> Footage:
@@ -84,7 +86,7 @@ def read_footage(video: Path, settings: Mapping[str, Any], workspace: Workspace)
     return Footage(plan, run)
 
 
-def lowest_offered(plan: Plan) -> float:
+def find_floor(plan: Plan) -> float:
     """The score down to which `track` follows a finding anyway: a threshold below it would be a guess about noise."""
     return max(LOWEST, round(plan.settings.hysteresis * plan.settings.threshold, 3))
 
@@ -93,40 +95,40 @@ def learn_background(footage: Sequence[Footage]) -> Background:
     """Statistics of each place in the picture."""
     background = Background(footage[0].plan.settings.concepts)
     for part in footage:
-        background.begin()
-        for maps in recordings(gated_maps(part.plan, part.run, part.judge)):
+        background.begin_video()
+        for maps in split_recordings(gate_maps(part.plan, part.run, part.judge)):
             for step in stitch(maps):
                 background.add(step.scores)
     return background
 
 
-def scored_frames(part: Footage, monitor: Monitor) -> Iterable[ScoredFrame]:
-    return score_frames(part.plan, gated_maps(part.plan, part.run, part.judge), monitor)
+def score_footage(part: Footage, monitor: Monitor) -> Iterable[ScoredFrame]:
+    return score_frames(part.plan, gate_maps(part.plan, part.run, part.judge), monitor)
 
 
 def find_candidates(
     footage: Sequence[Footage],
     background: Background | None,
     monitor: Monitor,
-    scored: Callable[[Footage, Monitor], Iterable[ScoredFrame]] = scored_frames,
+    scored: Callable[[Footage, Monitor], Iterable[ScoredFrame]] = score_footage,
 ) -> tuple[list[Candidate], dict[str, Scale], float]:
     """Tracks at the lowest threshold, the scales of the concepts' frame peaks, and the hours of footage.
 
     background: of the same footage; each stretch is judged by the lifts of the others. None: without lifts.
     """
     concepts = footage[0].plan.settings.concepts
-    lifts = background.left_out() if background else [[] for _ in footage]
+    lifts = background.compute_left_out() if background else [[] for _ in footage]
     candidates: list[Candidate] = []
     peaks: list[np.ndarray] = []
     seconds = 0.0
     for part, by_step in zip(footage, lifts, strict=True):
         frames = _subtract_step_lifts(part, scored(part, monitor), by_step)
-        found, part_peaks, length_s = _candidates_of(part, frames, seconds, monitor)
+        found, part_peaks, length_s = _collect_candidates(part, frames, seconds, monitor)
         candidates += found
         peaks.append(part_peaks)
         seconds += length_s
     stacked = np.concatenate(peaks)  # (frame, concept)
-    return candidates, {name: Scale.of(stacked[:, i]) for i, name in enumerate(concepts)}, seconds / 3600
+    return candidates, {name: Scale.fit(stacked[:, i]) for i, name in enumerate(concepts)}, seconds / 3600
 
 
 def _subtract_step_lifts(
@@ -136,10 +138,10 @@ def _subtract_step_lifts(
     concepts = part.plan.settings.concepts
     for frame in frames:
         lifts = by_step[frame.origin.latent_index] if by_step else {}
-        yield replace(frame, scores=lifted(frame.scores, concepts, lifts))
+        yield replace(frame, scores=subtract_lifts(frame.scores, concepts, lifts))
 
 
-def _candidates_of(
+def _collect_candidates(
     part: Footage, frames: Iterable[ScoredFrame], start_s: float, monitor: Monitor
 ) -> tuple[list[Candidate], np.ndarray, float]:
     """start_s: the good footage before this part. Candidates, peaks `(frame, concept)`, and seconds of this part."""
@@ -147,7 +149,9 @@ def _candidates_of(
     link = LinkSettings(min_area_px=settings.min_area_px, min_duration_s=0.0)
     linker = Linker(settings.concepts, plan.region, (plan.info.width_px, plan.info.height_px), link)
     height, width = plan.work_size_px
-    low = replace(decision_settings(settings, linker.min_cells(height * width)), threshold=settings.hysteresis * LOWEST)
+    low = replace(
+        make_decision_settings(settings, linker.min_cells(height * width)), threshold=settings.hysteresis * LOWEST
+    )
     rows: dict[int, list[tuple[float, float, str]]] = {}
     times, peaks = [], []
     for scored in frames:
@@ -169,16 +173,16 @@ def _candidates_of(
     candidates = []
     for track in rows.values():
         at, scores, names = zip(*track, strict=True)
-        found = strengths(at, scores, settings.min_duration_s, link.max_gap_s, frame_s, settings.hysteresis)
+        found = find_strengths(at, scores, settings.min_duration_s, link.max_gap_s, frame_s, settings.hysteresis)
         begun_s = start_s - times[0]
         candidates += [Candidate(names[0], level, begun_s + at_s) for level, at_s in found if level >= LOWEST]
-    return candidates, np.stack(peaks), footage_s(times)
+    return candidates, np.stack(peaks), measure_footage_s(times)
 
 
-def settings_to_keep(plan: Plan) -> dict[str, Any]:
+def select_settings(plan: Plan) -> dict[str, Any]:
     """The concepts, how an event is told, and every setting that was given: what `track` must share."""
     # Tables of their own; what is said of one video only; and what changes no finding.
-    skip = {"thresholds", "place_lifts", "keep_recurring", "start_s", "end_s", "fps"} | TrackSettings.keys_of(
+    skip = {"thresholds", "place_lifts", "keep_recurring", "start_s", "end_s", "fps"} | TrackSettings.list_keys(
         Stage.DRAWING, Stage.MACHINE
     )
     values = plan.settings.model_dump(mode="json", exclude_none=True)
@@ -187,7 +191,7 @@ def settings_to_keep(plan: Plan) -> dict[str, Any]:
     return {key: values[key] for key in (*always, *sorted(given - skip - set(always)))}
 
 
-def provenance_of(footage: Sequence[Footage], choice: Choice) -> dict[str, Any]:
+def describe_provenance(footage: Sequence[Footage], choice: Choice) -> dict[str, Any]:
     """Where the numbers come from; a table that `track` does not read."""
     plan = footage[0].plan
     facts = {key: value for key, value in asdict(choice).items() if key != "thresholds"}
@@ -197,7 +201,7 @@ def provenance_of(footage: Sequence[Footage], choice: Choice) -> dict[str, Any]:
         "vidconcept": version("vidconcept"),
         "weights": plan.layout.fingerprint,
         "footage": [part.plan.video_name for part in footage],
-        "footage_sha256": [file_hash(part.plan.source) for part in footage],
+        "footage_sha256": [hash_source(part.plan.source) for part in footage],
         **facts,
     }
 
@@ -216,7 +220,7 @@ def write_toml(
     for title, table in (("thresholds", thresholds), ("place_lifts", lifts), ("provenance", provenance)):
         if table:
             lines += ["", f"[{title}]", *(f"{_toml(key)} = {_toml(value)}" for key, value in table.items())]
-    with replacing(path) as file:
+    with open_replacing(path) as file:
         file.write("\n".join(lines) + "\n")
 
 

@@ -15,11 +15,11 @@ from vidconcept.evaluation.metrics.events import EventCounts
 from vidconcept.evaluation.metrics.figures import Figures
 from vidconcept.evaluation.readings import Reading, Sweep, mean_ap
 from vidconcept.evaluation.statistics import bootstrap_interval
-from vidconcept.pipelines.calibrate import settings_to_keep
-from vidconcept.pipelines.evaluate import Linked, in_asked_words
+from vidconcept.pipelines.calibrate import select_settings
+from vidconcept.pipelines.evaluate import Linked, rename_to_asked
 from vidconcept.pipelines.findings import score_frames
-from vidconcept.pipelines.plan import Plan, preset_thresholds
-from vidconcept.pipelines.rarity import gated_maps
+from vidconcept.pipelines.plan import Plan, find_preset_thresholds
+from vidconcept.pipelines.rarity import gate_maps
 from vidconcept.pipelines.sweep import sweep
 from vidconcept.pipelines.workspace import Workspace
 
@@ -57,9 +57,9 @@ def calibrate_labelled(
     plan = workspace.plan_clip(dataset.clips[0], settings)
     compared = sweep(dataset, settings, axes, workspace, windows=windows, timesteps=timesteps)
     reading, why = choose_reading(compared)
-    chosen = reading_settings(reading, compared.base, plan)
+    chosen = settle_reading(reading, compared.base, plan)
     counts = count_events(dataset, {**settings, **chosen}, workspace)
-    thresholds, reasons = choose_thresholds(counts, _preset_thresholds(plan))
+    thresholds, reasons = choose_thresholds(counts, _default_thresholds(plan))
     facts = {
         "kind": "masks",
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -70,16 +70,16 @@ def calibrate_labelled(
         "readings_compared": len(compared.tallies),
         "reading": {key: value for key, value in asdict(reading).items() if key != "layers_name"},
     }
-    return LabelledCalibration({**settings_to_keep(plan), **chosen}, thresholds, (why, *reasons), facts)
+    return LabelledCalibration({**select_settings(plan), **chosen}, thresholds, (why, *reasons), facts)
 
 
-def _preset_thresholds(plan: Plan) -> dict[str, float]:
+def _default_thresholds(plan: Plan) -> dict[str, float]:
     """The threshold of each concept without any calibration."""
-    own = preset_thresholds(plan.settings, plan.sources, plan.folder.preset)
+    own = find_preset_thresholds(plan.settings, plan.sources, plan.folder.preset)
     return {name: own.get(name, plan.settings.threshold) for name in plan.settings.concepts}
 
 
-def folds_of(clips: Sequence[str], folds: int = FOLDS, seed: int = 0) -> list[list[str]]:
+def split_folds(clips: Sequence[str], folds: int = FOLDS, seed: int = 0) -> list[list[str]]:
     """Clips in at most `folds` groups of about equal size, at random."""
     order = np.random.default_rng(seed).permutation(len(clips))
     return [[clips[int(i)] for i in part] for part in np.array_split(order, min(folds, len(clips))) if len(part)]
@@ -99,19 +99,19 @@ def choose_reading(compared: Sweep) -> tuple[Reading, str]:
         )
     candidates = [r for r in tallies if r.method == base.method]
 
-    def best_on(names: Sequence[str]) -> Reading:
+    def find_best(names: Sequence[str]) -> Reading:
         return max(candidates, key=lambda r: np.nan_to_num(mean_ap(tallies[r][n] for n in names), nan=-1.0))
 
     held: dict[str, Reading] = {}
-    for part in folds_of(defective):
-        winner = best_on([n for n in defective if n not in part])
+    for part in split_folds(defective):
+        winner = find_best([n for n in defective if n not in part])
         held.update(dict.fromkeys(part, winner))
 
     def gap(names: Sequence[str]) -> float:
         return mean_ap(tallies[held[n]][n] for n in names) - mean_ap(tallies[base][n] for n in names)
 
     low, high = bootstrap_interval(gap, defective)
-    winner = best_on(defective)
+    winner = find_best(defective)
     figures = f"mean AP {gap(defective):+.3f} against the preset on clips left out, 95 % {low:+.3f} to {high:+.3f}"
     if low <= 0:
         return base, f"No reading is surely better than the preset's on this sample ({figures}); the preset's stays."
@@ -120,7 +120,7 @@ def choose_reading(compared: Sweep) -> tuple[Reading, str]:
     return winner, f"Chosen: {name}{without} ({figures})."
 
 
-def reading_settings(reading: Reading, base: Reading, plan: Plan) -> dict[str, Any]:
+def settle_reading(reading: Reading, base: Reading, plan: Plan) -> dict[str, Any]:
     """The settings that make `track` read so; empty when the reading is the base."""
     if reading == base:
         return {}
@@ -134,7 +134,7 @@ def reading_settings(reading: Reading, base: Reading, plan: Plan) -> dict[str, A
     if reading.left_out:
         for key in ("background", "distractors"):
             words: tuple[str, ...] = getattr(settings, key)
-            chosen[key] = [word for word in words if preset.canonical(word) not in reading.left_out]
+            chosen[key] = [word for word in words if preset.translate(word) not in reading.left_out]
     return chosen
 
 
@@ -148,15 +148,15 @@ def count_events(
     bare = {"thresholds": {}, "place_lifts": {}}
     for number, original in enumerate(dataset.clips):
         plan = workspace.plan_clip(original, settings)
-        clip = in_asked_words(dataset, plan.settings.concepts, plan.settings.model).clips[number]
+        clip = rename_to_asked(dataset, plan.settings.concepts, plan.settings.model).clips[number]
         run = workspace.open_clip(plan, clip)
         workspace.compute_maps(plan, run)
         # What an earlier calibration says of concepts and places is not written, so it is not counted with.
         tried = {
             level: Linked(replace(plan, settings=plan.settings.model_copy(update={**bare, "threshold": level})))
-            for level in sorted({*LEVELS, *_preset_thresholds(plan).values()})
+            for level in sorted({*LEVELS, *_default_thresholds(plan).values()})
         }
-        for scored in score_frames(plan, gated_maps(plan, run), workspace.monitor):
+        for scored in score_frames(plan, gate_maps(plan, run), workspace.monitor):
             for linked in tried.values():
                 linked.add(scored)
         result[clip.name] = {
@@ -198,7 +198,7 @@ def choose_thresholds(
             reasons.append(f"{concept}: {objects} defects are too few to choose a threshold; {now:g} stays.")
             continue
         held = EventCounts()
-        for part in folds_of(clips):
+        for part in split_folds(clips):
             level = best([n for n in clips if n not in part], concept)
             held += total(part, level, concept)
         own, before = event_f1(held), event_f1(total(clips, now, concept))

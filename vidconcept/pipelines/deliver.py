@@ -12,19 +12,19 @@ import numpy as np
 from vidconcept.errors import InputError
 from vidconcept.pipelines.findings import Findings
 from vidconcept.pipelines.heat import HeatJournal
-from vidconcept.pipelines.maps import source_frames
+from vidconcept.pipelines.maps import read_source_frames
 from vidconcept.pipelines.monitor import Monitor
-from vidconcept.pipelines.plan import Plan, film_size_of
+from vidconcept.pipelines.plan import Plan, choose_film_size
 from vidconcept.runs import RunFolder, new_run_id
 from vidconcept.types import Event, Recurring, TrackMask
 from vidconcept.video.writer import open_writer
-from vidconcept.wording import count_of
+from vidconcept.wording import format_count
 from vidconcept.writers import tables
 from vidconcept.writers.frames.overlay import Annotator
 from vidconcept.writers.frames.shrink import Shrinker
 from vidconcept.writers.frames.thumbs import ThumbWriter
 from vidconcept.writers.journal import TrackJournal
-from vidconcept.writers.review.data import events_digest
+from vidconcept.writers.review.data import compute_events_digest
 from vidconcept.writers.youtube_vis import write_youtube_vis
 
 
@@ -56,12 +56,12 @@ def _keep_verdicts(run: RunFolder, events: list[Event], monitor: Monitor) -> lis
     """
     table = run.path / "events.csv"
     before = tables.read_events(table) if table.is_file() else []
-    if events_digest(before) == events_digest(events):
+    if compute_events_digest(before) == compute_events_digest(events):
         verdicts = {event.event_id: event.verdict for event in before}
         return [replace(event, verdict=verdicts[event.event_id]) for event in events]
     run.save(run_id=new_run_id())
     if lost := sum(bool(event.verdict) for event in before):
-        monitor.warn(f"the events changed; {count_of(lost, 'verdict')} discarded")
+        monitor.warn(f"the events changed; {format_count(lost, 'verdict')} discarded")
     return events
 
 
@@ -69,7 +69,7 @@ def annotate(
     plan: Plan, path: Path, heat: HeatJournal, findings: Findings, recurring: Sequence[Recurring], monitor: Monitor
 ) -> None:
     """`annotated.mp4` with the source's timestamps and sound, and one thumbnail an event and recurring group."""
-    shown = Shrinker((plan.info.width_px, plan.info.height_px), film_size_of(plan.settings, plan.info))
+    shown = Shrinker((plan.info.width_px, plan.info.height_px), choose_film_size(plan.settings, plan.info))
     annotator = Annotator(plan.settings.concepts, shown.film_size, plan.settings.view, shown.region(plan.region))
     thumbs = ThumbWriter(path, findings.events, recurring)
     scores: Iterator[np.ndarray | None] = heat.frames() if annotator.needs_scores else repeat(None)
@@ -84,8 +84,8 @@ def annotate(
         on_problem=monitor.problem,
     ) as video:
         count = 0
-        for count, (frame, score) in enumerate(zip(source_frames(plan, monitor), scores, strict=False), start=1):
-            own = cursor.tracks_at(frame.index)
+        for count, (frame, score) in enumerate(zip(read_source_frames(plan, monitor), scores, strict=False), start=1):
+            own = cursor.read_tracks_at(frame.index)
             thumbs.frame(frame.index, frame.image, own)
             picture, own = shown.image(frame.image), [shown.track(track) for track in own]
             video.write(annotator.draw(picture, own, frame.time_s, frame.index, score), frame.pts)
@@ -102,10 +102,10 @@ class _TrackCursor:
     """The tracks of one frame after the other out of `tracks.csv`; it holds those of one frame."""
 
     def __init__(self, path: Path) -> None:
-        self._groups = tables.tracks_by_frame(path)
+        self._groups = tables.read_tracks_by_frame(path)
         self._current = next(self._groups, None)
 
-    def tracks_at(self, index: int) -> list[TrackMask]:
+    def read_tracks_at(self, index: int) -> list[TrackMask]:
         """Indices must rise."""
         while self._current is not None and self._current[0] < index:
             self._current = next(self._groups, None)

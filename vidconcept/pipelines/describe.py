@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from vidconcept.rarity.features import SCALES, at_scales, strongest_tokens
+from vidconcept.rarity.features import SCALES, pick_strongest_tokens, pool_scales
 from vidconcept.rarity.memory import Described, Memory
-from vidconcept.temporal.flow import STILL, estimate, proxy
+from vidconcept.temporal.flow import STILL, estimate, make_proxy
 from vidconcept.temporal.windows import Window
 from vidconcept.types import ConceptMaps
 
@@ -16,17 +16,17 @@ from vidconcept.types import ConceptMaps
 CANDIDATE_SHARE, CANDIDATES = 0.1, 64
 
 
-def follow(memory: Memory, window: Window) -> None:
+def remember_motion(memory: Memory, window: Window) -> None:
     """Take the motion of a window's frames into the memory."""
     if window.start == 0 and window.index > memory.last_window:
-        memory.begin(window.index)
-    begins, _ = memory.part_of(window.index)
+        memory.begin_part(window.index)
+    begins, _ = memory.find_part(window.index)
     before, prior = None, STILL
     for offset in range(window.real_frames):
         position = begins + window.start + offset
         if position < len(memory.cuts) - 1:
             continue
-        here = proxy(window.frames[offset])
+        here = make_proxy(window.frames[offset])
         if before is not None:
             prior = estimate(before, here, prior)
             memory.travel(position, _shift(prior), prior.cut)
@@ -49,7 +49,7 @@ def describe(memory: Memory, maps: ConceptMaps, window: Window, threshold: float
     scores, positions = maps.scores, maps.positions
     steps = scores.shape[1]
     by_frame = len(maps.features) == len(window.frames)
-    begins, first_latent = memory.part_of(window.index)
+    begins, first_latent = memory.find_part(window.index)
     tokens, vectors = [], []
     for j, (first, last) in enumerate(positions.tolist()):
         last = min(last, window.start + window.real_frames - 1)
@@ -60,19 +60,19 @@ def describe(memory: Memory, maps: ConceptMaps, window: Window, threshold: float
         else:
             frames = [((first + last) // 2, min(j, len(maps.features) - steps + j))]
         latent = first_latent + -(-int(positions[j, 1]) // maps.step)
-        asked = strongest_tokens(scores[:, j], CANDIDATE_SHARE * threshold, CANDIDATES)
+        asked = pick_strongest_tokens(scores[:, j], CANDIDATE_SHARE * threshold, CANDIDATES)
         wanted = memory.wants(latent)
         for position, index in frames:
             remembered = wanted and position == frames[-1][0]
             if not (len(asked) or remembered):
                 continue
-            seen = at_scales(maps.features[index])
+            seen = pool_scales(maps.features[index])
             if len(asked):
                 at = np.full(len(asked), begins + position)
                 tokens.append(np.column_stack([at, np.full(len(asked), j), asked]))
                 vectors.append(seen[asked[:, 0], asked[:, 1]].astype(np.float16))
             if remembered:
-                chosen, sought = memory.chosen(latent, scores[:, j].max(0).ravel())
+                chosen, sought = memory.choose_tokens(latent, scores[:, j].max(0).ravel())
                 memory.add(latent, begins + position, seen.reshape(-1, *seen.shape[2:])[chosen], sought)
         memory.last_latent = max(memory.last_latent, latent)
     memory.last_window = max(memory.last_window, maps.window_index)

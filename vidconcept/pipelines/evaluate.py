@@ -16,15 +16,15 @@ from vidconcept.evaluation.datasets.dataset import Clip, Dataset, FrameTruth
 from vidconcept.evaluation.metrics.events import EventLedger, Found
 from vidconcept.evaluation.metrics.figures import Figures, MaskPass
 from vidconcept.geometry import crop
-from vidconcept.models.folder import preset_for
+from vidconcept.models.folder import find_preset
 from vidconcept.pipelines.findings import ScoredFrame, link_frame, make_linker, score_frames
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
-from vidconcept.pipelines.rarity import gated_maps
+from vidconcept.pipelines.rarity import gate_maps
 from vidconcept.pipelines.workspace import Workspace
 from vidconcept.runs import RunFolder
 from vidconcept.settings import RARITY_WORDS
-from vidconcept.tracks.events import footage_s, frame_duration_s
+from vidconcept.tracks.events import frame_duration_s, measure_footage_s
 from vidconcept.tracks.rle import decode
 from vidconcept.types import TrackMask
 
@@ -63,7 +63,7 @@ def evaluate(dataset: Dataset, settings: Mapping[str, Any], workspace: Workspace
     asked: Dataset | None = None
     for number, clip in enumerate(dataset.clips):
         plan = workspace.plan_clip(clip, settings)
-        asked = asked or in_asked_words(dataset, plan.settings.concepts, plan.settings.model)
+        asked = asked or rename_to_asked(dataset, plan.settings.concepts, plan.settings.model)
         clip = asked.clips[number]
         run = workspace.open_clip(plan, clip)
         workspace.compute_maps(plan, run)
@@ -78,7 +78,7 @@ def evaluate(dataset: Dataset, settings: Mapping[str, Any], workspace: Workspace
     total = Figures.empty(plan.settings.concepts)
     for figures in results.values():
         total.merge(figures)
-    return Evaluation(total, results, facts_of(asked, plan), by_rarity)
+    return Evaluation(total, results, list_facts(asked, plan), by_rarity)
 
 
 def thin_out(dataset: Dataset, limit: int | None) -> Dataset:
@@ -89,13 +89,13 @@ def thin_out(dataset: Dataset, limit: int | None) -> Dataset:
     return replace(dataset, clips=tuple(dataset.clips[i] for i in chosen))
 
 
-def in_asked_words(dataset: Dataset, concepts: Sequence[str], model: str) -> Dataset:
+def rename_to_asked(dataset: Dataset, concepts: Sequence[str], model: str) -> Dataset:
     """The data set with its words replaced by the asked ones that mean the same to the model."""
-    preset = preset_for(model)
+    preset = find_preset(model)
 
     def meaning(word: str) -> str:
         try:
-            return preset.canonical(word).casefold()
+            return preset.translate(word).casefold()
         except UsageError:
             return word.casefold()
 
@@ -106,12 +106,12 @@ def in_asked_words(dataset: Dataset, concepts: Sequence[str], model: str) -> Dat
             f"{dataset.name} has none of {', '.join(concepts)}; it has {', '.join(dataset.concepts[:20])}. "
             "Next: ask for those, or give `rename=THEIRS=YOURS`"
         )
-    return replace(dataset, clips=tuple(clip.renamed(names) for clip in dataset.clips))
+    return replace(dataset, clips=tuple(clip.rename(names) for clip in dataset.clips))
 
 
 def measure_clip(plan: Plan, run: RunFolder, clip: Clip, monitor: Monitor) -> Figures:
     """Figures of one clip from its stored maps."""
-    return measure_frames(plan, clip, score_frames(plan, gated_maps(plan, run), monitor))
+    return measure_frames(plan, clip, score_frames(plan, gate_maps(plan, run), monitor))
 
 
 @dataclass
@@ -154,7 +154,7 @@ def measure_frames(plan: Plan, clip: Clip, frames: Iterable[ScoredFrame]) -> Fig
         truth = clip.truth(scored.ref.index) if scored.origin.latent_index != ranked else None
         if truth is not None:
             ranked = scored.origin.latent_index
-            figures.add_scores(scored.scores, on_grid(truth, plan))
+            figures.add_scores(scored.scores, resize_truth(truth, plan))
     return linked.measure(clip, figures)
 
 
@@ -180,7 +180,7 @@ def measure_masks(
         if truth is not None:
             annotated_s.append(time_s)
             kept = [track for track in tracks if track.tracker_id in tracker_ids]
-            second.add([_found(track, plan) for track in kept], on_grid(truth, plan))
+            second.add([_place_track(track, plan) for track in kept], resize_truth(truth, plan))
     frame_s = frame_duration_s(times_s)
     if frame_s:
         # A defect is seen on annotated frames only.
@@ -188,19 +188,19 @@ def measure_masks(
         ledger.min_frames = max(1, round(needed))
     ledger.frames, ledger.annotated = len(rows), len(annotated_s)
     # What lies outside of the annotated stretch can show no false alarm, so its minutes do not count either.
-    stretch_s = footage_s(annotated_s) if len(annotated_s) > 1 else len(annotated_s) * frame_s
+    stretch_s = measure_footage_s(annotated_s) if len(annotated_s) > 1 else len(annotated_s) * frame_s
     second.finish(stretch_s / 60, good=not clip.concepts)
 
 
-def on_grid(truth: FrameTruth, plan: Plan) -> FrameTruth:
+def resize_truth(truth: FrameTruth, plan: Plan) -> FrameTruth:
     """Truth of a frame on the working grid of its region."""
-    masks = [_to_grid(mask, plan) for mask in truth.masks]
+    masks = [_resize_mask(mask, plan) for mask in truth.masks]
     empty = np.zeros((0, *plan.work_size_px), bool)
-    ignore = None if truth.ignore is None else _to_grid(truth.ignore, plan)
+    ignore = None if truth.ignore is None else _resize_mask(truth.ignore, plan)
     return replace(truth, masks=np.stack(masks) if masks else empty, ignore=ignore)
 
 
-def _to_grid(mask: np.ndarray, plan: Plan) -> np.ndarray:
+def _resize_mask(mask: np.ndarray, plan: Plan) -> np.ndarray:
     height, width = plan.work_size_px
     if mask.shape != (plan.info.height_px, plan.info.width_px):
         size = (plan.info.width_px, plan.info.height_px)
@@ -211,12 +211,12 @@ def _to_grid(mask: np.ndarray, plan: Plan) -> np.ndarray:
     return cv2.resize(inside.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
 
 
-def _found(track: TrackMask, plan: Plan) -> Found:
+def _place_track(track: TrackMask, plan: Plan) -> Found:
     mask = decode(track.rle, (plan.info.width_px, plan.info.height_px))
-    return Found(track.tracker_id, track.concept, _to_grid(mask, plan), track.score_max)
+    return Found(track.tracker_id, track.concept, _resize_mask(mask, plan), track.score_max)
 
 
-def facts_of(dataset: Dataset, plan: Plan) -> dict[str, Any]:
+def list_facts(dataset: Dataset, plan: Plan) -> dict[str, Any]:
     """What a reader needs to repeat a measurement."""
     skip = {"place_lifts"}
     settings = plan.settings.model_dump(mode="json", exclude=skip)

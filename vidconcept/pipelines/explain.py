@@ -12,15 +12,15 @@ from vidconcept.errors import InputError, UsageError
 from vidconcept.evaluation.explanation import Explanation
 from vidconcept.geometry import crop
 from vidconcept.models.readout import token_grid, word_logits
-from vidconcept.pipelines.maps import ModelShelf, windows_of
+from vidconcept.pipelines.maps import ModelShelf, cut_source_windows
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan, make_plan
-from vidconcept.pipelines.sweep import chosen_layers, plan_for_sweep
+from vidconcept.pipelines.sweep import choose_layers, plan_for_sweep
 from vidconcept.pipelines.track import Run
 from vidconcept.runs import check_same
 from vidconcept.settings import TrackSettings
 from vidconcept.temporal.windows import Window
-from vidconcept.tracks.calibrated import place_map
+from vidconcept.tracks.calibrated import interpolate_lifts
 from vidconcept.tracks.rle import decode
 from vidconcept.types import Event, TrackMask
 from vidconcept.video.sparse import grab_frames
@@ -37,7 +37,7 @@ def explain(run_path: Path, event_id: int, monitor: Monitor, shelf: ModelShelf |
     if event is None:
         ids = ", ".join(str(e.event_id) for e in run.events[:20]) or "none"
         raise UsageError(f"`event={event_id}`: the run has the events {ids}")
-    own = _plan_of(run)
+    own = _restore_plan(run)
     check_same(
         run_path, "explained", run.manifest.get("maps_from", {}), own.facts()["maps_from"],
         "explain with the video and the weights of the run, or track again",
@@ -48,29 +48,29 @@ def explain(run_path: Path, event_id: int, monitor: Monitor, shelf: ModelShelf |
         )
     plan = plan_for_sweep(own)
     track = next(t for t in run.tracks() if t.frame_index == event.peak_frame and t.tracker_id == event.tracker_id)
-    window, position = _window_at(plan, event.peak_frame, monitor)
+    window, position = _find_window(plan, event.peak_frame, monitor)
     model = (shelf or ModelShelf())(plan, monitor)
     draws = [
         word_logits(model, window.frames, draw)["concept-attention"] for draw in range(plan.settings.noise_samples)
     ]
-    chosen = chosen_layers(own)
+    chosen = choose_layers(own)
     step = int(np.flatnonzero((window.positions[:, 0] <= position) & (position <= window.positions[:, 1]))[0])
-    reduce, grid, order = plan.settings.reduce, token_grid(model, window.frames), _order(plan, track)
+    reduce, grid, order = plan.settings.reduce, token_grid(model, window.frames), _order_words(plan, track)
     single = [concept_scores(draws, reduce, layers=[layer]) for layer in range(plan.layout.num_layers)]
     maps = arrange_tokens(np.stack(single), grid)[:, order, step]
     whole = arrange_tokens(concept_scores(draws, reduce, layers=chosen), grid)[order, step]
-    image, mask = _picture(plan, event, track, monitor)
+    image, mask = _read_picture(plan, event, track, monitor)
     words = tuple((*plan.settings.concepts, *plan.words[len(plan.settings.concepts) :])[i] for i in order)
-    cell = _peak_cell(whole[0], mask)
+    cell = _find_peak_cell(whole[0], mask)
     settings = plan.settings
     threshold = settings.thresholds.get(track.concept, settings.threshold)
     lifts = settings.place_lifts.get(track.concept)
-    lift = float(place_map(lifts, *whole.shape[1:])[cell]) if lifts else 0.0
+    lift = float(interpolate_lifts(lifts, *whole.shape[1:])[cell]) if lifts else 0.0
     said = run.manifest.get("rarity", {}).get("says", "")
     return Explanation(event, words, chosen, maps, whole, cell, image, mask, threshold, lift, said)
 
 
-def _plan_of(run: Run) -> Plan:
+def _restore_plan(run: Run) -> Plan:
     """The run's own plan, its video looked for where it was. The environment's settings do not come in."""
     stored = run.manifest["settings"]
     source = Path(run.manifest["video"]["path"])
@@ -81,15 +81,15 @@ def _plan_of(run: Run) -> Plan:
         raise InputError(f"the video of this run cannot be read: {error}. Next: put it back") from error
 
 
-def _order(plan: Plan, track: TrackMask) -> list[int]:
+def _order_words(plan: Plan, track: TrackMask) -> list[int]:
     """The event's own word first, then the other asked ones, then background and distractors."""
     return [track.class_id, *(i for i in range(len(plan.words)) if i != track.class_id)]
 
 
-def _window_at(plan: Plan, frame_index: int, monitor: Monitor) -> tuple[Window, int]:
+def _find_window(plan: Plan, frame_index: int, monitor: Monitor) -> tuple[Window, int]:
     """The window in whose middle the frame lies best, and the frame's position."""
     best: tuple[float, Window, int] | None = None
-    for window in windows_of(plan, monitor):
+    for window in cut_source_windows(plan, monitor):
         # The last frame up to this one that the model saw.
         position = (frame_index - window.begins_at) // plan.settings.stride
         if window.start <= position < window.start + window.real_frames:
@@ -103,7 +103,7 @@ def _window_at(plan: Plan, frame_index: int, monitor: Monitor) -> tuple[Window, 
     return best[1], best[2]
 
 
-def _picture(plan: Plan, event: Event, track: TrackMask, monitor: Monitor) -> tuple[np.ndarray, np.ndarray]:
+def _read_picture(plan: Plan, event: Event, track: TrackMask, monitor: Monitor) -> tuple[np.ndarray, np.ndarray]:
     """The region of the peak frame and the event's mask in it."""
     index = event.peak_frame
     pictures = grab_frames(
@@ -119,7 +119,7 @@ def _picture(plan: Plan, event: Event, track: TrackMask, monitor: Monitor) -> tu
     return np.ascontiguousarray(crop(image, plan.region)), crop(mask, plan.region)
 
 
-def _peak_cell(own: np.ndarray, mask: np.ndarray) -> tuple[int, int]:
+def _find_peak_cell(own: np.ndarray, mask: np.ndarray) -> tuple[int, int]:
     """The token under the mask at which the event's word scores highest."""
     cover = cv2.resize(mask.astype(np.float32), (own.shape[1], own.shape[0]), interpolation=cv2.INTER_AREA)
     inside = np.where(cover > 0, own, -1.0)

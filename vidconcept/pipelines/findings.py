@@ -12,15 +12,15 @@ import numpy as np
 from vidconcept.errors import InputError
 from vidconcept.models.edges import load_edge_net
 from vidconcept.pipelines.heat import HeatJournal
-from vidconcept.pipelines.maps import expected_frames, recordings, source_frames
+from vidconcept.pipelines.maps import estimate_frame_count, read_source_frames, split_recordings
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
-from vidconcept.pipelines.waiting import FrameRef, WaitingFrame, working_pictures
+from vidconcept.pipelines.waiting import FrameRef, WaitingFrame, read_working_pictures
 from vidconcept.settings import TrackSettings
 from vidconcept.temporal.smooth import smooth
-from vidconcept.temporal.stitch import recordings as recordings_of_maps
+from vidconcept.temporal.stitch import split_recordings as recordings_of_maps
 from vidconcept.temporal.stitch import stitch
-from vidconcept.temporal.stride import between
+from vidconcept.temporal.stride import interpolate_scores
 from vidconcept.tracks.calibrated import decide_by_concept
 from vidconcept.tracks.edges import EdgeFinder
 from vidconcept.tracks.link import Linker, LinkSettings
@@ -71,8 +71,8 @@ def find(
     cuts: list[int] = []
     seen = array("q"), array("d")
     count = 0
-    total = expected_frames(plan)
-    for scored, tracks in linked_frames(plan, maps, linker, monitor):
+    total = estimate_frame_count(plan)
+    for scored, tracks in link_all_frames(plan, maps, linker, monitor):
         journal.append(scored.ref, tracks, scored.scores, scored.origin)
         if needs_scores(plan.settings.view):
             heat.append(scored.scores)
@@ -98,7 +98,7 @@ def make_linker(plan: Plan) -> Linker:
     )
 
 
-def linked_frames(
+def link_all_frames(
     plan: Plan, maps: Iterable[ConceptMaps], linker: Linker, monitor: Monitor
 ) -> Iterator[tuple[ScoredFrame, list[TrackMask]]]:
     """Every frame in the asked range with its scores and its tracks under their provisional ids."""
@@ -115,7 +115,7 @@ def link_frames(
 
 def link_frame(settings: TrackSettings, scored: ScoredFrame, linker: Linker) -> list[TrackMask]:
     """The tracks of one scored frame under provisional ids; frames must come in order."""
-    decision = decision_settings(settings, linker.min_cells(scored.scores[0].size))
+    decision = make_decision_settings(settings, linker.min_cells(scored.scores[0].size))
     decided = decide_by_concept(
         scored.scores, settings.concepts, decision, settings.thresholds, settings.place_lifts, settings.hysteresis
     )
@@ -125,7 +125,7 @@ def link_frame(settings: TrackSettings, scored: ScoredFrame, linker: Linker) -> 
     )  # fmt: skip
 
 
-def decision_settings(settings: TrackSettings, min_cells: float) -> DecisionSettings:
+def make_decision_settings(settings: TrackSettings, min_cells: float) -> DecisionSettings:
     """How scores become masks. min_cells: the smallest mask that the linker takes, which is no noise either."""
     return DecisionSettings(
         settings.threshold, settings.ratio, settings.floor, min_area_px=int(min(MIN_CELLS, min_cells))
@@ -136,7 +136,7 @@ def score_frames(plan: Plan, maps: Iterable[ConceptMaps], monitor: Monitor) -> I
     """Every frame in the asked range with its scores; frames between two that the model saw are interpolated."""
     parts_of_maps = recordings_of_maps(maps)
     latents = 0
-    for number, frames in enumerate(recordings(source_frames(plan, monitor))):
+    for number, frames in enumerate(split_recordings(read_source_frames(plan, monitor))):
         own_maps = next(parts_of_maps, None)
         if own_maps is None:
             raise InputError(f"{plan.source} has more frames than its maps were made from. Next: `existing=overwrite`")
@@ -154,7 +154,7 @@ def _score_recording(
     settings = plan.settings
     waiting: deque[WaitingFrame] = deque()
     passes = _Passes()
-    pictures = passes.count_pictures(working_pictures(plan, frames, waiting))
+    pictures = passes.count_pictures(read_working_pictures(plan, frames, waiting))
     seen = smooth(stitch(passes.count_maps(maps)), pictures, method=settings.smooth)
     before: FrameScores | None = None
     for now in seen:
@@ -162,13 +162,13 @@ def _score_recording(
         cut = now.reset or (before is None and not is_first)
         if before is not None:
             for offset in range(1, settings.stride):
-                frame = _interpolated(waiting.popleft(), before, now, offset, settings.stride)
+                frame = _interpolate(waiting.popleft(), before, now, offset, settings.stride)
                 # A scene begins with the first frame that shows its scores.
                 begins = cut and 2 * offset >= settings.stride
                 yield replace(frame, reset=begins)
                 cut = cut and not begins
         own = waiting.popleft()
-        yield ScoredFrame(own.ref, now.origin, cut, now.scores, _share(now, settings.stride), own.picture())
+        yield ScoredFrame(own.ref, now.origin, cut, now.scores, _divide_flow(now, settings.stride), own.picture())
         before = now
     # Frames after the last one that the model saw, fewer than a stride.
     deque(pictures, maxlen=0)
@@ -205,13 +205,13 @@ class _Passes:
             )
 
 
-def _interpolated(own: WaitingFrame, before: FrameScores, now: FrameScores, offset: int, stride: int) -> ScoredFrame:
+def _interpolate(own: WaitingFrame, before: FrameScores, now: FrameScores, offset: int, stride: int) -> ScoredFrame:
     near = before if 2 * offset < stride else now
-    scores = between(before, now, offset / stride)
+    scores = interpolate_scores(before, now, offset / stride)
     origin = replace(near.origin, interpolated=True)
-    return ScoredFrame(own.ref, origin, False, scores, _share(now, stride), own.picture())
+    return ScoredFrame(own.ref, origin, False, scores, _divide_flow(now, stride), own.picture())
 
 
-def _share(scores: FrameScores, parts: int) -> np.ndarray | None:
+def _divide_flow(scores: FrameScores, parts: int) -> np.ndarray | None:
     """Flow over one of `parts` equal steps."""
     return scores.flow if scores.flow is None or parts == 1 else scores.flow / parts

@@ -9,7 +9,7 @@ import numpy as np
 
 from vidconcept.pipelines.rarity import Judge
 from vidconcept.rarity.distances import Neighbours, Usual
-from vidconcept.rarity.good_parts import joined_memories
+from vidconcept.rarity.good_parts import join_memories
 from vidconcept.rarity.memory import Memory
 from vidconcept.runs import RunFolder
 
@@ -35,16 +35,16 @@ def learn_good_parts(runs: Sequence[RunFolder]) -> GoodParts | None:
     known = [memory for memory in memories if memory is not None]
     if not known or len(known) < len(memories):
         return None
-    memory, starts = joined_memories(known)
+    memory, starts = join_memories(known)
     motion = memory.motion
     usual = Neighbours(memory, motion.shows_other_surface, share=0.0).usual
     if usual is None:
         return None
     total = max(len(memory.cuts), 1)
 
-    def other_block(places: np.ndarray, positions: np.ndarray, others: np.ndarray) -> np.ndarray:
+    def differs_in_block(places: np.ndarray, positions: np.ndarray, others: np.ndarray) -> np.ndarray:
         apart = (positions * BLOCKS // total)[:, None] != (others * BLOCKS // total)[None]
         return apart & motion.shows_other_surface(places, positions, others)
 
-    neighbours = Neighbours(memory, other_block, usual=usual, share=0.0)
+    neighbours = Neighbours(memory, differs_in_block, usual=usual, share=0.0)
     return GoodParts(memory, usual, [Judge(neighbours, start) for start in starts])

@@ -11,9 +11,9 @@ import numpy as np
 
 from vidconcept.errors import ModelError
 from vidconcept.geometry import crop, resize
-from vidconcept.models.adapter import Model, adapter_for
+from vidconcept.models.adapter import Model, choose_adapter
 from vidconcept.models.readout import read_described
-from vidconcept.pipelines.describe import describe, follow
+from vidconcept.pipelines.describe import describe, remember_motion
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
 from vidconcept.rarity.memory import Memory
@@ -28,8 +28,8 @@ CHECKPOINT = 16
 
 def load_model(plan: Plan, monitor: Monitor) -> Model:
     monitor.progress("loading the model", 0, None)
-    with monitor.timed("load"):
-        return adapter_for(plan.folder.path).load(plan.folder.path, plan.settings, plan.words, monitor.fallback)
+    with monitor.time_stage("load"):
+        return choose_adapter(plan.folder.path).load(plan.folder.path, plan.settings, plan.words, monitor.note_fallback)
 
 
 @dataclass
@@ -55,17 +55,17 @@ def compute_maps(plan: Plan, run: RunFolder, monitor: Monitor, get_model: GetMod
     if run.manifest.get("maps_done") and all(run.load_maps(i) is not None for i in range(run.manifest["windows"])):
         return
     model: Model | None = None
-    total = expected_frames(plan)
+    total = estimate_frame_count(plan)
     windows = 0
-    with remembering(run) as memory:
-        for window in windows_of(plan, monitor):
+    with open_memory(run) as memory:
+        for window in cut_source_windows(plan, monitor):
             if run.load_maps(window.index) is None or window.index > memory.last_window:
                 if model is None:
                     model = get_model(plan, monitor)
-                with monitor.timed("model"):
-                    maps = _checked_maps(plan, model, window)
-                with monitor.timed("rarity"):
-                    follow(memory, window)
+                with monitor.time_stage("model"):
+                    maps = _compute_checked_maps(plan, model, window)
+                with monitor.time_stage("rarity"):
+                    remember_motion(memory, window)
                     run.save_maps(maps, window.start, describe(memory, maps, window, plan.settings.threshold))
                 if window.index % CHECKPOINT == CHECKPOINT - 1:
                     run.save_memory(memory)
@@ -76,7 +76,7 @@ def compute_maps(plan: Plan, run: RunFolder, monitor: Monitor, get_model: GetMod
 
 
 @contextmanager
-def remembering(run: RunFolder) -> Iterator[Memory]:
+def open_memory(run: RunFolder) -> Iterator[Memory]:
     """The run's memory of its footage, saved however the pass ends, so that a resumed run goes on with it."""
     memory = run.load_memory() or Memory()
     try:
@@ -87,11 +87,11 @@ def remembering(run: RunFolder) -> Iterator[Memory]:
             run.save_memory(memory)
 
 
-def _checked_maps(plan: Plan, model: Model, window: Window) -> ConceptMaps:
+def _compute_checked_maps(plan: Plan, model: Model, window: Window) -> ConceptMaps:
     """Raises ModelError, with the frames it concerns, for a window in which the model says nothing."""
     last = window.start + window.real_frames - 1
     try:
-        maps = window_maps(plan, model, window)
+        maps = compute_window_maps(plan, model, window)
         if not np.isfinite(maps.scores).all():
             raise ModelError(f"the scores are no numbers in {plan.settings.dtype}. Next: `dtype=float32` or bfloat16")
     except ModelError as error:
@@ -99,13 +99,13 @@ def _checked_maps(plan: Plan, model: Model, window: Window) -> ConceptMaps:
     return maps
 
 
-def windows_of(plan: Plan, monitor: Monitor) -> Iterator[Window]:
+def cut_source_windows(plan: Plan, monitor: Monitor) -> Iterator[Window]:
     """The windows that the model is to see, one at a time."""
     settings, count = plan.settings, 0
-    for frames in recordings(source_frames(plan, monitor, settings.stride)):
+    for frames in split_recordings(read_source_frames(plan, monitor, settings.stride)):
         first = next(frames)
         windows = cut_windows(
-            (_picture(plan, frame) for frame in chain((first,), frames)),
+            (_crop_to_region(plan, frame) for frame in chain((first,), frames)),
             length=settings.window_frames,
             overlap=settings.overlap_frames,
             step=plan.layout.step,
@@ -115,7 +115,7 @@ def windows_of(plan: Plan, monitor: Monitor) -> Iterator[Window]:
             count += 1
 
 
-def recordings(frames: Iterable[Frame]) -> Iterator[Iterator[Frame]]:
+def split_recordings(frames: Iterable[Frame]) -> Iterator[Iterator[Frame]]:
     """The frames between one hole in time and the next: nothing is known across. Each part must be read in its turn."""
     part = 0
 
@@ -128,7 +128,7 @@ def recordings(frames: Iterable[Frame]) -> Iterator[Iterator[Frame]]:
         yield own
 
 
-def window_maps(plan: Plan, model: Model, window: Window) -> ConceptMaps:
+def compute_window_maps(plan: Plan, model: Model, window: Window) -> ConceptMaps:
     """Scores of the asked concepts for one window, and features of its tokens; tiles blended."""
     asked = len(plan.settings.concepts)
     read = [read_described(model, tile) for tile in plan.tiles.cut(window.frames)]
@@ -139,7 +139,7 @@ def window_maps(plan: Plan, model: Model, window: Window) -> ConceptMaps:
     return ConceptMaps(window.index, window.positions, window.step, window.real_frames, scores, features)
 
 
-def expected_frames(plan: Plan) -> int | None:
+def estimate_frame_count(plan: Plan) -> int | None:
     """How many frames the model will see, as far as the container tells; for progress only."""
     info, settings = plan.info, plan.settings
     # Matroska and transport streams do not count their frames.
@@ -152,11 +152,11 @@ def expected_frames(plan: Plan) -> int | None:
     return max(-(-frames // settings.stride), 1)
 
 
-def _picture(plan: Plan, frame: Frame) -> np.ndarray:
+def _crop_to_region(plan: Plan, frame: Frame) -> np.ndarray:
     return resize(crop(frame.image, plan.region), plan.tiles.height, plan.tiles.width)
 
 
-def source_frames(plan: Plan, monitor: Monitor, stride: int = 1) -> Iterator[Frame]:
+def read_source_frames(plan: Plan, monitor: Monitor, stride: int = 1) -> Iterator[Frame]:
     """Every `stride`-th frame in the asked range. Raises InputError where the source changed meanwhile."""
     settings = plan.settings
     yield from read_frames(

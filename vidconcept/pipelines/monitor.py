@@ -54,13 +54,13 @@ class Monitor:
                 f"{problem.message} ({problem.count} times{first})" if problem.count > 1 else problem.message + at
             )
 
-    def fallback(self, message: str) -> None:
+    def note_fallback(self, message: str) -> None:
         if message not in self.fallbacks:
             self.fallbacks.append(message)
             self.warn(message)
 
     @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
+    def time_stage(self, stage: str) -> Iterator[None]:
         start = time.perf_counter()
         try:
             yield

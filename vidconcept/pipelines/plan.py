@@ -10,19 +10,19 @@ from typing import Any
 
 from vidconcept.errors import UsageError
 from vidconcept.files import check_name
-from vidconcept.geometry import TilePlan, fit_size, plan_fine_tiles, plan_tiles, region_of
+from vidconcept.geometry import TilePlan, fit_size, plan_fine_tiles, plan_tiles, resolve_region
 from vidconcept.models.adapter import read_layout
-from vidconcept.models.folder import ModelFolder, find_folder, preset_for
+from vidconcept.models.folder import ModelFolder, find_folder, find_preset
 from vidconcept.models.layout import ModelLayout
 from vidconcept.models.presets import Preset
 from vidconcept.rarity.good_parts import check_good_parts
-from vidconcept.settings import RARITY_WORDS, Layer, Stage, TrackSettings, config_layer, environment_layer, resolve
+from vidconcept.settings import RARITY_WORDS, Layer, Stage, TrackSettings, read_config_file, read_environment, resolve
 from vidconcept.types import Region, VideoInfo
-from vidconcept.video.identity import SourceIdentity, file_hash, identify
+from vidconcept.video.identity import SourceIdentity, hash_source, identify
 from vidconcept.video.probe import examine
 from vidconcept.video.problems import Finding
 from vidconcept.video.reading import AS_IT_IS, Reading
-from vidconcept.video.writer import film_size
+from vidconcept.video.writer import fit_film_size
 
 # To be raised when the same weights, words and settings come to give other maps: runs of before are then not resumed.
 MAPS_VERSION = 1
@@ -78,7 +78,7 @@ class Plan:
 
     def facts(self) -> dict[str, Any]:
         """The plan as it stands in `run.json`; `maps_from` is all that the maps depend on."""
-        source_hash = file_hash(self.source)
+        source_hash = hash_source(self.source)
         self.identity.check()
         settings = self.settings.model_dump(mode="json")
         info = asdict(self.info)
@@ -116,7 +116,7 @@ class Plan:
                 # What is off is left out: runs of before the setting was there agree with it.
                 **{
                     key: settings[key]
-                    for key in sorted(TrackSettings.keys_of(Stage.MAPS) - {"model", "concepts"})
+                    for key in sorted(TrackSettings.list_keys(Stage.MAPS) - {"model", "concepts"})
                     if settings[key] not in (None, False)
                 },
             },
@@ -139,16 +139,16 @@ def settle(
     """The effective settings. Raises UsageError or InputError; see `make_plan`."""
     layers = setting_layers(overrides, config, environ)
     first, _ = resolve(layers)
-    preset = preset_for(first.model)
+    preset = find_preset(first.model)
     settings, sources = resolve([*layers, preset.layer])
     if not settings.concepts:
         known = f" The model {preset.name} knows: {', '.join(preset.vocabulary)}." if preset.vocabulary else ""
         raise UsageError(f"no concepts given. Next: `concepts=scratch,dent`.{known}")
-    words = _words(settings, preset)
+    words = _list_words(settings, preset)
     # A calibration's thresholds go before the preset's, concept by concept.
     given = {} if sources["thresholds"] == preset.layer.name else settings.thresholds
-    thresholds = preset_thresholds(settings, sources, preset) | _of_asked(given, settings, preset)
-    lifts = _of_asked(settings.place_lifts, settings, preset)
+    thresholds = find_preset_thresholds(settings, sources, preset) | _pick_asked(given, settings, preset)
+    lifts = _pick_asked(settings.place_lifts, settings, preset)
     settings = settings.model_copy(update={"thresholds": thresholds, "place_lifts": lifts})
     _check_range(settings)
     return Settled(settings, sources, preset, words)
@@ -180,13 +180,15 @@ def make_plan(
     asked = asked_reading(settled.settings)
     found = examine(source, settled.settings.fps, reading=asked)
     plan = lay_out(settled, source, identity, found.info)
-    return replace(plan, reading=found.reading(asked), rate_fps=found.rate_fps, remarks=(*found.remarks, *plan.remarks))
+    return replace(
+        plan, reading=found.settle_reading(asked), rate_fps=found.rate_fps, remarks=(*found.remarks, *plan.remarks)
+    )
 
 
 def lay_out(settled: Settled, source: Path, identity: SourceIdentity, info: VideoInfo) -> Plan:
     """The plan for pictures of a known size; how they are read is the caller's. Raises UsageError and ModelError."""
     settings = settled.settings
-    region = region_of(settings.roi, info.width_px, info.height_px)
+    region = resolve_region(settings.roi, info.width_px, info.height_px)
     folder = find_folder(settled.preset)
     layout = read_layout(folder.path)
     _check_reading(settings, layout)
@@ -207,8 +209,8 @@ def lay_out(settled: Settled, source: Path, identity: SourceIdentity, info: Vide
         region,
         tiles,
         settled.words,
-        _work_size(region),
-        remarks=_size_remarks(settings, info, region, tiles, fine),
+        _choose_work_size(region),
+        remarks=_remark_on_sizes(settings, info, region, tiles, fine),
     )
 
 
@@ -217,29 +219,29 @@ def setting_layers(
 ) -> list[Layer]:
     """Where settings come from, the strongest first; the model's preset is not among them yet."""
     given = Layer("command line", {key: value for key, value in overrides.items() if value is not None})
-    return [given, environment_layer(environ), *([config_layer(config)] if config else [])]
+    return [given, read_environment(environ), *([read_config_file(config)] if config else [])]
 
 
-def _words(settings: TrackSettings, preset: Preset) -> tuple[str, ...]:
+def _list_words(settings: TrackSettings, preset: Preset) -> tuple[str, ...]:
     """Asked concepts as the model knows them, then background and distractors that are not asked for."""
-    asked = [preset.canonical(word) for word in settings.concepts]
+    asked = [preset.translate(word) for word in settings.concepts]
     for index, word in enumerate(asked):
         if word in asked[:index]:
             twin = settings.concepts[asked.index(word)]
             raise UsageError(f"{twin!r} and {settings.concepts[index]!r} mean the same to {preset.name}; give one")
-    others = [preset.canonical(word) for word in (*settings.background, *settings.distractors)]
+    others = [preset.translate(word) for word in (*settings.background, *settings.distractors)]
     if not settings.background:
         raise UsageError("no background words: one of the concepts would win everywhere. Next: `background=surface`")
     return tuple(dict.fromkeys([*asked, *others]))
 
 
-def _of_asked(table: Mapping[str, Any], settings: TrackSettings, preset: Preset) -> dict[str, Any]:
+def _pick_asked(table: Mapping[str, Any], settings: TrackSettings, preset: Preset) -> dict[str, Any]:
     """What a calibration says of the concepts asked for, under the words asked for; it may name them by other words.
 
     Raises UsageError for a word that a closed vocabulary does not have.
     """
-    asked = {preset.canonical(word): word for word in settings.concepts}
-    mains = {preset.canonical(word): value for word, value in table.items()}
+    asked = {preset.translate(word): word for word in settings.concepts}
+    mains = {preset.translate(word): value for word, value in table.items()}
     return {word: mains[main] for main, word in asked.items() if main in mains}
 
 
@@ -250,28 +252,28 @@ def _check_range(settings: TrackSettings) -> None:
         )
 
 
-def preset_thresholds(settings: TrackSettings, sources: Mapping[str, str], preset: Preset) -> dict[str, float]:
+def find_preset_thresholds(settings: TrackSettings, sources: Mapping[str, str], preset: Preset) -> dict[str, float]:
     """The preset's thresholds of single concepts by the words asked for; none where somebody gave a `threshold`."""
     if sources["threshold"] not in (preset.layer.name, "default"):
         return {}
     own = preset.settings.get("thresholds", {})
-    mains = {word: preset.canonical(word) for word in settings.concepts}
+    mains = {word: preset.translate(word) for word in settings.concepts}
     return {word: own[main] for word, main in mains.items() if main in own}
 
 
-def film_size_of(settings: TrackSettings, info: VideoInfo) -> tuple[int, int]:
+def choose_film_size(settings: TrackSettings, info: VideoInfo) -> tuple[int, int]:
     """Width and height of one frame in `annotated.mp4`."""
     beside = 2 if settings.view == "side-by-side" else 1
-    width, height = film_size((beside * info.width_px, info.height_px), settings.codec)
+    width, height = fit_film_size((beside * info.width_px, info.height_px), settings.codec)
     return (width // beside, height)
 
 
-def _size_remarks(
+def _remark_on_sizes(
     settings: TrackSettings, info: VideoInfo, region: Region, tiles: TilePlan, fine: TilePlan
 ) -> tuple[Finding, ...]:
     """What the sizes of film and tokens cost."""
     remarks = []
-    film = film_size_of(settings, info)
+    film = choose_film_size(settings, info)
     if film != (info.width_px, info.height_px):
         text = (
             f"annotated.mp4 shows frames at {film[0]}x{film[1]}, as browsers play H.264; tables and masks count pixels "
@@ -309,7 +311,7 @@ def _check_reading(settings: TrackSettings, layout: ModelLayout) -> None:
         raise UsageError(f"overlap_frames = {settings.overlap_frames} must be less than window_frames, e.g. {least}")
 
 
-def _work_size(region: Region) -> tuple[int, int]:
+def _choose_work_size(region: Region) -> tuple[int, int]:
     """(height, width) of the working pictures: the region's own size, or the same shape with `WORK_AREA_PX`."""
     if region.width * region.height <= WORK_AREA_PX:
         return region.height, region.width

@@ -13,12 +13,12 @@ import numpy as np
 
 from vidconcept.errors import UsageError
 from vidconcept.pipelines.plan import Plan
-from vidconcept.rarity.distances import Neighbours, Queries, anything
-from vidconcept.rarity.features import nearest_token_values
+from vidconcept.rarity.distances import Neighbours, Queries, accept_all
+from vidconcept.rarity.features import spread_to_nearest
 from vidconcept.rarity.gate import gate
 from vidconcept.rarity.good_parts import read_good_parts
 from vidconcept.rarity.memory import Described
-from vidconcept.rarity.recurring import Group, Piece, follow_pieces, group_alike, removed_pieces
+from vidconcept.rarity.recurring import Group, Piece, find_removed_pieces, follow_pieces, group_by_likeness
 from vidconcept.runs import RunFolder
 from vidconcept.types import ConceptMaps, Recurring
 
@@ -50,14 +50,14 @@ class Evidence:
         median = numbers[int(np.searchsorted(reached, self.tokens / 2))] if numbers else 0
         return {
             "mode": self.mode,
-            "says": self.sentence(),
+            "says": self.describe(),
             "memory_tokens": self.memory_tokens,
             "tokens_judged": self.tokens - self.unsure,
             "tokens_without_evidence": self.unsure,
             "views_median": median,
         }
 
-    def sentence(self) -> str:
+    def describe(self) -> str:
         """What a person should know; empty where rarity did its work throughout."""
         if self.reason or not self.tokens:
             return self.reason
@@ -80,7 +80,9 @@ class Judge:
 
 
 class Gating:
-    """The run's maps on their way to the decision. `evidence` and `groups` are whole when `maps` was read to its end.
+    """The run's maps on their way to the decision.
+
+    `evidence` and `groups` are whole when `gate_all` was read to its end.
 
     judge: what to compare with instead of what the settings say.
     """
@@ -89,16 +91,16 @@ class Gating:
         self.plan, self.run = plan, run
         self.evidence = Evidence(plan.settings.rarity)
         self.groups: list[Group] = []
-        self._judge = judge if judge is not None else self._own_judge()
+        self._judge = judge if judge is not None else self._make_judge()
 
-    def _own_judge(self) -> Judge | None:
+    def _make_judge(self) -> Judge | None:
         """By the settings: the run's own memory, or that of good parts; None where there is nothing to compare with."""
         asked = self.plan.settings.rarity
         if asked == "off":
             return None
         if asked != "auto":
             memory, usual = read_good_parts(Path(asked), self.plan.layout.fingerprint)
-            judge = Judge(Neighbours(memory, anything, usual=usual, share=0.0))
+            judge = Judge(Neighbours(memory, accept_all, usual=usual, share=0.0))
         else:
             memory = self.run.load_memory()
             if memory is None:
@@ -111,19 +113,19 @@ class Gating:
             return None
         return judge
 
-    def maps(self) -> Iterator[ConceptMaps]:
+    def gate_all(self) -> Iterator[ConceptMaps]:
         """All windows in order, one at a time. Raises UsageError for a recurring group to keep that is not there."""
         keep = set(self.plan.settings.keep_recurring)
         if self._judge is None or not keep:
-            yield from self._gated({})
+            yield from self._gate_windows({})
             return
-        for _ in self._gated({}):
+        for _ in self._gate_windows({}):
             pass
         groups, evidence = self.groups, self.evidence
-        yield from self._gated(self._opened(keep))
+        yield from self._gate_windows(self._pieces_to_keep(keep))
         self.groups, self.evidence = groups, evidence
 
-    def rows(self, frames: Sequence[int], times_s: Sequence[float]) -> list[Recurring]:
+    def list_recurring(self, frames: Sequence[int], times_s: Sequence[float]) -> list[Recurring]:
         """The groups as rows of a table. frames, times_s: index and time of each frame that the model saw."""
         region, tiles = self.plan.region, self.plan.tiles
         cell_x = region.width * tiles.pitch_px / tiles.width
@@ -154,7 +156,7 @@ class Gating:
             )
         return rows
 
-    def _opened(self, keep: set[int]) -> dict[int, list[Piece]]:
+    def _pieces_to_keep(self, keep: set[int]) -> dict[int, list[Piece]]:
         """The pieces of the groups to keep, by latent step."""
         if missing := keep - {group.group_id for group in self.groups}:
             known = f"the groups 1 to {len(self.groups)}" if self.groups else "no groups"
@@ -165,26 +167,26 @@ class Gating:
                 opened.setdefault(piece.latent, []).append(piece)
         return opened
 
-    def _gated(self, opened: Mapping[int, Sequence[Piece]]) -> Iterator[ConceptMaps]:
+    def _gate_windows(self, opened: Mapping[int, Sequence[Piece]]) -> Iterator[ConceptMaps]:
         judge = self._judge
         if judge is None:
-            yield from self.run.stored_maps()
+            yield from self.run.read_maps()
             return
         self.evidence = Evidence(self.evidence.mode, memory_tokens=judge.neighbours.tokens)
         removed: list[Piece] = []
         memory = self.run.load_memory()
         last = -1
-        for maps in self.run.stored_maps():
+        for maps in self.run.read_maps():
             described = self.run.load_described(maps.window_index)
             if described is None:
                 self.evidence.reason = NO_FEATURES
             if described is None or not len(described.tokens):
                 yield maps
                 continue
-            _, first_latent = memory.part_of(maps.window_index) if memory else (0, 0)
-            latents = [first_latent + latent for latent in latents_of(maps)]
-            share = gate_of(maps, described, judge, self.evidence)
-            removed += [piece for piece in self._removed(maps, latents, share, described) if piece.latent > last]
+            _, first_latent = memory.find_part(maps.window_index) if memory else (0, 0)
+            latents = [first_latent + latent for latent in index_latents(maps)]
+            share = compute_gate(maps, described, judge, self.evidence)
+            removed += [piece for piece in self._find_removed(maps, latents, share, described) if piece.latent > last]
             last = max([last, *(piece.latent for piece in removed[-1:])])
             for j, latent in enumerate(latents):
                 for piece in opened.get(latent, ()):
@@ -193,9 +195,9 @@ class Gating:
             yield replace(maps, scores=maps.scores * share)
         if memory is not None and removed:
             found = follow_pieces(removed, memory.motion.offsets)
-            self.groups = group_alike(found, judge.neighbours.distance)
+            self.groups = group_by_likeness(found, judge.neighbours.distance)
 
-    def _removed(
+    def _find_removed(
         self, maps: ConceptMaps, latents: Sequence[int], share: np.ndarray, described: Described
     ) -> Iterator[Piece]:
         settings = self.plan.settings
@@ -204,7 +206,7 @@ class Gating:
         for step in np.unique(j):
             for concept, name in enumerate(settings.concepts):
                 threshold = settings.thresholds.get(name, settings.threshold)
-                for at, box in removed_pieces(maps.scores[concept, step], share[step], threshold):
+                for at, box in find_removed_pieces(maps.scores[concept, step], share[step], threshold):
                     own = np.flatnonzero((j == step) & (row == at[0]) & (col == at[1]))
                     if len(own):
                         place = ((at[1] + 0.5) / cols, (at[0] + 0.5) / rows)
@@ -214,17 +216,17 @@ class Gating:
                         )  # fmt: skip
 
 
-def gated_maps(plan: Plan, run: RunFolder, judge: Judge | None = None) -> Iterator[ConceptMaps]:
+def gate_maps(plan: Plan, run: RunFolder, judge: Judge | None = None) -> Iterator[ConceptMaps]:
     """The run's stored maps with the scores of what is usual taken back, as `--rarity` asks for."""
-    yield from Gating(plan, run, judge).maps()
+    yield from Gating(plan, run, judge).gate_all()
 
 
-def latents_of(maps: ConceptMaps) -> list[int]:
+def index_latents(maps: ConceptMaps) -> list[int]:
     """Index of each of the window's latent steps in its part of the footage."""
     return (-(-maps.positions[:, 1] // maps.step)).tolist()
 
 
-def second_highest(values: np.ndarray, groups: np.ndarray, count: int) -> np.ndarray:
+def find_second_highest(values: np.ndarray, groups: np.ndarray, count: int) -> np.ndarray:
     """The second highest value of each group, of a group of one its only value; 0 where there is none: `(count,)`.
 
     A token is as rare as the second rarest of its frames: a defect crosses it in some of the four, and the rarest alone
@@ -239,15 +241,15 @@ def second_highest(values: np.ndarray, groups: np.ndarray, count: int) -> np.nda
     return out
 
 
-def gate_of(maps: ConceptMaps, described: Described, judge: Judge, evidence: Evidence) -> np.ndarray:
+def compute_gate(maps: ConceptMaps, described: Described, judge: Judge, evidence: Evidence) -> np.ndarray:
     """The share of its score that each token keeps, `(t_lat, row, col)` float32."""
     _, steps, rows, cols = maps.scores.shape
     position, j, row, col = described.tokens.T
     places = np.stack([(col + 0.5) / cols, (row + 0.5) / rows], axis=1)
-    rarity = judge.neighbours.ask(Queries(described.vectors, places, position + judge.offset))
+    rarity = judge.neighbours.measure(Queries(described.vectors, places, position + judge.offset))
     kept = np.where(rarity.known, gate(rarity.value), 1.0).astype(np.float32)
     token = np.asarray(np.ravel_multi_index((j, row, col), (steps, rows, cols)))
-    best = second_highest(kept, token, steps * rows * cols)
+    best = find_second_highest(kept, token, steps * rows * cols)
     best = best.reshape(steps, rows, cols)
     evidence.unsure += int((~rarity.known).sum())
     evidence.views.update(rarity.views.tolist())
@@ -255,5 +257,5 @@ def gate_of(maps: ConceptMaps, described: Described, judge: Judge, evidence: Evi
     for step in np.unique(j):
         own = j == step
         at = np.unique(np.column_stack([row[own], col[own]]), axis=0)
-        share[step] = nearest_token_values(best[step][at[:, 0], at[:, 1]], at, (rows, cols))
+        share[step] = spread_to_nearest(best[step][at[:, 0], at[:, 1]], at, (rows, cols))
     return share

@@ -16,12 +16,12 @@ from vidconcept.evaluation.datasets.dataset import Clip, Dataset, FrameTruth
 from vidconcept.evaluation.metrics.events import EventCounts
 from vidconcept.evaluation.perturb import PERTURBATIONS, SEVERITIES, Perturbation, perturb
 from vidconcept.evaluation.readings import Stressed, StressTest
-from vidconcept.pipelines.evaluate import in_asked_words, measure_clip
-from vidconcept.pipelines.findings import linked_frames, make_linker
+from vidconcept.pipelines.evaluate import measure_clip, rename_to_asked
+from vidconcept.pipelines.findings import link_all_frames, make_linker
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import READING_KEYS, Plan
-from vidconcept.pipelines.rarity import gated_maps
-from vidconcept.pipelines.workspace import Workspace, given_fps
+from vidconcept.pipelines.rarity import gate_maps
+from vidconcept.pipelines.workspace import Workspace, choose_fps
 from vidconcept.tracks.rle import decode
 from vidconcept.types import Frame
 from vidconcept.video.colour import Bt709Encoding
@@ -48,16 +48,16 @@ def stress(
     workspace's folder and removed again; its maps stay, so that a second call goes on where this one stopped.
     """
     first = workspace.plan_clip(dataset.clips[0], settings)
-    data = in_asked_words(dataset, first.settings.concepts, first.settings.model) if has_truth else dataset
+    data = rename_to_asked(dataset, first.settings.concepts, first.settings.model) if has_truth else dataset
     if not has_truth:
-        clips = tuple(with_own_findings(clip, settings, workspace) for clip in data.clips)
+        clips = tuple(take_findings_as_truth(clip, settings, workspace) for clip in data.clips)
         data = replace(data, clips=clips)
     cases: list[tuple[Perturbation | None, int]] = [(None, 0)]
     chosen = [p for p in PERTURBATIONS if names is None or p.name in names]
     cases += [(p, severity) for p in chosen for severity in severities]
     results = []
     for number, (what, severity) in enumerate(cases):
-        results.append(_case(data, what, severity, settings, workspace, seed))
+        results.append(_run_case(data, what, severity, settings, workspace, seed))
         workspace.monitor.check("conditions tried", number + 1, len(cases))
     facts = {"model": first.folder.preset.name, "weights": first.layout.fingerprint, "clips": len(data.clips)}
     facts |= {"concepts": list(first.settings.concepts), "seed": seed}
@@ -66,7 +66,7 @@ def stress(
     return StressTest(tuple(results), against, megapixels, facts)
 
 
-def _case(
+def _run_case(
     data: Dataset,
     what: Perturbation | None,
     severity: int,
@@ -118,18 +118,18 @@ def write_perturbed(
         order = what.keep(count, level, np.random.default_rng(seed))
     scale = level if what.scale else 1.0
     frames = (
-        (perturb(_coarse(frame.image, scale), what, level, frame.index, time_s, seed), time_s)
-        for frame, time_s in _sequence(clip, order, monitor, reading, dropped=what.name.startswith("dropped"))
+        (perturb(_coarsen(frame.image, scale), what, level, frame.index, time_s, seed), time_s)
+        for frame, time_s in _perturb_sequence(clip, order, monitor, reading, dropped=what.name.startswith("dropped"))
     )
     _write(path, frames, round(level) if what.crf else CLEAN_CRF)
     return replace(clip, name=stem, source=path, fps=None, truth=_move_truth(clip, order))
 
 
 def _frames(clip: Clip, monitor: Monitor, reading: Reading) -> Iterator[Frame]:
-    return read_frames(clip.source, fps=given_fps(clip), reading=reading, on_problem=monitor.problem)
+    return read_frames(clip.source, fps=choose_fps(clip), reading=reading, on_problem=monitor.problem)
 
 
-def _sequence(
+def _perturb_sequence(
     clip: Clip, order: np.ndarray | None, monitor: Monitor, reading: Reading, dropped: bool
 ) -> Iterator[tuple[Frame, float]]:
     """Frames to show and when. A dropped frame leaves a gap in time; a repeated one is shown at its own time."""
@@ -158,7 +158,7 @@ def _move_truth(clip: Clip, order: np.ndarray | None):
     return truth
 
 
-def _coarse(image: np.ndarray, scale: float) -> np.ndarray:
+def _coarsen(image: np.ndarray, scale: float) -> np.ndarray:
     """The image with the detail of one `scale` times as large. Its size stays: regions and areas are in its pixels."""
     if scale == 1.0:
         return image
@@ -185,12 +185,12 @@ def _write(path: Path, frames: Iterator[tuple[np.ndarray, float]], crf: int) -> 
         container.mux(stream.encode())
 
 
-def with_own_findings(clip: Clip, settings: Mapping[str, Any], workspace: Workspace) -> Clip:
+def take_findings_as_truth(clip: Clip, settings: Mapping[str, Any], workspace: Workspace) -> Clip:
     """The clip with what the tool finds in it, unperturbed, in place of a truth."""
     plan = workspace.plan_clip(clip, settings)
     run = workspace.open_clip(plan, clip)
     workspace.compute_maps(plan, run)
-    rows, tracker_ids = found_tracks(plan, gated_maps(plan, run), workspace.monitor)
+    rows, tracker_ids = collect_tracks(plan, gate_maps(plan, run), workspace.monitor)
     size = (plan.info.width_px, plan.info.height_px)
     kept = {index: [t for t in tracks if t.tracker_id in tracker_ids] for index, tracks in rows.items()}
 
@@ -204,9 +204,9 @@ def with_own_findings(clip: Clip, settings: Mapping[str, Any], workspace: Worksp
     return replace(clip, concepts=words, truth=truth)
 
 
-def found_tracks(plan: Plan, maps: Any, monitor: Monitor) -> tuple[dict[int, list], dict[int, int]]:
+def collect_tracks(plan: Plan, maps: Any, monitor: Monitor) -> tuple[dict[int, list], dict[int, int]]:
     """Tracks of each frame index under provisional ids, and the ids of those that are events."""
     linker = make_linker(plan)
-    rows = {scored.ref.index: tracks for scored, tracks in linked_frames(plan, maps, linker, monitor)}
+    rows = {scored.ref.index: tracks for scored, tracks in link_all_frames(plan, maps, linker, monitor)}
     _, tracker_ids = linker.finish()
     return rows, tracker_ids

@@ -22,10 +22,10 @@ from vidconcept.attention.maps import Reduce, concept_scores
 from vidconcept.errors import UsageError
 from vidconcept.evaluation.datasets.dataset import Clip, Dataset
 from vidconcept.evaluation.readings import Reading, Sweep, Tally
-from vidconcept.files import replacing_bytes
+from vidconcept.files import open_replacing_bytes
 from vidconcept.models.readout import word_logits
-from vidconcept.pipelines.evaluate import facts_of, in_asked_words, on_grid
-from vidconcept.pipelines.maps import windows_of
+from vidconcept.pipelines.evaluate import list_facts, rename_to_asked, resize_truth
+from vidconcept.pipelines.maps import cut_source_windows
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
 from vidconcept.pipelines.workspace import Workspace
@@ -37,7 +37,7 @@ TIMESTEPS = (20, 250, 500, 750)
 NOISE_SAMPLES = (1, 2)
 
 
-def readings(axes: Sequence[str], plan: Plan, timesteps: Sequence[int] = TIMESTEPS) -> list[Reading]:
+def list_readings(axes: Sequence[str], plan: Plan, timesteps: Sequence[int] = TIMESTEPS) -> list[Reading]:
     """Every combination of the asked axes; an axis that is not asked for keeps the plan's value.
 
     Raises UsageError for an axis that is not known.
@@ -46,7 +46,7 @@ def readings(axes: Sequence[str], plan: Plan, timesteps: Sequence[int] = TIMESTE
     if unknown:
         raise UsageError(f"`sweep={unknown[0]!r}` is not known: {', '.join(AXES)}")
     settings, count = plan.settings, plan.layout.num_layers
-    layer_sets = {"preset": chosen_layers(plan)}
+    layer_sets = {"preset": choose_layers(plan)}
     if "layers" in axes:
         layer_sets |= {str(i): (i,) for i in range(count)}
         layer_sets |= {"all": tuple(range(count)), "deep half": tuple(range(count // 2, count))}
@@ -59,33 +59,33 @@ def readings(axes: Sequence[str], plan: Plan, timesteps: Sequence[int] = TIMESTE
             sorted({*timesteps, settings.timestep}) if "timestep" in axes else (settings.timestep,),
             reduces,
             sorted({*NOISE_SAMPLES, settings.noise_samples}) if "noise-samples" in axes else (settings.noise_samples,),
-            words_to_leave_out(plan) if "background" in axes else ((),),
+            list_left_out_words(plan) if "background" in axes else ((),),
         )
     ]
     # Of one layer, both orders of reduction are the same.
     return [r for r in found if len(r.layers) > 1 or r.reduce == settings.reduce]
 
 
-def words_to_leave_out(plan: Plan) -> list[tuple[str, ...]]:
+def list_left_out_words(plan: Plan) -> list[tuple[str, ...]]:
     """None, all distractors together, and each background word by itself as long as one is left."""
     preset, settings = plan.folder.preset, plan.settings
     asked = plan.words[: len(settings.concepts)]
-    background = [w for w in dict.fromkeys(map(preset.canonical, settings.background)) if w not in asked]
+    background = [w for w in dict.fromkeys(map(preset.translate, settings.background)) if w not in asked]
     distractors = tuple(w for w in plan.words if w not in asked and w not in background)
     singles = [(word,) for word in background] if len(background) > 1 else []
     return [(), *([distractors] if distractors else []), *singles]
 
 
-def chosen_layers(plan: Plan) -> tuple[int, ...]:
+def choose_layers(plan: Plan) -> tuple[int, ...]:
     """The layers that the plan's settings read, counted from 0."""
     return resolve_layers(plan.settings.layers, plan.layout.num_layers)
 
 
-def base_reading(plan: Plan) -> Reading:
+def make_base_reading(plan: Plan) -> Reading:
     """How `track` reads the maps with the plan's settings."""
     settings = plan.settings
     return Reading(
-        METHODS[0], "preset", chosen_layers(plan), settings.timestep, settings.reduce, settings.noise_samples
+        METHODS[0], "preset", choose_layers(plan), settings.timestep, settings.reduce, settings.noise_samples
     )
 
 
@@ -107,14 +107,14 @@ def sweep(
     for number, clip in enumerate(dataset.clips):
         plan = workspace.plan_clip(clip, settings)
         first = first or plan
-        asked = in_asked_words(dataset, plan.settings.concepts, plan.settings.model)
+        asked = rename_to_asked(dataset, plan.settings.concepts, plan.settings.model)
         for reading, tally in tally_clip(
-            plan, asked.clips[number], readings(axes, plan, timesteps), workspace, windows
+            plan, asked.clips[number], list_readings(axes, plan, timesteps), workspace, windows
         ).items():
             tallies.setdefault(reading, {})[clip.name] = tally
         workspace.monitor.check("clips swept", number + 1, len(dataset.clips))
     assert first is not None
-    return Sweep(first.settings.concepts, tallies, base_reading(first), facts_of(dataset, first))
+    return Sweep(first.settings.concepts, tallies, make_base_reading(first), list_facts(dataset, first))
 
 
 def tally_clip(
@@ -130,9 +130,9 @@ def tally_clip(
     concepts = plan.settings.concepts
     tallies = {reading: Tally.of(len(concepts)) for reading in wanted}
     passes = sorted({(r.timestep, draw) for r in wanted for draw in range(r.draws)})
-    for window, shares in busiest_windows(whole, clip, workspace.monitor, windows):
+    for window, shares in pick_busiest_windows(whole, clip, workspace.monitor, windows):
         logits = {
-            (timestep, draw): window_logits(whole, window, timestep, draw, folder, workspace)
+            (timestep, draw): compute_logits(whole, window, timestep, draw, folder, workspace)
             for timestep, draw in passes
         }
         for reading in wanted:
@@ -150,25 +150,27 @@ def plan_for_sweep(plan: Plan) -> Plan:
     return replace(plan, settings=plan.settings.model_copy(update={"layers": layers}))
 
 
-def busiest_windows(plan: Plan, clip: Clip, monitor: Monitor, limit: int | None) -> Iterator[tuple[Window, np.ndarray]]:
+def pick_busiest_windows(
+    plan: Plan, clip: Clip, monitor: Monitor, limit: int | None
+) -> Iterator[tuple[Window, np.ndarray]]:
     """Windows of a clip with the true share of each token, `(concept, t_lat, row, col)`; those with most defect.
 
     Of good clips, or where nothing is limited, the first ones.
     """
-    amounts = [float(np.nansum(shares)) for _, shares in _with_shares(plan, clip, monitor)] if limit else []
+    amounts = [float(np.nansum(shares)) for _, shares in _add_shares(plan, clip, monitor)] if limit else []
     ranked = sorted(range(len(amounts)), key=lambda i: -amounts[i])
     chosen = set(ranked[:limit]) if limit else None
-    for window, shares in _with_shares(plan, clip, monitor):
+    for window, shares in _add_shares(plan, clip, monitor):
         if chosen is None or window.index in chosen:
             yield window, shares
 
 
-def _with_shares(plan: Plan, clip: Clip, monitor: Monitor) -> Iterator[tuple[Window, np.ndarray]]:
-    for window in windows_of(plan, monitor):
-        yield window, token_shares(plan, clip, window)
+def _add_shares(plan: Plan, clip: Clip, monitor: Monitor) -> Iterator[tuple[Window, np.ndarray]]:
+    for window in cut_source_windows(plan, monitor):
+        yield window, measure_token_shares(plan, clip, window)
 
 
-def token_shares(plan: Plan, clip: Clip, window: Window) -> np.ndarray:
+def measure_token_shares(plan: Plan, clip: Clip, window: Window) -> np.ndarray:
     """Share of each token's pixels that belong to each asked concept, `(concept, t_lat, row, col)` float32.
 
     Tokens of frames that are padding or not annotated are NaN, and so are those of which most pixels count for nothing.
@@ -182,20 +184,20 @@ def token_shares(plan: Plan, clip: Clip, window: Window) -> np.ndarray:
         for position in range(first, min(last, window.start + window.real_frames - 1) + 1):
             truth = clip.truth(window.begins_at + position * plan.settings.stride)
             if truth is not None:
-                truth = on_grid(truth, plan)
+                truth = resize_truth(truth, plan)
                 known = np.ones(truth.masks.shape[1:], bool) if truth.ignore is None else ~truth.ignore
-                frames.append([_shrunk(mask & known, grid) for mask in (known, *map(truth.of, concepts))])
+                frames.append([_shrink(mask & known, grid) for mask in (known, *map(truth.of, concepts))])
         if frames:
             known, *shares = np.mean(frames, axis=0)
             result[:, step] = np.where(known > 0.5, shares / np.maximum(known, 0.5), np.nan)
     return result
 
 
-def _shrunk(mask: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+def _shrink(mask: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
     return cv2.resize(mask.astype(np.float32), (grid[1], grid[0]), interpolation=cv2.INTER_AREA)
 
 
-def window_logits(
+def compute_logits(
     plan: Plan, window: Window, timestep: int, draw: int, folder: Path, workspace: Workspace
 ) -> dict[str, np.ndarray]:
     """Method -> `(layer, word, token)` float32 of one forward pass, from disk if it is there."""
@@ -205,12 +207,12 @@ def window_logits(
         if path.is_file() and set(METHODS) <= (stored := load_file(path)).keys():
             return stored
     except SafetensorError:
-        workspace.monitor.fallback(f"{path.name} was damaged and is computed anew")
+        workspace.monitor.note_fallback(f"{path.name} was damaged and is computed anew")
     settings = plan.settings.model_copy(update={"timestep": timestep})
     model = workspace.load(replace(plan, settings=settings))
-    with workspace.monitor.timed("model"):
+    with workspace.monitor.time_stage("model"):
         pooled = word_logits(model, window.frames, draw, METHODS)
-    with replacing_bytes(path) as file:
+    with open_replacing_bytes(path) as file:
         file.write(save({method: np.ascontiguousarray(values, np.float32) for method, values in pooled.items()}))
     return pooled
 

@@ -62,7 +62,7 @@ class Run:
         return tables.read_frames(self.path / "frames.csv")
 
 
-def default_out(video: str | Path, suffix: str = "vidconcept") -> Path:
+def choose_out(video: str | Path, suffix: str = "vidconcept") -> Path:
     """`<video stem>.<suffix>/` beside the video; for a folder or a printf pattern, beside the folder."""
     source = Path(video).absolute()
     if source.is_dir():
@@ -101,7 +101,7 @@ def track(
     """
     monitor = monitor or Monitor(warn=log.warning)
     plan = make_plan(video, {"concepts": split_words(concepts), **settings}, Path(config) if config else None)
-    return run_plan(plan, Path(out) if out else default_out(video), existing, monitor)
+    return run_plan(plan, Path(out) if out else choose_out(video), existing, monitor)
 
 
 def run_plan(
@@ -110,7 +110,7 @@ def run_plan(
 ) -> Run:  # fmt: skip
     """Carry out a plan; see `track`. get_model: asked when the first map is missing. facts: the plan's, if known."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    facts = {**(facts or plan.facts()), "created": started, "versions": _versions()}
+    facts = {**(facts or plan.facts()), "created": started, "versions": _list_versions()}
     run, finished = open_run(out, facts, existing, plan.read_paths)
     with run:
         if not finished:
@@ -125,11 +125,11 @@ def _carry_out(plan: Plan, run: RunFolder, monitor: Monitor, get_model: GetModel
         with output_errors(run.path):
             compute_maps(plan, run, monitor, get_model)
             with TrackJournal(run.work / "tracks.jsonl") as journal, HeatJournal(run.work / "heat.bin") as heat:
-                with monitor.timed("tracks"):
+                with monitor.time_stage("tracks"):
                     gating = Gating(plan, run)
-                    findings = find(plan, gating.maps(), journal, heat, monitor)
-                with monitor.timed("video and tables"):
-                    recurring = gating.rows(*findings.seen)
+                    findings = find(plan, gating.gate_all(), journal, heat, monitor)
+                with monitor.time_stage("video and tables"):
+                    recurring = gating.list_recurring(*findings.seen)
                     deliver(plan, run, journal, heat, findings, recurring, monitor)
     except Interrupted:
         run.save(**_facts_to_record(run, monitor), interrupted=datetime.now(UTC).isoformat(timespec="seconds"))
@@ -158,5 +158,5 @@ def _facts_to_record(run: RunFolder, monitor: Monitor) -> dict[str, Any]:
     return {"gaps": monitor.gaps, "fallbacks": fallbacks, "timings_s": timings}
 
 
-def _versions() -> dict[str, str]:
+def _list_versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}}

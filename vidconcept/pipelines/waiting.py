@@ -39,7 +39,7 @@ class WaitingFrame:
         return cv2.cvtColor(np.asarray(cv2.imdecode(self.packed, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB)
 
 
-def working_pictures(plan: Plan, frames: Iterable[Frame], waiting: deque[WaitingFrame]) -> Iterator[np.ndarray]:
+def read_working_pictures(plan: Plan, frames: Iterable[Frame], waiting: deque[WaitingFrame]) -> Iterator[np.ndarray]:
     """Working pictures of the frames that the model saw; `waiting` collects all frames, in order.
 
     Pictures are kept with them where masks are to end at their edges.

@@ -14,7 +14,7 @@ from vidconcept.models.adapter import Model
 from vidconcept.pipelines.maps import ModelShelf, compute_maps
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan, make_plan, setting_layers
-from vidconcept.runs import RunFolder, maps_digest, open_run
+from vidconcept.runs import RunFolder, compute_digest, open_run
 from vidconcept.settings import resolve
 
 
@@ -35,13 +35,13 @@ class Workspace:
         return make_plan(video, settings, self.config)
 
     def plan_clip(self, clip: Clip, settings: Mapping[str, Any]) -> Plan:
-        fps = given_fps(clip)
+        fps = choose_fps(clip)
         return self.plan(clip.source, {**settings, **({} if fps is None else {"fps": fps})})
 
     def open_run(self, plan: Plan, name: str) -> RunFolder:
         """The folder of a video's maps under `work`; one for each way of reading them."""
         facts = plan.facts()
-        run, _ = open_run(self.work / f"{name}-{maps_digest(facts)}", facts, "resume", plan.read_paths)
+        run, _ = open_run(self.work / f"{name}-{compute_digest(facts)}", facts, "resume", plan.read_paths)
         return run
 
     def open_clip(self, plan: Plan, clip: Clip) -> RunFolder:
@@ -68,6 +68,6 @@ def open_dataset(
     return read_dataset(path, format, split, rename, limit or MAX_MEGAPIXELS)
 
 
-def given_fps(clip: Clip) -> float | None:
+def choose_fps(clip: Clip) -> float | None:
     """The rate to read a clip at, None where it has times of its own."""
     return clip.fps if clip.source.is_dir() else None

@@ -53,7 +53,7 @@ class Rarity:
 Rule = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
-def anything(places: np.ndarray, positions: np.ndarray, others: np.ndarray) -> np.ndarray:
+def accept_all(places: np.ndarray, positions: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Every step of the memory is evidence: it is of another film."""
     return np.ones((len(places), len(others)), bool)
 
@@ -97,7 +97,7 @@ class Neighbours:
     def __init__(self, memory: Memory, rule: Rule, *, usual: Usual | None = None, share: float = VIEW_SHARE) -> None:
         steps = list(memory.steps.values())
         self._rule, self._share = rule, share
-        self._fewest = 1 if rule is anything else FEWEST_VIEWS
+        self._fewest = 1 if rule is accept_all else FEWEST_VIEWS
         self.tokens = memory.count
         self.usual: Usual | None = None
         drawn = np.concatenate([np.zeros(0, bool), *(~sought for _, _, sought in steps)])
@@ -107,7 +107,7 @@ class Neighbours:
         views = memory.motion.views(positions)
         counts = np.array([len(own) for _, own, _ in steps], int)
         vectors = memory.vectors()
-        self._standard = Standard.of(vectors[drawn])
+        self._standard = Standard.fit(vectors[drawn])
         # Tokens ordered by view, so that the nearest of a view is found in one slice.
         token_views = np.repeat(views, counts)
         self._order = np.argsort(token_views, kind="stable")
@@ -116,9 +116,9 @@ class Neighbours:
         kept = self._standard.apply(vectors[self._order])  # (token, scale, dim)
         self._kept = [np.ascontiguousarray(kept[:, s]) for s in range(kept.shape[1])]
         self._squares = [np.square(own).sum(1) for own in self._kept]
-        self.usual = usual if usual is not None else self._measure(vectors[self._order], drawn[self._order])
+        self.usual = usual if usual is not None else self._measure_batch(vectors[self._order], drawn[self._order])
 
-    def _measure(self, vectors: np.ndarray, drawn: np.ndarray) -> Usual | None:
+    def _measure_batch(self, vectors: np.ndarray, drawn: np.ndarray) -> Usual | None:
         """The distances that the memory's tokens have among themselves; None where there is too little to tell."""
         # The middle of the picture stands for any place: where a token was is not remembered.
         places = np.full((len(vectors), 2), 0.5)
@@ -136,7 +136,7 @@ class Neighbours:
         ratios = np.concatenate([self._ratio(part, usual) for part in found])
         return replace(usual, largest=max(float(np.quantile(ratios[told], QUANTILE)), 1e-6))
 
-    def ask(self, queries: Queries) -> Rarity:
+    def measure(self, queries: Queries) -> Rarity:
         """How unusual tokens are."""
         if self.usual is None or not len(queries.vectors):
             none = np.zeros(len(queries.vectors), int)

@@ -18,13 +18,13 @@ LEAST_DEVIATION = 0.05
 _CHANNELS = 64
 
 
-def at_scales(features: np.ndarray) -> np.ndarray:
+def pool_scales(features: np.ndarray) -> np.ndarray:
     """Means over 1, 3 and 7 tokens around each: `(row, col, dim)` -> `(row, col, scale, dim)` float32."""
     features = np.ascontiguousarray(features, np.float32)
-    return np.stack([_mean_around(features, size) for size in SCALES], axis=2)
+    return np.stack([_box_mean(features, size) for size in SCALES], axis=2)
 
 
-def _mean_around(features: np.ndarray, size: int) -> np.ndarray:
+def _box_mean(features: np.ndarray, size: int) -> np.ndarray:
     if size == 1:
         return features
     dim = features.shape[2]
@@ -41,7 +41,7 @@ class Standard:
     deviation: np.ndarray = field(repr=False)
 
     @classmethod
-    def of(cls, vectors: np.ndarray) -> "Standard":
+    def fit(cls, vectors: np.ndarray) -> "Standard":
         """Of tokens `(n, scale, dim)`."""
         vectors = vectors.astype(np.float32)
         deviation = vectors.std(0)
@@ -59,7 +59,7 @@ def random_projection(dim_in: int, dim_out: int, seed: int = 0) -> np.ndarray:
     return drawn.astype(np.float32)
 
 
-def strongest_tokens(scores: np.ndarray, floor: float, most: int) -> np.ndarray:
+def pick_strongest_tokens(scores: np.ndarray, floor: float, most: int) -> np.ndarray:
     """Tokens of one latent step whose highest score passes `floor`, the `most` strongest: `(n, 2)` row and column.
 
     scores: `(concept, row, col)`.
@@ -70,7 +70,7 @@ def strongest_tokens(scores: np.ndarray, floor: float, most: int) -> np.ndarray:
     return np.stack([rows[order], cols[order]], axis=1)
 
 
-def nearest_token_values(
+def spread_to_nearest(
     values: np.ndarray, at: Sequence[tuple[int, int]] | np.ndarray, shape: tuple[int, int]
 ) -> np.ndarray:
     """Every token's value is that of the nearest one that has any: `(n,)` at `(n, 2)` -> `(row, col)` float32."""

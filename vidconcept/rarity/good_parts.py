@@ -7,14 +7,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from vidconcept.errors import InputError, UsageError
-from vidconcept.files import replacing_bytes
+from vidconcept.files import open_replacing_bytes
 from vidconcept.rarity.distances import Usual
 from vidconcept.rarity.memory import Memory
 
 KIND = "vidconcept good parts"
 
 
-def joined_memories(memories: Sequence[Memory]) -> tuple[Memory, list[int]]:
+def join_memories(memories: Sequence[Memory]) -> tuple[Memory, list[int]]:
     """One memory of several films, one behind the other with a cut between, and the first position of each film."""
     whole, starts, latents = Memory(tokens=sum(memory.count for memory in memories)), [], 0
     for memory in memories:
@@ -33,7 +33,7 @@ def joined_memories(memories: Sequence[Memory]) -> tuple[Memory, list[int]]:
 def write_good_parts(path: Path, memory: Memory, usual: Usual, weights: str) -> None:
     """usual: distances among good parts. weights: fingerprint of the model."""
     tensors, facts = memory.to_tensors()
-    with replacing_bytes(path) as file:
+    with open_replacing_bytes(path) as file:
         file.write(
             save(
                 tensors | {"limits": usual.limits, "distances": usual.distances},

@@ -51,7 +51,7 @@ class Memory:
     shifts: list[np.ndarray] = field(default_factory=list, repr=False)
     cuts: list[bool] = field(default_factory=list, repr=False)
 
-    def chosen(self, latent: int, best: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def choose_tokens(self, latent: int, best: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Tokens of a latent step to remember: flat indices `(n,)`, and which of them were taken for their score.
 
         best: `(token,)` highest score of any concept.
@@ -76,12 +76,12 @@ class Memory:
         while self.count > self.tokens:
             self._thin()
 
-    def begin(self, window: int) -> None:
+    def begin_part(self, window: int) -> None:
         """Another part of the footage, or the first: positions and latent steps of its windows count from here."""
         self.parts.append((window, len(self.cuts), self.last_latent + 1))
         self.travel(len(self.cuts), np.zeros(2), cut=bool(self.cuts))
 
-    def part_of(self, window: int) -> tuple[int, int]:
+    def find_part(self, window: int) -> tuple[int, int]:
         """Position and latent step at which the part of a window begins."""
         return next((position, latent) for first, position, latent in reversed(self.parts) if first <= window)
 

@@ -63,7 +63,9 @@ class Group:
         return min(positions), max(positions)
 
 
-def removed_pieces(scores: np.ndarray, share: np.ndarray, threshold: float) -> list[tuple[tuple[int, int], np.ndarray]]:
+def find_removed_pieces(
+    scores: np.ndarray, share: np.ndarray, threshold: float
+) -> list[tuple[tuple[int, int], np.ndarray]]:
     """Pieces of one concept that reach the threshold before and nowhere after: strongest token, and box of each.
 
     scores, share: `(row, col)`. A box is first row, first column, last row, last column.
@@ -94,7 +96,7 @@ def follow_pieces(pieces: Iterable[Piece], offsets: np.ndarray) -> list[Occurren
         still = [own for own in open_ if piece.latent - own.pieces[-1].latent <= GAP_STEPS]
         done += [own for own in open_ if own not in still]
         open_ = still
-        near = [(away, own) for own in open_ if (away := _away(own.pieces[-1], piece, offsets)) <= REACH]
+        near = [(away, own) for own in open_ if (away := _measure_distance(own.pieces[-1], piece, offsets)) <= REACH]
         if near:
             min(near, key=lambda pair: pair[0])[1].pieces.append(piece)
         else:
@@ -102,7 +104,7 @@ def follow_pieces(pieces: Iterable[Piece], offsets: np.ndarray) -> list[Occurren
     return [own for own in [*done, *open_] if len({piece.latent for piece in own.pieces}) >= FEWEST_STEPS]
 
 
-def _away(before: Piece, now: Piece, offsets: np.ndarray) -> float:
+def _measure_distance(before: Piece, now: Piece, offsets: np.ndarray) -> float:
     """How far a piece lies from where the motion takes another one, as a share of the picture."""
     if before.concept != now.concept or before.latent == now.latent:
         return float("inf")
@@ -110,7 +112,7 @@ def _away(before: Piece, now: Piece, offsets: np.ndarray) -> float:
     return float(np.abs(np.subtract(now.place, before.place) - moved).max())
 
 
-def group_alike(occurrences: Sequence[Occurrence], distance) -> list[Group]:
+def group_by_likeness(occurrences: Sequence[Occurrence], distance) -> list[Group]:
     """Groups by likeness, the largest first; each occurrence joins the first group whose strongest piece it resembles.
 
     distance: of two vectors `(scale, dim)` in units of what is usual.

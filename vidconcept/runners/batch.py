@@ -21,7 +21,7 @@ from vidconcept.manifest import MANIFEST
 from vidconcept.runners.asking import Asking
 from vidconcept.runners.order import Order, Report
 from vidconcept.runners.pool import Pool, Progressed
-from vidconcept.wording import count_of
+from vidconcept.wording import format_count
 
 # How often the films that others hold are looked at.
 LOOK_S = 2.0
@@ -130,8 +130,8 @@ class Batch:
         if stopping:
             left = self._schedule.unfinished
             raise Interrupted(
-                f"interrupted with {count_of(left, 'film')} left; what was done is kept. Next: the same command again "
-                "goes on"
+                f"interrupted with {format_count(left, 'film')} left; what was done is kept. "
+                "Next: the same command again goes on"
             )
         return self.board
 
@@ -212,9 +212,9 @@ class Batch:
                 film, left = schedule.died(slot)
                 self.board.deaths += 1
                 if left > 0:
-                    self._again(film, f"{message.said}; it is tried again alone, {count_of(left, 'time')} at most")
+                    self._again(film, f"{message.said}; it is tried again alone, {format_count(left, 'time')} at most")
                 else:
-                    self._give_up(film, f"given up after {count_of(self.tries, 'try', 'tries')}: {message.said}")
+                    self._give_up(film, f"given up after {format_count(self.tries, 'try', 'tries')}: {message.said}")
             case "memory":
                 film, again = schedule.ran_out_of_memory(slot)
                 if again:

@@ -20,7 +20,7 @@ from vidconcept.pipelines.plan import Plan, make_plan
 from vidconcept.pipelines.track import Run, run_plan
 from vidconcept.runners.order import Order, Report
 from vidconcept.runs import changes_of
-from vidconcept.wording import count_of
+from vidconcept.wording import format_count
 
 VERSION = version("vidconcept")
 # Starts without a word and without progress after which a film is given up. More than the tries of a batch that
@@ -99,7 +99,7 @@ def _track(plan: Plan, out: Path, order: Order, monitor: Monitor, desk: Desk) ->
             return Report("skipped", "done before", facts=_result(earlier))
         said = f"decided anew, {'; '.join(changes[:3])}"
     elif (windows := _windows_in(out)) and order.existing == "resume":
-        said = f"went on after {count_of(windows, 'window')}"
+        said = f"went on after {format_count(windows, 'window')}"
     run = run_plan(plan, out, order.existing, monitor, desk.shelf, facts)
     return Report("done", said, facts=_result(run.manifest))
 

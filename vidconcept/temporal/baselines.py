@@ -16,14 +16,16 @@ def hold(
     steps_nearby: Sequence[Step], index: int, stretch: Sequence[int], motions: Motions, settings: SmoothSettings
 ) -> Iterator[np.ndarray]:
     """Each latent step alone."""
-    return _mix(steps_nearby, index, stretch, lambda position: _distances(steps_nearby, index) == 0)
+    return _mix(steps_nearby, index, stretch, lambda position: _measure_distances(steps_nearby, index) == 0)
 
 
 def hold_blocks(
     steps_nearby: Sequence[Step], index: int, stretch: Sequence[int], motions: Motions, settings: SmoothSettings
 ) -> Iterator[np.ndarray]:
     """Each latent step alone, a token a block of pixels."""
-    return _mix(steps_nearby, index, stretch, lambda position: _distances(steps_nearby, index) == 0, nearest=True)
+    return _mix(
+        steps_nearby, index, stretch, lambda position: _measure_distances(steps_nearby, index) == 0, nearest=True
+    )
 
 
 def interpolate(
@@ -38,7 +40,7 @@ def average_past(
     steps_nearby: Sequence[Step], index: int, stretch: Sequence[int], motions: Motions, settings: SmoothSettings
 ) -> Iterator[np.ndarray]:
     """Exponential moving average over latent steps."""
-    distance, weight = _distances(steps_nearby, index), settings.ema_weight
+    distance, weight = _measure_distances(steps_nearby, index), settings.ema_weight
     weights = np.where(distance <= 0, weight * (1.0 - weight) ** np.abs(distance), 0.0)
     return _mix(steps_nearby, index, stretch, lambda position: weights)
 
@@ -47,11 +49,11 @@ def average_around(
     steps_nearby: Sequence[Step], index: int, stretch: Sequence[int], motions: Motions, settings: SmoothSettings
 ) -> Iterator[np.ndarray]:
     """Gaussian mean over latent steps."""
-    weights = np.exp(-0.5 * (_distances(steps_nearby, index) / settings.gaussian_steps) ** 2)
+    weights = np.exp(-0.5 * (_measure_distances(steps_nearby, index) / settings.gaussian_steps) ** 2)
     return _mix(steps_nearby, index, stretch, lambda position: weights)
 
 
-def _distances(steps_nearby: Sequence[Step], index: int) -> np.ndarray:
+def _measure_distances(steps_nearby: Sequence[Step], index: int) -> np.ndarray:
     return np.arange(len(steps_nearby)) - index
 
 

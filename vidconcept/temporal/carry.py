@@ -49,7 +49,9 @@ class Carry:
 HERE = Carry(np.eye(2, 3))
 
 
-def carries(motions: Mapping[int, Motion], key: int, first: int, last: int, grid: tuple[int, int]) -> dict[int, Carry]:
+def compute_carries(
+    motions: Mapping[int, Motion], key: int, first: int, last: int, grid: tuple[int, int]
+) -> dict[int, Carry]:
     """Map of every frame first..last to the key frame; `motions[p]` joins p to p-1, `grid` is for dense motion."""
     result = {key: HERE}
     for position in range(key + 1, last + 1):

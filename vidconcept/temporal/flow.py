@@ -85,7 +85,7 @@ class Motion:
 STILL = Motion("still", matrix=np.eye(2, 3))
 
 
-def proxy(image: np.ndarray) -> Proxy:
+def make_proxy(image: np.ndarray) -> Proxy:
     """Reduce a frame `(h, w, 3)` uint8 RGB for motion estimation."""
     h, w = image.shape[:2]
     scale = min(1.0, max(min(0.5, (PROXY_AREA_PX / (h * w)) ** 0.5), 16 / min(h, w)))
@@ -109,7 +109,7 @@ def estimate(earlier: Proxy, later: Proxy, prior: Motion = STILL) -> Motion:
     # One contrast for the pair, so that limits in grey levels mean the same on dull and on glossy parts.
     scale = 16.0 / max(float(later.band.std()), 4.0)
     earlier, later = (Proxy(p.grey, p.band * scale, p.core * scale) for p in (earlier, later))
-    shift = _best_shift(earlier, later, prior)
+    shift = _find_shift(earlier, later, prior)
     matrix = np.array([[1.0, 0.0, shift[0]], [0.0, 1.0, shift[1]]])
     matrix, translation = _refine(earlier.core, later.core, matrix, affine=False)
     chosen, kind = (matrix, translation), "translation"
@@ -121,7 +121,7 @@ def estimate(earlier: Proxy, later: Proxy, prior: Motion = STILL) -> Motion:
     if chosen[1].explained >= EXPLAINED_SHARE:
         return Motion(kind, matrix=_normalise(chosen[0], h, w), residual=chosen[1].residual)
 
-    dense = _dense(earlier, later, chosen[0])
+    dense = _estimate_dense(earlier, later, chosen[0])
     trusted = 0.0 if dense.valid is None else float(dense.valid.mean())
     if trusted < CUT_VALID_SHARE and chosen[1].explained < 0.5:
         return Motion("still", matrix=np.eye(2, 3), residual=dense.residual, cut=True)
@@ -158,7 +158,7 @@ def _warp(earlier: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     )
 
 
-def _best_shift(earlier: Proxy, later: Proxy, prior: Motion) -> tuple[float, float]:
+def _find_shift(earlier: Proxy, later: Proxy, prior: Motion) -> tuple[float, float]:
     """Displacement (later → earlier, proxy px): phase correlation, the last motion, or none, by residual."""
     h, w = later.band.shape
     window = cv2.createHanningWindow((w, h), cv2.CV_32F)
@@ -253,14 +253,14 @@ def _explain(warped: np.ndarray, later: np.ndarray) -> float:
     mean = gram[:, 1, 4] / np.maximum(share, 1e-6)
     variance = energy - share * mean**2
 
-    def left_over(unknowns: int) -> tuple[np.ndarray, np.ndarray]:
+    def fit_residual(unknowns: int) -> tuple[np.ndarray, np.ndarray]:
         normal = gram[:, :unknowns, :unknowns] + ridge[:unknowns, :unknowns]
         right = gram[:, :unknowns, 4]
         solution = np.linalg.solve(normal, right[..., None])[..., 0]
         return solution, np.maximum(energy - (solution * right).sum(-1), 0.0)
 
-    _, light_only = left_over(2)
-    solution, with_step = left_over(4)
+    _, light_only = fit_residual(2)
+    solution, with_step = fit_residual(4)
     step = np.hypot(solution[:, 2], solution[:, 3])
     textured = usable & (variance > TEXTURE_VARIANCE)
     shifted = (step > STEP_TOLERANCE_PX) & (with_step < 0.5 * light_only) & (light_only > 1.0)
@@ -273,7 +273,7 @@ def _gradient(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return cv2.Scharr(image, cv2.CV_32F, 1, 0, scale=1 / 32), cv2.Scharr(image, cv2.CV_32F, 0, 1, scale=1 / 32)
 
 
-def _dense(earlier: Proxy, later: Proxy, seed: np.ndarray) -> Motion:
+def _estimate_dense(earlier: Proxy, later: Proxy, seed: np.ndarray) -> Motion:
     """DIS in both directions, seeded with the best global motion; validity by consistency and photometry."""
     h, w = later.band.shape
     y, x = np.mgrid[:h, :w].astype(np.float32)

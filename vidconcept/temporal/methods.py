@@ -5,15 +5,15 @@ from collections.abc import Iterator, Mapping, Sequence
 import cv2
 import numpy as np
 
-from vidconcept.temporal.carry import Carry, carries
+from vidconcept.temporal.carry import Carry, compute_carries
 from vidconcept.temporal.flow import Motion
 from vidconcept.temporal.parameters import SmoothSettings
-from vidconcept.temporal.pooling import Canvas, Observation, view_of
-from vidconcept.temporal.regularize import active_cells, active_level, robust_mean, solve
+from vidconcept.temporal.pooling import Canvas, Observation, make_view
+from vidconcept.temporal.regularize import average_tokens, choose_active_level, mark_active_cells, solve
 from vidconcept.temporal.sampling import grid_points, sample
-from vidconcept.temporal.stream import Step, reach
-from vidconcept.temporal.touched import touched_field
-from vidconcept.temporal.unpool import Guide, boxes_around, carry_field, find_standing_out
+from vidconcept.temporal.stream import Step, find_reach
+from vidconcept.temporal.touched import compute_touched_field
+from vidconcept.temporal.unpool import Guide, carry_field, find_boxes, find_standing_out
 
 
 def average_along_flow(
@@ -24,7 +24,7 @@ def average_along_flow(
     settings: SmoothSettings,
 ) -> Iterator[np.ndarray]:
     """`flow`: the robust mean of the tokens that touch a place, along the motion."""
-    return _along_motion(steps_nearby, index, stretch, motions, settings, touched=True)
+    return _solve_along_motion(steps_nearby, index, stretch, motions, settings, touched=True)
 
 
 def minimise_energy(
@@ -35,10 +35,10 @@ def minimise_energy(
     settings: SmoothSettings,
 ) -> Iterator[np.ndarray]:
     """`energy`: the field that fits the tokens along the motion and the key frame's edges, and a guided filter."""
-    return _along_motion(steps_nearby, index, stretch, motions, settings, touched=False)
+    return _solve_along_motion(steps_nearby, index, stretch, motions, settings, touched=False)
 
 
-def _along_motion(
+def _solve_along_motion(
     steps_nearby: Sequence[Step],
     index: int,
     stretch: Sequence[int],
@@ -52,9 +52,9 @@ def _along_motion(
     per_token = 4 if here.size[0] / rows >= 12 else 2
     canvas = Canvas(rows * per_token, cols * per_token, per_token, settings.energy.spread_tokens)
     key = stretch[len(stretch) // 2]
-    low, high = reach(motions, stretch)
-    carry_at = carries(motions, key, low, high, grid=(canvas.rows, canvas.cols))
-    grey = _grey_on(canvas, here.images[key])
+    low, high = find_reach(motions, stretch)
+    carry_at = compute_carries(motions, key, low, high, grid=(canvas.rows, canvas.cols))
+    grey = _sample_grey(canvas, here.images[key])
     # The energy only begins with the mean: every other cell will do.
     block = 1 if touched else 2
 
@@ -66,23 +66,23 @@ def _along_motion(
             # A step that a scene cut divides mixes both scenes: it speaks up only where no other does.
             weight = settings.energy.decay ** abs(k - index) * (len(inside) / len(span)) ** 3
             viewed = inside if touched else [inside[len(inside) // 2]]
-            seen.append((step, inside, [view_of(carry, canvas, block) for carry in viewed], weight))
+            seen.append((step, inside, [make_view(carry, canvas, block) for carry in viewed], weight))
     fields, solved = [], []
     for concept in range(len(here.maps.scores)):
         observations = [Observation(np.ascontiguousarray(s.maps.scores[concept]), *rest) for s, *rest in seen]
         if touched:
-            fields.append(touched_field(observations, canvas, settings.energy))
+            fields.append(compute_touched_field(observations, canvas, settings.energy))
             solved.append(False)
             continue
-        mean = robust_mean(observations, canvas, settings.energy)
+        mean = average_tokens(observations, canvas, settings.energy)
         # An empty concept costs no more than its mean.
-        solved.append(bool(active_cells(mean, canvas, settings.energy).any()))
+        solved.append(bool(mark_active_cells(mean, canvas, settings.energy).any()))
         fields.append(solve(observations, mean, canvas, grey, settings.energy) if solved[-1] else mean)
     for position in stretch:
         yield _sharpen(fields, solved, canvas, carry_at[position], here.images[position], settings)
 
 
-def _grey_on(canvas: Canvas, image: np.ndarray) -> np.ndarray:
+def _sample_grey(canvas: Canvas, image: np.ndarray) -> np.ndarray:
     """Grey levels of an image on the cells of the canvas, its border repeated into the margin; float32."""
     small = cv2.resize(image, (canvas.cols, canvas.rows), interpolation=cv2.INTER_AREA)
     m = canvas.margin
@@ -106,14 +106,17 @@ def _sharpen(
     out = np.zeros((len(fields), h, w), np.float32)
     for concept, values in enumerate(coarse):
         cv2.resize(values, (w, h), dst=out[concept], interpolation=cv2.INTER_LINEAR)
-    strong = {k: find_standing_out(v, active_level(v, settings.energy)) for k, v in enumerate(coarse) if solved[k]}
+    strong = {
+        k: find_standing_out(v, choose_active_level(v, settings.energy)) for k, v in enumerate(coarse) if solved[k]
+    }
     strong = {k: cells for k, cells in strong.items() if cells.any()}
     if not strong:
         return out
     radius = max(1, round(settings.guide.radius_tokens * canvas.per_token * (h / canvas.rows + w / canvas.cols) / 2))
-    for box in boxes_around(np.logical_or.reduce(list(strong.values())), h, w, radius):
+    for box in find_boxes(np.logical_or.reduce(list(strong.values())), h, w, radius):
         grey = cv2.cvtColor(np.ascontiguousarray(image[box]), cv2.COLOR_RGB2GRAY).astype(np.float32) / 255.0
         guide = Guide(grey, radius, settings.guide.epsilon)
         for concept in strong:
-            out[concept][box] = guide.filter(carry_field(fields[concept], canvas, carry, h, w, guide.coarse_box(box)))
+            coarse_box = guide.find_coarse_box(box)
+            out[concept][box] = guide.filter(carry_field(fields[concept], canvas, carry, h, w, coarse_box))
     return out

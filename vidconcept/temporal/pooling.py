@@ -39,7 +39,7 @@ class Observation:
     def middle(self) -> View:
         return self.views[len(self.views) // 2]
 
-    def seen(self, view: View, interpolation: int) -> np.ndarray:
+    def sample_view(self, view: View, interpolation: int) -> np.ndarray:
         """Its tokens at the points of a view, `(rows, cols)` float32; beyond the frame the border token stands in."""
         return sample(self.tokens, view.at, interpolation=interpolation)
 
@@ -92,7 +92,7 @@ class Canvas:
         return np.repeat(taps / taps.sum() / self.per_token, self.per_token).astype(np.float32)
 
 
-def view_of(carry: Carry, canvas: Canvas, block: int = 1) -> View:
+def make_view(carry: Carry, canvas: Canvas, block: int = 1) -> View:
     """The view of a frame, by its way to the key frame, for the centres of squares of `block` cells of the canvas."""
     there = carry.sources(canvas.points(block))
     return View(canvas.tokens(there), np.logical_and.reduce((there > 0) & (there < 1), axis=-1))
@@ -111,7 +111,7 @@ class Footprints:
     trust: np.ndarray
 
 
-def footprints(observation: Observation, canvas: Canvas, active: np.ndarray) -> Footprints:
+def compute_footprints(observation: Observation, canvas: Canvas, active: np.ndarray) -> Footprints:
     """Footprints of the tokens of one latent step that touch `active` cells `(rows + 2m, cols + 2m)` bool."""
     rows, cols = observation.tokens.shape
     middle = observation.carries[len(observation.carries) // 2]

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from scipy import sparse
 
-from vidconcept.temporal.pooling import Canvas, Observation, footprints
+from vidconcept.temporal.pooling import Canvas, Observation, compute_footprints
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,9 @@ class EnergySettings:
     spread_tokens: float = 0.0
 
 
-def robust(values: Sequence[np.ndarray], weights: Sequence[np.ndarray], settings: EnergySettings) -> np.ndarray:
+def average_robustly(
+    values: Sequence[np.ndarray], weights: Sequence[np.ndarray], settings: EnergySettings
+) -> np.ndarray:
     """Weighted mean of fields `(row, col)`, one a latent step; a step that contradicts the others counts less."""
     stack, base = np.stack(values), np.stack(weights)  # (step, row, col)
     mean = (stack * base).sum(0) / base.sum(0)
@@ -64,32 +66,32 @@ def robust(values: Sequence[np.ndarray], weights: Sequence[np.ndarray], settings
     return mean
 
 
-def presence(observation: Observation) -> np.ndarray:
+def weigh_presence(observation: Observation) -> np.ndarray:
     """Weight of a latent step at each point of its middle view; hardly any beyond its frame."""
     return observation.middle.inside * np.float32(observation.weight) + np.float32(1e-4)
 
 
-def robust_mean(observations: Sequence[Observation], canvas: Canvas, settings: EnergySettings) -> np.ndarray:
+def average_tokens(observations: Sequence[Observation], canvas: Canvas, settings: EnergySettings) -> np.ndarray:
     """Mean of the tokens along the motion, on the canvas, `(rows + 2m, cols + 2m)` float32: u₀.
 
     Every latent step is carried by its middle frame, its tokens interpolated between their centres.
     """
-    values = [o.seen(o.middle, cv2.INTER_LINEAR) for o in observations]
-    mean = robust(values, [presence(o) for o in observations], settings)
+    values = [o.sample_view(o.middle, cv2.INTER_LINEAR) for o in observations]
+    mean = average_robustly(values, [weigh_presence(o) for o in observations], settings)
     height, width = canvas.shape
     return cv2.resize(mean, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
-def active_level(mean: np.ndarray, settings: EnergySettings) -> float:
+def choose_active_level(mean: np.ndarray, settings: EnergySettings) -> float:
     """Score above which a cell is worth solving: above what most of the frame has, and between two limits."""
     background = float(np.quantile(mean, 0.25))
     return float(np.clip(1.5 * background + settings.quiet / 2, settings.quiet, settings.active))
 
 
-def active_cells(mean: np.ndarray, canvas: Canvas, settings: EnergySettings) -> np.ndarray:
+def mark_active_cells(mean: np.ndarray, canvas: Canvas, settings: EnergySettings) -> np.ndarray:
     """Cells worth solving: within a token of a mean above the active level; bool, canvas shape."""
     size = 2 * canvas.per_token + 1
-    high = mean > active_level(mean, settings)
+    high = mean > choose_active_level(mean, settings)
     return cv2.dilate(high.astype(np.uint8), np.ones((size, size), np.uint8)).astype(bool)
 
 
@@ -102,12 +104,12 @@ def solve(
 ) -> np.ndarray:
     """Minimise the energy; the field u on the canvas, float32 in [0, 1].
 
-    mean: u₀ from `robust_mean`. grey: `(rows + 2m, cols + 2m)` float32, the key frame on the canvas, for the edges.
+    mean: u₀ from `average_tokens`. grey: `(rows + 2m, cols + 2m)` float32, the key frame on the canvas, for the edges.
     """
-    active = active_cells(mean, canvas, settings).ravel()
+    active = mark_active_cells(mean, canvas, settings).ravel()
     if not active.any():
         return mean
-    seen = [footprints(o, canvas, active.reshape(canvas.shape)) for o in observations]
+    seen = [compute_footprints(o, canvas, active.reshape(canvas.shape)) for o in observations]
     pairs, edges = _neighbours(grey, active, settings)
     rows = _matrix(
         [*(f.cells for f in seen), pairs],

@@ -9,7 +9,7 @@ from vidconcept.temporal.flow import Motion
 from vidconcept.temporal.parameters import SmoothSettings
 from vidconcept.temporal.sampling import grid_points
 from vidconcept.temporal.smoothers import SMOOTHERS
-from vidconcept.temporal.stream import join_steps, neighbourhoods, reach, stretches
+from vidconcept.temporal.stream import find_reach, gather_neighbourhoods, join_steps, split_stretches
 from vidconcept.types import FrameScores, LatentMaps
 
 
@@ -31,11 +31,11 @@ def smooth(
     if method not in SMOOTHERS:
         raise ValueError(f"method is one of {', '.join(SMOOTHERS)}, got {method!r}")
     score_stretch = load_entry(SMOOTHERS[method].function)
-    for steps, index in neighbourhoods(join_steps(latents, frames), settings.past_steps, settings.ahead_steps):
+    for steps, index in gather_neighbourhoods(join_steps(latents, frames), settings.past_steps, settings.ahead_steps):
         here = steps[index]
         motions = {p: m for step in steps for p, m in step.motions.items()}
-        for stretch in stretches(here):
-            low, high = reach(motions, stretch)
+        for stretch in split_stretches(here):
+            low, high = find_reach(motions, stretch)
             steps_nearby = [s for s in steps if s.maps.last >= low and s.maps.first <= high]
             scores = score_stretch(steps_nearby, steps_nearby.index(here), stretch, motions, settings)
             for position, frame_scores in zip(stretch, scores, strict=True):
@@ -45,12 +45,12 @@ def smooth(
                     here.maps.origin,
                     frame_scores,
                     reset=motion is not None and motion.cut,
-                    flow=None if motion is None or motion.cut else _displacement(motion, here.size),
+                    flow=None if motion is None or motion.cut else _measure_displacement(motion, here.size),
                 )
         here.images.clear()
 
 
-def _displacement(motion: Motion, size: tuple[int, int]) -> np.ndarray:
+def _measure_displacement(motion: Motion, size: tuple[int, int]) -> np.ndarray:
     """Displacement from the previous frame to this one in working pixels, on an eighth of the working grid."""
     h, w = size
     points = grid_points(max(1, h // 8), max(1, w // 8))

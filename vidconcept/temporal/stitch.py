@@ -40,12 +40,12 @@ class _Sum:
         if weight > self.heaviest:
             self.heaviest, self.window_index = weight, window_index
 
-    def done(self, latent_index: int) -> LatentMaps:
+    def finish(self, latent_index: int) -> LatentMaps:
         mean = np.clip(np.asarray(self.scores) / self.weight, 0.0, 1.0).astype(np.float32)
         return LatentMaps(Origin(latent_index, self.window_index), self.first, self.last, mean)
 
 
-def recordings(windows: Iterable[ConceptMaps]) -> Iterator[Iterator[ConceptMaps]]:
+def split_recordings(windows: Iterable[ConceptMaps]) -> Iterator[Iterator[ConceptMaps]]:
     """Windows of one part of the footage after the other: positions start at zero again after a hole in time."""
     part = 0
 
@@ -72,7 +72,7 @@ def stitch(windows: Iterable[ConceptMaps]) -> Iterator[LatentMaps]:
             raise ValueError(f"windows start at rising multiples of {maps.step = }, got a start at {start}")
         emitted_below = start // maps.step
         for index in sorted(i for i in open_steps if i < emitted_below):
-            yield open_steps.pop(index).done(index)
+            yield open_steps.pop(index).finish(index)
 
         last_real = start + maps.real_frames - 1
         real = [j for j, (first, _) in enumerate(maps.positions.tolist()) if first <= last_real]
@@ -88,4 +88,4 @@ def stitch(windows: Iterable[ConceptMaps]) -> Iterator[LatentMaps]:
                 )
             entry.add(maps.scores[:, j], weight, first, min(last, last_real), maps.window_index)
     for index in sorted(open_steps):
-        yield open_steps[index].done(index)
+        yield open_steps[index].finish(index)

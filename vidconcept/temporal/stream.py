@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vidconcept.temporal.flow import STILL, Motion, Proxy, estimate, proxy
+from vidconcept.temporal.flow import STILL, Motion, Proxy, estimate, make_proxy
 from vidconcept.types import LatentMaps
 
 
@@ -40,7 +40,7 @@ def join_steps(latents: Iterable[LatentMaps], frames: Iterable[np.ndarray]) -> I
             size = size or (image.shape[0], image.shape[1])
             if image.shape[:2] != size:
                 raise ValueError(f"all frames share one size, got {image.shape[:2]} after {size} at {position = }")
-            here = proxy(image)
+            here = make_proxy(image)
             if before is not None:
                 prior = motions[position] = estimate(before, here, prior)
             before = here
@@ -49,7 +49,7 @@ def join_steps(latents: Iterable[LatentMaps], frames: Iterable[np.ndarray]) -> I
             yield Step(maps, motions, images, size)
 
 
-def neighbourhoods(steps: Iterable[Step], past: int, ahead: int) -> Iterator[tuple[Sequence[Step], int]]:
+def gather_neighbourhoods(steps: Iterable[Step], past: int, ahead: int) -> Iterator[tuple[Sequence[Step], int]]:
     """Every step with up to `past` steps before and `ahead` after it, and its index among them."""
     held: deque[Step] = deque()
     index = 0
@@ -57,13 +57,13 @@ def neighbourhoods(steps: Iterable[Step], past: int, ahead: int) -> Iterator[tup
         held.append(step)
         if len(held) > index + ahead:
             yield held, index
-            index = _forward(held, index, past)
+            index = _advance(held, index, past)
     while index < len(held):
         yield held, index
-        index = _forward(held, index, past)
+        index = _advance(held, index, past)
 
 
-def _forward(held: deque[Step], index: int, past: int) -> int:
+def _advance(held: deque[Step], index: int, past: int) -> int:
     """Index of the next step, after those that are too old have been let go."""
     if index < past:
         return index + 1
@@ -71,7 +71,7 @@ def _forward(held: deque[Step], index: int, past: int) -> int:
     return index
 
 
-def stretches(step: Step) -> Iterator[list[int]]:
+def split_stretches(step: Step) -> Iterator[list[int]]:
     """Positions of a step, a list for each stretch between scene cuts."""
     stretch: list[int] = []
     for position in sorted(step.images):
@@ -82,7 +82,7 @@ def stretches(step: Step) -> Iterator[list[int]]:
     yield stretch
 
 
-def reach(motions: Mapping[int, Motion], stretch: Sequence[int]) -> tuple[int, int]:
+def find_reach(motions: Mapping[int, Motion], stretch: Sequence[int]) -> tuple[int, int]:
     """First and last position that known motions join to a stretch without a scene cut."""
     low, high = stretch[0], stretch[-1]
     while low in motions and not motions[low].cut:

@@ -7,7 +7,7 @@ from vidconcept.temporal.sampling import sample
 from vidconcept.types import FrameScores
 
 
-def between(a: FrameScores, b: FrameScores, fraction: float) -> np.ndarray:
+def interpolate_scores(a: FrameScores, b: FrameScores, fraction: float) -> np.ndarray:
     """Scores `(concept, h, w)` of a frame that the model did not see, `fraction` of the way from `a` to `b`.
 
     Both neighbours are moved along `b.flow` by their share of the way and mixed; across a scene cut, or without flow,

@@ -12,28 +12,28 @@ import cv2
 import numpy as np
 
 from vidconcept.temporal.pooling import Canvas, Observation
-from vidconcept.temporal.regularize import EnergySettings, presence, robust
+from vidconcept.temporal.regularize import EnergySettings, average_robustly, weigh_presence
 
 
-def touched_field(observations: Sequence[Observation], canvas: Canvas, settings: EnergySettings) -> np.ndarray:
+def compute_touched_field(observations: Sequence[Observation], canvas: Canvas, settings: EnergySettings) -> np.ndarray:
     """The field of one concept on the canvas, `(rows + 2m, cols + 2m)` float32 in [0, 1].
 
     observations: with views of all their frames, on all points of the canvas. Its form is the mean over these frames,
     its height that of the middle frames alone, which a defect that is in sight of a token for one frame reaches too.
     """
-    weights = [presence(o) for o in observations]
-    height = robust([o.seen(o.middle, cv2.INTER_NEAREST) for o in observations], weights, settings)
+    weights = [weigh_presence(o) for o in observations]
+    height = average_robustly([o.sample_view(o.middle, cv2.INTER_NEAREST) for o in observations], weights, settings)
     if max(float(o.tokens.max()) for o in observations) <= settings.active:
         return height  # An empty concept costs no more than this mean.
-    form = robust([_over_frames(o) for o in observations], weights, settings)
+    form = average_robustly([_average_over_frames(o) for o in observations], weights, settings)
     smear = np.median([_smear(o) for o in observations], axis=0) * canvas.per_token
-    return rounded(form, height, canvas.per_token, (int(smear[0]), int(smear[1])))
+    return round_steps(form, height, canvas.per_token, (int(smear[0]), int(smear[1])))
 
 
-def _over_frames(observation: Observation) -> np.ndarray:
+def _average_over_frames(observation: Observation) -> np.ndarray:
     """Mean of an observation's tokens over its frames, each where it sees the point."""
     weights = np.stack([view.inside for view in observation.views]) + np.float32(1e-4)
-    values = np.stack([observation.seen(view, cv2.INTER_NEAREST) for view in observation.views])
+    values = np.stack([observation.sample_view(view, cv2.INTER_NEAREST) for view in observation.views])
     return (values * weights).sum(0) / weights.sum(0)
 
 
@@ -43,7 +43,7 @@ def _smear(observation: Observation) -> tuple[float, float]:
     return float(np.median(carry[..., 1])), float(np.median(carry[..., 0]))
 
 
-def rounded(form: np.ndarray, height: np.ndarray, per_token: int, smear: tuple[int, int] = (0, 0)) -> np.ndarray:
+def round_steps(form: np.ndarray, height: np.ndarray, per_token: int, smear: tuple[int, int] = (0, 0)) -> np.ndarray:
     """A field `(row, col)` of this form whose steps are smooth, and whose peaks are as high as those of `height`.
 
     per_token: cells of the field per side of a token. smear: cells along y and x over which the height of a peak is

@@ -60,7 +60,7 @@ def find_standing_out(values: np.ndarray, level: float) -> np.ndarray:
     return (peaks > PEAK * level)[labels]
 
 
-def boxes_around(cells: np.ndarray, h: int, w: int, margin_px: int) -> list[Box]:
+def find_boxes(cells: np.ndarray, h: int, w: int, margin_px: int) -> list[Box]:
     """Boxes of pixels that hold the true cells of a grid over `(h, w)` pixels, with a margin; they do not overlap."""
     rows, cols = cells.shape
     reach_y, reach_x = -(-margin_px * rows // h), -(-margin_px * cols // w)
@@ -107,7 +107,7 @@ class Guide:
         self._dd = self._mean(self._d * self._d) - self._mean_d**2 + epsilon
         self._determinant = self._ii * self._dd - self._id**2
 
-    def coarse_box(self, box: Box) -> Box:
+    def find_coarse_box(self, box: Box) -> Box:
         """The pixels of the guide's box that `filter` wants scores for."""
         rows, cols = box
         start = self.step // 2

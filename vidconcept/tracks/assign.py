@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from vidconcept.tracks.components import Component, box_gap_px
-from vidconcept.tracks.motion import Motion, expected_box, overlaps
+from vidconcept.tracks.motion import Motion, count_overlaps, expected_box
 
 # Cost of a pair that may not be linked; every allowed pair costs less than 2.
 _FORBIDDEN = 1e6
@@ -25,7 +25,7 @@ def expected_overlap(motions: Sequence[Motion], found: Sequence[Component], grid
         labels[component.points[:, 1], component.points[:, 0]] = c + 1
     overlap = np.zeros((len(motions), len(found)))
     for t, motion in enumerate(motions):
-        overlap[t] = np.maximum(*overlaps(motion, labels, len(found)))
+        overlap[t] = np.maximum(*count_overlaps(motion, labels, len(found)))
     return overlap
 
 
@@ -61,7 +61,9 @@ def assign(
     return [(int(t), int(c)) for t, c in zip(rows, cols, strict=True) if cost[t, c] < _FORBIDDEN]
 
 
-def parent_of(component: Component, expected: np.ndarray, seen: Mapping[int, Component], reach_px: float) -> int | None:
+def find_parent(
+    component: Component, expected: np.ndarray, seen: Mapping[int, Component], reach_px: float
+) -> int | None:
     """The track that an unassigned component broke off from, None where it stands for itself.
 
     expected: `(track,)` pixels of the component that each track was expected on. seen: the tracks that are assigned on

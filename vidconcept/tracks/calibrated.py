@@ -7,7 +7,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from vidconcept.tracks.masks import PIECE_RATIO, DecisionSettings, decide, tightened
+from vidconcept.tracks.masks import PIECE_RATIO, DecisionSettings, decide, tighten
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,16 +22,16 @@ class Decision:
     reaches: np.ndarray = field(repr=False)
 
 
-def place_map(lifts: Sequence[Sequence[float]], height: int, width: int) -> np.ndarray:
+def interpolate_lifts(lifts: Sequence[Sequence[float]], height: int, width: int) -> np.ndarray:
     """Rows of columns that cover the picture, as `(height, width)` float32, bilinear between the places' centres.
 
     Read-only: the same for every frame, it is kept.
     """
-    return _place_map(tuple(tuple(row) for row in lifts), height, width)
+    return _interpolate_lifts(tuple(tuple(row) for row in lifts), height, width)
 
 
 @lru_cache(maxsize=16)
-def _place_map(lifts: tuple[tuple[float, ...], ...], height: int, width: int) -> np.ndarray:
+def _interpolate_lifts(lifts: tuple[tuple[float, ...], ...], height: int, width: int) -> np.ndarray:
     if not lifts or not lifts[0] or len({len(row) for row in lifts}) > 1:
         raise ValueError(f"place lifts are rows of equally many columns, got rows of {[len(row) for row in lifts]}")
     table = cv2.resize(np.array(lifts, np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
@@ -39,12 +39,14 @@ def _place_map(lifts: tuple[tuple[float, ...], ...], height: int, width: int) ->
     return table
 
 
-def lifted(scores: np.ndarray, concepts: Sequence[str], lifts: Mapping[str, Sequence[Sequence[float]]]) -> np.ndarray:
+def subtract_lifts(
+    scores: np.ndarray, concepts: Sequence[str], lifts: Mapping[str, Sequence[Sequence[float]]]
+) -> np.ndarray:
     """Scores `(concept, h, w)` less what good footage scores at each place, not below 0."""
     if not any(name in lifts for name in concepts):
         return scores
     maps = [
-        np.maximum(own - place_map(lifts[name], *own.shape), 0.0) if name in lifts else own
+        np.maximum(own - interpolate_lifts(lifts[name], *own.shape), 0.0) if name in lifts else own
         for name, own in zip(concepts, scores, strict=True)
     ]
     return np.stack(maps)
@@ -67,10 +69,10 @@ def decide_by_concept(
     """
     pieces, shown, reaches = (np.zeros(scores.shape, bool) for _ in range(3))
     joined = replace(settings, ratio=min(settings.ratio, PIECE_RATIO))
-    for index, (name, judged) in enumerate(zip(concepts, lifted(scores, concepts, lifts), strict=True)):
+    for index, (name, judged) in enumerate(zip(concepts, subtract_lifts(scores, concepts, lifts), strict=True)):
         threshold = thresholds.get(name, settings.threshold)
         pieces[index] = decide(judged, settings=replace(joined, threshold=hysteresis * threshold))
         tight = settings.ratio > PIECE_RATIO
-        shown[index] = tightened(judged, pieces[index], settings=settings) if tight else pieces[index]
+        shown[index] = tighten(judged, pieces[index], settings=settings) if tight else pieces[index]
         reaches[index] = pieces[index] & (judged >= np.float32(threshold))
     return Decision(pieces, shown, reaches)

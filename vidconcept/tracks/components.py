@@ -40,7 +40,7 @@ def from_points(points: np.ndarray) -> Component:
     return Component(points, (int(x_min), int(y_min), int(x_max), int(y_max)))
 
 
-def part_of(component: Component, shown: np.ndarray) -> Component:
+def cut_part(component: Component, shown: np.ndarray) -> Component:
     """The pixels of a component where `shown`, `(h, w)` bool, is true; all of them where it is true of none."""
     points = component.points[shown[component.points[:, 1], component.points[:, 0]]]
     return from_points(points) if 0 < len(points) < component.area else component

@@ -35,20 +35,20 @@ class EdgeNet:
         """`(CHANNELS, h, w)` float32 -> `(h, w)` float32, above 0 where the defect is."""
         _, h, w = channels.shape
         x = np.pad(channels, ((0, 0), (0, -h % 4), (0, -w % 4)), mode="edge")
-        a = self._layer("a2", self._layer("a1", x))  # (8, h, w)
-        b = self._layer("b2", self._layer("b1", _halved(a)))  # (12, h / 2, w / 2)
-        c = self._layer("c2", self._layer("c1", _halved(b)))  # (12, h / 4, w / 4)
-        b = self._layer("b3", _doubled(c) + b)
-        a = self._layer("a3", _doubled(b) + a)
+        a = self._apply_layer("a2", self._apply_layer("a1", x))  # (8, h, w)
+        b = self._apply_layer("b2", self._apply_layer("b1", _halve(a)))  # (12, h / 2, w / 2)
+        c = self._apply_layer("c2", self._apply_layer("c1", _halve(b)))  # (12, h / 4, w / 4)
+        b = self._apply_layer("b3", _double(c) + b)
+        a = self._apply_layer("a3", _double(b) + a)
         weight, bias = self._layers["o"]
         out = weight @ a.reshape(len(a), -1) + bias[:, None]
         return out.reshape(a.shape[1:])[:h, :w]
 
-    def _layer(self, name: str, x: np.ndarray) -> np.ndarray:
-        return np.maximum(_convolved(x, *self._layers[name]), 0.0)
+    def _apply_layer(self, name: str, x: np.ndarray) -> np.ndarray:
+        return np.maximum(_convolve(x, *self._layers[name]), 0.0)
 
 
-def _convolved(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
+def _convolve(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
     """`(in, h, w)` -> `(out, h, w)`, zeros beyond the border. weight: `(out, 9 · in)`, taps in rows."""
     channels, h, w = x.shape
     # Rows end in two zeros, so that a tap is one shift of the flat picture and its columns are copied in one go.
@@ -64,12 +64,12 @@ def _convolved(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarra
     return out.reshape(-1, h, pitch)[:, :, :w]
 
 
-def _halved(x: np.ndarray) -> np.ndarray:
+def _halve(x: np.ndarray) -> np.ndarray:
     """Means of 2×2 pixels."""
     return 0.25 * (x[:, ::2, ::2] + x[:, 1::2, ::2] + x[:, ::2, 1::2] + x[:, 1::2, 1::2])
 
 
-def _doubled(x: np.ndarray) -> np.ndarray:
+def _double(x: np.ndarray) -> np.ndarray:
     """Twice the side, bilinear."""
     size = (2 * x.shape[2], 2 * x.shape[1])
     return np.stack([cv2.resize(np.ascontiguousarray(own), size, interpolation=cv2.INTER_LINEAR) for own in x])

@@ -96,7 +96,7 @@ class EdgeFinder:
         self._before: dict[int, _Seen] = {}
         self._now: dict[int, _Seen] = {}
 
-    def look(self, picture: np.ndarray | None, flow: np.ndarray | None, *, reset: bool = False) -> None:
+    def begin_frame(self, picture: np.ndarray | None, flow: np.ndarray | None, *, reset: bool = False) -> None:
         """The next frame. picture: `(h, w, 3)` uint8 RGB on the working grid, None where there is none to be had.
 
         flow: `(h', w', 2)` from the previous frame in pixels of the working grid, None where there is none. reset: a
@@ -114,20 +114,20 @@ class EdgeFinder:
         if self._picture is None:
             return None
         s = self._settings
-        window = _window_around(piece, self._picture.shape[:2], s)
-        coarse = _drawn(piece, window)
+        window = _make_window(piece, self._picture.shape[:2], s)
+        coarse = _draw_piece(piece, window)
         covered = cv2.resize(coarse, window.size, interpolation=cv2.INTER_AREA)
         small = covered > min(127, int(covered.max()) - 1)
         before = self._before.get(tracker_id)
         carried = None
         if before is not None and self._flow is not None:
-            carried = _carried(before, window, self._flow, self._picture.shape[:2])
-        near = _distance(small) <= s.reach_px
+            carried = _warp_logits(before, window, self._flow, self._picture.shape[:2])
+        near = _distance_transform(small) <= s.reach_px
         fresh = before is None or carried is None or not before.fresh or not np.isfinite(carried[small]).all()
         if before is None or carried is None or fresh:
             strength = cv2.resize(scores[window.part], window.size, interpolation=cv2.INTER_LINEAR)
             picture = cv2.resize(self._picture[window.part], window.size, interpolation=cv2.INTER_AREA)
-            channels = evidence(picture, small, strength, s.ring_px)
+            channels = make_channels(picture, small, strength, s.ring_px)
             logits = self._net.logits(channels)
             if carried is not None:
                 logits = np.where(np.isfinite(carried), (1 - s.memory) * logits + s.memory * carried, logits)
@@ -138,8 +138,10 @@ class EdgeFinder:
         known = np.where(near, logits, np.float32(_NEVER))
         mask = None
         if sure:
-            allowed = (_distance(coarse > 0) <= s.reach_px / window.scale) & (~pieces[window.part] | (coarse > 0))
-            mask = without_specks((_in_full(known, window) > s.cut) & allowed)
+            allowed = (_distance_transform(coarse > 0) <= s.reach_px / window.scale) & (
+                ~pieces[window.part] | (coarse > 0)
+            )
+            mask = remove_specks((_enlarge_logits(known, window) > s.cut) & allowed)
         refined = mask is not None and bool(mask.any())
         self._now[tracker_id] = _Seen(window, logits, refined, fresh)
         if mask is None or not refined:
@@ -151,10 +153,12 @@ class EdgeFinder:
         """Whether the picture says where the defect ends; a track does not change its mind for a little."""
         s = self._settings
         margin = 0.0 if before is None else -s.margin if before.refined else s.margin
-        return expected_iou(logits, s.cut) >= s.sure + margin and standing_out(channels, logits > s.cut) >= s.contrast
+        return (
+            estimate_iou(logits, s.cut) >= s.sure + margin and measure_contrast(channels, logits > s.cut) >= s.contrast
+        )
 
 
-def evidence(picture: np.ndarray, piece: np.ndarray, scores: np.ndarray, ring_px: tuple[int, int]) -> np.ndarray:
+def make_channels(picture: np.ndarray, piece: np.ndarray, scores: np.ndarray, ring_px: tuple[int, int]) -> np.ndarray:
     """What the network looks at, `(5, h, w)` float32 in [-1, 1].
 
     picture: `(h, w, 3)` uint8; piece: `(h, w)` bool, not empty; scores: `(h, w)` float32. The background is a plane
@@ -163,11 +167,11 @@ def evidence(picture: np.ndarray, piece: np.ndarray, scores: np.ndarray, ring_px
     of their peak in the piece.
     """
     values = picture.astype(np.float32)
-    distance = _distance(piece)
+    distance = _distance_transform(piece)
     ring = (distance > ring_px[0]) & (distance <= ring_px[1])
     if np.count_nonzero(ring) < 30:
         ring = ~piece if np.count_nonzero(~piece) >= 30 else np.ones_like(piece)
-    difference = values - _plane(values, ring)
+    difference = values - _fit_plane(values, ring)
     light = difference @ np.array([0.299, 0.587, 0.114], np.float32)
     colour = np.abs(difference - light[..., None]).max(axis=-1)
     noise = 1.48 * float(np.median(np.abs(light[ring]))) + 1.0
@@ -178,12 +182,12 @@ def evidence(picture: np.ndarray, piece: np.ndarray, scores: np.ndarray, ring_px
     return np.stack([*tones, 2.0 * piece - 1, 2.0 * shares - 1]).astype(np.float32)
 
 
-def standing_out(channels: np.ndarray, mask: np.ndarray) -> float:
+def measure_contrast(channels: np.ndarray, mask: np.ndarray) -> float:
     """By how much the pixels of a `(h, w)` bool mask differ from the background, in brightness or in colour."""
     return float(np.abs(channels[:2, mask]).mean(axis=1).max()) if mask.any() else 0.0
 
 
-def expected_iou(logits: np.ndarray, cut: float = 0.0) -> float:
+def estimate_iou(logits: np.ndarray, cut: float = 0.0) -> float:
     """How well the pixels above `cut` are expected to overlap the truth, if the probabilities are right."""
     chosen = logits > cut
     probabilities = 1.0 / (1.0 + np.exp(-np.clip(logits, _NEVER, -_NEVER)))
@@ -191,7 +195,7 @@ def expected_iou(logits: np.ndarray, cut: float = 0.0) -> float:
     return float(probabilities[chosen].sum()) / union if union and chosen.any() else 0.0
 
 
-def without_specks(mask: np.ndarray, share: float = 0.05) -> np.ndarray:
+def remove_specks(mask: np.ndarray, share: float = 0.05) -> np.ndarray:
     """`(h, w)` bool without connected parts that are smaller than this share of the largest one."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     if count <= 2:
@@ -202,7 +206,7 @@ def without_specks(mask: np.ndarray, share: float = 0.05) -> np.ndarray:
     return keep[labels]
 
 
-def _window_around(piece: Component, grid: tuple[int, int], settings: EdgeSettings) -> _Window:
+def _make_window(piece: Component, grid: tuple[int, int], settings: EdgeSettings) -> _Window:
     x_min, y_min, x_max, y_max = piece.box
     scale = min(1.0, settings.lines / min(grid))
     pad = settings.ring_px[1] + 2
@@ -213,20 +217,20 @@ def _window_around(piece: Component, grid: tuple[int, int], settings: EdgeSettin
     return _Window(left, top, min(grid[1], x_max + pad) - left, min(grid[0], y_max + pad) - top, scale)
 
 
-def _drawn(piece: Component, window: _Window) -> np.ndarray:
+def _draw_piece(piece: Component, window: _Window) -> np.ndarray:
     """The piece in its window at full size, `(h, w)` uint8, 255 inside."""
     mask = np.zeros((window.height, window.width), np.uint8)
     mask[piece.points[:, 1] - window.y, piece.points[:, 0] - window.x] = 255
     return mask
 
 
-def _in_full(logits: np.ndarray, window: _Window) -> np.ndarray:
+def _enlarge_logits(logits: np.ndarray, window: _Window) -> np.ndarray:
     if logits.shape == (window.height, window.width):
         return logits
     return cv2.resize(logits, (window.width, window.height), interpolation=cv2.INTER_LINEAR)
 
 
-def _plane(values: np.ndarray, ring: np.ndarray) -> np.ndarray:
+def _fit_plane(values: np.ndarray, ring: np.ndarray) -> np.ndarray:
     """A plane a channel through the pixels of the ring, `(h, w, c)`: least squares, then once more without outliers."""
     h, w = ring.shape
     ys, xs = np.nonzero(ring)
@@ -247,16 +251,16 @@ def _plane(values: np.ndarray, ring: np.ndarray) -> np.ndarray:
     return (plane[0] + x[None, :, None] * plane[1] + y[:, None, None] * plane[2]).astype(np.float32)
 
 
-def _carried(before: _Seen, window: _Window, flow: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+def _warp_logits(before: _Seen, window: _Window, flow: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
     """Logits of a frame ago where they are now, in the window; NaN where they did not see the pixel."""
-    moved = _motion(flow, before.window, grid)
+    moved = _fit_motion(flow, before.window, grid)
     way = window.matrix @ moved @ np.linalg.inv(before.window.matrix)
     return cv2.warpAffine(
         before.logits, way[:2], window.size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=np.nan
     )
 
 
-def _motion(flow: np.ndarray, window: _Window, grid: tuple[int, int]) -> np.ndarray:
+def _fit_motion(flow: np.ndarray, window: _Window, grid: tuple[int, int]) -> np.ndarray:
     """`(3, 3)` affine map of the working grid that the flow makes of what was in a window a frame ago."""
     rows, cols = flow.shape[:2]
     top, left = int(window.y * rows / grid[0]), int(window.x * cols / grid[1])
@@ -273,6 +277,6 @@ def _motion(flow: np.ndarray, window: _Window, grid: tuple[int, int]) -> np.ndar
     return out
 
 
-def _distance(mask: np.ndarray) -> np.ndarray:
+def _distance_transform(mask: np.ndarray) -> np.ndarray:
     """Distance of each pixel to a `(h, w)` bool mask, float32."""
     return cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)

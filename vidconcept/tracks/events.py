@@ -23,11 +23,11 @@ class Summary:
     reached: bool
 
     @classmethod
-    def begun(cls, row: TrackMask, reached: bool) -> "Summary":
+    def begin(cls, row: TrackMask, reached: bool) -> "Summary":
         """The summary of a track that was just born. reached: its row reaches the threshold."""
         return cls(row, row, row, row.area_px, reached)
 
-    def seen(self, row: TrackMask, reached: bool) -> "Summary":
+    def extend(self, row: TrackMask, reached: bool) -> "Summary":
         """The summary after one more row; of equal peaks the first one stays."""
         higher = (reached, row.score_max) > (self.reached, self.peak.score_max)
         return replace(
@@ -44,7 +44,7 @@ def frame_duration_s(times_s: Sequence[float]) -> float:
     return float(np.median(np.diff(times_s))) if len(times_s) > 1 else 0.0
 
 
-def footage_s(times_s: Sequence[float]) -> float:
+def measure_footage_s(times_s: Sequence[float]) -> float:
     """How long frames are shown altogether: a hole in the recording, as `probe` tells it, counts as one frame."""
     frame_s, steps = frame_duration_s(times_s), np.diff(times_s)
     holes = steps > hole_length_s(frame_s)
@@ -57,13 +57,13 @@ def shortest_span_s(min_duration_s: float, frame_s: float) -> float:
     return min_duration_s - frame_s - tolerance_s
 
 
-def counts(summary: Summary, min_duration_s: float, frame_s: float) -> bool:
+def is_event(summary: Summary, min_duration_s: float, frame_s: float) -> bool:
     """Whether the track is an event: it reached the threshold on one frame at least, and it lasted."""
     span_s = summary.last.time_s - summary.first.time_s
     return summary.reached and span_s >= shortest_span_s(min_duration_s, frame_s)
 
 
-def events_of(
+def select_events(
     summaries: Iterable[Summary], min_duration_s: float, frame_s: float
 ) -> tuple[list[Event], dict[int, int]]:
     """Events of the tracks that reach the threshold and last at least `min_duration_s`, ordered by start, then concept.
@@ -71,7 +71,7 @@ def events_of(
     frame_s: how long one frame is shown: a track that is seen on n frames lasts n of them. Returns the events and the
     final `tracker_id` (from 1, in that order) of each provisional id that is kept.
     """
-    kept = [summary for summary in summaries if counts(summary, min_duration_s, frame_s)]
+    kept = [summary for summary in summaries if is_event(summary, min_duration_s, frame_s)]
     kept.sort(key=lambda s: (s.first.frame_index, s.first.class_id, s.first.tracker_id))
     ids = {s.first.tracker_id: number for number, s in enumerate(kept, start=1)}
     events = [

@@ -13,12 +13,12 @@ import numpy as np
 
 from vidconcept.errors import UsageError
 from vidconcept.tracks import rle
-from vidconcept.tracks.assign import assign, expected_overlap, parent_of
-from vidconcept.tracks.components import Component, components, from_points, part_of
+from vidconcept.tracks.assign import assign, expected_overlap, find_parent
+from vidconcept.tracks.components import Component, components, cut_part, from_points
 from vidconcept.tracks.edges import EdgeFinder
-from vidconcept.tracks.events import Summary, counts, events_of
-from vidconcept.tracks.motion import Motion, at_rest, has_left, moved, observed
-from vidconcept.tracks.place import in_source
+from vidconcept.tracks.events import Summary, is_event, select_events
+from vidconcept.tracks.motion import Motion, begin_at_rest, has_left, predict, update
+from vidconcept.tracks.place import scale_to_source
 from vidconcept.types import Event, Origin, Region, TrackMask
 
 # Time constant of the confidence, so that a label does not flicker with the score of a single frame.
@@ -142,20 +142,20 @@ class Linker:
             self._forget([track for tracks in self._live for track in tracks], frame.time_s)
             self._live = [[] for _ in self._concepts]
             self._left = [None] * len(self._concepts)
-        dt_s = self._clock(frame.time_s)
+        dt_s = self._advance_clock(frame.time_s)
         if self._edges is not None:
-            self._edges.look(picture, flow, reset=reset)
+            self._edges.begin_frame(picture, flow, reset=reset)
         rows = []
         for class_id in range(len(self._concepts)):
             grid = masks[class_id].shape
             linked = self._link(class_id, masks[class_id], shown[class_id], flow, frame.time_s, dt_s)
             for track, component in linked:
-                mask = part_of(component, shown[class_id])
+                mask = cut_part(component, shown[class_id])
                 values = scores[class_id][mask.points[:, 1], mask.points[:, 0]]
                 fine = self._edges and self._edges.refine(
                     track.tracker_id, component, scores[class_id], masks[class_id]
                 )
-                crop, x, y = in_source(fine or mask, grid, self._region)
+                crop, x, y = scale_to_source(fine or mask, grid, self._region)
                 row = TrackMask(
                     frame_index=frame.index,
                     pts=frame.pts,
@@ -163,7 +163,7 @@ class Linker:
                     concept=self._concepts[class_id],
                     class_id=class_id,
                     tracker_id=track.tracker_id,
-                    confidence=_smoothed(track.confidence, float(values.max()), track.unseen_s),
+                    confidence=_smooth_confidence(track.confidence, float(values.max()), track.unseen_s),
                     box_px=(x, y, x + crop.shape[1], y + crop.shape[0]),
                     area_px=int(crop.sum()),
                     score_mean=float(values.mean()),
@@ -185,9 +185,9 @@ class Linker:
         """Events ordered by start, and the final `tracker_id` of each provisional one that is kept."""
         frame_s = self._frame_s()
         footage_s = self._latest_s - (self._first_s or 0.0) + frame_s
-        return events_of(self._summaries.values(), min(self._settings.min_duration_s, footage_s), frame_s=frame_s)
+        return select_events(self._summaries.values(), min(self._settings.min_duration_s, footage_s), frame_s=frame_s)
 
-    def _clock(self, time_s: float) -> float:
+    def _advance_clock(self, time_s: float) -> float:
         """Seconds since the previous frame, 0 on the first."""
         if self._first_s is None:
             self._first_s = self._latest_s = time_s
@@ -207,7 +207,7 @@ class Linker:
 
     def _remember(self, class_id: int, row: TrackMask, reached: bool) -> None:
         known = self._summaries.get(row.tracker_id)
-        self._summaries[row.tracker_id] = known.seen(row, reached) if known else Summary.begun(row, reached)
+        self._summaries[row.tracker_id] = known.extend(row, reached) if known else Summary.begin(row, reached)
         self._live[class_id] = [
             replace(track, confidence=row.confidence) if track.tracker_id == row.tracker_id else track
             for track in self._live[class_id]
@@ -220,7 +220,7 @@ class Linker:
         # Twice the frame known so far: the median of the whole footage may come out longer.
         frame_s = 2 * self._frame_s()
         for track in dead:
-            if not counts(self._summaries[track.tracker_id], self._settings.min_duration_s, frame_s):
+            if not is_event(self._summaries[track.tracker_id], self._settings.min_duration_s, frame_s):
                 del self._summaries[track.tracker_id]
 
     def _link(
@@ -231,8 +231,8 @@ class Linker:
         diagonal_px = float(np.hypot(*grid))
         merge_px = settings.merge_frac * diagonal_px
         min_cells = self.min_cells(mask.size)
-        found = [c for c in components(mask, merge_px) if part_of(c, shown).area >= min_cells]
-        tracks = [replace(track, motion=moved(track.motion, flow, grid, dt_s)) for track in self._live[class_id]]
+        found = [c for c in components(mask, merge_px) if cut_part(c, shown).area >= min_cells]
+        tracks = [replace(track, motion=predict(track.motion, flow, grid, dt_s)) for track in self._live[class_id]]
         motions, ages_s = [track.motion for track in tracks], [now_s - track.born_s for track in tracks]
         overlap = expected_overlap(motions, found, grid)
         pairs = assign(motions, ages_s, found, overlap, settings.reach_frac * diagonal_px)
@@ -242,12 +242,12 @@ class Linker:
         for c, component in enumerate(found):
             if c in taken:
                 continue
-            parent = parent_of(component, overlap[:, c], seen, 2 * merge_px)
+            parent = find_parent(component, overlap[:, c], seen, 2 * merge_px)
             if parent is None:
-                born.append((self._birth(class_id, component, now_s), component))
+                born.append((self._start_track(class_id, component, now_s), component))
             else:
                 seen[parent] = from_points(np.concatenate([seen[parent].points, component.points]))
-        linked = [(_again(tracks[t], component, grid, now_s), component) for t, component in seen.items()]
+        linked = [(_continue_track(tracks[t], component, grid, now_s), component) for t, component in seen.items()]
         lost = [track for t, track in enumerate(tracks) if t not in seen]
         gone = [track for track in lost if has_left(track.motion, grid)]
         self._left[class_id] = max(gone, key=lambda track: track.seen_s, default=self._left[class_id])
@@ -258,21 +258,21 @@ class Linker:
         self._live[class_id] = [track for track, _ in linked + born] + waiting
         return sorted(linked + born, key=lambda pair: pair[0].tracker_id)
 
-    def _birth(self, class_id: int, component: Component, now_s: float) -> _Live:
+    def _start_track(self, class_id: int, component: Component, now_s: float) -> _Live:
         """A new track, or the one that left a moment ago where `reentry_s` asks for that."""
         left = self._left[class_id]
         if left is not None and now_s - left.seen_s <= self._settings.reentry_s:
             self._left[class_id] = None
-            return replace(left, motion=at_rest(component), seen_s=now_s, unseen_s=now_s - left.seen_s)
-        return _Live(next(self._ids), at_rest(component), now_s, now_s)
+            return replace(left, motion=begin_at_rest(component), seen_s=now_s, unseen_s=now_s - left.seen_s)
+        return _Live(next(self._ids), begin_at_rest(component), now_s, now_s)
 
 
-def _again(track: _Live, component: Component, grid: tuple[int, int], now_s: float) -> _Live:
+def _continue_track(track: _Live, component: Component, grid: tuple[int, int], now_s: float) -> _Live:
     unseen_s = now_s - track.seen_s
-    motion = observed(track.motion, component, grid, unseen_s)
+    motion = update(track.motion, component, grid, unseen_s)
     return replace(track, motion=motion, seen_s=now_s, unseen_s=unseen_s)
 
 
-def _smoothed(before: float | None, now: float, dt_s: float) -> float:
+def _smooth_confidence(before: float | None, now: float, dt_s: float) -> float:
     """Exponential average with the time constant of the confidence."""
     return now if before is None else now + (before - now) * float(np.exp(-dt_s / _CONFIDENCE_S))

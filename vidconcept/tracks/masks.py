@@ -42,7 +42,7 @@ class DecisionSettings:
                 raise ValueError(f"{name} is between 0 and 1, got {value}")
 
 
-def local_maximum(scores: np.ndarray, reach_px: int) -> np.ndarray:
+def find_local_maximum(scores: np.ndarray, reach_px: int) -> np.ndarray:
     """Highest score within about `reach_px` of each pixel, `(h, w)` float32.
 
     Computed on blocks of up to 8 px and interpolated, so it is smooth; it never falls below the score itself.
@@ -69,21 +69,21 @@ def decide(scores: np.ndarray, *, settings: DecisionSettings) -> np.ndarray:
     box = cv2.boundingRect((scores > lowest).astype(np.uint8))
     if not box[2] or float(scores.max()) < settings.threshold:
         return out
-    reach_px = _reach_px(scores, settings)
+    reach_px = _choose_reach_px(scores, settings)
     # A maximum outside the box is below the floor, so the box alone decides.
     x, y, width, height = box
     part = scores[y : y + height, x : x + width]
-    candidate = part > settings.ratio * np.maximum(local_maximum(part, reach_px), settings.floor)
+    candidate = part > settings.ratio * np.maximum(find_local_maximum(part, reach_px), settings.floor)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(candidate.astype(np.uint8), connectivity=8)
     labels = np.asarray(labels, np.intp)
-    peaks = _peaks(part, labels)
+    peaks = _find_peaks(part, labels)
     keep = (peaks >= settings.threshold) & (stats[:, cv2.CC_STAT_AREA] >= settings.min_area_px)
     keep[0] = False
     out[y : y + height, x : x + width] = keep[labels]
     return out
 
 
-def tightened(scores: np.ndarray, pieces: np.ndarray, *, settings: DecisionSettings) -> np.ndarray:
+def tighten(scores: np.ndarray, pieces: np.ndarray, *, settings: DecisionSettings) -> np.ndarray:
     """What of the pieces lies above `settings.ratio` of the highest score near it, `(h, w)` bool; of each something.
 
     scores: `(h, w)` in [0, 1]; pieces: `(h, w)` bool, of `decide` with a lower ratio. What is near counts as no higher
@@ -93,23 +93,23 @@ def tightened(scores: np.ndarray, pieces: np.ndarray, *, settings: DecisionSetti
     out = np.zeros(pieces.shape, bool)
     if not width:
         return out
-    reach_px = _reach_px(scores, settings)
+    reach_px = _choose_reach_px(scores, settings)
     # With everything around that the local maximum may see.
     rows = slice(max(0, y - 2 * reach_px), y + height + 2 * reach_px)
     cols = slice(max(0, x - 2 * reach_px), x + width + 2 * reach_px)
     part = np.ascontiguousarray(scores[rows, cols], np.float32)
     labels = np.asarray(cv2.connectedComponents(pieces[rows, cols].astype(np.uint8), connectivity=8)[1], np.intp)
-    own = _peaks(part, labels)[labels]
-    near = np.minimum(np.maximum(local_maximum(part, reach_px), settings.floor), own)
+    own = _find_peaks(part, labels)[labels]
+    near = np.minimum(np.maximum(find_local_maximum(part, reach_px), settings.floor), own)
     out[rows, cols] = (part >= settings.ratio * near) & (labels > 0)
     return out
 
 
-def _reach_px(scores: np.ndarray, settings: DecisionSettings) -> int:
+def _choose_reach_px(scores: np.ndarray, settings: DecisionSettings) -> int:
     return max(1, round(settings.reach_frac * min(scores.shape)))
 
 
-def _peaks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def _find_peaks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Highest score of each label but 0, which has 0."""
     peaks = np.zeros(int(labels.max(initial=0)) + 1, np.float32)
     inside = labels > 0

@@ -33,14 +33,14 @@ class Motion:
     whole: bool = False
 
 
-def at_rest(component: Component) -> Motion:
+def begin_at_rest(component: Component) -> Motion:
     """Motion of a track that was seen for the first time."""
     stride = -(-component.area // _MAX_POINTS)
     points = component.points[::stride].astype(np.float32)
     return Motion(points, points, component.area, component.centre)
 
 
-def moved(motion: Motion, flow: np.ndarray | None, grid: tuple[int, int], dt_s: float) -> Motion:
+def predict(motion: Motion, flow: np.ndarray | None, grid: tuple[int, int], dt_s: float) -> Motion:
     """The motion one frame later. flow: `(h', w', 2)` in pixels of the grid `(h, w)`, or None: velocity alone."""
     by_velocity = motion.by_velocity if motion.velocity is None else motion.by_velocity + motion.velocity * dt_s
     by_flow = by_velocity if flow is None else motion.by_flow + _sample(flow, motion.by_flow, grid)
@@ -49,7 +49,7 @@ def moved(motion: Motion, flow: np.ndarray | None, grid: tuple[int, int], dt_s: 
     return replace(motion, by_flow=by_flow.astype(np.float32), by_velocity=by_velocity.astype(np.float32))
 
 
-def observed(motion: Motion, component: Component, grid: tuple[int, int], elapsed_s: float) -> Motion:
+def update(motion: Motion, component: Component, grid: tuple[int, int], elapsed_s: float) -> Motion:
     """The motion after the track was seen again, `elapsed_s` after the last time."""
     x_min, y_min, x_max, y_max = component.box
     whole = x_min > 0 and y_min > 0 and x_max < grid[1] and y_max < grid[0]
@@ -57,21 +57,23 @@ def observed(motion: Motion, component: Component, grid: tuple[int, int], elapse
     if whole and motion.whole and elapsed_s > 0:
         newest = (component.centre - motion.centre) / elapsed_s
         velocity = newest if velocity is None else velocity + _VELOCITY_GAIN * (newest - velocity)
-    return replace(at_rest(component), velocity=velocity, whole=whole)
+    return replace(begin_at_rest(component), velocity=velocity, whole=whole)
 
 
 def has_left(motion: Motion, grid: tuple[int, int]) -> bool:
     """Whether the track is expected outside of the picture, by flow or by velocity."""
-    return any(_inside(points, grid).mean() < 0.1 for points in (motion.by_flow, motion.by_velocity))
+    return any(_clip_points(points, grid).mean() < 0.1 for points in (motion.by_flow, motion.by_velocity))
 
 
-def overlaps(motion: Motion, labels: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+def count_overlaps(motion: Motion, labels: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Expected pixels of the track on each component.
 
     labels: `(h, w)` int32, component index + 1, 0 elsewhere; count: of components. Returns two `(count,)` arrays of
     pixels of the grid: by flow and by velocity.
     """
-    return _hits(motion.by_flow, motion.area, labels, count), _hits(motion.by_velocity, motion.area, labels, count)
+    return _count_hits(motion.by_flow, motion.area, labels, count), _count_hits(
+        motion.by_velocity, motion.area, labels, count
+    )
 
 
 def expected_box(points: np.ndarray) -> tuple[int, int, int, int]:
@@ -80,13 +82,13 @@ def expected_box(points: np.ndarray) -> tuple[int, int, int, int]:
     return int(x_min), int(y_min), int(x_max), int(y_max)
 
 
-def _hits(points: np.ndarray, area: int, labels: np.ndarray, count: int) -> np.ndarray:
-    inside = np.rint(points[_inside(points, labels.shape)]).astype(np.intp)
+def _count_hits(points: np.ndarray, area: int, labels: np.ndarray, count: int) -> np.ndarray:
+    inside = np.rint(points[_clip_points(points, labels.shape)]).astype(np.intp)
     hits = np.bincount(labels[inside[:, 1], inside[:, 0]], minlength=count + 1)[1:]
     return hits * (area / len(points))
 
 
-def _inside(points: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
+def _clip_points(points: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
     x, y = np.rint(points[:, 0]), np.rint(points[:, 1])
     return (x >= 0) & (y >= 0) & (x < grid[1]) & (y < grid[0])
 

@@ -9,7 +9,7 @@ from vidconcept.tracks.components import Component
 from vidconcept.types import Region
 
 
-def in_source(component: Component, grid: tuple[int, int], region: Region) -> tuple[np.ndarray, int, int]:
+def scale_to_source(component: Component, grid: tuple[int, int], region: Region) -> tuple[np.ndarray, int, int]:
     """The component in pixels of the source: `(h, w)` bool crop, tight, and the frame's x, y of its corner.
 
     grid: `(h, w)` of the working grid, which covers `region`. The outline is interpolated between cells. Two components

@@ -14,7 +14,7 @@ _FIRST_RUN_THAT_READS_AS_FORMULA = 13
 _LONGEST_COUNT = 9
 
 
-def run_lengths(crop: np.ndarray, x: int, y: int, frame_size: tuple[int, int]) -> list[int]:
+def encode_runs(crop: np.ndarray, x: int, y: int, frame_size: tuple[int, int]) -> list[int]:
     """Uncompressed COCO run lengths of a `(h, w)` bool mask whose top left corner is at pixel `x, y` of the frame.
 
     frame_size: (width, height) in pixels. Raises ValueError where the crop reaches beyond the frame.
@@ -41,7 +41,7 @@ def run_lengths(crop: np.ndarray, x: int, y: int, frame_size: tuple[int, int]) -
 
 def encode(crop: np.ndarray, x: int, y: int, frame_size: tuple[int, int]) -> bytes:
     """COCO's compressed RLE of the frame-sized mask, from its crop. Arguments as in `run_lengths`."""
-    counts = run_lengths(crop, x, y, frame_size)
+    counts = encode_runs(crop, x, y, frame_size)
     if counts[0] == _FIRST_RUN_THAT_READS_AS_FORMULA:
         counts = [0, 0, *counts]
     return compress(counts, frame_size)
@@ -54,7 +54,7 @@ def compress(counts: list[int], frame_size: tuple[int, int]) -> bytes:
     return coco_mask.frPyObjects(uncompressed, height_px, width_px)["counts"]
 
 
-def coco_object(rle: bytes, frame_size: tuple[int, int], compressed: bool = True) -> dict[str, Any]:
+def make_coco_object(rle: bytes, frame_size: tuple[int, int], compressed: bool = True) -> dict[str, Any]:
     """The dictionary that JSON files hold; frame_size is (width, height).
 
     compressed: `counts` is COCO's string, as `pycocotools.mask.decode` wants it, else a list of run lengths.
@@ -119,7 +119,7 @@ def decompress(rle: bytes) -> np.ndarray:
     return values
 
 
-def counts_of(mask: np.ndarray) -> list[int]:
+def encode_row_major(mask: np.ndarray) -> list[int]:
     """Row-major run lengths of a `(h, w)` bool mask, beginning with zeros: what CVAT stores."""
     flat = mask.ravel()
     edges = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1, [flat.size]])

@@ -27,7 +27,7 @@ HD_HEIGHT_PX = 720
 HD_WIDTH_PX = 1280
 
 
-def yuv_matrix(tag: int, width_px: int, height_px: int) -> Colorspace:
+def choose_yuv_matrix(tag: int, width_px: int, height_px: int) -> Colorspace:
     """Conversion matrix for a stream's colour tag; untagged pictures are BT.709 from 720 lines on, else BT.601."""
     is_hd = height_px >= HD_HEIGHT_PX or width_px >= HD_WIDTH_PX
     return _MATRIX.get(int(tag), Colorspace.ITU709 if is_hd else Colorspace.ITU601)
@@ -38,7 +38,7 @@ def is_deep(frame: av.VideoFrame) -> bool:
     return frame.format.name.startswith(_DEEP_FORMATS)
 
 
-def deep_values(frame: av.VideoFrame) -> np.ndarray:
+def read_deep_values(frame: av.VideoFrame) -> np.ndarray:
     """`(h, w)` or `(h, w, 3)` uint16, as stored."""
     grey = frame.format.name.startswith(("gray16", "ya16"))
     return frame.reformat(format="gray16le" if grey else "rgb48le").to_ndarray()
@@ -61,25 +61,25 @@ class RgbConverter:
         `size_px` (width, height) as displayed; None keeps the frame's own.
         """
         turns = self._orientation.turns
-        width, height = size_px or self._orientation.displayed_size(frame)
+        width, height = size_px or self._orientation.compute_size(frame)
         stored = (height, width) if turns % 2 else (width, height)
         top = None
         if self.levels is not None and is_deep(frame):
-            image, top = self._from_deep(frame, self.levels, stored)
+            image, top = self._convert_deep(frame, self.levels, stored)
         else:
-            image = self._from_shallow(frame, stored)
+            image = self._convert_shallow(frame, stored)
         if self._orientation.mirrored:
             image = image[:, ::-1]
         return np.ascontiguousarray(np.rot90(image, turns)), top
 
-    def _from_shallow(self, frame: av.VideoFrame, stored: tuple[int, int]) -> np.ndarray:
+    def _convert_shallow(self, frame: av.VideoFrame, stored: tuple[int, int]) -> np.ndarray:
         full = frame.color_range == ColorRange.JPEG or frame.format.name.startswith(_FULL_RANGE_FORMATS)
         return self._reformatter.reformat(
             frame,
             width=stored[0],
             height=stored[1],
             format="rgb24",
-            src_colorspace=yuv_matrix(frame.colorspace, frame.width, frame.height),
+            src_colorspace=choose_yuv_matrix(frame.colorspace, frame.width, frame.height),
             src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
             dst_color_range=ColorRange.JPEG,
             # Exact rounding and chroma interpolation would cost twelve times as much, for one grey level on average.
@@ -87,15 +87,15 @@ class RgbConverter:
             threads=1,
         ).to_ndarray()
 
-    def _from_deep(
+    def _convert_deep(
         self, frame: av.VideoFrame, levels: Levels, stored: tuple[int, int]
     ) -> tuple[np.ndarray, float | None]:
-        values = deep_values(frame)
+        values = read_deep_values(frame)
         image = levels.to_8bit(values)
         if (image.shape[1], image.shape[0]) != stored:
             image = cv2.resize(image, stored, interpolation=cv2.INTER_AREA)
         rgb = image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
-        return rgb, levels.exceeded_by(values)
+        return rgb, levels.find_excess(values)
 
 
 class Bt709Encoding:

@@ -15,7 +15,7 @@ import av.error
 import av.packet
 import av.video.stream
 
-from vidconcept.video.endings import broken_end
+from vidconcept.video.endings import find_broken_end
 from vidconcept.video.problems import ProblemLog
 
 # Decoders that leave damaged parts of a picture as they found the memory, and keep quiet about it unless asked.
@@ -41,17 +41,17 @@ def decode_packets(
     stream.codec_context.thread_count = 1
     if stream.codec_context.name in STRICT_CODECS:
         stream.codec_context.options = {"err_detect": "explode"}
-    ledger = _Ledger(stream, log, guessed=_guessed_pts(container, stream))
+    ledger = _Ledger(stream, log, guessed=_has_guessed_pts(container, stream))
     for packet in _demux(container, stream, ledger):
-        ledger.sent(packet)
+        ledger.note_sent(packet)
         for frame in _decode(packet, ledger):
             ledger.restamp(frame)
-            if ledger.shown(frame):
+            if ledger.take_shown(frame):
                 yield frame
-    ledger.end()
+    ledger.note_end()
     if container.format.name == "mpegts" and all(container.size % length for length in TS_PACKET_BYTES):
         log.add("cut-off", "the transport stream ends in the middle of a packet: it was cut off", ledger.index)
-    broken = broken_end(Path(container.name.removeprefix("file:")), container.format.name)
+    broken = find_broken_end(Path(container.name.removeprefix("file:")), container.format.name)
     if broken is not None:
         log.add("cut-off", broken, ledger.index)
     # The index as the demuxer uses it: without what an edit list hides, unlike the count in the header.
@@ -59,13 +59,13 @@ def decode_packets(
     if ledger.packets < promised:
         text = f"the index promises {promised} pictures, but the file holds the data of only {ledger.packets}"
         log.add("cut-off", f"{text}: it was cut off", ledger.index)
-    missing_s = _promised_s(container, stream) - ledger.end_s
+    missing_s = _read_promised_s(container, stream) - ledger.end_s
     if missing_s > MISSING_S:
         text = f"the header promises {missing_s:.3f} s more of pictures than the file holds: it was cut off"
         log.add("cut-off", text, ledger.index)
 
 
-def _guessed_pts(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> bool:
+def _has_guessed_pts(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> bool:
     """Whether the demuxer makes the presentation times up, one after the other in the order of decoding.
 
     AVI stores none. Of H.264, unlike MPEG-4, the type of a picture is not known before it is decoded.
@@ -74,7 +74,7 @@ def _guessed_pts(container: av.container.InputContainer, stream: av.video.stream
     return container.format.name == "avi" and context.name == "h264" and context.has_b_frames
 
 
-def _promised_s(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> float:
+def _read_promised_s(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> float:
     """How long the header says that the pictures last; 0 where it says nothing of them alone."""
     if container.format.name == "flv" and not container.streams.audio:
         return (container.duration or 0) / av.time_base
@@ -83,7 +83,7 @@ def _promised_s(container: av.container.InputContainer, stream: av.video.stream.
     return int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3]) if match else 0.0
 
 
-def raw_pts(coded: av.VideoFrame | av.packet.Packet) -> int | None:
+def read_pts(coded: av.VideoFrame | av.packet.Packet) -> int | None:
     """The file's own timestamp: containers without presentation times (AVI) give only the decoding time."""
     return coded.pts if coded.pts is not None else coded.dts
 
@@ -102,7 +102,7 @@ def _demux(
             return
         except (av.error.FFmpegError, OSError) as error:
             if errors == 0:
-                ledger.unreadable(error)
+                ledger.note_unreadable(error)
             errors += 1
     flush = av.packet.Packet()
     flush.stream = stream
@@ -115,7 +115,7 @@ def _decode(packet: av.packet.Packet, ledger: "_Ledger") -> list[av.VideoFrame]:
     except av.error.EOFError:
         return []
     except av.error.FFmpegError as error:
-        ledger.failed(packet, error)
+        ledger.note_failed(packet, error)
         return []
 
 
@@ -138,10 +138,10 @@ class _Ledger:
         self._tainting = False
         self._key: int | None = None
 
-    def sent(self, packet: av.packet.Packet) -> None:
+    def note_sent(self, packet: av.packet.Packet) -> None:
         """Count a packet as it goes to the decoder."""
         self.packets += bool(packet.size)
-        pts = raw_pts(packet)
+        pts = read_pts(packet)
         if pts is None or not packet.size:
             return
         self.end_s = max(self.end_s, float((pts + (packet.duration or 0)) * self._time_base))
@@ -154,12 +154,14 @@ class _Ledger:
         elif self._tainting or (self._key is not None and pts < self._key):
             self._tainted.add(pts)
 
-    def failed(self, packet: av.packet.Packet, error: Exception) -> None:
+    def note_failed(self, packet: av.packet.Packet, error: Exception) -> None:
         """A packet with a timestamp is lost when a later picture overtakes it; one without is noted here."""
-        pts = raw_pts(packet)
+        pts = read_pts(packet)
         if pts is None or self._guessed:
             self._pending.discard(-1 if pts is None else pts)
-            self._log.add("undecodable", f"a packet could not be decoded ({_reason(error)}); skipped", self.index)
+            self._log.add(
+                "undecodable", f"a packet could not be decoded ({_describe_error(error)}); skipped", self.index
+            )
         elif not self._conceals:
             self._tainting = True
             self._tainted.add(pts)
@@ -172,43 +174,43 @@ class _Ledger:
         if self._guessed and self._pending:
             frame.pts = min(self._pending)
 
-    def shown(self, frame: av.VideoFrame) -> bool:
+    def take_shown(self, frame: av.VideoFrame) -> bool:
         """Strike off a decoded picture and all that it overtakes; whether to deliver it."""
-        pts = raw_pts(frame)
+        pts = read_pts(frame)
         if pts is not None:
             overtaken = sorted(p for p in self._pending if p < pts)
             if self._first is None:
                 self._first = overtaken[0] if overtaken else pts
             for p in overtaken:
-                self._lost(p, "no picture could be decoded here; skipped")
+                self._report_lost(p, "no picture could be decoded here; skipped")
             self._pending.difference_update(overtaken)
             self._pending.discard(pts)
             self._tainted.difference_update(overtaken)
             if pts in self._tainted:
                 self._tainted.remove(pts)
-                self._lost(pts, "a damaged picture, or one built on it; skipped up to the next key frame")
+                self._report_lost(pts, "a damaged picture, or one built on it; skipped up to the next key frame")
                 return False
         if frame.is_corrupt:
             text = "the decoder calls this picture damaged; it is used as it is"
-            self._log.add("corrupt-frame", text, self.index, self._seconds(pts))
+            self._log.add("corrupt-frame", text, self.index, self._to_seconds(pts))
         self.index += 1
         return True
 
-    def end(self) -> None:
+    def note_end(self) -> None:
         """Everything has been sent and flushed: what is pending is lost."""
         for pts in sorted(self._pending):
-            self._lost(pts, "no picture could be decoded here; skipped")
+            self._report_lost(pts, "no picture could be decoded here; skipped")
 
-    def unreadable(self, error: Exception) -> None:
+    def note_unreadable(self, error: Exception) -> None:
         """The demuxer failed."""
-        self._log.add("cut-off", f"the file cannot be read on from here ({_reason(error)})", self.index)
+        self._log.add("cut-off", f"the file cannot be read on from here ({_describe_error(error)})", self.index)
 
-    def _lost(self, pts: int, text: str) -> None:
-        self._log.add("undecodable", text, self.index, self._seconds(pts))
+    def _report_lost(self, pts: int, text: str) -> None:
+        self._log.add("undecodable", text, self.index, self._to_seconds(pts))
 
-    def _seconds(self, pts: int | None) -> float | None:
+    def _to_seconds(self, pts: int | None) -> float | None:
         return None if pts is None or self._first is None else float((pts - self._first) * self._time_base)
 
 
-def _reason(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)

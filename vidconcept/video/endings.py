@@ -15,7 +15,7 @@ _PACK, _END = b"\x00\x00\x01\xba", b"\x00\x00\x01\xb9"
 _FLV_TAG_HEAD = 11
 
 
-def broken_end(path: Path, container: str) -> str | None:
+def find_broken_end(path: Path, container: str) -> str | None:
     """How the file falls short of what it says of itself, None where it does not or its kind says nothing."""
     look = {"avi": _avi, "flv": _flv, "mpeg": _program_stream}.get(container)
     if look is None:

@@ -20,12 +20,12 @@ _DEINTERLACERS = (("bwdif", "mode=send_frame:deint=all"), ("yadif", "mode=send_f
 _TONE_MAP = "out_primaries=bt709:out_transfer=bt709:out_range=full:intent=perceptual"
 
 
-def is_filtered(reading: Reading) -> bool:
+def needs_filters(reading: Reading) -> bool:
     """Whether anything is to be done to the pictures."""
     return reading.deinterlace or reading.tone_map
 
 
-def filtered(
+def filter_frames(
     frames: Iterator[av.VideoFrame], stream: av.video.stream.VideoStream, reading: Reading
 ) -> Iterator[av.VideoFrame]:
     """The frames after the filters that `reading` asks for, one for one, with their own timestamps.
@@ -42,19 +42,19 @@ def filtered(
         if graph is None or now != shape:
             if graph is not None:
                 graph.push(None)
-                yield from _ready(graph, stamps)
-            graph, shape = _graph(frame, stream, reading), now
+                yield from _pull_ready(graph, stamps)
+            graph, shape = _build_graph(frame, stream, reading), now
         stamps.append((frame.pts, frame.dts))
         # The filters count in the order of pictures; whatever the file says of time is put back afterwards.
         frame.pts = len(stamps)
         graph.push(frame)
-        yield from _ready(graph, stamps)
+        yield from _pull_ready(graph, stamps)
     if graph is not None:
         graph.push(None)
-        yield from _ready(graph, stamps)
+        yield from _pull_ready(graph, stamps)
 
 
-def _ready(graph: Graph, stamps: deque[tuple[int | None, int | None]]) -> Iterator[av.VideoFrame]:
+def _pull_ready(graph: Graph, stamps: deque[tuple[int | None, int | None]]) -> Iterator[av.VideoFrame]:
     while stamps:
         try:
             frame = graph.pull()
@@ -65,12 +65,12 @@ def _ready(graph: Graph, stamps: deque[tuple[int | None, int | None]]) -> Iterat
         yield frame
 
 
-def _graph(frame: av.VideoFrame, stream: av.video.stream.VideoStream, reading: Reading) -> Graph:
+def _build_graph(frame: av.VideoFrame, stream: av.video.stream.VideoStream, reading: Reading) -> Graph:
     graph = Graph()
     last = graph.add_buffer(
         width=frame.width, height=frame.height, format=frame.format, time_base=stream.time_base, name="in"
     )
-    for name, options in _steps(reading):
+    for name, options in _list_steps(reading):
         step = graph.add(name, options)
         last.link_to(step)
         last = step
@@ -79,7 +79,7 @@ def _graph(frame: av.VideoFrame, stream: av.video.stream.VideoStream, reading: R
     return graph
 
 
-def _steps(reading: Reading) -> Iterator[tuple[str, str]]:
+def _list_steps(reading: Reading) -> Iterator[tuple[str, str]]:
     if reading.deinterlace:
         known = [step for step in _DEINTERLACERS if step[0] in av.filter.filters_available]
         if not known:

@@ -10,7 +10,7 @@ import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange
 
 from vidconcept.types import VideoInfo
-from vidconcept.video.colour import yuv_matrix
+from vidconcept.video.colour import choose_yuv_matrix
 from vidconcept.video.filters import HDR_NAMES
 from vidconcept.video.levels import Levels, is_narrow
 from vidconcept.video.packets import PacketScan
@@ -18,7 +18,7 @@ from vidconcept.video.problems import Finding
 from vidconcept.video.reading import AS_IT_IS, Reading
 
 
-def fault_findings(packets: PacketScan) -> list[Finding]:
+def describe_faults(packets: PacketScan) -> list[Finding]:
     findings = []
     total = packets.total
     repeated = len(packets.pts) - len(np.unique(packets.pts))
@@ -47,7 +47,7 @@ def fault_findings(packets: PacketScan) -> list[Finding]:
     return findings
 
 
-def order_findings(packets: PacketScan) -> list[Finding]:
+def describe_order(packets: PacketScan) -> list[Finding]:
     """B-frames, and key frames that pictures before them depend on (open GOP), from the order of timestamps."""
     if not np.any(np.diff(packets.pts) < 0):
         return []
@@ -58,7 +58,7 @@ def order_findings(packets: PacketScan) -> list[Finding]:
     return [Finding("note", "order", text)]
 
 
-def level_findings(levels: Levels | None, pictures: Sequence[np.ndarray]) -> list[Finding]:
+def describe_levels(levels: Levels | None, pictures: Sequence[np.ndarray]) -> list[Finding]:
     """What of deep values is black and white, and that the first pictures `(h, w, 3)` uint8 use little of the range."""
     findings = []
     advice = "Next: check exposure and lens cap"
@@ -73,7 +73,7 @@ def level_findings(levels: Levels | None, pictures: Sequence[np.ndarray]) -> lis
     return findings
 
 
-def picture_findings(info: VideoInfo, frame: av.VideoFrame, reading: Reading = AS_IT_IS) -> list[Finding]:
+def describe_pictures(info: VideoInfo, frame: av.VideoFrame, reading: Reading = AS_IT_IS) -> list[Finding]:
     findings = []
     if info.rotation_deg:
         text = f"stored turned; shown after {info.rotation_deg} degrees clockwise, which is applied"
@@ -97,7 +97,7 @@ def picture_findings(info: VideoInfo, frame: av.VideoFrame, reading: Reading = A
     elif frame.color_primaries == ColorPrimaries.BT2020:
         findings.append(Finding("note", "colour", "wide colour (BT.2020): used without mapping to BT.709"))
     if not frame.format.is_rgb and int(frame.colorspace) == 2:
-        matrix = yuv_matrix(frame.colorspace, frame.width, frame.height)
+        matrix = choose_yuv_matrix(frame.colorspace, frame.width, frame.height)
         name = "BT.709" if matrix.name.upper() == "ITU709" else "BT.601"
         findings.append(Finding("note", "colour", f"no colour tag: read as {name}, as its size suggests"))
     if frame.color_range == ColorRange.JPEG and not frame.format.is_rgb:
@@ -110,7 +110,7 @@ def picture_findings(info: VideoInfo, frame: av.VideoFrame, reading: Reading = A
     return findings
 
 
-def sound_findings(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> list[Finding]:
+def describe_sound(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> list[Finding]:
     if not container.streams.audio:
         return []
     sound = container.streams.audio[0]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vidconcept.errors import InputError
 from vidconcept.files import open_regular
-from vidconcept.video.source import image_paths
+from vidconcept.video.source import list_images
 
 AGAIN = "Next: run again, with `existing=overwrite`"
 
@@ -49,7 +49,7 @@ class SourceIdentity:
 
 def identify(source: Path) -> SourceIdentity:
     """Raises InputError for a source that is gone, or a folder or pattern without images."""
-    images = image_paths(source)
+    images = list_images(source)
     files = (source,) if images is None else tuple(images)
     marks = []
     for path in files:
@@ -63,13 +63,13 @@ def identify(source: Path) -> SourceIdentity:
     return SourceIdentity(source, files, tuple(marks))
 
 
-def file_hash(source: Path) -> str:
+def hash_source(source: Path) -> str:
     """SHA-256 of a file; of a folder or a pattern, of its images' names and what they hold.
 
     Raises InputError for a folder or pattern without images, and for what is no regular file.
     """
     digest = hashlib.sha256()
-    images = image_paths(source)
+    images = list_images(source)
     for path in [source] if images is None else images:
         with open_regular(path) as stream:
             if images is not None:

@@ -38,10 +38,10 @@ def read_pages(pages: Sequence[Page], max_megapixels: float = MAX_MEGAPIXELS) ->
             yield of_file[0], 0, load_image(path, max_megapixels)
         elif path.suffix.lower() in (".tif", ".tiff"):
             numbers = [page.number for page in of_file]
-            for page, image in zip(of_file, _tiff_pages(path, numbers, max_megapixels), strict=True):
+            for page, image in zip(of_file, _read_tiff(path, numbers, max_megapixels), strict=True):
                 yield page, 0, image
         else:
-            shown = _animation(path, len(of_file), max_megapixels)
+            shown = _read_animation(path, len(of_file), max_megapixels)
             for page, (shown_ms, image) in zip(of_file, shown, strict=True):
                 yield page, shown_ms, image
 
@@ -56,35 +56,35 @@ def load_image(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Pixels:
     image = None
     with suppress(cv2.error):
         image = cv2.imdecode(np.frombuffer(data, np.uint8), _READ) if data else None
-    return _page_of(path, 0, max_megapixels) if image is None and data else _as_rgb(image)
+    return _load_page(path, 0, max_megapixels) if image is None and data else _convert_to_rgb(image)
 
 
-def _as_rgb(image: np.ndarray | None) -> np.ndarray | None:
+def _convert_to_rgb(image: np.ndarray | None) -> np.ndarray | None:
     if image is None:
         return None
     rgb = image[:, :, ::-1] if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
     return rgb if rgb.dtype in _DEPTHS else rgb.astype(np.float32)
 
 
-def _page_of(path: Path, number: int, max_megapixels: float) -> Pixels:
+def _load_page(path: Path, number: int, max_megapixels: float) -> Pixels:
     """What OpenCV does not read: numbers of 32 bits, the rarer compressions."""
     try:
         with open_picture(path, max_megapixels) as image:
             image.seek(number)
             check_pixels(*image.size, path, max_megapixels)
-            return _pillow_rgb(image)
+            return _convert_pillow(image)
     except InputError as error:
         return error
 
 
-def _pillow_rgb(image: Image.Image) -> np.ndarray | None:
+def _convert_pillow(image: Image.Image) -> np.ndarray | None:
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         values = np.asarray(ImageOps.exif_transpose(image))
-        return _as_rgb(values if values.dtype == np.uint16 else values.astype(np.float32))
+        return _convert_to_rgb(values if values.dtype == np.uint16 else values.astype(np.float32))
     return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
 
 
-def _tiff_pages(path: Path, numbers: Sequence[int], max_megapixels: float) -> Iterator[Pixels]:
+def _read_tiff(path: Path, numbers: Sequence[int], max_megapixels: float) -> Iterator[Pixels]:
     try:
         with open_picture(path, max_megapixels) as image:
             for number in numbers:
@@ -101,10 +101,10 @@ def _tiff_pages(path: Path, numbers: Sequence[int], max_megapixels: float) -> It
             _, images = cv2.imreadmulti(str(path), wanted[0], span, flags=_READ)
         for number in wanted:
             found = images[number - wanted[0]] if len(images) == span else None
-            yield _page_of(path, number, max_megapixels) if found is None else _as_rgb(found)
+            yield _load_page(path, number, max_megapixels) if found is None else _convert_to_rgb(found)
 
 
-def _animation(path: Path, count: int, max_megapixels: float) -> Iterator[tuple[int, Pixels]]:
+def _read_animation(path: Path, count: int, max_megapixels: float) -> Iterator[tuple[int, Pixels]]:
     """The pictures of an animation as a viewer shows them, each painted over those before it."""
     done, failed = 0, None
     try:

@@ -30,7 +30,7 @@ class Levels:
         scaled = (values.astype(np.float32) - np.float32(self.black)) * np.float32(255 / (self.white - self.black))
         return np.clip(np.rint(np.nan_to_num(scaled, nan=0.0, posinf=255.0, neginf=0.0)), 0, 255).astype(np.uint8)
 
-    def exceeded_by(self, values: np.ndarray) -> float | None:
+    def find_excess(self, values: np.ndarray) -> float | None:
         """The largest value where it is above white, else None."""
         top = float(np.nanmax(values)) if values.size else 0.0
         return top if top > self.white else None

@@ -20,7 +20,7 @@ class Orientation:
     turns: int
     mirrored: bool
 
-    def displayed_size(self, frame: av.VideoFrame) -> tuple[int, int]:
+    def compute_size(self, frame: av.VideoFrame) -> tuple[int, int]:
         """Width and height in pixels as shown."""
         return (frame.height, frame.width) if self.turns % 2 else (frame.width, frame.height)
 
@@ -33,7 +33,7 @@ def orientation(frame: av.VideoFrame) -> Orientation:
 
     Source: the display matrix of ISO/IEC 14496-12, 8.3.2.
     """
-    matrix = _display_matrix(frame)
+    matrix = _read_display_matrix(frame)
     if matrix is None:
         return Orientation(0, False)
     a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].astype(np.int64)
@@ -43,14 +43,14 @@ def orientation(frame: av.VideoFrame) -> Orientation:
     return Orientation(round(np.degrees(np.arctan2(-float(y), float(x))) / 90) % 4, mirrored)
 
 
-def _display_matrix(frame: av.VideoFrame) -> bytes | None:
+def _read_display_matrix(frame: av.VideoFrame) -> bytes | None:
     """PyAV reads the side data of a frame as a whole or not at all, and some libraries are newer than its list of
     kinds (EXIF, for one): those kinds are taken off a copy of the frame first.
     """
     unknown: list[int] = []
     while len(unknown) < MAX_UNKNOWN_KINDS:
         try:
-            side_data = _without(frame, unknown).side_data
+            side_data = _drop_side_data(frame, unknown).side_data
         except ValueError as error:
             number = re.match(r"(\d+) is not a valid", str(error))
             if number is None or int(number[1]) in unknown:
@@ -62,7 +62,7 @@ def _display_matrix(frame: av.VideoFrame) -> bytes | None:
     return None
 
 
-def _without(frame: av.VideoFrame, kinds: list[int]) -> av.VideoFrame:
+def _drop_side_data(frame: av.VideoFrame, kinds: list[int]) -> av.VideoFrame:
     """A reference to the same picture without these kinds of side data."""
     if not kinds:
         return frame

@@ -15,16 +15,16 @@ from av.format import Flags
 
 from vidconcept.errors import InputError, UsageError
 from vidconcept.video.clock import Clock
-from vidconcept.video.colour import RgbConverter, deep_values, is_deep
-from vidconcept.video.decode import decode_packets, raw_pts
-from vidconcept.video.filters import filtered, is_filtered
+from vidconcept.video.colour import RgbConverter, is_deep, read_deep_values
+from vidconcept.video.decode import decode_packets, read_pts
+from vidconcept.video.filters import filter_frames, needs_filters
 from vidconcept.video.images import read_pages
 from vidconcept.video.levels import LOOK_AT_FRAMES, Levels, find_levels
 from vidconcept.video.orientation import orientation
 from vidconcept.video.problems import ProblemLog
 from vidconcept.video.reading import Reading
 from vidconcept.video.sequence import ImageSequence
-from vidconcept.video.source import image_sequence, nothing_decodes, open_video, require_fps
+from vidconcept.video.source import explain_no_picture, open_sequence, open_video, require_fps
 
 # What a raw stream that names no rate is taken to have, as players do.
 USUAL_FPS = 25
@@ -47,15 +47,15 @@ class Picture:
 
 def open_pictures(source: Path, fps: float | None, reading: Reading, log: ProblemLog) -> Generator[Picture, None, None]:
     """All pictures that can be decoded. Raises InputError where there is none, UsageError for options in vain."""
-    sequence = image_sequence(source, reading.max_megapixels)
+    sequence = open_sequence(source, reading.max_megapixels)
     return (
-        _from_video(source, fps, reading, log)
+        _open_video_pictures(source, fps, reading, log)
         if sequence is None
-        else _from_images(source, sequence, fps, reading, log)
+        else _open_image_pictures(source, sequence, fps, reading, log)
     )
 
 
-def stream_rate(stream: av.video.stream.VideoStream) -> Fraction | None:
+def read_rate(stream: av.video.stream.VideoStream) -> Fraction | None:
     """Frames per second as the stream says, by average or by guess."""
     rate = stream.average_rate or stream.guessed_rate
     return Fraction(rate) if rate else None
@@ -66,7 +66,7 @@ def has_times(container: av.container.InputContainer) -> bool:
     return not container.format.flags & Flags.no_timestamps.value
 
 
-def stream_time_base(
+def read_time_base(
     source: Path, container: av.container.InputContainer, stream: av.video.stream.VideoStream, fps: float | None
 ) -> Fraction:
     """Unit of the pictures' times in seconds: the file's, or one frame where a raw stream has no times.
@@ -79,34 +79,36 @@ def stream_time_base(
         return Fraction(stream.time_base or Fraction(1, 90_000))
     if fps is not None:
         return 1 / Fraction(require_fps(source, fps)).limit_denominator(100_000)
-    return 1 / (stream_rate(stream) or Fraction(USUAL_FPS))
+    return 1 / (read_rate(stream) or Fraction(USUAL_FPS))
 
 
-def _from_video(source: Path, fps: float | None, reading: Reading, log: ProblemLog) -> Generator[Picture, None, None]:
+def _open_video_pictures(
+    source: Path, fps: float | None, reading: Reading, log: ProblemLog
+) -> Generator[Picture, None, None]:
     with open_video(source, reading.stream, reading.max_megapixels) as (container, stream):
-        time_base = stream_time_base(source, container, stream, fps)
-        clock = Clock(time_base, stream_rate(stream)) if has_times(container) else None
+        time_base = read_time_base(source, container, stream, fps)
+        clock = Clock(time_base, read_rate(stream)) if has_times(container) else None
         frames = decode_packets(container, stream, log)
         first = next(frames, None)
         if first is None:
-            raise nothing_decodes(source)
+            raise explain_no_picture(source)
         view = orientation(first)
         frames = chain((first,), frames)
-        if is_filtered(reading):
-            frames = filtered(frames, stream, reading)
-        levels, frames = _levels_of_video(source, reading, frames)
-        size_px, convert = view.displayed_size(first), RgbConverter(view, levels)
+        if needs_filters(reading):
+            frames = filter_frames(frames, stream, reading)
+        levels, frames = _find_video_levels(source, reading, frames)
+        size_px, convert = view.compute_size(first), RgbConverter(view, levels)
         first_pts = 0
-        for index, (frame, following) in enumerate(_with_next(frames)):
+        for index, (frame, following) in enumerate(_pair_with_next(frames)):
             pts, fault = index, None
             if clock is not None:
-                pts, fault = clock.stamp(raw_pts(frame), None if following is None else raw_pts(following))
+                pts, fault = clock.stamp(read_pts(frame), None if following is None else read_pts(following))
             first_pts = first_pts if index else pts
             time_s = float((pts - first_pts) * time_base)
             if fault is not None:
                 log.add(fault.kind, fault.message, index, time_s)
-            if view.displayed_size(frame) != size_px:
-                log.add("size-change", _size_change(view.displayed_size(frame), size_px), index, time_s)
+            if view.compute_size(frame) != size_px:
+                log.add("size-change", _describe_size_change(view.compute_size(frame), size_px), index, time_s)
             yield Picture(index, pts, time_s, "", levels, _Converted(convert, frame, size_px, log, index, time_s))
 
 
@@ -124,11 +126,11 @@ class _Converted:
     def __call__(self) -> np.ndarray:
         image, top = self.convert(self.frame, self.size_px)
         if top is not None:
-            self.log.add("over-range", _over_range(top, self.convert.levels), self.index, self.time_s)
+            self.log.add("over-range", _describe_excess(top, self.convert.levels), self.index, self.time_s)
         return image
 
 
-def _levels_of_video(
+def _find_video_levels(
     source: Path, reading: Reading, frames: Iterator[av.VideoFrame]
 ) -> tuple[Levels | None, Iterator[av.VideoFrame]]:
     """Levels of deep pictures, and all frames again."""
@@ -144,11 +146,11 @@ def _levels_of_video(
     if reading.levels is not None:
         return reading.levels, chain((first,), frames)
     held = [first, *islice(frames, LOOK_AT_FRAMES - 1)]
-    levels = find_levels((deep_values(frame) for frame in held if is_deep(frame)), reading.bits)
+    levels = find_levels((read_deep_values(frame) for frame in held if is_deep(frame)), reading.bits)
     return levels, chain(held, frames)
 
 
-def _with_next(frames: Iterator[av.VideoFrame]) -> Iterator[tuple[av.VideoFrame, av.VideoFrame | None]]:
+def _pair_with_next(frames: Iterator[av.VideoFrame]) -> Iterator[tuple[av.VideoFrame, av.VideoFrame | None]]:
     """Each frame with the one that follows it."""
     held = next(frames, None)
     while held is not None:
@@ -157,7 +159,7 @@ def _with_next(frames: Iterator[av.VideoFrame]) -> Iterator[tuple[av.VideoFrame,
         held = following
 
 
-def sequence_fps(source: Path, sequence: ImageSequence, fps: float | None) -> float:
+def require_sequence_fps(source: Path, sequence: ImageSequence, fps: float | None) -> float:
     """Pictures per second. Raises UsageError for a rate that is missing, or would do nothing."""
     if sequence.keeps_time:
         if fps is not None:
@@ -166,14 +168,14 @@ def sequence_fps(source: Path, sequence: ImageSequence, fps: float | None) -> fl
     return float(USUAL_FPS) if fps is None and len(sequence.pages) == 1 else require_fps(source, fps)
 
 
-def _from_images(
+def _open_image_pictures(
     source: Path, sequence: ImageSequence, fps: float | None, reading: Reading, log: ProblemLog
 ) -> Generator[Picture, None, None]:
     """An image's pts is its place in the sequence, so one that is missing or cannot be read leaves a gap in time."""
     _refuse_video_options(source, reading)
-    rate = sequence_fps(source, sequence, fps)
+    rate = require_sequence_fps(source, sequence, fps)
     time_base = sequence.time_base(rate)
-    levels = _levels_of_images(source, sequence, reading)
+    levels = _find_image_levels(source, sequence, reading)
     index, first_pts, size_px, shown_before_ms = 0, 0, (0, 0), 0
     last_reason: InputError | None = None
     for page, shown_ms, values in read_pages(sequence.pages, reading.max_megapixels):
@@ -192,14 +194,14 @@ def _from_images(
             if levels is None:
                 log.add("depth-change", f"{page.name} is deeper than the first pictures", index, time_s)
                 levels = find_levels((values,), reading.bits)
-            elif (top := levels.exceeded_by(values)) is not None:
-                log.add("over-range", f"{page.name}: {_over_range(top, levels)}", index, time_s)
+            elif (top := levels.find_excess(values)) is not None:
+                log.add("over-range", f"{page.name}: {_describe_excess(top, levels)}", index, time_s)
         if (width, height) != size_px:
-            log.add("size-change", f"{page.name}: {_size_change((width, height), size_px)}", index, time_s)
+            log.add("size-change", f"{page.name}: {_describe_size_change((width, height), size_px)}", index, time_s)
         yield Picture(index, pts, time_s, page.name, levels, _Prepared(values, levels, size_px))
         index += 1
     if index == 0:
-        raise nothing_decodes(source, [page.path for page in sequence.pages], last_reason)
+        raise explain_no_picture(source, [page.path for page in sequence.pages], last_reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +221,7 @@ class _Prepared:
         return np.ascontiguousarray(image)
 
 
-def _levels_of_images(source: Path, sequence: ImageSequence, reading: Reading) -> Levels | None:
+def _find_image_levels(source: Path, sequence: ImageSequence, reading: Reading) -> Levels | None:
     if reading.levels is not None:
         return reading.levels
     first: list[np.ndarray] = []
@@ -250,11 +252,11 @@ def _refuse_video_options(source: Path, reading: Reading) -> None:
             raise UsageError(f"{name} is for video files, and {source} is images. Next: leave it out")
 
 
-def _size_change(now: tuple[int, int], first: tuple[int, int]) -> str:
+def _describe_size_change(now: tuple[int, int], first: tuple[int, int]) -> str:
     return f"the picture is {now[0]}x{now[1]} here and {first[0]}x{first[1]} at the start; resized to that"
 
 
-def _over_range(top: float, levels: Levels | None) -> str:
+def _describe_excess(top: float, levels: Levels | None) -> str:
     white = 0 if levels is None else levels.white
     return (
         f"values reach {top:g}, and {white:g} is white as in the first pictures: they are cut there. "

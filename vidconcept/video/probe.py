@@ -12,18 +12,24 @@ import numpy as np
 
 from vidconcept.types import VideoInfo
 from vidconcept.video.decode import decode_packets
-from vidconcept.video.endings import broken_end
-from vidconcept.video.findings import fault_findings, level_findings, order_findings, picture_findings, sound_findings
+from vidconcept.video.endings import find_broken_end
+from vidconcept.video.findings import (
+    describe_faults,
+    describe_levels,
+    describe_order,
+    describe_pictures,
+    describe_sound,
+)
 from vidconcept.video.levels import LOOK_AT_FRAMES, Levels
 from vidconcept.video.orientation import orientation
 from vidconcept.video.packets import scan_packets
-from vidconcept.video.pictures import Picture, has_times, open_pictures, sequence_fps, stream_rate, stream_time_base
+from vidconcept.video.pictures import Picture, has_times, open_pictures, read_rate, read_time_base, require_sequence_fps
 from vidconcept.video.problems import Finding, Problem, ProblemLog
 from vidconcept.video.reading import AS_IT_IS, Reading
 from vidconcept.video.sequence import ImageSequence
-from vidconcept.video.source import image_sequence, nothing_decodes, open_video
-from vidconcept.video.streams import stream_findings
-from vidconcept.video.timing import guess_findings, timing_of
+from vidconcept.video.source import explain_no_picture, open_sequence, open_video
+from vidconcept.video.streams import describe_streams
+from vidconcept.video.timing import describe_guesses, measure_timing
 
 # Containers whose times players count from zero, whenever the first stream begins.
 COUNT_FROM_ZERO = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
@@ -49,7 +55,7 @@ class Examination:
     timestamps_trusted: bool
     findings: tuple[Finding, ...]
 
-    def reading(self, asked: Reading) -> Reading:
+    def settle_reading(self, asked: Reading) -> Reading:
         """`asked` with what was found, so that every pass reads alike and none searches again."""
         levels = None
         if self.info.levels is not None:
@@ -61,7 +67,7 @@ class Examination:
         """What belongs beside the results."""
         return tuple(finding for finding in self.findings if finding.level != "note")
 
-    def rows(self) -> list[tuple[str, str]]:
+    def list_rows(self) -> list[tuple[str, str]]:
         """What to print: a name and a value each, the verdict on the timestamps first."""
         info = self.info
         bad = [finding for finding in self.findings if finding.about == "timestamps"]
@@ -87,13 +93,13 @@ def probe(source: str | Path, fps: float | None = None, reading: Reading = AS_IT
     own. Raises InputError for what cannot be read, UsageError for options that are missing or would do nothing.
     """
     source = Path(source)
-    sequence = image_sequence(source, reading.max_megapixels)
-    first = _first_pictures(source, fps, reading, 1)[0]
+    sequence = open_sequence(source, reading.max_megapixels)
+    first = _read_first_pictures(source, fps, reading, 1)[0]
     if sequence is not None:
-        return _image_info(source, sequence, fps, first)
+        return _describe_images(source, sequence, fps, first)
     with open_video(source, reading.stream, reading.max_megapixels) as (container, stream):
-        frame = _first_frame(source, container, stream)
-        return _video_info(source, container, stream, frame, fps, first.levels)
+        frame = _read_first_frame(source, container, stream)
+        return _describe_video(source, container, stream, frame, fps, first.levels)
 
 
 def examine(
@@ -105,31 +111,31 @@ def examine(
     as `probe` does.
     """
     source = Path(source)
-    sequence = image_sequence(source, reading.max_megapixels)
-    first = _first_pictures(source, fps, reading, LOOK_AT_FRAMES)
-    levels = level_findings(first[0].levels, [picture.rgb() for picture in first])
+    sequence = open_sequence(source, reading.max_megapixels)
+    first = _read_first_pictures(source, fps, reading, LOOK_AT_FRAMES)
+    levels = describe_levels(first[0].levels, [picture.rgb() for picture in first])
     damage, counted = _decode_all(source, fps, reading) if decode else ([], None)
     if sequence is not None:
-        info = _image_info(source, sequence, fps, first[0])
+        info = _describe_images(source, sequence, fps, first[0])
         findings = (*sequence.findings, *levels, *damage)
-        return _of_images(info, sequence, counted, findings)
+        return _examine_images(info, sequence, counted, findings)
     with open_video(source, reading.stream, reading.max_megapixels) as (container, stream):
-        frame = _first_frame(source, container, stream)
-        info = _video_info(source, container, stream, frame, fps, first[0].levels)
+        frame = _read_first_frame(source, container, stream)
+        info = _describe_video(source, container, stream, frame, fps, first[0].levels)
         timeless = not has_times(container)
-        picture = picture_findings(info, frame, reading)
-        streams = stream_findings(container, stream, asked=reading.stream is not None)
-        sound = sound_findings(container, stream)
+        picture = describe_pictures(info, frame, reading)
+        streams = describe_streams(container, stream, asked=reading.stream is not None)
+        sound = describe_sound(container, stream)
     packets = scan_packets(source, reading)
     if timeless:
         # Made up by the library, in the order of storage.
         packets = replace(packets, pts=np.arange(packets.total), missing=0, backward_dts=0)
     time_base = info.time_base
     stamps = np.sort(packets.pts)
-    broken = broken_end(source, info.container)
+    broken = find_broken_end(source, info.container)
     ends = [] if broken is None else [Finding("warning", "damage", broken)]
-    faults = [*fault_findings(packets), *ends, *guess_findings(info, packets, timeless=timeless, given_fps=fps)]
-    timing = timing_of(info, stamps)
+    faults = [*describe_faults(packets), *ends, *describe_guesses(info, packets, timeless=timeless, choose_fps=fps)]
+    timing = measure_timing(info, stamps)
     return Examination(
         info=info,
         frames=len(packets.pts) + packets.missing if counted is None else counted,
@@ -139,11 +145,11 @@ def examine(
         rate_fps=timing.rate_fps,
         hole_s=timing.hole_s,
         timestamps_trusted=not any(finding.about == "timestamps" for finding in faults),
-        findings=(*streams, *faults, *damage, *timing.findings, *order_findings(packets), *picture, *levels, *sound),
+        findings=(*streams, *faults, *damage, *timing.findings, *describe_order(packets), *picture, *levels, *sound),
     )
 
 
-def _of_images(
+def _examine_images(
     info: VideoInfo, sequence: ImageSequence, counted: int | None, findings: tuple[Finding, ...]
 ) -> Examination:
     frames = len(sequence.pages)
@@ -152,7 +158,7 @@ def _of_images(
         note = Finding("note", "time", text)
         return Examination(info, counted or frames, 0.0, None, None, None, None, True, (note, *findings))
     text = f"{frames} images; time is their order divided by `fps={info.declared_fps:g}`"
-    timing = timing_of(info, np.array([page.slot for page in sequence.pages], np.int64))
+    timing = measure_timing(info, np.array([page.slot for page in sequence.pages], np.int64))
     return Examination(
         info=info,
         frames=counted or frames,
@@ -166,7 +172,7 @@ def _of_images(
     )
 
 
-def _first_pictures(source: Path, fps: float | None, reading: Reading, count: int) -> list[Picture]:
+def _read_first_pictures(source: Path, fps: float | None, reading: Reading, count: int) -> list[Picture]:
     pictures = open_pictures(source, fps, reading, ProblemLog(lambda problem: None))
     try:
         return list(islice(pictures, count))
@@ -174,12 +180,12 @@ def _first_pictures(source: Path, fps: float | None, reading: Reading, count: in
         pictures.close()
 
 
-def _first_frame(
+def _read_first_frame(
     source: Path, container: av.container.InputContainer, stream: av.video.stream.VideoStream
 ) -> av.VideoFrame:
     frame = next(decode_packets(container, stream, ProblemLog(lambda problem: None)), None)
     if frame is None:
-        raise nothing_decodes(source)
+        raise explain_no_picture(source)
     return frame
 
 
@@ -191,7 +197,7 @@ def _decode_all(source: Path, fps: float | None, reading: Reading) -> tuple[list
     return [Finding("warning", "damage", problem.describe()) for problem in problems], count
 
 
-def _video_info(
+def _describe_video(
     source: Path,
     container: av.container.InputContainer,
     stream: av.video.stream.VideoStream,
@@ -200,10 +206,10 @@ def _video_info(
     levels: Levels | None,
 ) -> VideoInfo:
     view = orientation(first_frame)
-    width_px, height_px = view.displayed_size(first_frame)
+    width_px, height_px = view.compute_size(first_frame)
     # PyAV 19 has a rational type of its own, which is false where a value is missing; here are Fractions only.
-    time_base = stream_time_base(source, container, stream, fps)
-    rate = stream_rate(stream) if has_times(container) else 1 / time_base
+    time_base = read_time_base(source, container, stream, fps)
+    rate = read_rate(stream) if has_times(container) else 1 / time_base
     aspect = Fraction(stream.sample_aspect_ratio or Fraction(1))
     if stream.duration is not None and has_times(container):
         duration_s = float(stream.duration * time_base)
@@ -227,11 +233,11 @@ def _video_info(
         stream=stream.index,
         levels=None if levels is None else (levels.black, levels.white),
         bits=None if levels is None else levels.bits,
-        starts_at_s=_start_in_file_s(container, stream),
+        starts_at_s=_read_start_s(container, stream),
     )
 
 
-def _start_in_file_s(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> float:
+def _read_start_s(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> float:
     """When a player that shows the file shows its first picture. MP4 and Matroska count from zero, others from the
     earliest of their streams."""
     if stream.start_time is None or not has_times(container):
@@ -241,8 +247,8 @@ def _start_in_file_s(container: av.container.InputContainer, stream: av.video.st
     return max(0.0, start_s - zero_s)
 
 
-def _image_info(source: Path, sequence: ImageSequence, fps: float | None, first: Picture) -> VideoInfo:
-    rate = sequence_fps(source, sequence, fps)
+def _describe_images(source: Path, sequence: ImageSequence, fps: float | None, first: Picture) -> VideoInfo:
+    rate = require_sequence_fps(source, sequence, fps)
     height_px, width_px = first.rgb().shape[:2]
     slots = sequence.pages[-1].slot + 1
     return VideoInfo(

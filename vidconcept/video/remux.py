@@ -85,7 +85,7 @@ def _write(
         video_in = pictures.streams.video[0]
         video_out = out.add_stream_from_template(video_in)
         video_out.time_base = video_in.time_base
-        tracks = [_video_packets(pictures, video_out, end_s - start_s)]
+        tracks = [_retime_video(pictures, video_out, end_s - start_s)]
         if audio_from is not None:
             try:
                 sound = av.open(f"file:{audio_from}", **TOLERANT_TAGS)
@@ -95,12 +95,12 @@ def _write(
                 if sound.streams.audio and sound.streams.audio[0].codec_context is None:
                     on_problem(Problem("audio-dropped", f"no decoder here for the sound of {audio_from}"))
                 elif sound.streams.audio:
-                    tracks.append(_audio_packets(sound, out, start_s, end_s, on_problem))
+                    tracks.append(_cut_audio(sound, out, start_s, end_s, on_problem))
         for _, _, packet in merge(*tracks, key=lambda timed: timed[:2]):
             out.mux(packet)
 
 
-def _video_packets(
+def _retime_video(
     container: av.container.InputContainer, out: av.video.stream.VideoStream, length_s: Fraction
 ) -> Iterator[Timed]:
     """The pictures, each lasting until the next and the last until `length_s`; fragments do not tell its duration."""
@@ -109,20 +109,20 @@ def _video_packets(
         if packet.dts is None:
             continue
         if held is not None:
-            yield _lasting(held, packet.dts)
+            yield _set_duration(held, packet.dts)
         held = packet
         packet.stream = out
     if held is not None:
-        yield _lasting(held, round(length_s / held.time_base))
+        yield _set_duration(held, round(length_s / held.time_base))
 
 
-def _lasting(packet: av.packet.Packet, until: int) -> Timed:
+def _set_duration(packet: av.packet.Packet, until: int) -> Timed:
     dts = packet.dts or 0
     packet.duration = until - dts
     return dts * packet.time_base, 0, packet
 
 
-def _audio_packets(
+def _cut_audio(
     container: av.container.InputContainer,
     out: av.container.OutputContainer,
     start_s: Fraction,
@@ -135,13 +135,13 @@ def _audio_packets(
     """
     stream = container.streams.audio[0]
     if stream.codec_context.name.removesuffix("float") in COPIED_AUDIO:
-        packets = _copied(container, stream, out.add_stream_from_template(stream), start_s, end_s)
+        packets = _copy_audio(container, stream, out.add_stream_from_template(stream), start_s, end_s)
     else:
-        packets = _encoded(container, stream, _add_aac(out, stream), start_s, end_s)
-    return _guarded(packets, container, on_problem)
+        packets = _encode_audio(container, stream, _add_aac(out, stream), start_s, end_s)
+    return _stop_at_fault(packets, container, on_problem)
 
 
-def _guarded(
+def _stop_at_fault(
     packets: Iterator[Timed], container: av.container.InputContainer, on_problem: Callable[[Problem], None]
 ) -> Iterator[Timed]:
     """Sound up to the first fault: a damaged track must not cost the pictures."""
@@ -152,7 +152,7 @@ def _guarded(
             on_problem(Problem("audio-dropped", f"the sound breaks off: its track cannot be read on ({error})"))
 
 
-def _copied(
+def _copy_audio(
     container: av.container.InputContainer,
     stream: av.audio.stream.AudioStream,
     target: av.audio.stream.AudioStream,
@@ -186,7 +186,7 @@ def _add_aac(out: av.container.OutputContainer, stream: av.audio.stream.AudioStr
     return target
 
 
-def _encoded(
+def _encode_audio(
     container: av.container.InputContainer,
     stream: av.audio.stream.AudioStream,
     target: av.audio.stream.AudioStream,
@@ -205,15 +205,15 @@ def _encoded(
         first_s = time_s - start_s if first_s is None else first_s
         # A pause in the sound is silence: what follows stays with its pictures.
         pause = round((time_s - start_s - first_s) * AAC_RATE_HZ) - samples
-        silence = _silence(target, pause) if pause > PAUSE_S * AAC_RATE_HZ else iter(())
+        silence = _make_silence(target, pause) if pause > PAUSE_S * AAC_RATE_HZ else iter(())
         for frame in chain(silence, resampler.resample(decoded)):
             frame.pts, frame.time_base = round(first_s * AAC_RATE_HZ) + samples, Fraction(1, AAC_RATE_HZ)
             samples += frame.samples
-            yield from map(_timed_audio, target.encode(frame))
-    yield from map(_timed_audio, target.encode(None))
+            yield from map(_time_packet, target.encode(frame))
+    yield from map(_time_packet, target.encode(None))
 
 
-def _silence(target: av.audio.stream.AudioStream, samples: int) -> Iterator[av.AudioFrame]:
+def _make_silence(target: av.audio.stream.AudioStream, samples: int) -> Iterator[av.AudioFrame]:
     """So many silent samples, a second at a time."""
     channels = target.layout.nb_channels
     while samples > 0:
@@ -224,7 +224,7 @@ def _silence(target: av.audio.stream.AudioStream, samples: int) -> Iterator[av.A
         yield frame
 
 
-def _timed_audio(packet: av.packet.Packet) -> Timed:
+def _time_packet(packet: av.packet.Packet) -> Timed:
     return (packet.dts or 0) * packet.time_base, 1, packet
 
 

@@ -67,9 +67,9 @@ def lay_out(
     is_file: one file was given, not a folder or a pattern; an animation then keeps its own times. numbers: of the
     images, where a pattern says which they are; else they are looked for in the names.
     """
-    counts = [page_numbers(path, max_megapixels) for path in paths]
+    counts = [list_pages(path, max_megapixels) for path in paths]
     per_file = {len(numbers) for numbers in counts}
-    places, findings = _places_of(numbers) if numbers else _places([path.name for path in paths])
+    places, findings = _place_by_number(numbers) if numbers else _place_by_name([path.name for path in paths])
     if len(per_file) > 1 and places != list(range(len(paths))):
         places, findings = list(range(len(paths))), [*findings, Finding("warning", "time", _CLOSED_UP)]
     pages: list[Page] = []
@@ -91,7 +91,7 @@ def lay_out(
 _CLOSED_UP = "numbers are missing among files of several pictures each: time closes up there"
 
 
-def page_numbers(path: Path, max_megapixels: float) -> tuple[int, ...]:
+def list_pages(path: Path, max_megapixels: float) -> tuple[int, ...]:
     """The pages of an image file that are pictures of their own: not the small copies that some TIFF files carry."""
     suffix = path.suffix.lower()
     if suffix not in _PAGED or (suffix == ".png" and not _may_be_animated(path)):
@@ -123,36 +123,36 @@ def _may_be_animated(path: Path) -> bool:
     return picture < 0 or 0 <= head.find(b"acTL") < picture
 
 
-def without_copies(paths: Sequence[Path]) -> tuple[list[Path], list[tuple[Path, Path]]]:
+def remove_copies(paths: Sequence[Path]) -> tuple[list[Path], list[tuple[Path, Path]]]:
     """What is no copy, and pairs of a copy and its original: named as a copy, and the same to the byte."""
     known = {path.name: path for path in paths}
     kept, copies = [], []
     for path in paths:
         match = _COPY.fullmatch(path.stem)
         original = known.get(match[1] + path.suffix) if match else None
-        if original is not None and _same_bytes(path, original):
+        if original is not None and _have_same_bytes(path, original):
             copies.append((path, original))
         else:
             kept.append(path)
     return kept, copies
 
 
-def copy_findings(copies: Sequence[tuple[Path, Path]]) -> list[Finding]:
+def describe_copies(copies: Sequence[tuple[Path, Path]]) -> list[Finding]:
     """What to say of the copies that are left out."""
     if not copies:
         return []
-    names = _listed([f"{copy.name} of {original.name}" for copy, original in copies])
+    names = _join_names([f"{copy.name} of {original.name}" for copy, original in copies])
     return [Finding("warning", "copies", f"copies are left out, their originals are read: {names}")]
 
 
-def _same_bytes(a: Path, b: Path) -> bool:
+def _have_same_bytes(a: Path, b: Path) -> bool:
     try:
         return filecmp.cmp(a, b, shallow=False)
     except OSError:
         return False
 
 
-def _places(names: Sequence[str]) -> tuple[list[int], list[Finding]]:
+def _place_by_name(names: Sequence[str]) -> tuple[list[int], list[Finding]]:
     """Places in time by the numbers in the names, where those count; else one after the other."""
     in_order = list(range(len(names)))
     split = [_COUNTER.fullmatch(Path(name).stem) for name in names]
@@ -165,12 +165,12 @@ def _places(names: Sequence[str]) -> tuple[list[int], list[Finding]]:
         strangers = [n for n, m in zip(names, split, strict=True) if (m and (m[1].lower(), m[3].lower())) != usual]
         if usual is None or count < _COUNTED_SHARE * len(names):
             return in_order, []
-        text = f"named unlike the others, and frames all the same: {_listed(strangers)}; time is the order of names"
+        text = f"named unlike the others, and frames all the same: {_join_names(strangers)}; time is the order of names"
         return in_order, [Finding("warning", "names", text)]
-    return _places_of([int(match[2]) for match in split if match])
+    return _place_by_number([int(match[2]) for match in split if match])
 
 
-def _places_of(numbers: Sequence[int]) -> tuple[list[int], list[Finding]]:
+def _place_by_number(numbers: Sequence[int]) -> tuple[list[int], list[Finding]]:
     in_order = list(range(len(numbers)))
     if len(numbers) < 3:
         return in_order, []
@@ -184,12 +184,12 @@ def _places_of(numbers: Sequence[int]) -> tuple[list[int], list[Finding]]:
     if not missing:
         return places, []
     spans = [(a + usual, b - usual) for a, b in pairwise(numbers) if b - a > usual]
-    text = _listed([f"{first}" if first == last else f"{first} to {last}" for first, last in spans])
+    text = _join_names([f"{first}" if first == last else f"{first} to {last}" for first, last in spans])
     what = "1 number is" if missing == 1 else f"{missing} numbers are"
     said = f"{what} missing among the names ({text}): the time of such pictures stays empty"
     return places, [Finding("warning", "missing images", said)]
 
 
-def _listed(names: Sequence[str]) -> str:
+def _join_names(names: Sequence[str]) -> str:
     more = len(names) - _LISTED_NAMES
     return ", ".join(names[:_LISTED_NAMES]) + (f" and {more} more" if more > 0 else "")

@@ -16,7 +16,7 @@ import av.video.stream
 from vidconcept.errors import InputError, UsageError
 from vidconcept.files import MAX_MEGAPIXELS, check_name, open_regular, refuse_special
 from vidconcept.video.limits import check_pixels
-from vidconcept.video.sequence import ImageSequence, copy_findings, lay_out, without_copies
+from vidconcept.video.sequence import ImageSequence, describe_copies, lay_out, remove_copies
 from vidconcept.video.streams import pick_stream
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".gif", ".apng"})
@@ -29,7 +29,7 @@ _PATTERN = re.compile(r"%0?(\d*)d")
 _REFUSED_FORMATS = frozenset({"tty", "bin", "xbin", "adf", "idf", "hls", "concat", "dash", "lavfi"})
 
 
-def image_paths(source: Path, *, with_copies: bool = False) -> list[Path] | None:
+def list_images(source: Path, *, with_copies: bool = False) -> list[Path] | None:
     """Images of a folder or printf pattern in natural order; None if `source` is a single file.
 
     Files of a folder that are copies of others, by name and to the byte, are left out unless asked for. Raises
@@ -39,7 +39,7 @@ def image_paths(source: Path, *, with_copies: bool = False) -> list[Path] | None
     return None if found is None else found.everything if with_copies else found.paths
 
 
-def image_sequence(source: Path, max_megapixels: float = MAX_MEGAPIXELS) -> ImageSequence | None:
+def open_sequence(source: Path, max_megapixels: float = MAX_MEGAPIXELS) -> ImageSequence | None:
     """The images that `source` stands for, page by page, at their places in time; None for a video file.
 
     Raises InputError as `image_paths` does.
@@ -51,7 +51,7 @@ def image_sequence(source: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Imag
         _check_file(source)
         return lay_out([source], is_file=True, max_megapixels=max_megapixels)
     sequence = lay_out(found.paths, is_file=False, numbers=found.numbers, max_megapixels=max_megapixels)
-    return replace(sequence, findings=(*copy_findings(found.copies), *sequence.findings))
+    return replace(sequence, findings=(*describe_copies(found.copies), *sequence.findings))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +81,13 @@ def _find_images(source: Path) -> _Images | None:
         if not names:
             raise InputError(f"no file matches the pattern {source}: check the folder and the number of digits")
         numbers = sorted(names)
-        paths = [_checked(source.parent / names[number]) for number in numbers]
+        paths = [_check_image(source.parent / names[number]) for number in numbers]
         return _Images(paths, paths, numbers)
     if not source.is_dir():
         return None
     names = _list(source)
-    images = sorted((n for n in names if Path(n).suffix.lower() in IMAGE_SUFFIXES and n[0] != "."), key=_natural)
-    videos = sorted((n for n in names if Path(n).suffix.lower() in VIDEO_SUFFIXES and n[0] != "."), key=_natural)
+    images = sorted((n for n in names if Path(n).suffix.lower() in IMAGE_SUFFIXES and n[0] != "."), key=_natural_key)
+    videos = sorted((n for n in names if Path(n).suffix.lower() in VIDEO_SUFFIXES and n[0] != "."), key=_natural_key)
     if not images:
         hint = f"pass a video itself, e.g. {source / videos[0]}" if videos else "point to a folder of PNG or JPEG files"
         raise InputError(f"no images in the folder {source}: {hint}")
@@ -96,8 +96,8 @@ def _find_images(source: Path) -> _Images | None:
             f"{source} is a folder of {len(videos)} videos with {len(images)} images among them. Next: pass a video "
             f"itself, e.g. {source / videos[0]}, or put the images into a folder of their own"
         )
-    everything = [_checked(source / name) for name in images]
-    paths, copies = without_copies(everything)
+    everything = [_check_image(source / name) for name in images]
+    paths, copies = remove_copies(everything)
     return _Images(everything, paths, copies=copies)
 
 
@@ -143,10 +143,10 @@ def open_video(
         # "file:" keeps a colon in a name from being read as a protocol; the whitelist keeps playlists off the network.
         container = av.open(f"file:{source}", options={"protocol_whitelist": "file"}, **TOLERANT_TAGS)
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise InputError(_cannot_open(source, error)) from error
+        raise InputError(_explain_open_error(source, error)) from error
     with container:
         if container.format.name in _REFUSED_FORMATS:
-            raise InputError(_not_a_video(source))
+            raise InputError(_explain_no_video(source))
         chosen = pick_stream(source, container, stream)
         if chosen.codec_context is None:
             raise InputError(f"{source}: no decoder here for its video stream; convert it to H.264 first")
@@ -154,7 +154,7 @@ def open_video(
         yield container, chosen
 
 
-def nothing_decodes(source: Path, paths: list[Path] | None = None, reason: InputError | None = None) -> InputError:
+def explain_no_picture(source: Path, paths: list[Path] | None = None, reason: InputError | None = None) -> InputError:
     """The error for a video without one picture that decodes, or for the images `paths` of which none can be read."""
     if reason is not None and paths == [source]:
         return reason
@@ -164,7 +164,7 @@ def nothing_decodes(source: Path, paths: list[Path] | None = None, reason: Input
     return InputError(f"{source}: not one picture could be decoded; the file is damaged: copy or record it again")
 
 
-def _checked(path: Path) -> Path:
+def _check_image(path: Path) -> Path:
     check_name(path)
     refuse_special(path)
     return path
@@ -181,7 +181,7 @@ def _list(folder: Path) -> list[str]:
         raise InputError(f"{folder} is not a folder: check the path") from error
 
 
-def _natural(name: str) -> list[tuple[int, int, str]]:
+def _natural_key(name: str) -> list[tuple[int, int, str]]:
     """Sort key under which img_2 comes before img_10."""
     # Digits of other scripts and raised ones are letters here.
     parts = re.split(r"([0-9]+)", name.lower())
@@ -198,7 +198,7 @@ def _check_file(source: Path) -> None:
             raise InputError(f"{source} is empty (zero bytes): copy or record it again")
 
 
-def _cannot_open(source: Path, error: Exception) -> str:
+def _explain_open_error(source: Path, error: Exception) -> str:
     with source.open("rb") as file:
         head = file.read(4096)
     if b"ftyp" in head[:64]:
@@ -209,11 +209,11 @@ def _cannot_open(source: Path, error: Exception) -> str:
     if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
         return f"{source} is an AVI file that breaks off before its first picture: copy or record it again"
     if isinstance(error, av.error.InvalidDataError | ValueError):
-        return _not_a_video(source)
+        return _explain_no_video(source)
     return f"cannot open {source}: {error}"
 
 
-def _not_a_video(source: Path) -> str:
+def _explain_no_video(source: Path) -> str:
     with source.open("rb") as file:
         head = file.read(512)
     kind = "text" if all(byte >= 32 or byte in b"\t\n\r\f" for byte in head) else "no video format known here"

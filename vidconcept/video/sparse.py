@@ -27,7 +27,7 @@ from vidconcept.video.probe import probe
 from vidconcept.video.problems import Problem
 from vidconcept.video.reader import read_frames
 from vidconcept.video.reading import AS_IT_IS, Reading
-from vidconcept.video.source import image_sequence, open_video
+from vidconcept.video.source import open_sequence, open_video
 
 # Containers with an index of key frames. Elsewhere a seek lands anywhere, and decord hangs on transport streams.
 SEEKABLE = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
@@ -66,27 +66,27 @@ def grab_frames(
     wanted = sorted(set(frame_indices))
     if not wanted:
         return
-    if image_sequence(source, reading.max_megapixels) is not None:
-        yield from _by_reading(source, wanted, fps, reading)
+    if open_sequence(source, reading.max_megapixels) is not None:
+        yield from _grab_by_reading(source, wanted, fps, reading)
         return
     is_dense = wanted[-1] + 1 <= DENSE_STEP * len(wanted)
     info = probe(source, fps, reading)
     # Filters want every picture, and only a pass from the start knows the levels of deep ones.
     is_plain = not (reading.deinterlace or reading.tone_map or info.levels)
     if is_dense or pts is None or info.container not in SEEKABLE or not is_plain:
-        yield from _by_reading(source, wanted, fps, reading)
+        yield from _grab_by_reading(source, wanted, fps, reading)
         return
     scan = scan_packets(source, reading)
     if not scan.is_sound() or scan.has_open_gops() or not _are_in_place(wanted, pts, scan):
-        yield from _by_reading(source, wanted, fps, reading)
+        yield from _grab_by_reading(source, wanted, fps, reading)
         return
     done = -1
     # decord takes a stream of its own choice.
     if find_spec("decord") is not None and info.codec not in DECORD_LACKS and not _has_several_streams(source, reading):
-        for index, image in _by_decord(source, wanted, scan, reading, deadline_s, on_problem):
+        for index, image in _grab_by_decord(source, wanted, scan, reading, deadline_s, on_problem):
             done = index
             yield index, image
-    yield from _by_seeking(source, [index for index in wanted if index > done], scan, reading)
+    yield from _grab_by_seeking(source, [index for index in wanted if index > done], scan, reading)
 
 
 def _has_several_streams(source: Path, reading: Reading) -> bool:
@@ -100,7 +100,7 @@ def _are_in_place(wanted: list[int], pts: Mapping[int, int], scan: PacketScan) -
     return all(index < len(stamps) and pts.get(index) == stamps[index] for index in wanted)
 
 
-def _by_decord(
+def _grab_by_decord(
     source: Path,
     wanted: list[int],
     scan: PacketScan,
@@ -120,7 +120,7 @@ def _by_decord(
         count = np.frombuffer(_read(child, child.stdout, 4, deadline_s), np.int32)[0]
         if count != len(scan.pts):
             raise _DecordFault(f"decord counts {count} frames, not {len(scan.pts)}")
-        around = dict(_by_seeking(source, _with_neighbours(checks, int(count)), scan, reading))
+        around = dict(_grab_by_seeking(source, _add_neighbours(checks, int(count)), scan, reading))
         for index in checks:
             image = _read_image(child, child.stdout, deadline_s)
             if not _is_picture(index, image, around):
@@ -157,7 +157,7 @@ def _read_image(child: subprocess.Popen[bytes], pipe: IO[bytes], deadline_s: flo
     return np.frombuffer(_read(child, pipe, height * width * 3, deadline_s), np.uint8).reshape(height, width, 3)
 
 
-def _with_neighbours(indices: list[int], count: int) -> list[int]:
+def _add_neighbours(indices: list[int], count: int) -> list[int]:
     return sorted({i for index in indices for i in (index - 1, index, index + 1) if 0 <= i < count})
 
 
@@ -173,7 +173,7 @@ def _is_picture(index: int, image: np.ndarray, around: dict[int, np.ndarray]) ->
     return levels[index] <= SAME_PICTURE_LEVELS and levels[index] <= min(levels.values()) + NOISE_LEVELS
 
 
-def _by_seeking(
+def _grab_by_seeking(
     source: Path, wanted: list[int], scan: PacketScan, reading: Reading
 ) -> Iterator[tuple[int, np.ndarray]]:
     """By PyAV. Exact because the n-th smallest timestamp is the n-th picture, and no GOP needs the one before."""
@@ -184,7 +184,7 @@ def _by_seeking(
             frame = _seek(container, stream, int(stamps[index]), int(stamps[0]))
             if frame is None:
                 left = [i for i in wanted if i >= index]
-                yield from _by_reading(source, left, None, reading)
+                yield from _grab_by_reading(source, left, None, reading)
                 return
             convert = convert or RgbConverter(orientation(frame))
             yield index, convert(frame)[0]
@@ -211,7 +211,7 @@ def _seek(
     return None
 
 
-def _by_reading(
+def _grab_by_reading(
     source: Path, wanted: list[int], fps: float | None, reading: Reading
 ) -> Iterator[tuple[int, np.ndarray]]:
     left = set(wanted)

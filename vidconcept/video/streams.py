@@ -21,7 +21,7 @@ def pick_stream(
     Covers and thumbnails do not count. Raises InputError where there is no video stream, UsageError for an index that
     is none.
     """
-    streams = video_streams(container)
+    streams = list_video_streams(container)
     if wanted is not None:
         found = next((stream for stream in streams if stream.index == wanted), None)
         if found is None:
@@ -33,19 +33,19 @@ def pick_stream(
             raise InputError(f"{source} has sound but no video stream: pass a file with pictures")
         raise InputError(f"{source} has no video stream (read as {container.format.long_name}): pass a video file")
     flagged = [stream for stream in streams if stream.disposition & Disposition.default]
-    return max(flagged or streams, key=lambda stream: (_pixels(stream), -stream.index))
+    return max(flagged or streams, key=lambda stream: (_count_pixels(stream), -stream.index))
 
 
-def video_streams(container: av.container.InputContainer) -> list[av.video.stream.VideoStream]:
+def list_video_streams(container: av.container.InputContainer) -> list[av.video.stream.VideoStream]:
     """The streams that are films."""
     return [stream for stream in container.streams.video if not stream.disposition & _NO_FILM]
 
 
-def stream_findings(
+def describe_streams(
     container: av.container.InputContainer, chosen: av.video.stream.VideoStream, *, asked: bool
 ) -> list[Finding]:
     """That there are several, and which one is read."""
-    streams = video_streams(container)
+    streams = list_video_streams(container)
     if len(streams) < 2:
         return []
     is_default = bool(chosen.disposition & Disposition.default)
@@ -56,7 +56,7 @@ def stream_findings(
     return [Finding("note" if asked else "warning", "streams", text)]
 
 
-def _pixels(stream: av.video.stream.VideoStream) -> int:
+def _count_pixels(stream: av.video.stream.VideoStream) -> int:
     """0 where there is no decoder, and so no size."""
     return stream.width * stream.height if stream.codec_context else 0
 

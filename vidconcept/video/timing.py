@@ -28,7 +28,7 @@ class Timing:
     hole_s: float | None = None
 
 
-def timing_of(info: VideoInfo, stamps: np.ndarray) -> Timing:
+def measure_timing(info: VideoInfo, stamps: np.ndarray) -> Timing:
     """stamps: `(n,)` int64, sorted, in units of the time base."""
     findings: list[Finding] = []
     tick_s = float(info.time_base)
@@ -43,7 +43,7 @@ def timing_of(info: VideoInfo, stamps: np.ndarray) -> Timing:
     hole_s = hole_length_s(usual * tick_s)
     is_hole = steps * tick_s > hole_s
     if is_hole.any():
-        findings.append(_holes((at[:-1][is_hole] - at[0]) * tick_s, steps[is_hole] * tick_s))
+        findings.append(_describe_holes((at[:-1][is_hole] - at[0]) * tick_s, steps[is_hole] * tick_s))
     regular = steps[~is_hole] if not is_hole.all() else steps
     measured_fps = float(len(steps) / (steps.sum() * tick_s))
     shown_fps = float(len(regular) / (regular.sum() * tick_s))
@@ -64,7 +64,7 @@ def timing_of(info: VideoInfo, stamps: np.ndarray) -> Timing:
     return Timing(tuple(findings), measured_fps, declared if is_borne_out else shown_fps, hole_s)
 
 
-def _holes(begin_s: np.ndarray, length_s: np.ndarray) -> Finding:
+def _describe_holes(begin_s: np.ndarray, length_s: np.ndarray) -> Finding:
     order = np.argsort(-length_s, kind="stable")[:LISTED_HOLES]
     places = ", ".join(f"{length_s[i]:.3f} s after {begin_s[i]:.3f} s" for i in sorted(order))
     count = "1 hole" if len(length_s) == 1 else f"{len(length_s)} holes"
@@ -73,12 +73,16 @@ def _holes(begin_s: np.ndarray, length_s: np.ndarray) -> Finding:
     return Finding("warning", "holes", text)
 
 
-def guess_findings(info: VideoInfo, packets: PacketScan, *, timeless: bool, given_fps: float | None) -> list[Finding]:
+def describe_guesses(
+    info: VideoInfo, packets: PacketScan, *, timeless: bool, choose_fps: float | None
+) -> list[Finding]:
     """That times were made up: raw streams store none, and AVI none of pictures that come in another order."""
     if timeless:
-        if given_fps is not None:
+        if choose_fps is not None:
             return [
-                Finding("remark", "time", f"a raw stream: time is the order of pictures divided by `fps={given_fps:g}`")
+                Finding(
+                    "remark", "time", f"a raw stream: time is the order of pictures divided by `fps={choose_fps:g}`"
+                )
             ]
         text = (
             f"a raw stream stores no times: {info.declared_fps:.3f} pictures per second are assumed. "

@@ -35,7 +35,7 @@ KEYFRAME_EVERY = 50
 H264_SIDE_PX, H264_AREA_PX = 4096, 4096 * 2304
 
 
-def film_size(size_px: tuple[int, int], codec: WriterCodec) -> tuple[int, int]:
+def fit_film_size(size_px: tuple[int, int], codec: WriterCodec) -> tuple[int, int]:
     """Width and height of the film for pictures of `size_px`: their own, or the same shape as large as H.264 plays."""
     width, height = size_px
     if codec != "h264":
@@ -121,13 +121,13 @@ class VideoWriter:
             )
         if self._first_pts is None:
             self._first_pts = pts
-        ticks = self._ticks(pts - self._first_pts)
+        ticks = self._to_ticks(pts - self._first_pts)
         if self._held is not None:
             held_frame, held_ticks, held_duration = self._held
             if ticks <= held_ticks:
                 raise ValueError(f"timestamps must rise, got {pts = } after {held_ticks} ticks")
             self._encode(held_frame, held_ticks, held_duration or ticks - held_ticks)
-        self._held = (self._to_yuv(image), ticks, None if duration is None else self._ticks(duration))
+        self._held = (self._to_yuv(image), ticks, None if duration is None else self._to_ticks(duration))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -156,7 +156,7 @@ class VideoWriter:
                 on_problem=self._on_problem,
             )
 
-    def _ticks(self, source_units: int) -> int:
+    def _to_ticks(self, source_units: int) -> int:
         return round(source_units * self._source_time_base / self._time_base)
 
     def _add_stream(self) -> av.video.stream.VideoStream:

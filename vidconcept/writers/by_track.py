@@ -33,7 +33,7 @@ class TrackStore:
 
 
 @contextmanager
-def by_track(rows: Iterable[TrackMask], path: Path) -> Iterator[TrackStore]:
+def sort_by_track(rows: Iterable[TrackMask], path: Path) -> Iterator[TrackStore]:
     """Sorts the rows into a scratch file where `path` is about to be written, which is gone when the block ends.
 
     Raises OutputError where the scratch file cannot be written.
@@ -48,7 +48,7 @@ def by_track(rows: Iterable[TrackMask], path: Path) -> Iterator[TrackStore]:
             db.execute(_SCHEMA)
             db.executemany(
                 "insert into row values (?,?,?,?,?)",
-                ((t.tracker_id, t.concept, t.class_id, number, _line(t)) for number, t in enumerate(rows)),
+                ((t.tracker_id, t.concept, t.class_id, number, _format_line(t)) for number, t in enumerate(rows)),
             )
             db.execute("create index by_id on row (tracker_id, number)")
             yield TrackStore(db)
@@ -61,5 +61,5 @@ def by_track(rows: Iterable[TrackMask], path: Path) -> Iterator[TrackStore]:
             scratch.unlink()
 
 
-def _line(track: TrackMask) -> str:
+def _format_line(track: TrackMask) -> str:
     return json.dumps(asdict(track) | {"rle": track.rle.decode("ascii")})

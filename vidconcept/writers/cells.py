@@ -24,12 +24,12 @@ _SEPARATORS = (",", ";", "\t")
 _COMMA_NUMBER = re.compile(r"-?[0-9]+,[0-9]+")
 
 
-def text_cell(text: str) -> str:
+def escape_text(text: str) -> str:
     """Text as it stands in the file."""
     return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
 
 
-def cell_text(cell: str) -> str:
+def unescape_text(cell: str) -> str:
     """The text that `text_cell` was given."""
     return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA_STARTS) else cell
 
@@ -55,8 +55,8 @@ def read_rows(
             f"{path.parent} has no {path.name}: its run was not finished. Next: track again with `existing=resume`"
         )
     try:
-        with open_regular(path) as stream, TextIOWrapper(stream, encoding=_encoding(stream), newline="") as file:
-            separator = _separator(file)
+        with open_regular(path) as stream, TextIOWrapper(stream, encoding=_guess_encoding(stream), newline="") as file:
+            separator = _guess_separator(file)
             # restval: spreadsheets also leave out empty cells at the end of a row.
             reader = csv.DictReader(file, restval="", delimiter=separator)
             missing = [name for name in columns if name not in (reader.fieldnames or ())]
@@ -64,7 +64,7 @@ def read_rows(
                 raise InputError(f"{path} has no column {', '.join(missing)}; is it {what}?")
             for cells in reader:
                 try:
-                    row = make(cells if separator == "," else _with_points(cells))
+                    row = make(cells if separator == "," else _replace_commas(cells))
                 except (ValueError, TypeError) as error:
                     raise InputError(f"{path}, line {reader.line_num}: {shorten(str(error))}") from error
                 yield row
@@ -79,7 +79,7 @@ def read_rows(
         ) from error
 
 
-def _encoding(stream: BinaryIO) -> str:
+def _guess_encoding(stream: BinaryIO) -> str:
     """By its byte order mark; UTF-16 without one shows as zeros between letters."""
     head = stream.read(4)
     stream.seek(0)
@@ -90,7 +90,7 @@ def _encoding(stream: BinaryIO) -> str:
     return "utf-8-sig"
 
 
-def _separator(file: TextIO) -> str:
+def _guess_separator(file: TextIO) -> str:
     """Between the names of the columns; none of them holds such a character. Leaves `file` at the header."""
     at = file.tell()
     header = file.readline(_MAX_HEADER_CHARS)
@@ -100,7 +100,7 @@ def _separator(file: TextIO) -> str:
     return max(_SEPARATORS, key=header.count)
 
 
-def _with_points(cells: dict[str, str]) -> dict[str, str]:
+def _replace_commas(cells: dict[str, str]) -> dict[str, str]:
     """Numbers as written here; spreadsheets that put `;` between cells put a comma into numbers."""
     return {
         name: cell.replace(",", ".") if isinstance(cell, str) and _COMMA_NUMBER.fullmatch(cell) else cell

@@ -70,7 +70,7 @@ class TrackJournal:
             [frame.index, frame.pts, frame.time_s, *astuple(origin), frame.name],
             [round(float(value), 6) for value in flat.max(axis=1)],
             [round(float(value), 6) for value in flat.mean(axis=1)],
-            [_track_line(track) for track in tracks],
+            [_format_track(track) for track in tracks],
         ]
         with output_errors(self._path):
             self._file.write(json.dumps(line) + "\n")
@@ -81,15 +81,15 @@ class TrackJournal:
             self._file.flush()
         with open(self._path, encoding="ascii") as lines:
             for line in lines:
-                yield _record(json.loads(line))
+                yield _parse_record(json.loads(line))
 
 
-def _track_line(t: TrackMask) -> list:
+def _format_track(t: TrackMask) -> list:
     head = [t.concept, t.class_id, t.tracker_id, t.confidence, t.box_px, t.area_px]
     return [*head, t.score_mean, t.score_max, t.rle.decode("ascii"), t.edges]
 
 
-def _record(line: list) -> FrameRecord:
+def _parse_record(line: list) -> FrameRecord:
     (frame_index, pts, time_s, *origin_values, name), score_max, score_mean, tracks = line
     origin = Origin(*origin_values)
     return FrameRecord(

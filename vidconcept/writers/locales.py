@@ -39,7 +39,7 @@ class CsvStyle:
 PLAIN = CsvStyle()
 
 
-def excel_style(locale: str | None) -> CsvStyle:
+def choose_excel_style(locale: str | None) -> CsvStyle:
     """CSV that opens by double click: a byte order mark, and `;` where numbers have a comma, which is the default.
 
     locale: such as de, fr-CH or en_US.UTF-8. Raises UsageError for one that is not known.

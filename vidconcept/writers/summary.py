@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
-from vidconcept.files import replacing, replacing_bytes
-from vidconcept.writers.cells import text_cell, write_rows
+from vidconcept.files import open_replacing, open_replacing_bytes
+from vidconcept.writers.cells import escape_text, write_rows
 from vidconcept.writers.columns import SUMMARY
 
 
@@ -43,7 +43,7 @@ def write_summary(folder: Path, rows: Iterable[SummaryRow]) -> list[Path]:
     table = list(rows)
     assert [field.name for field in fields(SummaryRow)] == list(SUMMARY)
     path = folder / "summary.csv"
-    with replacing(path, newline="") as file:
+    with open_replacing(path, newline="") as file:
         write_rows(file, [list(SUMMARY)])
         write_rows(file, (_cells(row) for row in table))
     written = [path]
@@ -53,7 +53,7 @@ def write_summary(folder: Path, rows: Iterable[SummaryRow]) -> list[Path]:
 
 
 def _cells(row: SummaryRow) -> list[object]:
-    return [text_cell(value) if isinstance(value, str) else "" if value is None else value for value in astuple(row)]
+    return [escape_text(value) if isinstance(value, str) else "" if value is None else value for value in astuple(row)]
 
 
 def write_parquet(path: Path, table: list[SummaryRow]) -> bool:
@@ -68,6 +68,6 @@ def write_parquet(path: Path, table: list[SummaryRow]) -> bool:
     kinds = {"str": pyarrow.string(), "int | None": pyarrow.int64(), "float | None": pyarrow.float64()}
     schema = pyarrow.schema([(field.name, kinds[str(field.type)]) for field in fields(SummaryRow)])
     columns = {field.name: [getattr(row, field.name) for row in table] for field in fields(SummaryRow)}
-    with replacing_bytes(path) as file:
+    with open_replacing_bytes(path) as file:
         pyarrow.parquet.write_table(pyarrow.table(columns, schema=schema), file)
     return True

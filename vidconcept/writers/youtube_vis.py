@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from vidconcept.files import replacing, shorten_name
-from vidconcept.tracks.rle import coco_object
+from vidconcept.files import open_replacing, shorten_name
+from vidconcept.tracks.rle import make_coco_object
 from vidconcept.types import FrameRow, TrackMask
-from vidconcept.writers.by_track import TrackStore, by_track
+from vidconcept.writers.by_track import TrackStore, sort_by_track
 
 
 def write_youtube_vis(
@@ -44,7 +44,7 @@ def write_youtube_vis(
                 names.append(row.source_frame)
             indices.append(row.frame_index)
     named = _Names(video, shorten_name(stem or Path(video).stem), names, unseen)
-    with by_track(tracks, path) as store, replacing(path) as file:
+    with sort_by_track(tracks, path) as store, open_replacing(path) as file:
         _write(file, named, concepts, frame_size, indices, store, verdicts or {}, compressed)
 
 
@@ -86,25 +86,25 @@ def _write(
             head["attributes"] = {"verdict": verdicts[tracker_id]}
         file.write(json.dumps(head)[:-1])
         lists: tuple[tuple[str, Callable[[TrackMask], Any]], ...] = (
-            ("segmentations", lambda row: coco_object(row.rle, frame_size, compressed)),
-            ("bboxes", lambda row: xywh(row.box_px)),
+            ("segmentations", lambda row: make_coco_object(row.rle, frame_size, compressed)),
+            ("bboxes", lambda row: to_xywh(row.box_px)),
             ("areas", lambda row: row.area_px),
         )
         for name, value in lists:
             file.write(f', "{name}": [')
-            _write_list(file, _entries(indices, store.rows(tracker_id), value))
+            _write_list(file, _list_entries(indices, store.rows(tracker_id), value))
             file.write("]")
         file.write("}")
     file.write("\n]}\n")
 
 
-def xywh(box_px: tuple[int, int, int, int]) -> list[int]:
+def to_xywh(box_px: tuple[int, int, int, int]) -> list[int]:
     """COCO's box: x, y of the corner, width, height."""
     x_min, y_min, x_max, y_max = box_px
     return [x_min, y_min, x_max - x_min, y_max - y_min]
 
 
-def _entries(indices: "array[int]", rows: Iterator[TrackMask], value: Callable[[TrackMask], Any]) -> Iterator[str]:
+def _list_entries(indices: "array[int]", rows: Iterator[TrackMask], value: Callable[[TrackMask], Any]) -> Iterator[str]:
     """The list's entries; a stretch without the track is one string of nulls, as most of a long video is."""
     done = 0
     for row in rows:

@@ -9,7 +9,7 @@ from vidconcept.evaluation.datasets.dataset import FrameTruth
 from vidconcept.evaluation.metrics.events import EventCounts, EventLedger, Found
 from vidconcept.evaluation.metrics.figures import Figures, MaskPass
 from vidconcept.evaluation.statistics import exposure_for_bound, poisson_interval, predicted_count, share_interval
-from vidconcept.tracks.events import footage_s
+from vidconcept.tracks.events import measure_footage_s
 
 SHAPE = (60, 80)
 
@@ -120,14 +120,14 @@ def test_objects_outside_of_the_region_are_not_missed_by_the_identities():
 class TestFootage:
     def test_a_rate_that_changes_is_counted_as_it_is(self):
         times = np.concatenate([np.arange(0, 600, 1 / 30), np.arange(600, 1200, 1 / 15)])
-        assert footage_s(times) == pytest.approx(1200, abs=0.1)
+        assert measure_footage_s(times) == pytest.approx(1200, abs=0.1)
 
     def test_a_hole_counts_as_one_frame(self):
         times = np.concatenate([np.arange(0, 10, 0.04), np.arange(100, 110, 0.04)])
-        assert footage_s(times) == pytest.approx(20, abs=0.01)
+        assert measure_footage_s(times) == pytest.approx(20, abs=0.01)
 
     def test_a_single_frame_lasts_no_time(self):
-        assert footage_s([3.0]) == 0.0
+        assert measure_footage_s([3.0]) == 0.0
 
 
 class TestIntervals:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.integrate import trapezoid
 
-from vidconcept.evaluation.metrics.scores import Curves, PaperProtocol, average_precision, bin_of
+from vidconcept.evaluation.metrics.scores import Curves, PaperProtocol, assign_bins, average_precision
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ class TestAveragePrecision:
 
 class TestCurves:
     def test_bins_rise_with_the_score(self):
-        bins = bin_of(np.array([0.0, 1e-5, 0.01, 0.3, 0.5, 0.9, 0.9999, 1.0]))
+        bins = assign_bins(np.array([0.0, 1e-5, 0.01, 0.3, 0.5, 0.9, 0.9999, 1.0]))
         assert (np.diff(bins) > 0).all()
 
     def test_average_precision_and_auroc_as_torchmetrics(self, picture):

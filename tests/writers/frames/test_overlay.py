@@ -11,11 +11,11 @@ import pytest
 from vidconcept.errors import UsageError
 from vidconcept.tracks import rle
 from vidconcept.types import Event, Origin, Region, TrackMask
-from vidconcept.writers.frames.labels import held, place
+from vidconcept.writers.frames.labels import hold, place_label
 from vidconcept.writers.frames.overlay import Annotator
-from vidconcept.writers.frames.palette import COLOURS, colour_of
+from vidconcept.writers.frames.palette import COLOURS, choose_colour
 from vidconcept.writers.frames.text import fit_text, put_text, text_width_px
-from vidconcept.writers.frames.thumbs import ThumbWriter, thumb_name, thumbnail
+from vidconcept.writers.frames.thumbs import ThumbWriter, draw_thumbnail, name_thumb
 
 SIZE = (640, 360)
 CONCEPTS = ("scratch", "Kratzer/傷", "=1+1")
@@ -100,11 +100,11 @@ class TestMask:
         one = track(200, 100, 200, 120)
         drawn = Annotator(CONCEPTS, SIZE).draw(grey(), [one], 0.0, 0).astype(int)
         inside = drawn[160, 300]
-        assert (np.abs(inside - (128 * 0.65 + np.array(colour_of(0)) * 0.35)) < 2).all()
+        assert (np.abs(inside - (128 * 0.65 + np.array(choose_colour(0)) * 0.35)) < 2).all()
         assert (drawn[230:330, 300] == 128).all()
 
     def test_a_concept_keeps_its_colour_and_neighbours_differ(self) -> None:
-        assert colour_of(1) == colour_of(1 + len(COLOURS))
+        assert choose_colour(1) == choose_colour(1 + len(COLOURS))
         assert len(set(COLOURS)) == len(COLOURS)
 
 
@@ -114,7 +114,7 @@ class TestLabels:
         taken = [t.box_px for t in tracks]
         found = []
         for one in tracks:
-            box, _ = place(held(None, "x", one.box_px, 0.0), (120, 20), SIZE, taken)
+            box, _ = place_label(hold(None, "x", one.box_px, 0.0), (120, 20), SIZE, taken)
             taken.append(box)
             found.append(box)
         return found
@@ -137,34 +137,34 @@ class TestLabels:
         state, xs = None, []
         for frame in range(40):
             jitter = 4 if frame % 2 else -4
-            state = held(state, "x", (300 + jitter, 100 + jitter, 360 + jitter, 140 + jitter), frame * 0.04)
-            xs.append(place(state, (120, 20), SIZE, [])[0][0])
+            state = hold(state, "x", (300 + jitter, 100 + jitter, 360 + jitter, 140 + jitter), frame * 0.04)
+            xs.append(place_label(state, (120, 20), SIZE, [])[0][0])
         assert np.abs(np.diff(xs[5:])).max() <= 4
 
     def test_a_label_goes_with_its_part(self) -> None:
         state = None
         for frame in range(40):
             box = (20 + 12 * frame, 40 + 5 * frame, 60 + 12 * frame, 80 + 5 * frame)
-            state = held(state, "x", box, frame * 0.04)
-            label, _ = place(state, (120, 20), (2000, 2000), [box])
+            state = hold(state, "x", box, frame * 0.04)
+            label, _ = place_label(state, (120, 20), (2000, 2000), [box])
             if frame > 12:
                 assert abs(label[0] - box[0]) <= 1
                 assert abs(label[3] - (box[1] - 6)) <= 1  # just above
 
     def test_the_side_stays_while_it_is_free(self) -> None:
-        state = held(None, "x", (300, 14, 360, 52), 0.0)  # too near to the upper edge
-        box, side = place(state, (120, 20), SIZE, [(300, 14, 360, 52)])
+        state = hold(None, "x", (300, 14, 360, 52), 0.0)  # too near to the upper edge
+        box, side = place_label(state, (120, 20), SIZE, [(300, 14, 360, 52)])
         assert box[1] >= 52
         state = replace(state, side=side)
         for step in range(1, 10):  # it comes down slowly; above would soon be free again
             now = (300, 14 + 3 * step, 360, 52 + 3 * step)
-            state = held(state, "x", now, 0.04 * step)
-            assert place(state, (120, 20), SIZE, [now])[1] == side
+            state = hold(state, "x", now, 0.04 * step)
+            assert place_label(state, (120, 20), SIZE, [now])[1] == side
 
     def test_the_number_can_be_read(self) -> None:
         state, texts = None, []
         for frame in range(50):
-            state = held(state, f"scratch #1 0.{frame:02d}", (300, 100, 360, 140), frame * 0.04)
+            state = hold(state, f"scratch #1 0.{frame:02d}", (300, 100, 360, 140), frame * 0.04)
             texts.append(state.text)
         changes = [frame for frame in range(1, 50) if texts[frame] != texts[frame - 1]]
         assert len(changes) == 3  # every half second in two seconds
@@ -206,7 +206,7 @@ class TestThumbs:
         image = grey()
         x, y, w, h = place
         image[y : y + h, x : x + w] = 250
-        drawn = thumbnail(image, (x, y, x + w, y + h), None)
+        drawn = draw_thumbnail(image, (x, y, x + w, y + h), None)
         assert drawn.shape == (192, 256, 3)
         assert (drawn > (128 + 250) / 2).all(axis=2).mean() == pytest.approx(share, rel=0.15)
 
@@ -216,10 +216,10 @@ class TestThumbs:
         writer.frame(4, grey(), [one])
         assert not list(tmp_path.iterdir())
         writer.frame(5, grey(), [one])
-        picture = cv2.imread(str(tmp_path / thumb_name(7)))
+        picture = cv2.imread(str(tmp_path / name_thumb(7)))
         assert picture is not None
         assert picture.shape == (192, 256, 3)
-        orange = np.abs(picture.astype(int) - np.array(colour_of(0))[::-1]).sum(axis=2) < 90
+        orange = np.abs(picture.astype(int) - np.array(choose_colour(0))[::-1]).sum(axis=2) < 90
         assert orange.sum() > 100  # the contour
 
 

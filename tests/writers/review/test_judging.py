@@ -12,10 +12,10 @@ import pytest
 
 from tests.helpers.review_runs import CONCEPTS, RUN_ID, make_run
 from tests.helpers.seeing import until
-from vidconcept.files import replacing
+from vidconcept.files import open_replacing
 from vidconcept.types import Event
 from vidconcept.writers import tables
-from vidconcept.writers.cells import text_cell, write_rows
+from vidconcept.writers.cells import escape_text, write_rows
 from vidconcept.writers.review.index import review
 from vidconcept.writers.review.page import write_review
 
@@ -178,11 +178,11 @@ def write_long_run(folder: Path, hours: float, events: int) -> None:
     """Tables of a long run at 25 frames a second, without pictures."""
     make_run(folder, frames=12)
     frames = int(hours * 3600 * 25)
-    with replacing(folder / "frames.csv", newline="") as file:
+    with open_replacing(folder / "frames.csv", newline="") as file:
         write_rows(file, [tables.FRAME_COLUMNS])
         for i in range(frames):
             head, score = f"line cam.mp4,{i},{i * 512},{i / 25:.6f}", i * 7 % 1000 / 1000
-            file.writelines(f"{head},{text_cell(name)},{score},0.1,0,0,{i // 4},0,0\n" for name in CONCEPTS)
+            file.writelines(f"{head},{escape_text(name)},{score},0.1,0,0,{i // 4},0,0\n" for name in CONCEPTS)
     every = frames // events
     box = (5, 5, 25, 25)
     made = []

@@ -13,9 +13,9 @@ from vidconcept.manifest import read_run
 from vidconcept.types import Event
 from vidconcept.writers import tables
 from vidconcept.writers.exchange.export import export
-from vidconcept.writers.review.data import _series, review_data
+from vidconcept.writers.review.data import _make_series, collect_review_data
 from vidconcept.writers.review.index import review
-from vidconcept.writers.review.page import fill_template, json_in_html
+from vidconcept.writers.review.page import escape_json, fill_template
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_the_page_draws_each_concept_s_own_threshold(run_dir: Path) -> None:
     settings = {"threshold": 0.7, "thresholds": {second: 0.4}}
     for more, share in (({}, 1.0), ({"hysteresis": 0.5}, 0.5)):
         path.write_text(json.dumps(manifest | {"settings": settings | more}), encoding="utf-8")
-        told = {c["name"]: c["levels"] for c in review_data(run_dir, read_run(run_dir))["concepts"]}
+        told = {c["name"]: c["levels"] for c in collect_review_data(run_dir, read_run(run_dir))["concepts"]}
         assert {name: levels[0] for name, levels in told.items()} == {first: 0.7, second: 0.4, third: 0.7}
         assert told[second] == ([0.4] if share == 1.0 else [0.4, pytest.approx(0.4 * share)])
 
@@ -140,13 +140,13 @@ class TestTemplate:
         assert fill_template("<{{a}}|{{b}}>", {"a": "{{b}}", "b": "x"}) == "<{{b}}|x>"
 
     def test_data_cannot_end_its_script_element(self) -> None:
-        assert "<" not in json_in_html({"name": "</script><script>alert(1)</script><!--"})
+        assert "<" not in escape_json({"name": "</script><script>alert(1)</script><!--"})
 
 
 @pytest.mark.parametrize("frames", [1, 1999, 2000, 5003])
 def test_the_strip_ends_where_the_video_does_and_keeps_every_peak(frames):
     scores = np.random.default_rng(0).random((2, frames)).astype(np.float32)
-    told = _series(np.arange(frames) / 25, scores)
+    told = _make_series(np.arange(frames) / 25, scores)
     assert told["time_s"][-1] == pytest.approx((frames - 1) / 25)
     assert [max(line) for line in told["scores"]] == pytest.approx(scores.max(1), abs=1e-3)
     assert len(told["time_s"]) <= 2001

@@ -51,7 +51,7 @@ class Clip:
     kind: Kind = "mask"
     identities: bool = True
 
-    def renamed(self, names: Mapping[str, str]) -> Clip:
+    def rename(self, names: Mapping[str, str]) -> Clip:
         """The same clip in other words for its concepts."""
 
         def truth(index: int) -> FrameTruth | None:
@@ -79,7 +79,7 @@ def read_labels(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> np.ndarra
 
     Raises InputError when it cannot be read.
     """
-    return _values(path, max_megapixels, grey=False)
+    return _load_values(path, max_megapixels, grey=False)
 
 
 def read_grey(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> np.ndarray:
@@ -87,17 +87,17 @@ def read_grey(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> np.ndarray:
 
     Raises InputError when it cannot be read.
     """
-    return _values(path, max_megapixels, grey=True)
+    return _load_values(path, max_megapixels, grey=True)
 
 
-def _values(path: Path, max_megapixels: float, grey: bool) -> np.ndarray:
+def _load_values(path: Path, max_megapixels: float, grey: bool) -> np.ndarray:
     with open_picture(path, max_megapixels) as image:
         values = np.asarray(image.convert("L") if grey and image.mode in ("1", "P") else image)
     values = values.astype(np.uint8) if values.dtype == bool else values
     return values[..., 0] if values.ndim == 3 else values
 
 
-def objects_of(labels: np.ndarray, concepts: Mapping[int, str], ignore: np.ndarray | None = None) -> FrameTruth:
+def split_labels(labels: np.ndarray, concepts: Mapping[int, str], ignore: np.ndarray | None = None) -> FrameTruth:
     """Truth of a frame from its label numbers; labels without a concept are background."""
     present = [number for number in np.unique(labels).tolist() if number in concepts]
     masks = np.stack([labels == n for n in present]) if present else np.zeros((0, *labels.shape), bool)

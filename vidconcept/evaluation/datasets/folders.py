@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 
 from vidconcept.errors import InputError
-from vidconcept.evaluation.datasets.dataset import Clip, Dataset, FrameTruth, objects_of, read_grey, read_labels
+from vidconcept.evaluation.datasets.dataset import Clip, Dataset, FrameTruth, read_grey, read_labels, split_labels
 from vidconcept.evaluation.datasets.shapes import ClipRow, Clips, DavisWords, VspwNumbers, load_json
 from vidconcept.files import read_text, validate
-from vidconcept.video.source import image_paths
+from vidconcept.video.source import list_images
 
 # Frame rates at which the data sets were published as pictures.
 DAVIS_FPS, VSPW_FPS = 24.0, 15.0
 
 
-def _lines(path: Path) -> list[str]:
+def _read_lines(path: Path) -> list[str]:
     return [line.strip() for line in read_text(path).splitlines() if line.strip()]
 
 
@@ -36,14 +36,14 @@ def read_davis(root: Path, year: int, split: str, max_megapixels: float) -> Data
     """
     pictures = _subfolder(root / "JPEGImages", ("480p", "Full-Resolution", "1080p"))
     labels = _subfolder(root / "Annotations", (pictures.name,))
-    names = _davis_names(root / "ImageSets", year, split) or sorted(p.name for p in labels.iterdir() if p.is_dir())
+    names = _list_davis(root / "ImageSets", year, split) or sorted(p.name for p in labels.iterdir() if p.is_dir())
     semantics = root / "davis_semantics.json"
     words: DavisWords = validate(DavisWords, load_json(semantics), semantics) if semantics.exists() else {}
 
     def clip(name: str) -> Clip:
-        paths = image_paths(labels / name) or []
+        paths = list_images(labels / name) or []
         stems = {path.stem: path for path in paths}
-        order = [stems.get(path.stem) for path in image_paths(pictures / name) or []]
+        order = [stems.get(path.stem) for path in list_images(pictures / name) or []]
         own = words.get(name, {})
         # An object may enter late: all annotated frames say which there are.
         seen = {n for path in paths for n in np.unique(read_labels(path, max_megapixels)).tolist()} | set(own)
@@ -56,15 +56,15 @@ def read_davis(root: Path, year: int, split: str, max_megapixels: float) -> Data
                 return None
             values = read_labels(path, max_megapixels)
             if year == 2016:
-                return objects_of((values > 0).astype(np.uint8), concepts)
-            return objects_of(values, concepts, values == 255)
+                return split_labels((values > 0).astype(np.uint8), concepts)
+            return split_labels(values, concepts, values == 255)
 
         return Clip(name, pictures / name, tuple(dict.fromkeys(concepts.values())), truth, DAVIS_FPS)
 
     return Dataset(root.name, f"davis{year}", tuple(map(clip, names)))
 
 
-def _davis_names(lists: Path, year: int, split: str) -> list[str]:
+def _list_davis(lists: Path, year: int, split: str) -> list[str]:
     """Sequences of a split; empty where the data set has no lists. Raises InputError where it has, but not this one."""
     folders = [lists / str(year), *([lists / "480p"] if year == 2016 else [])]
     known = [path for folder in folders for path in sorted(folder.glob("*.txt"))]
@@ -72,7 +72,7 @@ def _davis_names(lists: Path, year: int, split: str) -> list[str]:
     if known and listing is None:
         raise InputError(f"{lists} has no split {split!r}. Next: `split={'|'.join(path.stem for path in known)}`")
     # "bear", or "/JPEGImages/480p/bear/00000.jpg /Annotations/480p/bear/00000.png".
-    firsts = [Path(line.split()[0]) for line in _lines(listing)] if listing else []
+    firsts = [Path(line.split()[0]) for line in _read_lines(listing)] if listing else []
     return list(dict.fromkeys(path.parent.name if path.suffix else path.name for path in firsts))
 
 
@@ -82,12 +82,14 @@ def read_vspw(root: Path, split: str, max_megapixels: float) -> Dataset:
     numbers = validate(VspwNumbers, load_json(listed), listed)
     words = {number: word for word, number in numbers.items() if number not in (0, 255)}
     listing = root / f"{split}.txt"
-    names = _lines(listing) if listing.is_file() else sorted(p.name for p in (root / "data").iterdir() if p.is_dir())
+    names = (
+        _read_lines(listing) if listing.is_file() else sorted(p.name for p in (root / "data").iterdir() if p.is_dir())
+    )
 
     def clip(name: str) -> Clip:
         folder = root / "data" / name
-        masks = {path.stem: path for path in image_paths(folder / "mask") or []}
-        order = [masks.get(path.stem) for path in image_paths(folder / "origin") or []]
+        masks = {path.stem: path for path in list_images(folder / "mask") or []}
+        order = [masks.get(path.stem) for path in list_images(folder / "origin") or []]
         seen = {int(n) for path in masks.values() for n in np.unique(read_labels(path, max_megapixels))}
 
         def truth(index: int) -> FrameTruth | None:
@@ -95,7 +97,7 @@ def read_vspw(root: Path, split: str, max_megapixels: float) -> Dataset:
             if path is None:
                 return None
             values = read_labels(path, max_megapixels)
-            return objects_of(values, words, (values == 0) | (values == 255))
+            return split_labels(values, words, (values == 0) | (values == 255))
 
         concepts = tuple(words[n] for n in sorted(seen) if n in words)
         return Clip(name, folder / "origin", concepts, truth, VSPW_FPS, identities=False)
@@ -109,7 +111,7 @@ def read_mvtec(root: Path, max_megapixels: float) -> Dataset:
     clips = []
     for category in categories:
         for defect in sorted(p for p in (category / "test").iterdir() if p.is_dir()):
-            for path in image_paths(defect) or []:
+            for path in list_images(defect) or []:
                 name = f"{category.name}/{defect.name}/{path.stem}"
                 masks = category / "ground_truth" / defect.name
                 clips.append(_mvtec_clip(name, path, masks, defect.name, max_megapixels))
@@ -126,7 +128,7 @@ def _mvtec_clip(name: str, image: Path, masks: Path, defect: str, max_megapixels
         raise InputError(f"{image} has no mask {masks / image.stem}_mask.png")
 
     def truth(index: int) -> FrameTruth:
-        return objects_of((read_labels(mask, max_megapixels) > 0).astype(np.uint8), {1: defect})
+        return split_labels((read_labels(mask, max_megapixels) > 0).astype(np.uint8), {1: defect})
 
     return Clip(name, image, (defect,), truth, identities=False)
 
@@ -148,7 +150,7 @@ def read_clips(root: Path, max_megapixels: float) -> Dataset:
             path = folder / f"{index:05d}.png"
             if not path.exists():
                 return None
-            return objects_of(
+            return split_labels(
                 read_labels(path, max_megapixels)
                 if instances
                 else (read_grey(path, max_megapixels) > 127).astype(np.uint8),

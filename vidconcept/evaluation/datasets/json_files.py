@@ -19,13 +19,13 @@ from vidconcept.evaluation.datasets.shapes import (
     VisAnnotation,
     VisVideo,
     YoutubeVis,
+    check_categories,
     check_segmentation,
     decode_segmentation,
     load_json,
-    words_of,
 )
 from vidconcept.files import validate
-from vidconcept.video.source import image_paths
+from vidconcept.video.source import list_images
 
 # YouTube-VIS publishes every fifth frame of 30 a second.
 YOUTUBE_VIS_FPS = 6.0
@@ -44,7 +44,7 @@ def _truth(
     )
 
 
-def _word(words: Mapping[Id, str], category: Id, path: Path, place: str) -> str:
+def _find_word(words: Mapping[Id, str], category: Id, path: Path, place: str) -> str:
     if category not in words:
         raise InputError(f"{path}, {place}: there is no category {category!r}")
     return words[category]
@@ -56,11 +56,11 @@ def read_youtube_vis(json_path: Path, max_megapixels: float, images: Path | None
     Raises InputError, with the place, for a file that is none.
     """
     table = validate(YoutubeVis, load_json(json_path), json_path)
-    words = words_of(table.categories)
+    words = check_categories(table.categories)
     images = images or find_images(json_path, table.videos[0].file_names[0])
     tracks: dict[Id, list[tuple[VisAnnotation, str]]] = defaultdict(list)
     for number, annotation in enumerate(table.annotations or []):
-        word = _word(words, annotation.category_id, json_path, f"annotations.{number}")
+        word = _find_word(words, annotation.category_id, json_path, f"annotations.{number}")
         tracks[annotation.video_id].append((annotation, word))
 
     def clip(video: VisVideo) -> Clip:
@@ -77,7 +77,7 @@ def read_youtube_vis(json_path: Path, max_megapixels: float, images: Path | None
         folder = files[0].parent
         place_of = {path.name: index for index, path in enumerate(files)}
         # The folder may hold more pictures than the file lists.
-        order = [place_of.get(path.name) for path in image_paths(folder) or []] if folder.is_dir() else []
+        order = [place_of.get(path.name) for path in list_images(folder) or []] if folder.is_dir() else []
 
         def truth(index: int) -> FrameTruth | None:
             at = order[index] if index < len(order) else None
@@ -103,7 +103,7 @@ def read_coco(json_path: Path, max_megapixels: float, images: Path | None = None
         table = validate(Coco, load_json(json_path), json_path)
     except InputError as error:
         raise InputError(f"not a COCO instances file: {error}") from error
-    words = words_of(table.categories)
+    words = check_categories(table.categories)
     images = images or find_images(json_path, table.images[0].file_name)
     objects: dict[Id, list[CocoAnnotation]] = defaultdict(list)
     for annotation in table.annotations or []:
@@ -124,7 +124,7 @@ def read_coco(json_path: Path, max_megapixels: float, images: Path | None = None
     def clip(image: CocoImage) -> Clip:
         own = objects[image.id]
         found = [
-            (a.id, _word(words, a.category_id, json_path, f"annotation {a.id}"), outline(a, image))
+            (a.id, _find_word(words, a.category_id, json_path, f"annotation {a.id}"), outline(a, image))
             for a in own
             if not a.iscrowd
         ]

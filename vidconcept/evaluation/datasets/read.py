@@ -42,13 +42,13 @@ def read_dataset(
     unknown = [word for word in rename if word not in dataset.concepts]
     if unknown:
         raise UsageError(f"`rename={unknown[0]!r}`: the data set has {', '.join(dataset.concepts)}")
-    return replace(dataset, clips=tuple(clip.renamed(rename) for clip in dataset.clips))
+    return replace(dataset, clips=tuple(clip.rename(rename) for clip in dataset.clips))
 
 
 def guess_format(path: Path, split: str) -> str:
     """The format that the files at `path` look like. Raises InputError when none fits."""
     if path.is_file():
-        return _json_format(path)
+        return _guess_json_format(path)
     if (path / "clips.json").is_file():
         return "clips"
     if (path / "label_num_dic_final.json").is_file():
@@ -60,9 +60,9 @@ def guess_format(path: Path, split: str) -> str:
         return "davis2016" if older else "davis2017"
     if (path / "test").is_dir() or any((child / "test").is_dir() for child in path.iterdir() if child.is_dir()):
         return "mvtec"
-    found = _json_of(path, split)
+    found = _find_json(path, split)
     if found is not None:
-        return _json_format(found)
+        return _guess_json_format(found)
     raise InputError(f"{path} is no data set that is known here. Next: `format={'|'.join(FORMATS)}`")
 
 
@@ -75,18 +75,18 @@ def _read(path: Path, format: str, split: str, max_megapixels: float) -> Dataset
         return read_mvtec(path, max_megapixels)
     if format == "clips":
         return read_clips(path, max_megapixels)
-    found = path if path.is_file() else _json_of(path, split)
+    found = path if path.is_file() else _find_json(path, split)
     if found is None:
         raise InputError(f"{path} has no JSON file for the split {split!r}")
     return (read_youtube_vis if format == "youtube-vis" else read_coco)(found, max_megapixels)
 
 
-def _json_format(path: Path) -> str:
+def _guess_json_format(path: Path) -> str:
     table = load_json(path)
     return "youtube-vis" if isinstance(table, dict) and "videos" in table else "coco"
 
 
-def _json_of(path: Path, split: str) -> Path | None:
+def _find_json(path: Path, split: str) -> Path | None:
     """The annotation file of a split, or the only one there is."""
     found = sorted([*path.glob("*.json"), *path.glob("annotations/*.json")])
     # COCO's own folder has captions and key points of the same split beside its instances.

@@ -102,7 +102,7 @@ def load_json(path: Path) -> Any:
     return read_json(path, JSON_BYTES)
 
 
-def words_of(categories: list[Category]) -> dict[Id, str]:
+def check_categories(categories: list[Category]) -> dict[Id, str]:
     return {row.id: row.name for row in categories}
 
 

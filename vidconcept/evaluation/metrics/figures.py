@@ -108,13 +108,13 @@ class Figures:
             for name in shown
         }
         result["masks"] = {
-            name: _region_means(self.regions[name]) | _quartiles(self.area_ratios.get(name, []))
+            name: _average_regions(self.regions[name]) | _quartiles(self.area_ratios.get(name, []))
             for name in shown
             if name in self.regions
         }
         for part in ("scores", "masks"):
             if result[part]:
-                result[part]["mean"] = _mean_of(list(result[part].values()))
+                result[part]["mean"] = _average_rows(list(result[part].values()))
         result["identities"] = hota(self.pairings) | ({"idf1": idf1(self.pairings)} if self.pairings else {})
         result["temporal"] = {"warping_error": self.warping.mean}
         for vc in self.consistency:
@@ -122,7 +122,7 @@ class Figures:
         return {part: values for part, values in result.items() if values}
 
 
-def _region_means(values: list[tuple[float, float, float]]) -> dict[str, float]:
+def _average_regions(values: list[tuple[float, float, float]]) -> dict[str, float]:
     j, f, band = (float(v) for v in np.mean(values, axis=0))
     return {"j": j, "f": f, "j_and_f": (j + f) / 2, "boundary_iou": band}
 
@@ -133,7 +133,7 @@ def _quartiles(ratios: Sequence[float]) -> dict[str, float]:
     return {"area_ratio": float(middle), "area_ratio_q1": float(low), "area_ratio_q3": float(high)}
 
 
-def _mean_of(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+def _average_rows(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
     known = {key: [row[key] for row in rows if not np.isnan(row[key])] for key in rows[0]}
     return {key: float(np.mean(values)) if values else float("nan") for key, values in known.items()}
 

@@ -30,7 +30,7 @@ class _Numbered:
     found_count: np.ndarray
 
 
-def _number(pairings: Sequence[Pairing]) -> _Numbered:
+def _number_pairs(pairings: Sequence[Pairing]) -> _Numbered:
     truths: dict[Hashable, int] = {}
     founds: dict[Hashable, int] = {}
     frames = []
@@ -47,7 +47,7 @@ def _number(pairings: Sequence[Pairing]) -> _Numbered:
 
 def hota(pairings: Sequence[Pairing]) -> dict[str, float]:
     """`hota`, `det_a`, `ass_a`: means over the similarity levels 0.05 … 0.95. Empty without a true object."""
-    data = _number(pairings)
+    data = _number_pairs(pairings)
     if not data.true_count.sum():
         return {}
     aligned = np.zeros((len(data.true_count), len(data.found_count)))
@@ -64,7 +64,7 @@ def hota(pairings: Sequence[Pairing]) -> dict[str, float]:
     at, similarity = np.concatenate(pairs), np.concatenate(similar)
     detected, associated = [], []
     for alpha in ALPHAS:
-        (true, found), matched = _count(at[similarity >= alpha - np.finfo(float).eps])
+        (true, found), matched = _count_pairs(at[similarity >= alpha - np.finfo(float).eps])
         hits = matched.sum()
         detected.append(hits / (data.true_count.sum() + data.found_count.sum() - hits))
         association = matched / (data.true_count[true] + data.found_count[found] - matched)
@@ -77,7 +77,7 @@ def hota(pairings: Sequence[Pairing]) -> dict[str, float]:
     }
 
 
-def _count(pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _count_pairs(pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The different pairs of `(n, 2)`, as `(2, m)`, and how often each occurs, `(m,)`."""
     different, times = np.unique(pairs, axis=0, return_counts=True)
     return different.T, times
@@ -85,7 +85,7 @@ def _count(pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def idf1(pairings: Sequence[Pairing], threshold: float = 0.5) -> float:
     """F1 of the frames in which objects carry the identity of the best one-to-one assignment over all time."""
-    data = _number(pairings)
+    data = _number_pairs(pairings)
     if not data.true_count.sum():
         return float("nan")
     together = np.zeros((len(data.true_count), len(data.found_count)))

@@ -28,7 +28,7 @@ def boundary_f(mask: np.ndarray, truth: np.ndarray, tolerance_px: int | None = N
     """
     if tolerance_px is None:
         tolerance_px = math.ceil(BOUNDARY_TOLERANCE_FRAC * math.hypot(*mask.shape))
-    one, two = _edges(mask), _edges(truth)
+    one, two = _mark_edges(mask), _mark_edges(truth)
     if not one.any() or not two.any():
         return float(one.any() == two.any())
     disk = _disk(tolerance_px)
@@ -53,7 +53,7 @@ def area_ratio(masks: Sequence[np.ndarray], truths: Sequence[np.ndarray]) -> flo
     return found / np.count_nonzero(np.any([truths[t] for t in true], axis=0))
 
 
-def _edges(mask: np.ndarray) -> np.ndarray:
+def _mark_edges(mask: np.ndarray) -> np.ndarray:
     """Pixels whose right, lower or lower right neighbour differs, as the DAVIS code marks boundaries; uint8."""
     padded = np.pad(mask, ((0, 1), (0, 1)), mode="edge")
     here = padded[:-1, :-1]

@@ -24,7 +24,7 @@ def average_precision(scores: np.ndarray, truth: np.ndarray) -> float:
     return float((gained * hits[ends] / (ends + 1)).sum() / hits[-1])
 
 
-def bin_of(scores: np.ndarray) -> np.ndarray:
+def assign_bins(scores: np.ndarray) -> np.ndarray:
     """Number of the bin of each score in [0, 1]; int64, same shape."""
     clipped = np.clip(scores, 1e-7, 1 - 1e-7).astype(np.float64)
     odds = np.log(clipped / (1 - clipped))
@@ -46,7 +46,7 @@ class Curves:
 
     def add(self, scores: np.ndarray, truth: np.ndarray, ignore: np.ndarray | None = None) -> None:
         """Count one picture: scores `(h, w)` in [0, 1], truth and ignore `(h, w)` bool. Regions are 8-connected."""
-        bins = bin_of(scores)
+        bins = assign_bins(scores)
         known = np.ones(truth.shape, bool) if ignore is None else ~ignore
         self.negative += np.bincount(bins[known & ~truth], minlength=BINS)
         if not truth.any():
@@ -60,7 +60,7 @@ class Curves:
 
     def add_shares(self, scores: np.ndarray, share: np.ndarray) -> None:
         """Count cells that are true by a share in [0, 1] of their pixels; flat arrays. Regions are not counted."""
-        bins = bin_of(scores)
+        bins = assign_bins(scores)
         self.positive += np.bincount(bins, share, BINS)
         self.negative += np.bincount(bins, 1 - share, BINS)
 
@@ -70,14 +70,14 @@ class Curves:
         self.regions += other.regions
         self.region_count += other.region_count
 
-    def _above(self, counts: np.ndarray) -> np.ndarray:
+    def _cumulate(self, counts: np.ndarray) -> np.ndarray:
         """Cumulated from the highest bin down."""
         return np.cumsum(counts[::-1])
 
     @property
     def average_precision(self) -> float:
         """As `average_precision` over all pixels, to the width of a bin. NaN without a positive."""
-        hits, alarms = self._above(self.positive), self._above(self.negative)
+        hits, alarms = self._cumulate(self.positive), self._cumulate(self.negative)
         if not hits[-1]:
             return float("nan")
         gained = np.diff(hits, prepend=0.0)
@@ -87,18 +87,18 @@ class Curves:
     @property
     def auroc(self) -> float:
         """Area under the ROC curve. NaN when one side is empty."""
-        hits, alarms = self._above(self.positive), self._above(self.negative)
+        hits, alarms = self._cumulate(self.positive), self._cumulate(self.negative)
         if not hits[-1] or not alarms[-1]:
             return float("nan")
         return float(trapezoid(np.append(0, hits / hits[-1]), np.append(0, alarms / alarms[-1])))
 
     def au_pro(self, limit: float = 0.3) -> float:
         """Area under per-region overlap against false-positive rate up to `limit`, over `limit` (Bergmann 2019)."""
-        alarms = self._above(self.negative)
+        alarms = self._cumulate(self.negative)
         if not self.region_count or not alarms[-1]:
             return float("nan")
         rate = np.append(0, alarms / alarms[-1])
-        overlap = np.append(0, self._above(self.regions) / self.region_count)
+        overlap = np.append(0, self._cumulate(self.regions) / self.region_count)
         inside = rate <= limit
         rate = np.append(rate[inside], limit)
         overlap = np.append(overlap[inside], np.interp(limit, np.append(0, alarms / alarms[-1]), overlap))

@@ -8,26 +8,26 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from vidconcept.files import replacing
-from vidconcept.tracks.rle import coco_object
-from vidconcept.writers.exchange.csv_table import outlines
+from vidconcept.files import open_replacing
+from vidconcept.tracks.rle import make_coco_object
+from vidconcept.writers.exchange.csv_table import trace_outlines
 from vidconcept.writers.exchange.selection import Selection
-from vidconcept.writers.youtube_vis import xywh
+from vidconcept.writers.youtube_vis import to_xywh
 
 
 def write_coco(selection: Selection, path: Path, masks: str) -> None:
     """Image ids are frame index + 1, category ids class id + 1: COCO's ids start at 1."""
     run = selection.run
     categories = [{"id": class_id + 1, "name": name} for class_id, name in enumerate(run.concepts)]
-    with replacing(path) as file:
+    with open_replacing(path) as file:
         file.write(f'{{"info": {json.dumps({"description": f"vidconcept masks of {run.video}"})},\n"images": [')
-        _write_list(file, _images(selection))
+        _write_list(file, _list_images(selection))
         file.write(f'],\n"categories": {json.dumps(categories)},\n"annotations": [')
-        _write_list(file, _annotations(selection, masks))
+        _write_list(file, _list_annotations(selection, masks))
         file.write("]}\n")
 
 
-def _images(selection: Selection) -> Iterator[dict[str, Any]]:
+def _list_images(selection: Selection) -> Iterator[dict[str, Any]]:
     width_px, height_px = selection.run.frame_size
     for frame in selection.frames():
         # A page of a file of several is told beside the file's name.
@@ -45,16 +45,16 @@ def _images(selection: Selection) -> Iterator[dict[str, Any]]:
         }
 
 
-def _annotations(selection: Selection, masks: str) -> Iterator[dict[str, Any]]:
+def _list_annotations(selection: Selection, masks: str) -> Iterator[dict[str, Any]]:
     for number, row in enumerate(selection.tracks(), start=1):
-        rle = coco_object(row.rle, selection.run.frame_size)
+        rle = make_coco_object(row.rle, selection.run.frame_size)
         yield {
             "id": number,
             "image_id": row.frame_index + 1,
             "category_id": row.class_id + 1,
-            "segmentation": outlines(selection, row) if masks == "polygon" else rle,
+            "segmentation": trace_outlines(selection, row) if masks == "polygon" else rle,
             "area": row.area_px,
-            "bbox": xywh(row.box_px),
+            "bbox": to_xywh(row.box_px),
             "iscrowd": 0,
             "score": round(row.confidence, 4),
             "track_id": row.tracker_id,

@@ -3,13 +3,13 @@
 import json
 from pathlib import Path
 
-from vidconcept.files import replacing
+from vidconcept.files import open_replacing
 from vidconcept.tracks.polygons import polygons
 from vidconcept.types import TrackMask
-from vidconcept.writers.cells import text_cell, write_rows
+from vidconcept.writers.cells import escape_text, write_rows
 from vidconcept.writers.exchange.selection import Selection
 from vidconcept.writers.locales import PLAIN, CsvStyle
-from vidconcept.writers.tables import TRACK_COLUMNS, track_cells
+from vidconcept.writers.tables import TRACK_COLUMNS, format_track
 
 # The order of supervision's own CSVSink: the seven names, then what the caller adds.
 SUPERVISION_COLUMNS = (
@@ -33,17 +33,17 @@ def write_csv(selection: Selection, path: Path, masks: str, style: CsvStyle = PL
     decimals = [TRACK_COLUMNS.index(name) for name in _DECIMALS]
     if as_polygons:
         columns[at] = "mask_polygon"
-    with replacing(path, newline="") as file:
+    with open_replacing(path, newline="") as file:
         if style.bom:
             file.write("\ufeff")
         write_rows(file, [columns], style.separator)
         for row in selection.tracks():
-            cells = track_cells(selection.run.video, row)
+            cells = format_track(selection.run.video, row)
             if as_polygons:
-                cells[at] = json.dumps(outlines(selection, row), separators=(",", ":"))
+                cells[at] = json.dumps(trace_outlines(selection, row), separators=(",", ":"))
             elif style.bom:
                 # A spreadsheet must not take a mask for a formula.
-                cells[at] = text_cell(str(cells[at]))
+                cells[at] = escape_text(str(cells[at]))
             for place in decimals:
                 cells[place] = str(cells[place]).replace(".", style.decimal)
             write_rows(file, [[*cells, selection.verdicts[row.tracker_id]]], style.separator)
@@ -52,15 +52,15 @@ def write_csv(selection: Selection, path: Path, masks: str, style: CsvStyle = PL
 def write_supervision(selection: Selection, path: Path) -> None:
     """One row a frame and track, in the columns of supervision's CSVSink."""
     width_px, height_px = selection.run.frame_size
-    with replacing(path, newline="") as file:
+    with open_replacing(path, newline="") as file:
         write_rows(file, [SUPERVISION_COLUMNS])
         for row in selection.tracks():
-            head = [*row.box_px, row.class_id, f"{row.confidence:.4f}", row.tracker_id, text_cell(row.concept)]
+            head = [*row.box_px, row.class_id, f"{row.confidence:.4f}", row.tracker_id, escape_text(row.concept)]
             tail = [row.frame_index, f"{row.time_s:.6f}", selection.verdicts[row.tracker_id], row.rle.decode("ascii")]
             write_rows(file, [[*head, *tail, width_px, height_px, int(row.origin.interpolated)]])
 
 
-def outlines(selection: Selection, row: TrackMask) -> list[list[int]]:
+def trace_outlines(selection: Selection, row: TrackMask) -> list[list[int]]:
     """The row's mask as COCO writes polygons: flat lists x, y, x, y, ..., the largest outline first."""
     x_min, y_min, _, _ = row.box_px
     return [corners.ravel().tolist() for corners in polygons(selection.crop(row) > 0, x_min, y_min)]

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TextIO
 from xml.sax.saxutils import escape, quoteattr
 
-from vidconcept.files import replacing
+from vidconcept.files import open_replacing
 from vidconcept.tracks.polygons import polygons
-from vidconcept.tracks.rle import counts_of
+from vidconcept.tracks.rle import encode_row_major
 from vidconcept.types import TrackMask
-from vidconcept.writers.by_track import TrackStore, by_track
+from vidconcept.writers.by_track import TrackStore, sort_by_track
 from vidconcept.writers.exchange.selection import Selection
-from vidconcept.writers.frames.palette import hex_of
+from vidconcept.writers.frames.palette import choose_hex
 
 
 def write_cvat(selection: Selection, path: Path, masks: str) -> None:
@@ -28,7 +28,7 @@ def write_cvat(selection: Selection, path: Path, masks: str) -> None:
     # Of the video, which CVAT shows whole: a track that ends with the selection must be told that it ends.
     last_frame = selection.last_frame_of_run() + selection.run.cut
     path.parent.mkdir(parents=True, exist_ok=True)
-    with by_track(selection.tracks(), path) as store, replacing(path) as file:
+    with sort_by_track(selection.tracks(), path) as store, open_replacing(path) as file:
         file.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n')
         file.write(_meta(selection, last_frame))
         if masks == "polygon":
@@ -51,7 +51,7 @@ def _meta(selection: Selection, last_frame: int) -> str:
         )
     )
     labels = "".join(
-        f"<label><name>{escape(name)}</name><color>{hex_of(class_id)}</color><type>any</type>"
+        f"<label><name>{escape(name)}</name><color>{choose_hex(class_id)}</color><type>any</type>"
         f"<attributes>{attributes}</attributes></label>\n"
         for class_id, name in enumerate(run.concepts)
     )
@@ -68,47 +68,47 @@ def _write_masks(file: TextIO, selection: Selection, store: TrackStore, last_fra
     for tracker_id, concept, _ in store.ids():
         for row in store.rows(tracker_id):
             x_min, y_min, x_max, y_max = row.box_px
-            counts = ", ".join(str(count) for count in counts_of(selection.crop(row) > 0))
+            counts = ", ".join(str(count) for count in encode_row_major(selection.crop(row) > 0))
             place = f'left="{x_min}" top="{y_min}" width="{x_max - x_min}" height="{y_max - y_min}"'
             shape = f'rle="{counts}" {place} z_order="0"'
-            file.write(_track_start(number, concept, tracker_id))
-            file.write(_shape("mask", row.frame_index, False, shape, selection, row))
+            file.write(_format_track_start(number, concept, tracker_id))
+            file.write(_format_shape("mask", row.frame_index, False, shape, selection, row))
             if row.frame_index < last_frame:
-                file.write(_shape("mask", row.frame_index + 1, True, shape, selection, row))
+                file.write(_format_shape("mask", row.frame_index + 1, True, shape, selection, row))
             file.write("</track>\n")
             number += 1
 
 
 def _write_polygon_tracks(file: TextIO, selection: Selection, store: TrackStore, last_frame: int) -> None:
     for number, (tracker_id, concept, _) in enumerate(store.ids()):
-        file.write(_track_start(number, concept, tracker_id))
-        for run_of_frames in _consecutive(store.rows(tracker_id)):
+        file.write(_format_track_start(number, concept, tracker_id))
+        for run_of_frames in _split_consecutive(store.rows(tracker_id)):
             row, points = None, ""
             for row in run_of_frames:
-                points = _points(selection, row)
-                file.write(_shape("polygon", row.frame_index, False, points, selection, row))
+                points = _format_points(selection, row)
+                file.write(_format_shape("polygon", row.frame_index, False, points, selection, row))
             # CVAT goes on showing a shape until it is told that it is outside.
             if row is not None and row.frame_index < last_frame:
-                file.write(_shape("polygon", row.frame_index + 1, True, points, selection, row))
+                file.write(_format_shape("polygon", row.frame_index + 1, True, points, selection, row))
         file.write("</track>\n")
 
 
-def _points(selection: Selection, row: TrackMask) -> str:
+def _format_points(selection: Selection, row: TrackMask) -> str:
     corners = polygons(selection.crop(row) > 0, row.box_px[0], row.box_px[1])[0]
     return f'points="{";".join(f"{x:.2f},{y:.2f}" for x, y in corners)}" z_order="0"'
 
 
-def _consecutive(rows: Iterable[TrackMask]) -> Iterator[Iterator[TrackMask]]:
+def _split_consecutive(rows: Iterable[TrackMask]) -> Iterator[Iterator[TrackMask]]:
     """Runs of rows on neighbouring frames."""
     for _, group in groupby(enumerate(rows), key=lambda pair: pair[1].frame_index - pair[0]):
         yield (row for _, row in group)
 
 
-def _track_start(number: int, concept: str, tracker_id: int) -> str:
+def _format_track_start(number: int, concept: str, tracker_id: int) -> str:
     return f'<track id="{number}" label={quoteattr(concept)} source="auto" group_id="{tracker_id}">\n'
 
 
-def _shape(tag: str, frame: int, outside: bool, geometry: str, selection: Selection, row: TrackMask) -> str:
+def _format_shape(tag: str, frame: int, outside: bool, geometry: str, selection: Selection, row: TrackMask) -> str:
     attribute_values = (
         ("tracker_id", str(row.tracker_id)),
         ("confidence", f"{row.confidence:.4f}"),

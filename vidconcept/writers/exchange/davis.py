@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from vidconcept.errors import InputError, OutputError, UsageError
-from vidconcept.files import replacing, replacing_bytes
-from vidconcept.writers.cells import read_rows, text_cell, write_rows
+from vidconcept.files import open_replacing, open_replacing_bytes
+from vidconcept.writers.cells import escape_text, read_rows, write_rows
 from vidconcept.writers.exchange.selection import Selection, paint_owners, write_inspected
 
 # 0 is the background and 255 means "void".
@@ -39,11 +39,11 @@ def write_davis(selection: Selection, folder: Path) -> None:
     palette = _palette()
     width_px, height_px = selection.run.frame_size
     sequence, objects = folder / "Annotations" / selection.stem, folder / "objects.csv"
-    earlier = _earlier_frames(sequence, objects)
+    earlier = _find_earlier_frames(sequence, objects)
     if not objects.exists():
         # From now on the pictures are known as those of an export.
         _write_objects(objects, [])
-    for frame, rows in selection.by_frame():
+    for frame, rows in selection.group_by_frame():
         concept_of |= {row.tracker_id: row.concept for row in rows}
         indices = np.array([0, *(index_of[row.tracker_id] for row in rows)], np.uint8)
         pixels = indices[paint_owners(selection, rows)] if rows else np.zeros((height_px, width_px), np.uint8)
@@ -53,24 +53,24 @@ def write_davis(selection: Selection, folder: Path) -> None:
         image.save(png, "PNG")
         path = sequence / f"{frame.frame_index:05d}.png"
         earlier.discard(path)
-        with replacing_bytes(path) as file:
+        with open_replacing_bytes(path) as file:
             file.write(png.getvalue())
     for path in earlier:
         path.unlink()
     write_inspected(selection, folder, first_number=0)
     rows_of = [
-        [index_of[tracker_id], tracker_id, text_cell(concept), selection.verdicts[tracker_id]]
+        [index_of[tracker_id], tracker_id, escape_text(concept), selection.verdicts[tracker_id]]
         for tracker_id, concept in sorted(concept_of.items())
     ]
     _write_objects(objects, rows_of)
 
 
 def _write_objects(path: Path, rows: Sequence[Sequence[object]]) -> None:
-    with replacing(path, newline="") as file:
+    with open_replacing(path, newline="") as file:
         write_rows(file, [_OBJECT_COLUMNS, *rows])
 
 
-def _earlier_frames(sequence: Path, objects: Path) -> set[Path]:
+def _find_earlier_frames(sequence: Path, objects: Path) -> set[Path]:
     """The frames of an earlier export. Raises OutputError for pictures that no export made."""
     found = {path for path in sequence.glob("*") if not path.name.startswith(".")}
     if not found:

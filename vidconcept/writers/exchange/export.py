@@ -7,11 +7,11 @@ from typing import Any
 from vidconcept.errors import UsageError
 from vidconcept.ownership import check_apart
 from vidconcept.registry import load_entry
-from vidconcept.settings import nearest
-from vidconcept.wording import count_of
+from vidconcept.settings import suggest
+from vidconcept.wording import format_count
 from vidconcept.writers.exchange.formats import FORMATS
 from vidconcept.writers.exchange.selection import select
-from vidconcept.writers.locales import excel_style
+from vidconcept.writers.locales import choose_excel_style
 
 
 def export(
@@ -36,7 +36,7 @@ def export(
     Raises UsageError, also where `out` would take the place of what the run made, InputError (no run), OutputError.
     """
     if to not in FORMATS:
-        raise UsageError(f"unknown format {to!r}{nearest(to, FORMATS)}. The formats are {', '.join(FORMATS)}")
+        raise UsageError(f"unknown format {to!r}{suggest(to, FORMATS)}. The formats are {', '.join(FORMATS)}")
     if masks not in ("rle", "polygon"):
         raise UsageError(f"masks are rle or polygon, got {masks!r}")
     if masks == "polygon" and not FORMATS[to].polygons:
@@ -51,6 +51,6 @@ def export(
     check_apart(run_dir, [path])
     options: dict[str, Any] = {"masks": masks} if FORMATS[to].polygons else {}
     if excel:
-        options["style"] = excel_style(locale)
+        options["style"] = choose_excel_style(locale)
     load_entry(FORMATS[to].writer)(selection, path, **options)
-    return f"{count_of(len(selection.verdicts), 'track')} as {to}: {path}"
+    return f"{format_count(len(selection.verdicts), 'track')} as {to}: {path}"

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
-from vidconcept.files import replacing
+from vidconcept.files import open_replacing
 from vidconcept.manifest import RunInfo
 from vidconcept.types import TrackMask
-from vidconcept.writers.by_track import by_track
+from vidconcept.writers.by_track import sort_by_track
 from vidconcept.writers.exchange.selection import Selection
-from vidconcept.writers.frames.palette import hex_of
+from vidconcept.writers.frames.palette import choose_hex
 
 _RATE_WHERE_NONE_IS_DECLARED = 25.0
 
@@ -27,10 +27,10 @@ def write_label_studio(selection: Selection, path: Path) -> None:
     last_s = 0.0
     for frame in selection.frames():
         last_s = frame.time_s + run.starts_at_s
-    frames = _frame_number(last_s, rate_fps)
+    frames = _to_frame_number(last_s, rate_fps)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with by_track(selection.tracks(), path) as store, replacing(path) as file:
-        data = {"video": run.video, "run_id": run.run_id, "inspected": _inspected(selection, rate_fps)}
+    with sort_by_track(selection.tracks(), path) as store, open_replacing(path) as file:
+        data = {"video": run.video, "run_id": run.run_id, "inspected": _describe_inspected(selection, rate_fps)}
         file.write(f'[{{"data": {json.dumps(data)}, "predictions": [{{"model_version": "vidconcept", "result": [')
         for number, (tracker_id, concept, _) in enumerate(store.ids()):
             result = {
@@ -42,20 +42,20 @@ def write_label_studio(selection: Selection, path: Path) -> None:
                 "meta": {
                     "tracker_id": tracker_id,
                     "verdict": selection.verdicts[tracker_id],
-                    "interpolated": _interpolated(store.rows(tracker_id), run, rate_fps),
+                    "interpolated": _list_interpolated(store.rows(tracker_id), run, rate_fps),
                 },
                 "value": {
                     "framesCount": frames,
                     "duration": round(frames / rate_fps, 6),
-                    "sequence": _sequence(store.rows(tracker_id), run, rate_fps),
+                    "sequence": _make_sequence(store.rows(tracker_id), run, rate_fps),
                     "labels": [concept],
                 },
             }
             file.write(("," if number else "") + "\n" + json.dumps(result, ensure_ascii=False))
         file.write("]}]}]\n")
-    with replacing(path.with_name(f"{path.stem}.config.xml")) as file:
+    with open_replacing(path.with_name(f"{path.stem}.config.xml")) as file:
         labels = "".join(
-            f"    <Label value={quoteattr(name)} background={quoteattr(hex_of(class_id))}/>\n"
+            f"    <Label value={quoteattr(name)} background={quoteattr(choose_hex(class_id))}/>\n"
             for class_id, name in enumerate(run.concepts)
         )
         file.write(
@@ -65,23 +65,23 @@ def write_label_studio(selection: Selection, path: Path) -> None:
         )
 
 
-def _inspected(selection: Selection, rate_fps: float) -> dict[str, int]:
+def _describe_inspected(selection: Selection, rate_fps: float) -> dict[str, int]:
     """The frames that the model saw: first, last, and every which one."""
     times_s = [
         frame.time_s + selection.run.starts_at_s for frame in selection.frames() if not frame.origin.interpolated
     ]
     if not times_s:
         return {}
-    first, last = _frame_number(times_s[0], rate_fps), _frame_number(times_s[-1], rate_fps)
+    first, last = _to_frame_number(times_s[0], rate_fps), _to_frame_number(times_s[-1], rate_fps)
     return {"first": first, "last": last, "every": selection.run.stride}
 
 
-def _interpolated(rows: Iterable[TrackMask], run: RunInfo, rate_fps: float) -> list[int]:
+def _list_interpolated(rows: Iterable[TrackMask], run: RunInfo, rate_fps: float) -> list[int]:
     """Frames of a track that the model did not see."""
-    return [_frame_number(row.time_s + run.starts_at_s, rate_fps) for row in rows if row.origin.interpolated]
+    return [_to_frame_number(row.time_s + run.starts_at_s, rate_fps) for row in rows if row.origin.interpolated]
 
 
-def _sequence(rows: Iterable[TrackMask], run: RunInfo, rate_fps: float) -> list[dict[str, Any]]:
+def _make_sequence(rows: Iterable[TrackMask], run: RunInfo, rate_fps: float) -> list[dict[str, Any]]:
     """Key frames of one track, in percent of the frame; the last of each span of life is not enabled.
 
     Label Studio plays the file from its own zero, which sound may begin before the first picture.
@@ -91,9 +91,9 @@ def _sequence(rows: Iterable[TrackMask], run: RunInfo, rate_fps: float) -> list[
     ends: list[int] = []
     latest: TrackMask | None = None
     for row in rows:
-        number = _frame_number(row.time_s + zero_s, rate_fps)
+        number = _to_frame_number(row.time_s + zero_s, rate_fps)
         if latest is not None and row.frame_index > latest.frame_index + 1:
-            ends.append(_frame_number(latest.time_s + zero_s, rate_fps))
+            ends.append(_to_frame_number(latest.time_s + zero_s, rate_fps))
         x_min, y_min, x_max, y_max = row.box_px
         keys[number] = {
             "frame": number,
@@ -107,11 +107,11 @@ def _sequence(rows: Iterable[TrackMask], run: RunInfo, rate_fps: float) -> list[
         }
         latest = row
     if latest is not None:
-        ends.append(_frame_number(latest.time_s + zero_s, rate_fps))
+        ends.append(_to_frame_number(latest.time_s + zero_s, rate_fps))
     for number in ends:
         keys[number]["enabled"] = False
     return list(keys.values())
 
 
-def _frame_number(time_s: float, rate_fps: float) -> int:
+def _to_frame_number(time_s: float, rate_fps: float) -> int:
     return round(time_s * rate_fps) + 1

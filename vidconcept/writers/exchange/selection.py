@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from vidconcept.errors import InputError, UsageError
-from vidconcept.files import replacing, shorten_name
+from vidconcept.files import open_replacing, shorten_name
 from vidconcept.manifest import RunInfo, read_run
 from vidconcept.tracks import rle
 from vidconcept.types import FrameRow, TrackMask
-from vidconcept.writers.cells import text_cell, write_rows
+from vidconcept.writers.cells import escape_text, write_rows
 from vidconcept.writers.tables import VERDICTS, read_events, read_frames, read_tracks
 
 # What `--verdict` calls events without one.
@@ -47,7 +47,7 @@ class Selection:
                 latest = row.frame_index
                 yield row
 
-    def by_frame(self) -> Iterator[tuple[FrameRow, list[TrackMask]]]:
+    def group_by_frame(self) -> Iterator[tuple[FrameRow, list[TrackMask]]]:
         """Every frame with its tracks."""
         tracks = self.tracks()
         held = next(tracks, None)
@@ -119,11 +119,11 @@ def select(
 def write_inspected(selection: Selection, folder: Path, *, first_number: int) -> None:
     """`inspected.csv`, for formats that cannot tell it themselves: which frames are in the export, and which of them
     the model saw. first_number: what the format calls frame index 0."""
-    with replacing(folder / "inspected.csv", newline="") as file:
+    with open_replacing(folder / "inspected.csv", newline="") as file:
         write_rows(file, [["frame", "time_s", "inspected", "source_frame"]])
         for row in selection.frames():
             cells = [row.frame_index + first_number, f"{row.time_s:.6f}", int(not row.origin.interpolated)]
-            write_rows(file, [[*cells, text_cell(row.source_frame)]])
+            write_rows(file, [[*cells, escape_text(row.source_frame)]])
 
 
 def paint_owners(selection: Selection, rows: Sequence[TrackMask]) -> np.ndarray:

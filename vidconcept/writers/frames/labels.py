@@ -28,7 +28,7 @@ class LabelState:
     side: int = 0
 
 
-def held(state: LabelState | None, text: str, box_px: Box, time_s: float) -> LabelState:
+def hold(state: LabelState | None, text: str, box_px: Box, time_s: float) -> LabelState:
     """The label's state on this frame, its side as before."""
     if state is None or time_s < state.text_since_s:
         return LabelState(text, time_s, box_px)
@@ -40,7 +40,7 @@ def held(state: LabelState | None, text: str, box_px: Box, time_s: float) -> Lab
     return replace(state, text=text, text_since_s=time_s) if time_s - state.text_since_s >= _HOLD_S else state
 
 
-def place(
+def place_label(
     state: LabelState, size: tuple[int, int], frame_size: tuple[int, int], avoid: Sequence[Box]
 ) -> tuple[Box, int]:
     """The label's box and the side it took, given its `(width, height)` and the boxes that it should not cover.
@@ -48,13 +48,13 @@ def place(
     The side of the last frame stays as long as it covers nothing. Where every place covers something, the one that
     covers least is taken.
     """
-    candidates = _candidates(state.anchor, size, frame_size)
+    candidates = _list_candidates(state.anchor, size, frame_size)
     order = [state.side, *(side for side in range(len(candidates)) if side != state.side)]
-    side = min(order, key=lambda s: sum(_shared(candidates[s], box) for box in avoid))
+    side = min(order, key=lambda s: sum(_measure_overlap(candidates[s], box) for box in avoid))
     return candidates[side], side
 
 
-def _candidates(
+def _list_candidates(
     anchor: tuple[float, float, float, float], size: tuple[int, int], frame_size: tuple[int, int]
 ) -> list[Box]:
     """Above, below, right, left of the anchor, and the frame's upper and lower edge, all inside the frame."""
@@ -76,5 +76,5 @@ def _candidates(
     return boxes
 
 
-def _shared(a: Box, b: Box) -> int:
+def _measure_overlap(a: Box, b: Box) -> int:
     return max(0, min(a[2], b[2]) - max(a[0], b[0])) * max(0, min(a[3], b[3]) - max(a[1], b[1]))

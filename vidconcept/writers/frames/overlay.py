@@ -11,8 +11,8 @@ import numpy as np
 from vidconcept.errors import UsageError
 from vidconcept.tracks import rle
 from vidconcept.types import Region, TrackMask
-from vidconcept.writers.frames.labels import LabelState, held, place
-from vidconcept.writers.frames.palette import Rgb, colour_of
+from vidconcept.writers.frames.labels import LabelState, hold, place_label
+from vidconcept.writers.frames.palette import Rgb, choose_colour
 from vidconcept.writers.frames.text import fit_text, put_text, text_width_px
 
 View = Literal["overlay", "heatmap", "side-by-side", "grid"]
@@ -109,7 +109,7 @@ class Annotator:
 
     def _contours(self, canvas: np.ndarray, tracks: Sequence[TrackMask], fill: float) -> None:
         for track in tracks:
-            mask_on(canvas, track, self._frame_size, self._line_px, fill)
+            draw_mask(canvas, track, self._frame_size, self._line_px, fill)
 
     def _label(self, canvas: np.ndarray, tracks: Sequence[TrackMask], time_s: float) -> None:
         avoid = [track.box_px for track in tracks]
@@ -119,12 +119,12 @@ class Annotator:
             number = f" #{track.tracker_id} {track.confidence:.2f}"
             room_px = self._frame_size[0] // 2 - text_width_px(number, self._text_px)
             text = fit_text(track.concept, self._text_px, room_px) + number
-            state = held(self._labels.get(track.tracker_id), text, track.box_px, time_s)
+            state = hold(self._labels.get(track.tracker_id), text, track.box_px, time_s)
             size = (text_width_px(state.text, self._text_px) + self._text_px, round(1.5 * self._text_px))
-            box, side = place(state, size, self._frame_size, avoid)
+            box, side = place_label(state, size, self._frame_size, avoid)
             avoid.append(box)
             states[track.tracker_id] = replace(state, side=side)
-            _plate(canvas, box, state.text, self._text_px, colour_of(track.class_id))
+            _draw_plate(canvas, box, state.text, self._text_px, choose_colour(track.class_id))
         # A track that is out of sight for a moment finds its label where it was; there are few of them.
         self._labels = states | {
             key: state for key, state in self._labels.items() if key not in states and time_s - state.text_since_s < 2.0
@@ -135,7 +135,7 @@ class Annotator:
         text = f"{int(minutes // 60):d}:{int(minutes % 60):02d}:{seconds:06.3f}  frame {frame_index}"
         width = text_width_px(text, self._text_px) + self._text_px
         height = round(1.5 * self._text_px)
-        _plate(canvas, (0, canvas.shape[0] - height, width, canvas.shape[0]), text, self._text_px, None)
+        _draw_plate(canvas, (0, canvas.shape[0] - height, width, canvas.shape[0]), text, self._text_px, None)
 
     def _draw_heat(self, image: np.ndarray, score: np.ndarray) -> np.ndarray:
         """The image, of any scale, under a heat map of `(h', w')` scores; outside of the region it stays as it is."""
@@ -172,18 +172,18 @@ class Annotator:
             title = fit_text(self._concepts[class_id], self._text_px, room_px) + number
             cv2.rectangle(canvas, (x, y), (x + size[0] - 1, y + size[1] - 1), _DARK, self._line_px)
             box = (x, y, x + text_width_px(title, self._text_px) + self._text_px, y + round(1.5 * self._text_px))
-            _plate(canvas, box, title, self._text_px, colour_of(class_id))
+            _draw_plate(canvas, box, title, self._text_px, choose_colour(class_id))
         return canvas
 
 
-def mask_on(image: np.ndarray, track: TrackMask, frame_size: tuple[int, int], line_px: int, fill: float) -> None:
+def draw_mask(image: np.ndarray, track: TrackMask, frame_size: tuple[int, int], line_px: int, fill: float) -> None:
     """Draws a track's mask into `(h, w, 3)` uint8 in place: fill (its opacity) and contour with a dark rim.
 
     The contour follows where the image is a scaled frame; a fill needs the frame's own size.
     """
     x_min, y_min, x_max, y_max = track.box_px
     mask = rle.decode_box(track.rle, frame_size, track.box_px)
-    colour = colour_of(track.class_id)
+    colour = choose_colour(track.class_id)
     if fill > 0:
         part = image[y_min:y_max, x_min:x_max]
         tinted = cv2.addWeighted(part, 1 - fill, np.full_like(part, colour), fill, 0)
@@ -196,7 +196,7 @@ def mask_on(image: np.ndarray, track: TrackMask, frame_size: tuple[int, int], li
     cv2.drawContours(image, outlines, -1, colour, line_px, cv2.LINE_AA)
 
 
-def _plate(image: np.ndarray, box: tuple[int, int, int, int], text: str, text_px: int, colour: Rgb | None) -> None:
+def _draw_plate(image: np.ndarray, box: tuple[int, int, int, int], text: str, text_px: int, colour: Rgb | None) -> None:
     """Text on a dark translucent plate, with a bar of the concept's colour on its left."""
     x_min, y_min, x_max, y_max = box
     part = image[max(0, y_min) : y_max, max(0, x_min) : x_max]

@@ -18,11 +18,11 @@ COLOURS: tuple[Rgb, ...] = (
 )
 
 
-def colour_of(class_id: int) -> Rgb:
+def choose_colour(class_id: int) -> Rgb:
     """RGB of the concept with this class id."""
     return COLOURS[class_id % len(COLOURS)]
 
 
-def hex_of(class_id: int) -> str:
+def choose_hex(class_id: int) -> str:
     """The same as `#rrggbb`."""
-    return "#{:02x}{:02x}{:02x}".format(*colour_of(class_id))
+    return "#{:02x}{:02x}{:02x}".format(*choose_colour(class_id))

@@ -11,20 +11,20 @@ _WEIGHT = 600
 
 
 @lru_cache(maxsize=1)
-def _face() -> "cv2.FontFace":
+def _load_face() -> "cv2.FontFace":
     return cv2.FontFace("sans")
 
 
 @lru_cache(maxsize=4096)
 def text_width_px(text: str, size_px: int) -> int:
     """Width of one line of text."""
-    _, _, width, _ = cv2.getTextSize((0, 0), text, (0, 0), _face(), size_px, _WEIGHT)
+    _, _, width, _ = cv2.getTextSize((0, 0), text, (0, 0), _load_face(), size_px, _WEIGHT)
     return int(width)
 
 
 def put_text(image: np.ndarray, text: str, x: int, baseline_y: int, size_px: int, colour: Rgb) -> None:
     """Draws one line into `(h, w, 3)` uint8 in place; `x, baseline_y` is where the first letter stands."""
-    cv2.putText(image, text, (x, baseline_y), colour, _face(), size_px, _WEIGHT)
+    cv2.putText(image, text, (x, baseline_y), colour, _load_face(), size_px, _WEIGHT)
 
 
 def fit_text(text: str, size_px: int, width_px: int) -> str:

@@ -7,10 +7,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vidconcept.files import replacing_bytes
-from vidconcept.ownership import own_files
+from vidconcept.files import open_replacing_bytes
+from vidconcept.ownership import list_own_files
 from vidconcept.types import Event, Recurring, TrackMask
-from vidconcept.writers.frames.overlay import mask_on
+from vidconcept.writers.frames.overlay import draw_mask
 
 _SIZE = (256, 192)
 # The defect takes at most this share of the thumbnail: a reviewer needs what is around it.
@@ -20,12 +20,12 @@ _MIN_WIDTH_PX = 96
 _JPEG_QUALITY = 85
 
 
-def thumb_name(event_id: int) -> str:
+def name_thumb(event_id: int) -> str:
     """Path of an event's thumbnail inside the run folder."""
     return f"thumbs/{event_id:05d}.jpg"
 
 
-def recurring_thumb_name(group_id: int) -> str:
+def name_recurring_thumb(group_id: int) -> str:
     """Path of the picture of a recurring group inside the run folder."""
     return f"thumbs/recurring_{group_id:05d}.jpg"
 
@@ -41,8 +41,8 @@ class ThumbWriter:
         self._due: dict[int, list[Event | Recurring]] = defaultdict(list)
         for own in (*events, *groups):
             self._due[own.peak_frame].append(own)
-        named = {thumb_name(event.event_id) for event in events} | {recurring_thumb_name(g.group_id) for g in groups}
-        for old in own_files(run_dir):
+        named = {name_thumb(event.event_id) for event in events} | {name_recurring_thumb(g.group_id) for g in groups}
+        for old in list_own_files(run_dir):
             if old.parent.name == "thumbs" and f"thumbs/{old.name}" not in named:
                 old.unlink()
 
@@ -51,19 +51,19 @@ class ThumbWriter:
         for event in self._due.pop(frame_index, ()):
             if isinstance(event, Event):
                 own = next((t for t in tracks if t.tracker_id == event.tracker_id), None)
-                name = thumb_name(event.event_id)
+                name = name_thumb(event.event_id)
             else:
-                own, name = None, recurring_thumb_name(event.group_id)
+                own, name = None, name_recurring_thumb(event.group_id)
             _, jpeg = cv2.imencode(
                 ".jpg",
-                cv2.cvtColor(thumbnail(image, event.box_px, own), cv2.COLOR_RGB2BGR),
+                cv2.cvtColor(draw_thumbnail(image, event.box_px, own), cv2.COLOR_RGB2BGR),
                 [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY],
             )
-            with replacing_bytes(self._run_dir / name) as file:
+            with open_replacing_bytes(self._run_dir / name) as file:
                 file.write(jpeg.tobytes())
 
 
-def thumbnail(image: np.ndarray, box_px: tuple[int, int, int, int], track: TrackMask | None) -> np.ndarray:
+def draw_thumbnail(image: np.ndarray, box_px: tuple[int, int, int, int], track: TrackMask | None) -> np.ndarray:
     """`(192, 256, 3)` uint8 RGB: the box with its surroundings, and the track's contour where it is given."""
     height, width = image.shape[:2]
     x_min, y_min, x_max, y_max = box_px
@@ -78,7 +78,7 @@ def thumbnail(image: np.ndarray, box_px: tuple[int, int, int, int], track: Track
     if track is not None:
         whole = image.copy()
         # The line is drawn before the crop is scaled: it should come out two pixels wide.
-        mask_on(whole, track, (width, height), max(1, round(2 * w / _SIZE[0])), fill=0.0)
+        draw_mask(whole, track, (width, height), max(1, round(2 * w / _SIZE[0])), fill=0.0)
         drawn = whole[y : y + h, x : x + w]
     way = cv2.INTER_AREA if w > _SIZE[0] else cv2.INTER_CUBIC
     return cv2.resize(drawn, _SIZE, interpolation=way)

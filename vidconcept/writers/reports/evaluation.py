@@ -12,8 +12,8 @@ import numpy as np
 
 from vidconcept.evaluation.metrics.figures import Figures
 from vidconcept.evaluation.metrics.scores import Curves
-from vidconcept.files import replacing
-from vidconcept.writers.reports.svg import bars, lines
+from vidconcept.files import open_replacing
+from vidconcept.writers.reports.svg import draw_bars, draw_lines
 
 _EVENT_ROWS = {
     "recall": "defects found",
@@ -24,28 +24,28 @@ _EVENT_ROWS = {
 }
 
 
-def number(value: Any) -> str:
+def format_number(value: Any) -> str:
     """Three digits; "–" for what has no value."""
     if not isinstance(value, int | float) or not math.isfinite(value):
         return "–"
     return f"{value:.0f}" if isinstance(value, int) else f"{value:.3g}" if abs(value) < 1e-3 else f"{value:.3f}"
 
 
-def clean(value: Any) -> Any:
+def replace_nan(value: Any) -> Any:
     """The same for JSON, which knows no NaN: null."""
     if isinstance(value, Mapping):
-        return {key: clean(item) for key, item in value.items()}
+        return {key: replace_nan(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [clean(item) for item in value]
+        return [replace_nan(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    with replacing(path) as file:
-        file.write(json.dumps(clean(content), indent=1, ensure_ascii=False) + "\n")
+    with open_replacing(path) as file:
+        file.write(json.dumps(replace_nan(content), indent=1, ensure_ascii=False) + "\n")
 
 
-def event_rows(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
+def list_event_rows(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What a line cares about, as rows of name and value with its 95 % interval."""
     rows = []
     for part, label in (("events", ""), ("good_footage", " on good footage")):
@@ -54,20 +54,22 @@ def event_rows(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
             if key not in values or (part == "good_footage" and key != "false_alarms_per_minute"):
                 continue
             low, high = values[f"{key}_95"]
-            rows.append((name + label, f"{number(values[key])}  ({number(low)} to {number(high)})"))
+            rows.append(
+                (name + label, f"{format_number(values[key])}  ({format_number(low)} to {format_number(high)})")
+            )
         if values.get("frames"):
             text = f"{values['frames_with_truth']} of {values['frames']}, {60 * values['minutes']:.1f} s of footage"
             rows.append((f"frames with truth{label}", text))
     return rows
 
 
-def figure_rows(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
+def list_figure_rows(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Everything else, one row a measure: means over concepts where there are several."""
     rows: list[tuple[str, str]] = []
     for part in ("segmentation", "paper_protocol", "identities", "temporal"):
-        rows += [(f"{part}: {key}", number(value)) for key, value in figures.get(part, {}).items()]
+        rows += [(f"{part}: {key}", format_number(value)) for key, value in figures.get(part, {}).items()]
     for part in ("scores", "masks"):
-        rows += [(f"{part}, mean: {key}", number(v)) for key, v in figures.get(part, {}).get("mean", {}).items()]
+        rows += [(f"{part}, mean: {key}", format_number(v)) for key, v in figures.get(part, {}).get("mean", {}).items()]
     return rows
 
 
@@ -90,12 +92,12 @@ def write_report(out: Path, content: Mapping[str, Any], total: Figures, command:
         "",
         "## Events",
         "",
-        *_table(("", "value (95 % interval)"), event_rows(figures)),
+        *_table(("", "value (95 % interval)"), list_event_rows(figures)),
         "",
-        *_rarity_section(content.get("by_rarity", {})),
+        *_format_rarity(content.get("by_rarity", {})),
         "## Measures",
         "",
-        *_table(("measure", "value"), figure_rows(figures)),
+        *_table(("measure", "value"), list_figure_rows(figures)),
         "",
     ]
     by_concept = figures.get("events_by_concept", {})
@@ -125,7 +127,7 @@ def write_report(out: Path, content: Mapping[str, Any], total: Figures, command:
         values = figures.get(part, {})
         if values:
             columns = list(next(iter(values.values())))
-            rows = [(name, *(number(row[c]) for c in columns)) for name, row in values.items()]
+            rows = [(name, *(format_number(row[c]) for c in columns)) for name, row in values.items()]
             text += [f"## {title}", "", *_table(("concept", *columns), rows), ""]
     if total.boxed:
         text += [
@@ -134,28 +136,32 @@ def write_report(out: Path, content: Mapping[str, Any], total: Figures, command:
             "",
         ]
     text += [f"![{name}]({name})" for name in plots]
-    with replacing(out / "report.md") as file:
+    with open_replacing(out / "report.md") as file:
         file.write("\n".join(text) + "\n")
     return out / "report.md"
 
 
-def rarity_rows(by_rarity: Mapping[str, Any]) -> list[tuple[str, ...]]:
+def list_rarity_rows(by_rarity: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """What rarity does to the same maps: a row for each of its values."""
     rows = []
     for mode, figures in by_rarity.items():
         events = figures["events"]
         low, high = events.get("false_alarms_per_minute_95", (math.nan, math.nan))
-        alarms = f"{number(events.get('false_alarms_per_minute'))} ({number(low)} to {number(high)})"
+        alarms = (
+            f"{format_number(events.get('false_alarms_per_minute'))} ({format_number(low)} to {format_number(high)})"
+        )
         ap = figures.get("scores", {}).get("mean", {}).get("average_precision")
-        rows.append((mode, f"{events['found']} of {events['objects']}", f"{events['located']}", alarms, number(ap)))
+        rows.append(
+            (mode, f"{events['found']} of {events['objects']}", f"{events['located']}", alarms, format_number(ap))
+        )
     return rows
 
 
-def _rarity_section(by_rarity: Mapping[str, Any]) -> list[str]:
+def _format_rarity(by_rarity: Mapping[str, Any]) -> list[str]:
     if len(by_rarity) < 2:
         return []
     head = ("rarity", "defects found", "that fit in time and place", "false alarms per minute", "mean AP of pixels")
-    return ["## With and without rarity", "", *_table(head, rarity_rows(by_rarity)), ""]
+    return ["## With and without rarity", "", *_table(head, list_rarity_rows(by_rarity)), ""]
 
 
 def _table(head: tuple[str, ...], rows: list[Any]) -> list[str]:
@@ -167,18 +173,18 @@ def _write_plots(out: Path, figures: Mapping[str, Any], total: Figures) -> list[
     shown = [name for name in figures.get("scores", {}) if name != "mean"]
     plots = {}
     if shown:
-        curves = {name: precision_recall(total.curves[name]) for name in shown}
-        plots["precision_recall.svg"] = lines("Precision and recall of pixels", curves, "recall", "precision")
+        curves = {name: plot_precision_recall(total.curves[name]) for name in shown}
+        plots["precision_recall.svg"] = draw_lines("Precision and recall of pixels", curves, "recall", "precision")
     masks = {name: row["j_and_f"] for name, row in figures.get("masks", {}).items()}
     if masks:
-        plots["j_and_f.svg"] = bars("J&F by concept", masks)
+        plots["j_and_f.svg"] = draw_bars("J&F by concept", masks)
     for name, content in plots.items():
-        with replacing(out / name) as file:
+        with open_replacing(out / name) as file:
             file.write(content)
     return list(plots)
 
 
-def precision_recall(curves: Curves, points: int = 60) -> list[tuple[float, float]]:
+def plot_precision_recall(curves: Curves, points: int = 60) -> list[tuple[float, float]]:
     """Points (recall, precision), at most `points`, evenly spread over recall."""
     hits = np.cumsum(curves.positive[::-1])
     alarms = np.cumsum(curves.negative[::-1])

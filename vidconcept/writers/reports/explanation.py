@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from vidconcept.evaluation.explanation import Explanation
-from vidconcept.files import replacing_bytes
+from vidconcept.files import open_replacing_bytes
 from vidconcept.geometry import resize
 
 TILE_PX, LABEL_PX = 200, 22
@@ -30,14 +30,14 @@ def draw_explanation(explanation: Explanation, words: int = 6) -> np.ndarray:
     head = _add_caption(
         _draw_outline(e.image, e.mask, width * 2, height * 2), f"frame {e.event.peak_frame}, {e.words[0]}"
     )
-    scores = _score_list(e, head.shape[0], (len(shown) - 2) * width)
+    scores = _draw_score_list(e, head.shape[0], (len(shown) - 2) * width)
     rows = [np.hstack([head, scores])]
     grids = [("as read", e.combined)]
     grids += [(f"layer {i}{' (read)' if i in e.chosen else ''}", layer) for i, layer in enumerate(e.maps)]
     for name, layer in grids:
         cells = []
         for index in shown:
-            tile = _heat(e.image, layer[index], width, height)
+            tile = _draw_heat(e.image, layer[index], width, height)
             value = layer[index][e.peak_cell]
             cells.append(_add_caption(tile, f"{name}: {e.words[index]} {value:.2f}"))
         rows.append(np.hstack(cells))
@@ -52,7 +52,7 @@ def _draw_outline(image: np.ndarray, mask: np.ndarray, width: int, height: int) 
     return cv2.drawContours(small, outlines, -1, (255, 140, 0), 2)
 
 
-def _heat(image: np.ndarray, scores: np.ndarray, width: int, height: int) -> np.ndarray:
+def _draw_heat(image: np.ndarray, scores: np.ndarray, width: int, height: int) -> np.ndarray:
     grey = cv2.cvtColor(cv2.cvtColor(resize(image, height, width), cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     fine = cv2.resize(scores.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
     # By the square root, so that the thin defects, which score 0.1 to 0.3, can be seen beside the part at 0.9.
@@ -76,7 +76,7 @@ def _write_lines(canvas: np.ndarray, texts: Sequence[str]) -> np.ndarray:
     return canvas
 
 
-def _score_list(e: Explanation, height: int, width: int) -> np.ndarray:
+def _draw_score_list(e: Explanation, height: int, width: int) -> np.ndarray:
     lines = [f"event {e.event.event_id}: {e.words[0]}, {e.event.start_s:.2f} s to {e.event.end_s:.2f} s", ""]
     lines += [f"{value:.3f}  {name}" for name, value in e.scores().items()]
     canvas = np.full((height, max(width, 200), 3), 255, np.uint8)
@@ -96,5 +96,5 @@ def _pad_row(row: np.ndarray, width: int) -> np.ndarray:
 def write_picture(path: Path, explanation: Explanation) -> None:
     """Write the picture as PNG."""
     _, data = cv2.imencode(".png", np.ascontiguousarray(draw_explanation(explanation)[..., ::-1]))
-    with replacing_bytes(path) as file:
+    with open_replacing_bytes(path) as file:
         file.write(data.tobytes())

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from vidconcept.evaluation.readings import Stressed, StressTest
-from vidconcept.files import replacing
-from vidconcept.writers.reports.evaluation import number, write_json
-from vidconcept.writers.reports.svg import lines
+from vidconcept.files import open_replacing
+from vidconcept.writers.reports.evaluation import format_number, write_json
+from vidconcept.writers.reports.svg import draw_lines
 
 # A calibration older than this is asked about.
 CALIBRATION_DAYS = 90
 
 
-def by_name(test: StressTest) -> dict[str, list[Stressed]]:
+def group_by_name(test: StressTest) -> dict[str, list[Stressed]]:
     """Results of each perturbation, severities rising; the clean footage is not among them."""
     groups: dict[str, list[Stressed]] = {}
     for result in test.results[1:]:
@@ -26,7 +26,7 @@ def by_name(test: StressTest) -> dict[str, list[Stressed]]:
     return {name: sorted(found, key=lambda r: r.severity) for name, found in groups.items()}
 
 
-def changes(found: Sequence[Stressed], clean: Stressed, megapixels: float) -> list[str]:
+def describe_changes(found: Sequence[Stressed], clean: Stressed, megapixels: float) -> list[str]:
     """What one perturbation does to the findings, in words: which are lost, and what is false, from which level on."""
     parts = []
     for concept, before in clean.by_concept.items():
@@ -39,46 +39,46 @@ def changes(found: Sequence[Stressed], clean: Stressed, megapixels: float) -> li
             most = max(left[first:]) if all(stays) else left[first]
             fewer = " or fewer" if all(stays) and min(left[first:]) < most else ""
             whole = f"drop to {most} of {before.found}{fewer}" if most else "are lost"
-            parts.append(f"the {concept} findings {whole} {_where(found[first], megapixels, all(stays))}")
+            parts.append(f"the {concept} findings {whole} {_describe_where(found[first], megapixels, all(stays))}")
     false = [r.counts.false_events for r in found]
     first = next((i for i, n in enumerate(false) if n > clean.counts.false_events), None)
     if first is not None:
         stays = all(n > clean.counts.false_events for n in false[first:])
         least = min(false[first:]) if stays else false[first]
         more = " or more" if stays and max(false[first:]) > least else ""
-        where = _where(found[first], megapixels, stays)
+        where = _describe_where(found[first], megapixels, stays)
         parts.append(f"false events rise from {clean.counts.false_events} to {least}{more} {where}")
     return parts
 
 
-def _where(result: Stressed, megapixels: float, onwards: bool) -> str:
+def _describe_where(result: Stressed, megapixels: float, onwards: bool) -> str:
     """At which level, and whether at all that are worse too."""
-    at = _level(result, megapixels)
+    at = _describe_level(result, megapixels)
     if not onwards:
         return f"at {at}, though not at every level beyond"
     return f"at {at} and below" if result.name == "low resolution" else f"from {at} on"
 
 
-def _level(result: Stressed, megapixels: float) -> str:
+def _describe_level(result: Stressed, megapixels: float) -> str:
     if result.name == "low resolution":
         return f"{megapixels * result.level**2:.2g} megapixel"
     return f"CRF {result.level:g}" if result.name == "compression" else f"{result.level:g} {result.unit}"
 
 
-def sentence(found: Sequence[Stressed], clean: Stressed, megapixels: float) -> str:
+def describe_perturbation(found: Sequence[Stressed], clean: Stressed, megapixels: float) -> str:
     """One plain sentence about a perturbation: from which level on findings are lost or false ones appear."""
-    parts = changes(found, clean, megapixels)
+    parts = describe_changes(found, clean, megapixels)
     if not clean.counts.found and not parts:
         return f"{found[0].name}: nothing is found on the clean footage, so nothing can be lost."
     reach = "down to" if found[0].name == "low resolution" else "up to"
-    nothing = f"nothing is lost and nothing false added {reach} {_level(found[-1], megapixels)}"
+    nothing = f"nothing is lost and nothing false added {reach} {_describe_level(found[-1], megapixels)}"
     return f"{found[0].name}: " + ("; ".join(parts) or nothing) + "."
 
 
 def write_stress(out: Path, test: StressTest, command: str) -> dict[str, Any]:
     """Write `stress.md`, `stress.json` and `stress.svg` into `out`; returns the JSON's content."""
-    clean, groups = test.results[0], by_name(test)
-    said = [sentence(found, clean, test.megapixels) for found in groups.values()]
+    clean, groups = test.results[0], group_by_name(test)
+    said = [describe_perturbation(found, clean, test.megapixels) for found in groups.values()]
     content = {
         **test.facts,
         "command": command,
@@ -88,11 +88,11 @@ def write_stress(out: Path, test: StressTest, command: str) -> dict[str, Any]:
     }
     write_json(out / "stress.json", content)
     curves = {
-        name: [(0.0, _share(clean, clean)), *((float(r.severity), _share(r, clean)) for r in found)]
+        name: [(0.0, _format_share(clean, clean)), *((float(r.severity), _format_share(r, clean)) for r in found)]
         for name, found in groups.items()
     }
-    with replacing(out / "stress.svg") as file:
-        file.write(lines("Findings that are left", curves, "severity", "share of the clean run's"))
+    with open_replacing(out / "stress.svg") as file:
+        file.write(draw_lines("Findings that are left", curves, "severity", "share of the clean run's"))
     text = [
         "# Stress test",
         "",
@@ -111,12 +111,12 @@ def write_stress(out: Path, test: StressTest, command: str) -> dict[str, Any]:
         "",
         "![findings that are left](stress.svg)",
     ]
-    with replacing(out / "stress.md") as file:
+    with open_replacing(out / "stress.md") as file:
         file.write("\n".join(text) + "\n")
     return content
 
 
-def _share(result: Stressed, clean: Stressed) -> float:
+def _format_share(result: Stressed, clean: Stressed) -> float:
     return result.counts.found / clean.counts.found if clean.counts.found else 0.0
 
 
@@ -124,10 +124,13 @@ def write_checklist(out: Path, test: StressTest, calibration: Path | None) -> Pa
     """Write `checklist.md`: what must be looked at before a line is released, filled in as far as it is known."""
     clean = test.results[0]
     rows = [
-        ("Sample coverage", *_coverage(test)),
-        ("Calibration", *_calibration(calibration, test.facts["weights"])),
-        *((f"Stress: {name}", *_margin(found, clean, test.megapixels)) for name, found in by_name(test).items()),
-        ("False alarms", *_false_alarms(test, calibration)),
+        ("Sample coverage", *_describe_coverage(test)),
+        ("Calibration", *_describe_calibration(calibration, test.facts["weights"])),
+        *(
+            (f"Stress: {name}", *_describe_margin(found, clean, test.megapixels))
+            for name, found in group_by_name(test).items()
+        ),
+        ("False alarms", *_describe_false_alarms(test, calibration)),
     ]
     text = [
         "# Checklist for the release of a line",
@@ -143,12 +146,12 @@ def write_checklist(out: Path, test: StressTest, calibration: Path | None) -> Pa
         "",
         "Signed: ______________________  Date: ______________",
     ]
-    with replacing(out / "checklist.md") as file:
+    with open_replacing(out / "checklist.md") as file:
         file.write("\n".join(text) + "\n")
     return out / "checklist.md"
 
 
-def _coverage(test: StressTest) -> tuple[str, str]:
+def _describe_coverage(test: StressTest) -> tuple[str, str]:
     clean = test.results[0]
     sample = f"{test.facts['clips']} clips, {clean.counts.minutes:.1f} minutes"
     if test.against != "truth":
@@ -159,12 +162,12 @@ def _coverage(test: StressTest) -> tuple[str, str]:
     return f"{sample}; defects found: {counts}", f"fewer than 5 defects: {', '.join(few)}" if few else "–"
 
 
-def _provenance(calibration: Path | None) -> Mapping[str, Any]:
+def _describe_provenance(calibration: Path | None) -> Mapping[str, Any]:
     return tomllib.loads(calibration.read_text("utf-8")).get("provenance", {}) if calibration else {}
 
 
-def _calibration(calibration: Path | None, weights: str) -> tuple[str, str]:
-    facts = _provenance(calibration)
+def _describe_calibration(calibration: Path | None, weights: str) -> tuple[str, str]:
+    facts = _describe_provenance(calibration)
     if not facts or calibration is None:
         return "none given", "calibrate on good footage of this line"
     age = (datetime.now(UTC) - datetime.fromisoformat(facts["created"])).days
@@ -173,15 +176,15 @@ def _calibration(calibration: Path | None, weights: str) -> tuple[str, str]:
     return f"{calibration.name}, {age} days old, {facts.get('kind', '')}", "; ".join(look) or "–"
 
 
-def _margin(found: Sequence[Stressed], clean: Stressed, megapixels: float) -> tuple[str, str]:
-    said = sentence(found, clean, megapixels).partition(": ")[2]
-    if changes(found, clean, megapixels):
+def _describe_margin(found: Sequence[Stressed], clean: Stressed, megapixels: float) -> tuple[str, str]:
+    said = describe_perturbation(found, clean, megapixels).partition(": ")[2]
+    if describe_changes(found, clean, megapixels):
         return said, "can this line reach that?"
     return said, "–" if clean.counts.found else "give footage with findings"
 
 
-def _false_alarms(test: StressTest, calibration: Path | None) -> tuple[str, str]:
-    facts, counts = _provenance(calibration), test.results[0].counts
+def _describe_false_alarms(test: StressTest, calibration: Path | None) -> tuple[str, str]:
+    facts, counts = _describe_provenance(calibration), test.results[0].counts
     known = f"{counts.false_alarms} in {counts.minutes:.1f} minutes of the sample"
     if test.against != "truth":
         known = "not counted in the sample, which has no truth"
@@ -189,4 +192,8 @@ def _false_alarms(test: StressTest, calibration: Path | None) -> tuple[str, str]
         return known, "no rate is promised without a calibration on good footage"
     low, high = facts["per_hour_95"]
     look = "the upper end is above the target" if high > facts["target_per_hour"] else "–"
-    return f"{known}; calibrated {number(low)} to {number(high)} an hour, target {facts['target_per_hour']:g}", look
+    return (
+        f"{known}; calibrated {format_number(low)} to {format_number(high)} an hour, "
+        f"target {facts['target_per_hour']:g}",
+        look,
+    )

@@ -24,14 +24,14 @@ def _text(x: float, y: float, text: str, anchor: str = "start", colour: str = "#
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}">{escape(text)}</text>'
 
 
-def _shade(share: float) -> tuple[str, str]:
+def _choose_shade(share: float) -> tuple[str, str]:
     """Fill from white to dark blue for a share in [0, 1], and the text colour that reads on it."""
     low, high = np.array([247, 251, 255]), np.array([8, 48, 107])
     red, green, blue = (int(v) for v in low + share * (high - low))
     return f"#{red:02x}{green:02x}{blue:02x}", "#fff" if share > 0.5 else "#222"
 
 
-def heat_map(title: str, rows: Sequence[str], columns: Sequence[str], values: np.ndarray) -> str:
+def draw_heat_map(title: str, rows: Sequence[str], columns: Sequence[str], values: np.ndarray) -> str:
     """A table of numbers as shaded cells. values: `(row, column)`, NaN for an empty cell."""
     left = 16 + 7 * max(map(len, rows), default=1)
     cell_w, cell_h, top = max(52, 8 + 7 * max(map(len, columns), default=1)), 24, 52
@@ -45,14 +45,14 @@ def heat_map(title: str, rows: Sequence[str], columns: Sequence[str], values: np
             value = float(values[r, c])
             if not np.isfinite(value):
                 continue
-            fill, colour = _shade((value - low) / (high - low) if high > low else 0.5)
+            fill, colour = _choose_shade((value - low) / (high - low) if high > low else 0.5)
             x = left + c * cell_w
             body.append(f'<rect x="{x}" y="{y}" width="{cell_w - 1}" height="{cell_h - 1}" fill="{fill}"/>')
             body.append(_text(x + cell_w / 2, y + 16, f"{value:.3f}", "middle", colour))
     return _document(left + len(columns) * cell_w + 12, top + len(rows) * cell_h + 12, title, body)
 
 
-def lines(
+def draw_lines(
     title: str,
     series: Mapping[str, Sequence[tuple[float, float]]],
     x_name: str,
@@ -66,24 +66,24 @@ def lines(
     low = min(0.0, *xs)
     high = max(xs) if max(xs) > low else low + 1
 
-    def at(x: float, y: float) -> tuple[float, float]:
+    def to_plot(x: float, y: float) -> tuple[float, float]:
         share = (min(max(y, y_range[0]), y_range[1]) - y_range[0]) / (y_range[1] - y_range[0])
         return left + (x - low) / (high - low) * (width - left - 12), top + (1 - share) * (height - top - bottom)
 
     body = []
     for tick in np.linspace(*y_range, 6):
-        y = at(low, float(tick))[1]
+        y = to_plot(low, float(tick))[1]
         body.append(f'<line x1="{left}" y1="{y:.1f}" x2="{width - 12}" y2="{y:.1f}" stroke="#ddd"/>')
         body.append(_text(left - 6, y + 4, f"{tick:.2g}", "end"))
     for tick in np.linspace(low, high, 6):
-        body.append(_text(at(float(tick), y_range[0])[0], height - bottom + 18, f"{tick:.3g}", "middle"))
+        body.append(_text(to_plot(float(tick), y_range[0])[0], height - bottom + 18, f"{tick:.3g}", "middle"))
     body.append(_text((left + width) / 2, height - 8, f"{y_name} against {x_name}", "middle"))
     for number, (name, points) in enumerate(series.items()):
         colour = COLOURS[number % len(COLOURS)]
-        path = " ".join("{:.1f},{:.1f}".format(*at(x, y)) for x, y in points)
+        path = " ".join("{:.1f},{:.1f}".format(*to_plot(x, y)) for x, y in points)
         body.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         for x, y in points if len(points) <= 12 else ():
-            px, py = at(x, y)
+            px, py = to_plot(x, y)
             body.append(f'<circle cx="{px:.1f}" cy="{py:.1f}" r="3" fill="{colour}"/>')
         y = top + 12 + 18 * number
         body.append(f'<rect x="{width}" y="{y - 9}" width="12" height="10" fill="{colour}"/>')
@@ -91,7 +91,7 @@ def lines(
     return _document(width + legend, max(height, top + 18 * len(series) + 12), title, body)
 
 
-def bars(title: str, values: Mapping[str, float], limit: float = 1.0) -> str:
+def draw_bars(title: str, values: Mapping[str, float], limit: float = 1.0) -> str:
     """One horizontal bar a name, from 0 to `limit`."""
     left, span, row = 16 + 7 * max(map(len, values), default=1), 360.0, 22
     body = []

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from vidconcept.evaluation.readings import Reading, Sweep, Tally, difference, mean_ap, mean_iou, mean_leakage
-from vidconcept.files import replacing
-from vidconcept.writers.reports.evaluation import number, write_json
-from vidconcept.writers.reports.svg import heat_map
+from vidconcept.evaluation.readings import Reading, Sweep, Tally, compare_mean_ap, mean_ap, mean_iou, mean_leakage
+from vidconcept.files import open_replacing
+from vidconcept.writers.reports.evaluation import format_number, write_json
+from vidconcept.writers.reports.svg import draw_heat_map
 
 
-def rows_of(sweep: Sweep) -> list[dict[str, Any]]:
+def list_rows(sweep: Sweep) -> list[dict[str, Any]]:
     """Every reading with its figures, the best first."""
     rows = [
         {
@@ -29,40 +29,42 @@ def rows_of(sweep: Sweep) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: -row["mean_ap"])
 
 
-def claims(sweep: Sweep) -> list[str]:
+def judge_claims(sweep: Sweep) -> list[str]:
     """The paper's claims against this sweep, each as a sentence; those that its axes can answer."""
     base, found = sweep.base, sweep.tallies
     lines = []
     cross = replace(base, method="cross-attention")
     if cross in found:
-        lines.append(_verdict("Output space beats cross-attention", [base], [cross], sweep))
-    singles = sorted((r for r in found if r.layers_name.isdigit() and _otherwise_base(r, base)), key=lambda r: r.layers)
+        lines.append(_judge("Output space beats cross-attention", [base], [cross], sweep))
+    singles = sorted(
+        (r for r in found if r.layers_name.isdigit() and _differs_only_in_layer(r, base)), key=lambda r: r.layers
+    )
     everything = replace(
         base, layers_name="all", layers=max((r.layers for r in found if r.layers_name == "all"), default=())
     )
     if len(singles) > 1:
         half = len(singles) // 2
-        lines.append(_verdict("Deeper layers are better", singles[half:], singles[:half], sweep))
+        lines.append(_judge("Deeper layers are better", singles[half:], singles[:half], sweep))
         best = max(singles, key=lambda r: mean_ap(found[r].values()))
         if everything in found:
             name = f"All layers combined beat the best one ({best.layers[0]})"
-            lines.append(_verdict(name, [everything], [best], sweep))
+            lines.append(_judge(name, [everything], [best], sweep))
     times = sorted(r.timestep for r in found if replace(r, timestep=base.timestep) == base)
     middle = min(times, key=lambda t: abs(t - 500), default=base.timestep)
     if len(times) > 1 and middle != times[0]:
         quiet = replace(base, timestep=times[0])
         name = f"A middle timestep ({middle}) beats almost none ({times[0]})"
-        lines.append(_verdict(name, [replace(base, timestep=middle)], [quiet], sweep))
+        lines.append(_judge(name, [replace(base, timestep=middle)], [quiet], sweep))
     return lines
 
 
-def _otherwise_base(reading: Reading, base: Reading) -> bool:
+def _differs_only_in_layer(reading: Reading, base: Reading) -> bool:
     """Whether a single layer is read as the base is; its order of reduction makes no difference."""
     return replace(reading, layers_name="", layers=(), reduce=base.reduce) == replace(base, layers_name="", layers=())
 
 
-def _verdict(claim: str, ones: Sequence[Reading], others: Sequence[Reading], sweep: Sweep) -> str:
-    gap, low, high = difference(sweep, ones, others)
+def _judge(claim: str, ones: Sequence[Reading], others: Sequence[Reading], sweep: Sweep) -> str:
+    gap, low, high = compare_mean_ap(sweep, ones, others)
     if np.isinf(low):
         return f"{claim}: is open, one clip tells nothing of others (mean AP {gap:+.3f})."
     word = "holds" if low > 0 else "does not hold" if high < 0 else "is open on this sample"
@@ -71,8 +73,14 @@ def _verdict(claim: str, ones: Sequence[Reading], others: Sequence[Reading], swe
 
 def write_sweep(out: Path, sweep: Sweep, command: str) -> dict[str, Any]:
     """Write `sweep.md`, `sweep.json` and a heat map for each method into `out`; returns the JSON's content."""
-    rows = rows_of(sweep)
-    content = {**sweep.facts, "command": command, "base": asdict(sweep.base), "claims": claims(sweep), "readings": rows}
+    rows = list_rows(sweep)
+    content = {
+        **sweep.facts,
+        "command": command,
+        "base": asdict(sweep.base),
+        "claims": judge_claims(sweep),
+        "readings": rows,
+    }
     write_json(out / "sweep.json", content)
     plots = _write_heat_maps(out, sweep)
     base = next((row for row in rows if all(row[k] == v for k, v in asdict(sweep.base).items())), None)
@@ -96,14 +104,14 @@ def write_sweep(out: Path, sweep: Sweep, command: str) -> dict[str, Any]:
         "",
         *(f"![{name}]({name})" for name in plots),
     ]
-    with replacing(out / "sweep.md") as file:
+    with open_replacing(out / "sweep.md") as file:
         file.write("\n".join(text) + "\n")
     return content
 
 
 def _cell(value: Any) -> str:
     if isinstance(value, float):
-        return number(value)
+        return format_number(value)
     return (", ".join(value) or "–") if isinstance(value, tuple) else str(value)
 
 
@@ -123,8 +131,8 @@ def _write_heat_maps(out: Path, sweep: Sweep) -> list[str]:
             continue
         labels = [f"layer {name}" if name.isdigit() else name for name in layers]
         name = f"sweep_{method}.svg"
-        with replacing(out / name) as file:
-            file.write(heat_map(f"Mean AP of {method}", labels, [f"t = {t}" for t in times], values))
+        with open_replacing(out / name) as file:
+            file.write(draw_heat_map(f"Mean AP of {method}", labels, [f"t = {t}" for t in times], values))
         names.append(name)
     return names
 

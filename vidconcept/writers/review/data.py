@@ -12,9 +12,9 @@ import numpy as np
 
 from vidconcept.manifest import RunInfo
 from vidconcept.types import Event, FrameRow, Recurring
-from vidconcept.wording import count_of
-from vidconcept.writers.frames.palette import hex_of
-from vidconcept.writers.frames.thumbs import thumb_name
+from vidconcept.wording import format_count
+from vidconcept.writers.frames.palette import choose_hex
+from vidconcept.writers.frames.thumbs import name_thumb
 from vidconcept.writers.tables import read_events, read_frames, read_recurring
 
 # A strip is about a thousand pixels wide; more points cost loading time and show nothing.
@@ -23,35 +23,35 @@ _BUCKETS = 2000
 _TICK_S = 1e-5
 
 
-def review_data(run_dir: Path, run: RunInfo) -> dict[str, Any]:
+def collect_review_data(run_dir: Path, run: RunInfo) -> dict[str, Any]:
     """The JSON that the page carries. Raises InputError where a table is missing or damaged."""
     events = read_events(run_dir / "events.csv", run)
     groups = read_recurring(run_dir / "recurring.csv", run)
-    times_s, indices, scores = _by_frame(read_frames(run_dir / "frames.csv", run), run.concepts)
+    times_s, indices, scores = _group_by_frame(read_frames(run_dir / "frames.csv", run), run.concepts)
     first_s, end_s = (float(times_s[0]), float(times_s[-1])) if len(times_s) else (0.0, 0.0)
     tick_s = max(_TICK_S, (end_s - first_s) / (2**32 - 2))
     ticks = np.rint((times_s - first_s) / tick_s).astype("<u4")
     return {
         "run_id": run.run_id,
-        "events_digest": events_digest(events),
+        "events_digest": compute_events_digest(events),
         "video": run.video,
-        "summary": _summary(run, events, groups, len(times_s), end_s - first_s),
-        "notice": _notice(run),
+        "summary": _summarise(run, events, groups, len(times_s), end_s - first_s),
+        "notice": _write_notice(run),
         "remarks": list(run.remarks),
         "codec": run.codec,
         "concepts": [
-            {"name": name, "colour": hex_of(class_id), "levels": _levels(run, name)}
+            {"name": name, "colour": choose_hex(class_id), "levels": _list_levels(run, name)}
             for class_id, name in enumerate(run.concepts)
         ],
         "times": {"first_s": first_s, "tick_s": tick_s, "base64": base64.b64encode(ticks.tobytes()).decode("ascii")},
-        "frames": _runs(indices),
+        "frames": _find_runs(indices),
         "end_s": end_s,
-        "series": _series(times_s, scores),
-        "events": [_event(run_dir, run, event) for event in events],
+        "series": _make_series(times_s, scores),
+        "events": [_make_event(run_dir, run, event) for event in events],
     }
 
 
-def _levels(run: RunInfo, concept: str) -> list[float]:
+def _list_levels(run: RunInfo, concept: str) -> list[float]:
     """The score that an event reaches, and the one down to which it is followed where that is lower."""
     threshold = run.thresholds.get(concept)
     if threshold is None:
@@ -59,13 +59,13 @@ def _levels(run: RunInfo, concept: str) -> list[float]:
     return [threshold] if run.hysteresis >= 1 else [threshold, threshold * run.hysteresis]
 
 
-def events_digest(events: Sequence[Event]) -> str:
+def compute_events_digest(events: Sequence[Event]) -> str:
     """Names a set of events: another threshold makes others, and verdicts must not slip over to them."""
     lines = "\n".join(f"{e.event_id} {e.concept} {e.start_frame} {e.end_frame}" for e in events)
     return hashlib.sha256(lines.encode()).hexdigest()[:12]
 
 
-def _by_frame(rows: Iterable[FrameRow], concepts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _group_by_frame(rows: Iterable[FrameRow], concepts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Timestamps `(frame,)` in seconds, frame indices `(frame,)`, and largest scores `(concept, frame)`."""
     class_id = {name: number for number, name in enumerate(concepts)}
     times_s, indices = array("d"), array("q")
@@ -78,7 +78,7 @@ def _by_frame(rows: Iterable[FrameRow], concepts: Sequence[str]) -> tuple[np.nda
     return np.asarray(times_s), np.asarray(indices), np.asarray(scores, np.float32)
 
 
-def _series(times_s: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
+def _make_series(times_s: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
     """Per bucket of frames the largest score of each concept, so that no peak is lost."""
     frames = len(times_s)
     if not frames:
@@ -95,7 +95,7 @@ def _series(times_s: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _runs(indices: np.ndarray) -> list[list[int]]:
+def _find_runs(indices: np.ndarray) -> list[list[int]]:
     """Frame indices as runs of equal steps: [first, step, count]."""
     if len(indices) < 2:
         return [[int(index), 1, 1] for index in indices]
@@ -106,8 +106,8 @@ def _runs(indices: np.ndarray) -> list[list[int]]:
     return runs
 
 
-def _event(run_dir: Path, run: RunInfo, event: Event) -> dict[str, Any]:
-    thumb = thumb_name(event.event_id)
+def _make_event(run_dir: Path, run: RunInfo, event: Event) -> dict[str, Any]:
+    thumb = name_thumb(event.event_id)
     return {
         "id": event.event_id,
         "tracker_id": event.tracker_id,
@@ -122,20 +122,22 @@ def _event(run_dir: Path, run: RunInfo, event: Event) -> dict[str, Any]:
     }
 
 
-def told_recurring(groups: Sequence[Recurring]) -> str:
+def count_recurring(groups: Sequence[Recurring]) -> str:
     """`3 recurring groups`."""
-    return count_of(len(groups), "recurring group")
+    return format_count(len(groups), "recurring group")
 
 
-def _summary(run: RunInfo, events: Sequence[Event], groups: Sequence[Recurring], frames: int, duration_s: float) -> str:
-    found = count_of(len(events), "event")
+def _summarise(
+    run: RunInfo, events: Sequence[Event], groups: Sequence[Recurring], frames: int, duration_s: float
+) -> str:
+    found = format_count(len(events), "event")
     if groups:
-        found += f" · {told_recurring(groups)}"
+        found += f" · {count_recurring(groups)}"
     minutes, seconds = divmod(round(duration_s), 60)
     return f"{found} · {frames} frames · {minutes}:{seconds:02d} min · {run.frame_size[0]}×{run.frame_size[1]}"
 
 
-def _notice(run: RunInfo) -> str:
+def _write_notice(run: RunInfo) -> str:
     if not run.done:
         return "This run was not finished: the page shows what there was."
     if run.gaps:

@@ -7,12 +7,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 from vidconcept.errors import InputError, OutputError, UsageError
-from vidconcept.files import read_text, replacing
+from vidconcept.files import open_replacing, read_text
 from vidconcept.manifest import RunInfo, find_runs, read_run
 from vidconcept.types import Event
-from vidconcept.wording import count_of
-from vidconcept.writers.frames.thumbs import thumb_name
-from vidconcept.writers.review.page import asset, fill_template, policy, write_review
+from vidconcept.wording import format_count
+from vidconcept.writers.frames.thumbs import name_thumb
+from vidconcept.writers.review.page import fill_template, make_policy, read_asset, write_review
 from vidconcept.writers.review.verdicts import apply_verdicts, count_verdicts
 from vidconcept.writers.tables import read_events
 
@@ -45,7 +45,7 @@ def review(path: Path, apply: Path | None = None) -> tuple[Path, str]:
         return write_review(path), summary
     if apply:
         raise UsageError(f"{path} is not a run: verdicts belong to one run, give its folder")
-    return write_index(path), count_of(len(_runs_in(path)), "run")
+    return write_index(path), format_count(len(_find_runs(path)), "run")
 
 
 def write_index(folder: Path, *, pages: bool = True) -> Path:
@@ -55,7 +55,7 @@ def write_index(folder: Path, *, pages: bool = True) -> Path:
 
     Raises InputError where there is no run in it.
     """
-    entries = [_entry(run_dir) for run_dir in _runs_in(folder)]
+    entries = [_read_entry(run_dir) for run_dir in _find_runs(folder)]
     if not entries:
         raise InputError(f"no run in {folder}: give a folder of `vidconcept track`, or one that holds several")
     entries.sort(key=lambda e: (-len(e.events), -(e.events[0].peak_score if e.events else 0.0), str(e.folder)))
@@ -64,25 +64,27 @@ def write_index(folder: Path, *, pages: bool = True) -> Path:
     if pages:
         for entry in entries:
             write_review(entry.folder)
-    style = asset("index.css")
+    style = read_asset("index.css")
     events = sum(len(entry.events) for entry in entries)
     heads = ["Worst event", "Run", *(escape(name) for name in concepts), "Events", "Peak", "Verdicts"]
     numbers = {*range(2, 4 + len(concepts))}
     page = fill_template(
-        asset("index.html"),
+        read_asset("index.html"),
         {
-            "policy": policy(scripts=(), styles=(style,)),
+            "policy": make_policy(scripts=(), styles=(style,)),
             "title": escape(f"{folder.resolve().name} · review"),
             "style": style,
-            "summary": f"{count_of(len(entries), 'run')} · {count_of(events, 'event')} not rejected",
-            "heads": "".join(f'<th scope="col"{_number(at in numbers)}>{head}</th>' for at, head in enumerate(heads)),
-            "rows": "\n".join(_row(folder, entry, concepts) for entry in entries),
+            "summary": f"{format_count(len(entries), 'run')} · {format_count(events, 'event')} not rejected",
+            "heads": "".join(
+                f'<th scope="col"{_format_number(at in numbers)}>{head}</th>' for at, head in enumerate(heads)
+            ),
+            "rows": "\n".join(_format_row(folder, entry, concepts) for entry in entries),
         },
     )
     path = folder / "index.html"
     if path.exists() and not _is_ours(path):
         raise OutputError(f"{path} is a page that vidconcept did not write. Next: rename it, or review another folder")
-    with replacing(path) as file:
+    with open_replacing(path) as file:
         file.write(page)
     return path
 
@@ -94,24 +96,24 @@ def _is_ours(page: Path) -> bool:
         return False
 
 
-def _runs_in(folder: Path) -> list[Path]:
+def _find_runs(folder: Path) -> list[Path]:
     """Runs at any depth that have come to events; the maps that `calibrate` and `evaluate` keep are none."""
     return [run for run in find_runs(folder) if (run / "events.csv").is_file()]
 
 
-def _entry(run_dir: Path) -> _Entry:
+def _read_entry(run_dir: Path) -> _Entry:
     run = read_run(run_dir)
     events = read_events(run_dir / "events.csv", run)
     standing = sorted((e for e in events if e.verdict != "reject"), key=lambda e: -e.peak_score)
     return _Entry(run_dir, run, standing, count_verdicts(events))
 
 
-def _row(folder: Path, entry: _Entry, concepts: list[str]) -> str:
+def _format_row(folder: Path, entry: _Entry, concepts: list[str]) -> str:
     base = quote(entry.folder.relative_to(folder).as_posix())
     counts = Counter(event.concept for event in entry.events)
     thumb = '<span class="none">none</span>'
-    if entry.events and (entry.folder / thumb_name(entry.events[0].event_id)).is_file():
-        source = f"{base}/{thumb_name(entry.events[0].event_id)}"
+    if entry.events and (entry.folder / name_thumb(entry.events[0].event_id)).is_file():
+        source = f"{base}/{name_thumb(entry.events[0].event_id)}"
         thumb = f'<img src="{source}" alt="{escape(entry.events[0].concept)}" loading="lazy">'
     where = escape(str(entry.folder.relative_to(folder)))
     state = "" if entry.info.done else " · not finished"
@@ -119,15 +121,15 @@ def _row(folder: Path, entry: _Entry, concepts: list[str]) -> str:
         f"<td>{thumb}</td>",
         f'<td><a href="{base}/review.html">{escape(entry.info.video)}</a><small>{where}{state}</small></td>',
         *(
-            f"<td{_number(True, counts[name])}>{counts[name] if name in entry.info.concepts else '–'}</td>"
+            f"<td{_format_number(True, counts[name])}>{counts[name] if name in entry.info.concepts else '–'}</td>"
             for name in concepts
         ),
-        f"<td{_number(True, len(entry.events))}>{len(entry.events)}</td>",
-        f"<td{_number(True)}>{f'{entry.events[0].peak_score:.2f}' if entry.events else '–'}</td>",
+        f"<td{_format_number(True, len(entry.events))}>{len(entry.events)}</td>",
+        f"<td{_format_number(True)}>{f'{entry.events[0].peak_score:.2f}' if entry.events else '–'}</td>",
         f"<td>{escape(entry.verdicts)}</td>",
     ]
     return f"<tr>{''.join(cells)}</tr>"
 
 
-def _number(number: bool, value: int = 1) -> str:
+def _format_number(number: bool, value: int = 1) -> str:
     return f' class="number{"" if value else " zero"}"' if number else ""

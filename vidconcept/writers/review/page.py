@@ -11,11 +11,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from vidconcept.files import replacing
+from vidconcept.files import open_replacing
 from vidconcept.manifest import read_run
 from vidconcept.types import Recurring
-from vidconcept.writers.frames.thumbs import recurring_thumb_name
-from vidconcept.writers.review.data import review_data, told_recurring
+from vidconcept.writers.frames.thumbs import name_recurring_thumb
+from vidconcept.writers.review.data import collect_review_data, count_recurring
 from vidconcept.writers.tables import read_recurring
 
 _SCRIPTS = ("data", "verdicts", "player", "strips", "table", "main")
@@ -29,46 +29,46 @@ def write_review(run_dir: Path, *, done: bool | None = None) -> Path:
     """
     run = read_run(run_dir)
     run = run if done is None else replace(run, done=done)
-    chart_style, style = asset("uplot.min.css"), asset("review.css")
-    chart_script = asset("uplot.iife.min.js")
-    script = '"use strict";\n(() => {\n' + "".join(asset(f"review-{name}.js") for name in _SCRIPTS) + "})();\n"
+    chart_style, style = read_asset("uplot.min.css"), read_asset("review.css")
+    chart_script = read_asset("uplot.iife.min.js")
+    script = '"use strict";\n(() => {\n' + "".join(read_asset(f"review-{name}.js") for name in _SCRIPTS) + "})();\n"
     page = fill_template(
-        asset("review.html"),
+        read_asset("review.html"),
         {
-            "policy": policy(scripts=(chart_script, script), styles=(chart_style, style)),
+            "policy": make_policy(scripts=(chart_script, script), styles=(chart_style, style)),
             "title": html.escape(f"{run.video} · review"),
             "chart_style": chart_style,
             "style": style,
-            "recurring": recurring_html(read_recurring(run_dir / "recurring.csv", run)),
-            "data": json_in_html(review_data(run_dir, run)),
+            "recurring": write_recurring_html(read_recurring(run_dir / "recurring.csv", run)),
+            "data": escape_json(collect_review_data(run_dir, run)),
             "chart_script": chart_script,
             "script": script,
         },
     )
     path = run_dir / "review.html"
-    with replacing(path) as file:
+    with open_replacing(path) as file:
         file.write(page)
     return path
 
 
-def recurring_html(groups: Sequence[Recurring]) -> str:
+def write_recurring_html(groups: Sequence[Recurring]) -> str:
     """What looks alike all over the footage, to be opened by who wants to see it; empty where there is nothing."""
     if not groups:
         return ""
     items = "".join(
-        f'<li><img src="{recurring_thumb_name(g.group_id)}" alt="" loading="lazy" width="128" height="96">'
+        f'<li><img src="{name_recurring_thumb(g.group_id)}" alt="" loading="lazy" width="128" height="96">'
         f"<span>{g.group_id}: {html.escape(g.concept)}, {g.count} times, {g.start_s:.1f} s to {g.end_s:.1f} s, score "
         f"{g.peak_score:.2f}{', kept as findings' if g.kept else ''}</span></li>"
         for g in groups
     )
     return (
-        f'<details id="recurring"><summary>{told_recurring(groups)}</summary><p>These score like findings, but their '
+        f'<details id="recurring"><summary>{count_recurring(groups)}</summary><p>These score like findings, but their '
         "like is all over the footage. To make findings of a group: <code>vidconcept track … --existing resume "
         f"--keep-recurring {groups[0].group_id}</code></p><ul>{items}</ul></details>"
     )
 
 
-def asset(name: str) -> str:
+def read_asset(name: str) -> str:
     """Text of a packaged asset."""
     return files("vidconcept.writers.review").joinpath("assets", name).read_text(encoding="utf-8")
 
@@ -78,7 +78,7 @@ def fill_template(template: str, parts: dict[str, str]) -> str:
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
 
 
-def policy(scripts: tuple[str, ...], styles: tuple[str, ...]) -> str:
+def make_policy(scripts: tuple[str, ...], styles: tuple[str, ...]) -> str:
     """A content security policy that runs these inlined scripts and nothing else.
 
     `file:` is named because a page opened from disk has no origin that 'self' could mean.
@@ -86,8 +86,8 @@ def policy(scripts: tuple[str, ...], styles: tuple[str, ...]) -> str:
     return "; ".join(
         (
             "default-src 'none'",
-            f"script-src {_sources(scripts)}",
-            f"style-src {_sources(styles)}",
+            f"script-src {_hash_sources(scripts)}",
+            f"style-src {_hash_sources(styles)}",
             "img-src 'self' file:",
             "media-src 'self' file:",
             "base-uri 'none'",
@@ -96,11 +96,11 @@ def policy(scripts: tuple[str, ...], styles: tuple[str, ...]) -> str:
     )
 
 
-def json_in_html(value: Any) -> str:
+def escape_json(value: Any) -> str:
     """JSON that cannot end the script element that it stands in."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _sources(texts: tuple[str, ...]) -> str:
+def _hash_sources(texts: tuple[str, ...]) -> str:
     digests = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii") for text in texts)
     return " ".join(f"'sha256-{digest}'" for digest in digests) or "'none'"

@@ -9,7 +9,7 @@ from vidconcept.files import shorten
 from vidconcept.manifest import RunInfo, read_run
 from vidconcept.ownership import RunLock
 from vidconcept.types import Event
-from vidconcept.writers.cells import cell_text, read_rows
+from vidconcept.writers.cells import read_rows, unescape_text
 from vidconcept.writers.tables import VERDICTS, read_events, write_events
 
 COLUMNS = ("run_id", "event_id", "concept", "start_frame", "verdict")
@@ -38,7 +38,7 @@ def apply_verdicts(run_dir: Path, verdicts_csv: Path) -> str:
 
 def _apply(run: RunInfo, run_dir: Path, verdicts_csv: Path) -> str:
     events = {event.event_id: event for event in read_events(run_dir / "events.csv", run)}
-    for judged in read_rows(verdicts_csv, COLUMNS, _judgement):
+    for judged in read_rows(verdicts_csv, COLUMNS, _parse_judgement):
         if judged.run_id != run.run_id:
             raise UsageError(
                 f"{verdicts_csv} holds verdicts of run {shorten(judged.run_id)}, {run_dir} is run {run.run_id}; "
@@ -63,14 +63,14 @@ def count_verdicts(events: list[Event]) -> str:
     return f"{counts['accept']} accepted, {counts['reject']} rejected, {counts['unsure']} unsure, {counts['']} open"
 
 
-def _judgement(cells: dict[str, str]) -> _Judgement:
-    verdict = cell_text(cells["verdict"])
+def _parse_judgement(cells: dict[str, str]) -> _Judgement:
+    verdict = unescape_text(cells["verdict"])
     if verdict not in ("", *VERDICTS):
         raise ValueError(f"no verdict {verdict!r}; the verdicts are {', '.join(VERDICTS)}")
     return _Judgement(
-        run_id=cell_text(cells["run_id"]),
+        run_id=unescape_text(cells["run_id"]),
         event_id=int(cells["event_id"]),
-        concept=cell_text(cells["concept"]),
+        concept=unescape_text(cells["concept"]),
         start_frame=int(cells["start_frame"]),
         verdict=verdict,
     )
