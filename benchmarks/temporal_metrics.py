@@ -95,12 +95,12 @@ def _runs(masks: np.ndarray, truth: np.ndarray, flow: np.ndarray) -> tuple[float
             continue
         always, labelled = truth[end].copy(), masks[end].copy()
         seen = np.ones(truth.shape[1:], np.uint8)
-        way = np.eye(3)
+        chained = np.eye(3)
         for t in range(end, end - RUN_FRAMES + 1, -1):
-            way = way @ np.vstack([flow[t], [0, 0, 1]])
-            always &= warp_image(truth[t - 1].astype(np.uint8), way[:2], nearest=True) > 0
-            labelled &= warp_image(masks[t - 1].astype(np.uint8), way[:2], nearest=True) > 0
-            seen &= warp_image(np.ones_like(seen), way[:2], nearest=True)
+            chained = chained @ np.vstack([flow[t], [0, 0, 1]])
+            always &= warp_image(truth[t - 1].astype(np.uint8), chained[:2], nearest=True) > 0
+            labelled &= warp_image(masks[t - 1].astype(np.uint8), chained[:2], nearest=True) > 0
+            seen &= warp_image(np.ones_like(seen), chained[:2], nearest=True)
         right += np.count_nonzero(always & labelled)
         constant += np.count_nonzero(always)
         union += np.count_nonzero((always | labelled) & (seen > 0))

@@ -98,7 +98,7 @@ def main() -> None:
     monitor = workspace.monitor
     videos = sorted(options.good.glob("*.mp4"))
     footage = [read_footage(video, settings, workspace) for video in videos]
-    rows, says = [], []
+    rows, promises = [], []
     for seed in range(options.splits):
         order = np.random.default_rng(seed).permutation(len(footage))
         half = len(footage) // 2
@@ -139,9 +139,9 @@ def main() -> None:
                 "global_threshold": round(level, 4),
             }
         rows.append(row)
-        says = describe_choice(choice)
+        promises = describe_choice(choice)
         print(json.dumps(row), flush=True)
-    print(json.dumps({"says": says, "splits": len(rows)}))
+    print(json.dumps({"says": promises, "splits": len(rows)}))
 
 
 if __name__ == "__main__":

@@ -38,14 +38,14 @@ def sample(parts: Parts, caption: str, seed: int, *, size: tuple[int, int], step
     for t in parts.scheduler.timesteps:
         pair = torch.cat([latents, latents])
         times = t.expand(2)
-        plain, told = parts.transformer(pair, text, times, image_rotary_emb=rope, return_dict=False)[0].chunk(2)
-        latents = parts.scheduler.step(plain + guidance * (told - plain), t, latents, return_dict=False)[0]
+        plain, prompted = parts.transformer(pair, text, times, image_rotary_emb=rope, return_dict=False)[0].chunk(2)
+        latents = parts.scheduler.step(plain + guidance * (prompted - plain), t, latents, return_dict=False)[0]
     video = parts.codec.decode(rearrange(latents, "b t c h w -> b c t h w")).sample
     return (rearrange(video, "1 c t h w -> t h w c").clamp(-1, 1).add(1).mul(127.5)).byte().numpy()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Command line of the look."""
+    """Command line of the sampler."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--caption", default="a monochrome line camera film of brushed parts with a scratch")
     parser.add_argument("--model", type=Path, help="a pipeline folder; default the one in the package")

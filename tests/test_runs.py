@@ -153,5 +153,5 @@ class TestMemory:
 
 def test_the_libraries_of_models_are_not_imported_until_a_model_is_needed():
     asked = "import sys, vidconcept.pipelines.track as _; print({'torch', 'diffusers'} & set(sys.modules))"
-    told = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True, timeout=120)
-    assert told.stdout.strip() == "set()"
+    completed = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True, timeout=120)
+    assert completed.stdout.strip() == "set()"

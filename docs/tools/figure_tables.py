@@ -46,10 +46,10 @@ def weights_note(files: Files, *names: str) -> str:
     others = sorted({files[name]["weights"] for name in names} - {shipped})
     if not others:
         return ""
-    told = " and ".join(f"`{weights}`" for weights in others)
+    earlier = " and ".join(f"`{weights}`" for weights in others)
     return (
         '!!! warning "Figures of earlier weights"\n'
-        f"    Some figures on this page were measured with the weights {told}; the package carries `{shipped}`. Notes\n"
+        f"    Some figures on this page were measured with the weights {earlier}; the package carries `{shipped}`. Notes\n"
         "    below each table say which.\n"
     )
 

@@ -213,6 +213,6 @@ def _crop(
     pixels = cv2.warpAffine(image, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_WRAP)
     marks = np.zeros(size, bool)
     if marked is not None:
-        near = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
-        marks = cv2.warpAffine(marked, matrix, (width, height), flags=near, borderMode=cv2.BORDER_WRAP) > 0
+        nearest = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+        marks = cv2.warpAffine(marked, matrix, (width, height), flags=nearest, borderMode=cv2.BORDER_WRAP) > 0
     return np.asarray(pixels, np.float32), marks

@@ -36,6 +36,6 @@ def mark_visible(with_defects: np.ndarray, without: np.ndarray, noise: float, in
         own = instances == number
         x, y, width, height = cv2.boundingRect(own.astype(np.uint8))
         box = (slice(y, y + height), slice(x, x + width))
-        near = cv2.dilate((own & seen)[box].astype(np.uint8), np.ones((_SIDE_PX, _SIDE_PX), np.uint8)) > 0
-        out[box] |= near & own[box]
+        surroundings = cv2.dilate((own & seen)[box].astype(np.uint8), np.ones((_SIDE_PX, _SIDE_PX), np.uint8)) > 0
+        out[box] |= surroundings & own[box]
     return out

@@ -189,7 +189,7 @@ def shorten(transformer: Any, layers: int) -> None:
         transformer.register_to_config(num_layers=layers)
 
 
-def run_model(rank: int, world: int, options: argparse.Namespace, config: dict) -> None:
+def run_model(rank: int, options: argparse.Namespace, config: dict) -> None:
     """One process: step until the time or the number of clips is up; rank 0 logs every minute, and saves every five."""
     s = config["train"]
     trainer = Trainer(
@@ -257,9 +257,9 @@ def run(rank: int, world: int, options: argparse.Namespace, config: dict) -> Non
     join(rank, world, options.threads)
     if options.what == "codec":
         settings, device = config["codec"] | {"seed": config["seed"]}, torch.device(options.device)
-        train_features(rank, world, options.shards, options.out, settings, options.resume_from, device)
+        train_features(rank, options.shards, options.out, settings, options.resume_from, device)
     else:
-        run_model(rank, world, options, config)
+        run_model(rank, options, config)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -115,7 +115,7 @@ def restore_codec(codec: PatchCodec, checkpoint: Path) -> tuple[int, float]:
 
 
 def train_features(
-    rank: int, world: int, shards: Path, out: Path, config: dict, resume_from: Path | None, device: torch.device
+    rank: int, shards: Path, out: Path, config: dict, resume_from: Path | None, device: torch.device
 ) -> None:
     """Train `FeatureNet` to name each cell for `seconds`, resuming from `out/codec.pt`; save its running average.
 

@@ -118,8 +118,8 @@ def score_map(rng: Rng, truth: np.ndarray) -> np.ndarray:
 
 def decide_piece(rng: Rng, scores: np.ndarray) -> np.ndarray:
     """The piece that is decided on scores `(h, w)`: `(h, w)` bool, one connected part, perhaps empty."""
-    near = find_local_maximum(scores, 24)
-    piece = scores > np.maximum(rng.uniform(0.4, 0.65) * near, 0.1 * scores.max())
+    local_peak = find_local_maximum(scores, 24)
+    piece = scores > np.maximum(rng.uniform(0.4, 0.65) * local_peak, 0.1 * scores.max())
     count, labels = cv2.connectedComponents(piece.astype(np.uint8))
     return labels == 1 + np.bincount(labels.ravel())[1:].argmax() if count > 1 else piece
 
@@ -158,8 +158,8 @@ def sample(rng: Rng, scene: Scene, settings: EdgeSettings) -> tuple[np.ndarray, 
     if np.count_nonzero(piece) < 4:
         return None
     channels = make_channels(frame[cut], piece, scores, settings.ring_px)
-    near = cv2.dilate(piece.astype(np.uint8), np.ones((2 * settings.reach_px + 1,) * 2, np.uint8)) > 0
-    arrays = [channels, truth.astype(np.float32), (near & ~(others[cut] & ~truth)).astype(np.float32)]
+    reachable = cv2.dilate(piece.astype(np.uint8), np.ones((2 * settings.reach_px + 1,) * 2, np.uint8)) > 0
+    arrays = [channels, truth.astype(np.float32), (reachable & ~(others[cut] & ~truth)).astype(np.float32)]
     for axis in (-1, -2):
         if rng.random() < 0.5:
             arrays = [np.flip(a, axis) for a in arrays]

@@ -212,11 +212,11 @@ class TestExisting:
         assert (run.path / "run.json").read_bytes() == before
 
     def test_skip_gives_no_old_answer_to_a_new_question(self, run, clip, tiny_model):
-        for change, told in (
+        for change, message in (
             ({"threshold": 0.99}, "threshold was 0.01, is 0.99"),
             ({"concepts": ["rust"]}, "concepts"),
         ):
-            with pytest.raises(UsageError, match=f"cannot be skipped.*{told}"):
+            with pytest.raises(UsageError, match=f"cannot be skipped.*{message}"):
                 self.again(run, clip, tiny_model, "skip", **change)
 
     def test_the_same_events_keep_their_verdicts(self, run, clip, tiny_model):
@@ -261,16 +261,16 @@ def test_interrupt_journals_and_resume_goes_on(tmp_path, tiny_model):
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 130, said
-    told = shlex.split(said.split("Go on with: ")[1])
-    assert told == ["vidconcept", *map(str, arguments), "--existing", "resume"]
+    resume_words = shlex.split(said.split("Go on with: ")[1])
+    assert resume_words == ["vidconcept", *map(str, arguments), "--existing", "resume"]
     # The windows that were read stay; the memory of the footage grows with those to come.
     kept = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "run" / "maps").glob("window_*")}
     assert kept
     before = json.loads((tmp_path / "run" / "run.json").read_text())["timings_s"]
     resumed = vidconcept(*arguments, "--existing", "resume", "--json")
-    told = json.loads(resumed.stdout)
-    assert told["frames"] == 24
-    assert told["timings_s"]["model"] >= before["model"]
+    result = json.loads(resumed.stdout)
+    assert result["frames"] == 24
+    assert result["timings_s"]["model"] >= before["model"]
     assert {name: (tmp_path / "run" / "maps" / name).stat().st_mtime_ns for name in kept} == kept
     straight = track(
         clip,

@@ -45,9 +45,9 @@ def test_fail_on_minds_the_concepts_that_it_names(run, tiny_model, words, code):
 
 
 def test_export_as_json(run, tmp_path):
-    told = json.loads(call("export", run.path, "--to", "csv", "--out", tmp_path / "a.csv", "--json"))
-    assert told["format"] == "csv"
-    assert str(tmp_path / "a.csv") in told["told"]
+    result = json.loads(call("export", run.path, "--to", "csv", "--out", tmp_path / "a.csv", "--json"))
+    assert result["format"] == "csv"
+    assert str(tmp_path / "a.csv") in result["told"]
 
 
 def test_models_say_what_a_broken_download_lacks(monkeypatch):
@@ -89,9 +89,9 @@ def test_what_says_nothing_of_a_bare_video_is_not_ignored(run, tmp_path, command
 
 
 def test_export_says_where_it_wrote(run):
-    told = call("export", run.path, "--to", "coco")
+    summary = call("export", run.path, "--to", "coco")
     path = run.path / "exports" / "five.coco.json"
-    assert told.strip().endswith(f"as coco: {path}")
+    assert summary.strip().endswith(f"as coco: {path}")
     assert json.loads(path.read_text())["annotations"]
 
 

@@ -36,11 +36,11 @@ def test_the_smoothing_method_of_the_page_gives_frames():
     function, entry = code_of("add-a-smoothing-method.md")
     space = {"np": np, "upsample": upsample}
     exec(function, space)
-    near = [
+    steps_nearby = [
         SimpleNamespace(maps=SimpleNamespace(scores=np.full((2, 3, 4), level, np.float32)), size=(24, 32))
         for level in (0.1, 0.2, 0.7, 0.9)
     ]
-    frames = list(space["take_largest"](near, 1, range(4), {}, SmoothSettings()))
+    frames = list(space["take_largest"](steps_nearby, 1, range(4), {}, SmoothSettings()))
     assert [frame.shape for frame in frames] == [(2, 24, 32)] * 4
     assert frames[0].max() == pytest.approx(0.7)
     assert isinstance(eval(f"{{{entry}}}", {**vars(smoothers)})["largest"], smoothers.Smoother)

@@ -26,6 +26,6 @@ def disjoint(masks: Masks, rows: dict[tuple[int, int], TrackMask]) -> Masks:
     return {key: mask for key, mask in left.items() if mask.any()}
 
 
-def assert_same(told: Masks, masks: Masks) -> None:
-    assert told.keys() == masks.keys()
-    assert all((told[key] == masks[key]).all() for key in masks)
+def assert_same(exported: Masks, masks: Masks) -> None:
+    assert exported.keys() == masks.keys()
+    assert all((exported[key] == masks[key]).all() for key in masks)

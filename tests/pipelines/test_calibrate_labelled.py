@@ -81,12 +81,12 @@ class TestThresholds:
 
     def test_a_level_that_is_better_on_clips_left_out_is_taken(self):
         clip = {0.2: {"dent": EventCounts(1, 0, 1, 1, 1, 1)}, 0.5: {"dent": EventCounts(0, 0, 1, 0, 0, 1)}}
-        thresholds, told = choose_thresholds(self.counts([clip] * 6), {"dent": 0.5})
+        thresholds, remarks = choose_thresholds(self.counts([clip] * 6), {"dent": 0.5})
         assert thresholds == {"dent": 0.2}
-        assert "clips left out" in told[0]
+        assert "clips left out" in remarks[0]
 
     def test_too_few_defects_are_said_to_be_too_few(self):
         clip = {0.2: {"dent": EventCounts(1, 0, 1, 1, 1, 1)}, 0.5: {"dent": EventCounts(0, 0, 1, 0, 0, 1)}}
-        thresholds, told = choose_thresholds(self.counts([clip] * 2), {"dent": 0.5})
+        thresholds, remarks = choose_thresholds(self.counts([clip] * 2), {"dent": 0.5})
         assert thresholds == {}
-        assert "too few" in told[0]
+        assert "too few" in remarks[0]

@@ -59,8 +59,8 @@ def test_edges_change_masks_and_nothing_else(tmp_path: Path, settings: dict):
         inside = np.zeros_like(mask)
         inside[y : y + height, x : x + width] = True
         assert not (mask & ~inside).any()
-        near = cv2.dilate(before.astype(np.uint8), np.ones((121, 121), np.uint8)) > 0
-        assert not (mask & ~near).any()
+        surroundings = cv2.dilate(before.astype(np.uint8), np.ones((121, 121), np.uint8)) > 0
+        assert not (mask & ~surroundings).any()
 
 
 def test_tables_of_before_are_read_as_coarse(tmp_path: Path):

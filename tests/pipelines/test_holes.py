@@ -27,13 +27,13 @@ def small(tiny_model):
 
 @pytest.fixture(scope="module")
 def run(broken_off, small, tmp_path_factory):
-    told = []
+    warnings = []
     # The floor under every threshold: noise makes tracks that last.
     low = {"threshold": 0.02, "floor": 0.01, "hysteresis": 1.0, "min_area_px": 1}
     run = track(
-        broken_off, out=tmp_path_factory.mktemp("runs") / "run", monitor=Monitor(warn=told.append), **small | low
+        broken_off, out=tmp_path_factory.mktemp("runs") / "run", monitor=Monitor(warn=warnings.append), **small | low
     )
-    return run, told
+    return run, warnings
 
 
 class TestRun:
@@ -52,11 +52,11 @@ class TestRun:
         assert {event.start_s > 500 for event in finished.events} == {False, True}
 
     def test_it_is_listed_and_said(self, run):
-        finished, told = run
+        finished, warnings = run
         assert 20 in finished.manifest["cuts"]
         (remark,) = [r for r in finished.manifest["remarks"] if r["about"] == "holes"]
         assert "599.240 s after 0.760 s" in remark["message"]
-        assert any(remark["message"] in line for line in told)
+        assert any(remark["message"] in line for line in warnings)
 
     def test_every_frame_has_its_row_and_rising_latent_steps(self, run):
         finished, _ = run

@@ -84,9 +84,9 @@ class TestInspected:
             4: True,
             5: False,
         }
-        told = {a["image_id"] - 1: a["attributes"]["interpolated"] for a in content["annotations"]}
-        assert told.items() <= {1: False, 2: True, 3: False, 4: True, 5: False}.items()
-        assert True in told.values()
+        marked = {a["image_id"] - 1: a["attributes"]["interpolated"] for a in content["annotations"]}
+        assert marked.items() <= {1: False, 2: True, 3: False, 4: True, 5: False}.items()
+        assert True in marked.values()
 
     def test_youtube_vis(self, run, tmp_path):
         (video,) = json.loads(exported(run, "youtube-vis", tmp_path).read_text())["videos"]
@@ -100,12 +100,12 @@ class TestInspected:
 
     def test_cvat(self, run, tmp_path):
         tree = ElementTree.parse(exported(run, "cvat", tmp_path))
-        told = {
+        marked = {
             int(shape.get("frame")): shape.find("attribute[@name='interpolated']").text
             for shape in tree.iter("mask")
             if shape.get("outside") == "0"
         }
-        assert told.items() <= {1: "false", 2: "true", 3: "false", 4: "true", 5: "false"}.items()
+        assert marked.items() <= {1: "false", 2: "true", 3: "false", 4: "true", 5: "false"}.items()
 
     def test_label_studio(self, run, tmp_path):
         (task,) = json.loads(exported(run, "label-studio", tmp_path, "a.json").read_text())
@@ -115,8 +115,8 @@ class TestInspected:
 
     def test_supervision(self, run, tmp_path):
         with exported(run, "supervision", tmp_path).open() as file:
-            told = {int(row["frame_index"]): row["interpolated"] for row in csv.DictReader(file)}
-        assert told.items() <= {1: "0", 2: "1", 3: "0", 4: "1", 5: "0"}.items()
+            marked = {int(row["frame_index"]): row["interpolated"] for row in csv.DictReader(file)}
+        assert marked.items() <= {1: "0", 2: "1", 3: "0", 4: "1", 5: "0"}.items()
 
 
 def test_boxes_in_label_studio_count_from_the_zero_of_the_file(small, tmp_path):

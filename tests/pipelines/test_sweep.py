@@ -148,7 +148,7 @@ class TestReport:
 class TestClaims:
     BASE = Reading("concept-attention", "preset", (1,), 500, "softmax-mean", 1)
 
-    def told(self, levels, others, **change):
+    def judge(self, levels, others, **change):
         """Claims of a sweep in which the base has `levels` on its clips, and another reading `others`."""
         other = replace(self.BASE, **change)
         tallies = {
@@ -158,19 +158,19 @@ class TestClaims:
         return judge_claims(Sweep(("dent",), tallies, self.BASE, {}))
 
     def test_a_gap_on_every_clip_holds_and_on_one_clip_is_open(self):
-        (line,) = self.told([0.9] * 6, [0.1] * 6, method="cross-attention")
+        (line,) = self.judge([0.9] * 6, [0.1] * 6, method="cross-attention")
         assert "cross-attention: holds" in line
-        (line,) = self.told([0.9], [0.1], method="cross-attention")
+        (line,) = self.judge([0.9], [0.1], method="cross-attention")
         assert "is open, one clip" in line
         assert "95 %" not in line
 
     def test_a_gap_that_comes_from_one_clip_of_three_is_open(self):
-        (line,) = self.told([0.9, 0.1, 0.1], [0.1, 0.1, 0.1], method="cross-attention")
+        (line,) = self.judge([0.9, 0.1, 0.1], [0.1, 0.1, 0.1], method="cross-attention")
         assert "is open on this sample" in line
 
     def test_a_timestep_is_not_compared_with_itself(self):
-        assert self.told([0.9] * 3, [0.1] * 3, timestep=750) == []
-        (line,) = self.told([0.9] * 3, [0.1] * 3, timestep=20)
+        assert self.judge([0.9] * 3, [0.1] * 3, timestep=750) == []
+        (line,) = self.judge([0.9] * 3, [0.1] * 3, timestep=20)
         assert line.startswith("A middle timestep (500) beats almost none (20): holds")
 
 

@@ -92,12 +92,12 @@ class TestSecondCall:
         root, _ = made
         before = [tables_of(run) for run in runs_in(root / "runs")]
         good = root / "archive" / "cam1" / "000*.mp4"
-        told = call(good, model=tiny_model, out=root / "runs")
-        assert (told["done"], told["skipped"]) == (0, 2)
+        result = call(good, model=tiny_model, out=root / "runs")
+        assert (result["done"], result["skipped"]) == (0, 2)
         shutil.copy(root / "archive" / "cam1" / "0000.mp4", root / "copy.mp4")
         shutil.move(root / "copy.mp4", root / "archive" / "cam1" / "0000.mp4")
-        told = call(good, "--jobs", 1, model=tiny_model, out=root / "runs")
-        assert (told["done"], told["skipped"]) == (0, 2)
+        result = call(good, "--jobs", 1, model=tiny_model, out=root / "runs")
+        assert (result["done"], result["skipped"]) == (0, 2)
         assert before == [tables_of(run) for run in runs_in(root / "runs")]
 
     def test_changed_settings_are_said(self, made, tiny_model, tmp_path):
@@ -130,8 +130,10 @@ class TestSecondCall:
         shutil.copytree(root / "runs", tmp_path / "runs")
         (tmp_path / "runs" / "summary.csv").unlink()
         good = root / "archive" / "cam1" / "000*.mp4"
-        told = [call(good, "--shard", f"{i}/2", model=tiny_model, out=tmp_path / "runs")["skipped"] for i in range(2)]
-        assert sum(told) == 2
+        skipped = [
+            call(good, "--shard", f"{i}/2", model=tiny_model, out=tmp_path / "runs")["skipped"] for i in range(2)
+        ]
+        assert sum(skipped) == 2
         assert not (tmp_path / "runs" / "summary.csv").exists()
 
 

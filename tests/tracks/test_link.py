@@ -106,12 +106,12 @@ class TestGaps:
     def test_confidence_forgets_while_a_track_is_out_of_sight(self) -> None:
         masks = np.zeros((1, *GRID), bool)
         masks[0, 40:60, 40:60] = True
-        linker, told = Scene().linker, []
+        linker, rows = Scene().linker, []
         for i, score in enumerate([0.9, 0.9, None, None, None, None, 0.5]):
             seen = masks & (score is not None)
-            told += linker.step(Ref(i, i, i * FRAME_S), seen, seen * np.float32(score or 0.0), None, Origin(0, 0))
+            rows += linker.step(Ref(i, i, i * FRAME_S), seen, seen * np.float32(score or 0.0), None, Origin(0, 0))
         # Five frames of 0.04 s since it was seen, time constant 0.2 s.
-        assert told[-1].confidence == pytest.approx(0.5 + 0.4 * np.exp(-1), abs=1e-6)
+        assert rows[-1].confidence == pytest.approx(0.5 + 0.4 * np.exp(-1), abs=1e-6)
 
     def test_a_long_one_is_not(self) -> None:
         scene = Scene(max_gap_s=0.2)
@@ -276,12 +276,14 @@ class TestSourcePixels:
         scene = Scene()
         masks = np.zeros((1, *GRID), bool)
         masks[0, 40:60, 40:60] = True
-        told = []
+        confidences = []
         for i in range(20):
             scores = masks * np.float32(0.9 if i % 2 else 0.5)
-            told += [r.confidence for r in scene.linker.step(Ref(i, i, i * FRAME_S), masks, scores, None, Origin(0, 0))]
-        assert all(0 <= value <= 1 for value in told)
-        assert np.abs(np.diff(told[5:])).max() < 0.1  # the score itself jumps by 0.4
+            confidences += [
+                r.confidence for r in scene.linker.step(Ref(i, i, i * FRAME_S), masks, scores, None, Origin(0, 0))
+            ]
+        assert all(0 <= value <= 1 for value in confidences)
+        assert np.abs(np.diff(confidences[5:])).max() < 0.1  # the score itself jumps by 0.4
 
     def test_masks_of_one_concept_share_no_pixel(self) -> None:
         linker = Linker(["x"], Region(0, 0, 397, 251), (397, 251), LinkSettings(1, 0.12, merge_frac=0.0))

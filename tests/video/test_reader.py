@@ -166,9 +166,9 @@ class TestTime:
         """A recorder's clock may be hours on when the recording starts."""
         clock = Clock(Fraction(1, 90_000), Fraction(25))
         raw = [None, *(3_600 * 90_000 + 3_600 * n for n in range(1, 5)), None]
-        told = [clock.stamp(*pair) for pair in pairwise(raw)]
-        assert [pts - told[0][0] for pts, _ in told] == [3_600 * n for n in range(5)]
-        assert [fault and fault.kind for _, fault in told] == ["missing-pts", None, None, None, None]
+        stamped = [clock.stamp(*pair) for pair in pairwise(raw)]
+        assert [pts - stamped[0][0] for pts, _ in stamped] == [3_600 * n for n in range(5)]
+        assert [fault and fault.kind for _, fault in stamped] == ["missing-pts", None, None, None, None]
 
     def test_frames_that_an_edit_list_hides_do_not_count(self, tmp_path):
         """Remuxing from a later point gives an MP4 whose edit list starts between key frames."""

@@ -217,12 +217,12 @@ class TestMasksJson:
         video = content["videos"][0]
         assert (video["length"], video["width"], video["height"]) == (70, 320, 180)
         assert [c["name"] for c in content["categories"]] == list(CONCEPTS)
-        told = {
+        listed = {
             (a["id"], i): s for a in content["annotations"] for i, s in enumerate(a["segmentations"]) if s is not None
         }
         rows = {(r.tracker_id, r.frame_index): r for r in tables.read_tracks(run_dir / "tracks.csv")}
-        assert told.keys() == rows.keys()
-        for key, segmentation in told.items():
+        assert listed.keys() == rows.keys()
+        for key, segmentation in listed.items():
             assert (coco_mask.decode(segmentation) == rle.decode(rows[key].rle, (320, 180))).all()
         for annotation in content["annotations"]:
             assert {len(annotation[name]) for name in ("segmentations", "bboxes", "areas")} == {70}

@@ -39,8 +39,8 @@ def masks(rows: dict[tuple[int, int], TrackMask]) -> Masks:
 def exported(run_dir: Path, tmp_path: Path) -> Exporter:
     def write(to: str, **options: Any) -> Path:
         path = tmp_path / f"out-{to}"
-        told = export(run_dir, to, path, **options)
-        assert str(path) in told
+        summary = export(run_dir, to, path, **options)
+        assert str(path) in summary
         return path
 
     return write

@@ -34,13 +34,13 @@ class TestCsv:
         assert verdicts == {1: "accept", 2: "reject", 3: "", 4: "unsure"}
 
     def test_polygons(self, exported: Exporter, masks: Masks) -> None:
-        told = {}
+        read_back = {}
         with open(exported("csv", masks="polygon"), encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
                 flat = coco_mask.frPyObjects(json.loads(row["mask_polygon"]), SIZE[1], SIZE[0])
                 key = (int(row["frame_index"]), int(row["tracker_id"]))
-                told[key] = coco_mask.decode(coco_mask.merge(flat)).astype(bool)
-        assert_same(told, masks)
+                read_back[key] = coco_mask.decode(coco_mask.merge(flat)).astype(bool)
+        assert_same(read_back, masks)
 
 
 class TestCoco:
@@ -51,11 +51,11 @@ class TestCoco:
             coco = COCO(str(path))
         assert {c["id"]: c["name"] for c in coco.loadCats(coco.getCatIds())} == dict(enumerate(CONCEPTS, start=1))
         assert len(coco.imgs) == FRAMES
-        told = {}
+        read_back = {}
         for annotation in coco.anns.values():
             frame = coco.imgs[annotation["image_id"]]["frame_index"]
-            told[(frame, annotation["track_id"])] = coco.annToMask(annotation).astype(bool)
-        assert_same(told, masks)
+            read_back[(frame, annotation["track_id"])] = coco.annToMask(annotation).astype(bool)
+        assert_same(read_back, masks)
 
 
 class TestYoutubeVis:
@@ -79,12 +79,12 @@ class TestYoutubeVis:
             )
             raw = data._load_raw_file("none", "line cam", is_gt=True)
         assert data.class_list == list(CONCEPTS)
-        told = {
+        read_back = {
             (frame, int(tracker_id)): coco_mask.decode(mask).astype(bool)
             for frame in range(FRAMES)
             for tracker_id, mask in zip(raw["gt_ids"][frame], raw["gt_dets"][frame], strict=True)
         }
-        assert_same(told, masks)
+        assert_same(read_back, masks)
 
 
 class TestMots:
@@ -118,12 +118,12 @@ class TestMots:
         assert float(np.mean(hota["HOTA"])) == pytest.approx(1.0)
         second = {key: mask for key, mask in disjoint(masks, rows).items() if rows[key].class_id == 1}
         instance = {2001: next(tracker_id for _, tracker_id in second)}
-        told = {
+        read_back = {
             (frame, instance[int(number)]): coco_mask.decode(mask).astype(bool)
             for frame in range(FRAMES)
             for number, mask in zip(raw["gt_ids"][frame], raw["gt_dets"][frame], strict=True)
         }
-        assert_same(told, second)
+        assert_same(read_back, second)
 
     def test_no_pixel_has_two_owners(self, exported: Exporter) -> None:
         taken: dict[int, np.ndarray] = {}
@@ -142,12 +142,12 @@ class TestMot:
         dataset = datumaro.Dataset.import_from(str(exported("mot")), "mot_seq")
         names = [label.name for label in dataset.categories()[datumaro.AnnotationType.label].items]
         assert names == list(CONCEPTS)
-        told = {}
+        read_back = {}
         for item in dataset:
             for box in item.annotations:
                 x, y, w, h = box.get_bbox()
-                told[(int(item.id) - 1, box.attributes["track_id"])] = ((x, y, x + w, y + h), box.label)
-        assert told == {key: (row.box_px, row.class_id) for key, row in rows.items()}
+                read_back[(int(item.id) - 1, box.attributes["track_id"])] = ((x, y, x + w, y + h), box.label)
+        assert read_back == {key: (row.box_px, row.class_id) for key, row in rows.items()}
 
     def test_trackeval_reads_the_results(
         self, exported: Exporter, tmp_path: Path, rows: dict[tuple[int, int], TrackMask]
@@ -171,12 +171,12 @@ class TestMot:
             )
             raw = data.get_raw_seq_data("own", "seq")
         assert raw["num_timesteps"] == FRAMES
-        told = {
+        read_back = {
             (frame, int(tracker_id)): round(float(score), 4)
             for frame in range(FRAMES)
             for tracker_id, score in zip(raw["tracker_ids"][frame], raw["tracker_confidences"][frame], strict=True)
         }
-        assert told == {key: row.confidence for key, row in rows.items()}
+        assert read_back == {key: row.confidence for key, row in rows.items()}
 
 
 class TestDavis:
@@ -198,12 +198,12 @@ class TestDavis:
             raw = data._load_raw_file("own", "line cam", is_gt=False)
         with open(folder / "objects.csv", encoding="utf-8", newline="") as file:
             tracker_of = {int(row["index"]): int(row["tracker_id"]) for row in csv.DictReader(file)}
-        told = {
+        read_back = {
             (frame, tracker_of[int(index)]): coco_mask.decode(mask).astype(bool)
             for frame in range(FRAMES)
             for index, mask in zip(raw["tracker_ids"][frame], raw["tracker_dets"][frame], strict=True)
         }
-        assert_same(told, disjoint(masks, rows))
+        assert_same(read_back, disjoint(masks, rows))
 
     def test_a_shorter_export_into_the_same_place_leaves_no_older_frame(
         self, exported: Exporter, rows: dict[tuple[int, int], TrackMask]
@@ -225,8 +225,8 @@ class TestFilters:
         assert {r.concept for r in tables.read_tracks(exported("csv", concepts=["=1+1"]))} == {"=1+1"}
 
     def test_by_time(self, exported: Exporter, rows: dict[tuple[int, int], TrackMask]) -> None:
-        told = list(tables.read_tracks(exported("csv", start_s=0.5, end_s=0.7)))
-        assert [r.time_s for r in told] == sorted(r.time_s for r in rows.values() if 0.5 <= r.time_s <= 0.7)
+        read_back = list(tables.read_tracks(exported("csv", start_s=0.5, end_s=0.7)))
+        assert [r.time_s for r in read_back] == sorted(r.time_s for r in rows.values() if 0.5 <= r.time_s <= 0.7)
 
     @pytest.mark.parametrize("to", FORMATS)
     def test_nothing_selected_is_an_empty_export(self, exported: Exporter, to: str) -> None:

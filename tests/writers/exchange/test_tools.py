@@ -24,7 +24,7 @@ class TestCvat:
         root = ElementTree.parse(exported("cvat")).getroot()
         assert root.findtext("version") == "1.1"
         assert [label.findtext("name") for label in root.iter("label")] == list(CONCEPTS)
-        told = {}
+        read_back = {}
         for track in root.iter("track"):
             first, *rest = track
             # CVAT reads the first mask of a track and no other, until it is outside on the next frame.
@@ -40,8 +40,8 @@ class TestCvat:
             mask[top : top + height, left : left + width] = inside
             key = (int(first.get("frame") or -1), int(track.get("group_id") or -1))
             assert track.get("label") == rows[key].concept
-            told[key] = mask
-        assert_same(told, masks)
+            read_back[key] = mask
+        assert_same(read_back, masks)
 
     @pytest.mark.parametrize("masks", ["rle", "polygon"])
     def test_tracks_end_where_an_export_of_a_part_ends(self, exported: Exporter, run_dir: Path, masks: str) -> None:
@@ -56,7 +56,7 @@ class TestCvat:
         datumaro = pytest.importorskip("datumaro")
         path = exported("cvat", masks="polygon")
         dataset = datumaro.Dataset.import_from(str(path.rename(path.with_suffix(".xml"))), "cvat")
-        told, ends = {}, set()
+        read_back, ends = {}, set()
         for item in dataset:
             for polygon in item.annotations:
                 key = (item.attributes["frame"], int(polygon.attributes["tracker_id"]))
@@ -64,8 +64,8 @@ class TestCvat:
                     ends.add(key)
                     continue
                 flat = coco_mask.frPyObjects([list(polygon.points)], SIZE[1], SIZE[0])
-                told[key] = coco_mask.decode(coco_mask.merge(flat)).astype(bool)
-        assert_same(told, masks)
+                read_back[key] = coco_mask.decode(coco_mask.merge(flat)).astype(bool)
+        assert_same(read_back, masks)
         gone = {(frame + 1, tracker_id) for frame, tracker_id in masks if (frame + 1, tracker_id) not in masks}
         assert ends == {key for key in gone if key[0] < FRAMES}
 
@@ -112,7 +112,7 @@ class TestSupervision:
         supervision = pytest.importorskip("supervision")
         path = exported("supervision")
         with open(path, encoding="utf-8", newline="") as file:
-            told = list(csv.DictReader(file))
+            read_back = list(csv.DictReader(file))
         with supervision.CSVSink(str(tmp_path / "sink.csv")) as sink:
             for frame in sorted({frame for frame, _ in rows}):
                 own = [row for (index, _), row in rows.items() if index == frame]
@@ -127,8 +127,8 @@ class TestSupervision:
         with open(tmp_path / "sink.csv", encoding="utf-8", newline="") as file:
             theirs = list(csv.DictReader(file))
         names = ("x_min", "y_min", "x_max", "y_max", "class_id", "confidence", "tracker_id")
-        assert tuple(told[0])[:7] == tuple(theirs[0])[:7] == names
-        assert [[float(row[name]) for name in names] for row in told] == [
+        assert tuple(read_back[0])[:7] == tuple(theirs[0])[:7] == names
+        assert [[float(row[name]) for name in names] for row in read_back] == [
             [float(row[name]) for name in names] for row in theirs
         ]
-        assert [row["frame_index"] for row in told] == [row["frame_index"] for row in theirs]
+        assert [row["frame_index"] for row in read_back] == [row["frame_index"] for row in theirs]

@@ -91,8 +91,8 @@ class TestVerdicts:
         asset = (resources.files("vidconcept.writers.review") / "assets" / "review-data.js").read_text("utf-8")
         clock = "function clock" + asset.split("\nfunction clock")[1].split("\n}\n")[0] + "}"
         calls = "[clock(59.97, 1), clock(3659.967, 1), clock(59.9996), clock(59.94, 1)]"
-        told = page.evaluate(f"(() => {{ {clock}; return {calls}; }})()")
-        assert told == ["1:00.0", "1:01:00.0", "1:00.000", "0:59.9"]
+        clocks = page.evaluate(f"(() => {{ {clock}; return {calls}; }})()")
+        assert clocks == ["1:00.0", "1:01:00.0", "1:00.000", "0:59.9"]
 
     def test_filtering_by_verdict(self, page: "playwright.Page") -> None:
         page.keyboard.press("n")

@@ -43,16 +43,16 @@ def test_the_page_draws_each_concept_s_own_threshold(run_dir: Path) -> None:
     settings = {"threshold": 0.7, "thresholds": {second: 0.4}}
     for more, share in (({}, 1.0), ({"hysteresis": 0.5}, 0.5)):
         path.write_text(json.dumps(manifest | {"settings": settings | more}), encoding="utf-8")
-        told = {c["name"]: c["levels"] for c in collect_review_data(run_dir, read_run(run_dir))["concepts"]}
-        assert {name: levels[0] for name, levels in told.items()} == {first: 0.7, second: 0.4, third: 0.7}
-        assert told[second] == ([0.4] if share == 1.0 else [0.4, pytest.approx(0.4 * share)])
+        levels_of = {c["name"]: c["levels"] for c in collect_review_data(run_dir, read_run(run_dir))["concepts"]}
+        assert {name: levels[0] for name, levels in levels_of.items()} == {first: 0.7, second: 0.4, third: 0.7}
+        assert levels_of[second] == ([0.4] if share == 1.0 else [0.4, pytest.approx(0.4 * share)])
 
 
 def test_they_are_written_into_the_events_and_every_later_export(run_dir: Path, tmp_path: Path) -> None:
     events = tables.read_events(run_dir / "events.csv")
     assert len(events) == 2
-    page, told = review(run_dir, verdicts_csv(tmp_path / "v.csv", events, ["reject", "accept"]))
-    assert told.startswith("1 accepted, 1 rejected, 0 unsure, 0 open")
+    page, summary = review(run_dir, verdicts_csv(tmp_path / "v.csv", events, ["reject", "accept"]))
+    assert summary.startswith("1 accepted, 1 rejected, 0 unsure, 0 open")
     assert [e.verdict for e in tables.read_events(run_dir / "events.csv")] == ["reject", "accept"]
     assert '"verdict":"reject"' in page.read_text(encoding="utf-8")
     export(run_dir, "csv", tmp_path / "accepted.csv", verdict=["accept"])
@@ -102,9 +102,9 @@ class TestIndex:
     def test_the_worst_run_comes_first(self, tmp_path: Path) -> None:
         make_run(tmp_path / "few", frames=12, video=False)
         make_run(tmp_path / "many", frames=70, video=False, run_id="1" * 32)
-        page, told = review(tmp_path)
+        page, summary = review(tmp_path)
         text = page.read_text(encoding="utf-8")
-        assert told == "2 runs"
+        assert summary == "2 runs"
         assert text.index("many/review.html") < text.index("few/review.html")
         assert (tmp_path / "few" / "review.html").is_file()
         assert "<img src=x" not in text
@@ -146,10 +146,10 @@ class TestTemplate:
 @pytest.mark.parametrize("frames", [1, 1999, 2000, 5003])
 def test_the_strip_ends_where_the_video_does_and_keeps_every_peak(frames):
     scores = np.random.default_rng(0).random((2, frames)).astype(np.float32)
-    told = _make_series(np.arange(frames) / 25, scores)
-    assert told["time_s"][-1] == pytest.approx((frames - 1) / 25)
-    assert [max(line) for line in told["scores"]] == pytest.approx(scores.max(1), abs=1e-3)
-    assert len(told["time_s"]) <= 2001
+    series = _make_series(np.arange(frames) / 25, scores)
+    assert series["time_s"][-1] == pytest.approx((frames - 1) / 25)
+    assert [max(line) for line in series["scores"]] == pytest.approx(scores.max(1), abs=1e-3)
+    assert len(series["time_s"]) <= 2001
 
 
 class TestSpreadsheets:

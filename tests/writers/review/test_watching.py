@@ -19,9 +19,9 @@ class TestVideo:
         page.evaluate("document.getElementById('video').playbackRate = 4")
         page.keyboard.press(" ")
         until(page, "document.getElementById('video').ended")
-        told = page.evaluate("(v => [v.videoWidth, v.videoHeight, v.duration])(document.getElementById('video'))")
-        assert tuple(told[:2]) == SIZE
-        assert told[2] == pytest.approx(last.time_s, abs=0.1)
+        film = page.evaluate("(v => [v.videoWidth, v.videoHeight, v.duration])(document.getElementById('video'))")
+        assert tuple(film[:2]) == SIZE
+        assert film[2] == pytest.approx(last.time_s, abs=0.1)
         assert frame_shown(page) == last.frame_index
 
     def test_stepping_shows_every_frame_of_a_variable_rate(self, page: "playwright.Page", run_dir: Path) -> None:
