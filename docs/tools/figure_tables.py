@@ -49,8 +49,8 @@ def weights_note(files: Files, *names: str) -> str:
     earlier = " and ".join(f"`{weights}`" for weights in others)
     return (
         '!!! warning "Figures of earlier weights"\n'
-        f"    Some figures on this page were measured with the weights {earlier}; the package carries `{shipped}`. Notes\n"
-        "    below each table say which.\n"
+        f"    Some figures on this page were measured with the weights {earlier}; the package carries `{shipped}`.\n"
+        "    Notes below each table say which.\n"
     )
 
 

@@ -279,9 +279,8 @@ class TestSourcePixels:
         confidences = []
         for i in range(20):
             scores = masks * np.float32(0.9 if i % 2 else 0.5)
-            confidences += [
-                r.confidence for r in scene.linker.step(Ref(i, i, i * FRAME_S), masks, scores, None, Origin(0, 0))
-            ]
+            rows = scene.linker.step(Ref(i, i, i * FRAME_S), masks, scores, None, Origin(0, 0))
+            confidences += [row.confidence for row in rows]
         assert all(0 <= value <= 1 for value in confidences)
         assert np.abs(np.diff(confidences[5:])).max() < 0.1  # the score itself jumps by 0.4
 
