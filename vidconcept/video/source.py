@@ -103,6 +103,7 @@ def _find_images(source: Path) -> _Images | None:
 
 def refuse_no_file(source: Path) -> None:
     """Raises InputError for an address, standard input or a device: what is tracked is read several times over."""
+    check_name(source)
     text = str(source)
     # A path has one slash where the address had two.
     address = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/(?=[^/])", text)
