@@ -63,7 +63,7 @@ def compute_maps(plan: Plan, run: RunFolder, monitor: Monitor, get_model: GetMod
                 if model is None:
                     model = get_model(plan, monitor)
                 with monitor.time_stage("model"):
-                    maps = _compute_checked_maps(plan, model, window)
+                    maps = compute_checked_maps(plan, model, window)
                 with monitor.time_stage("rarity"):
                     remember_motion(memory, window)
                     run.save_maps(maps, window.start, describe(memory, maps, window, plan.settings.threshold))
@@ -87,7 +87,7 @@ def open_memory(run: RunFolder) -> Iterator[Memory]:
             run.save_memory(memory)
 
 
-def _compute_checked_maps(plan: Plan, model: Model, window: Window) -> ConceptMaps:
+def compute_checked_maps(plan: Plan, model: Model, window: Window) -> ConceptMaps:
     """Raises ModelError, with the frames it concerns, for a window in which the model says nothing."""
     last = window.start + window.real_frames - 1
     try:
@@ -105,7 +105,7 @@ def cut_source_windows(plan: Plan, monitor: Monitor) -> Iterator[Window]:
     for frames in split_recordings(read_source_frames(plan, monitor, settings.stride)):
         first = next(frames)
         windows = cut_windows(
-            (_crop_to_region(plan, frame) for frame in chain((first,), frames)),
+            (crop_to_model(plan, frame) for frame in chain((first,), frames)),
             length=settings.window_frames,
             overlap=settings.overlap_frames,
             step=plan.layout.step,
@@ -152,7 +152,8 @@ def estimate_frame_count(plan: Plan) -> int | None:
     return max(-(-frames // settings.stride), 1)
 
 
-def _crop_to_region(plan: Plan, frame: Frame) -> np.ndarray:
+def crop_to_model(plan: Plan, frame: Frame) -> np.ndarray:
+    """What the model sees of a frame, `(h, w, 3)` uint8."""
     return resize(crop(frame.image, plan.region), plan.tiles.height, plan.tiles.width)
 
 
