@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 LOWEST := .venv-lowest
 
-.PHONY: demo test test-all test-lowest fuzz lint types docs clean
+.PHONY: demo test test-all test-lowest fuzz lint types docs audit clean
 
 demo: $(READY)
 	$(BIN)/vidconcept track examples/line_cam.mp4 --concepts scratch,dent --out runs/demo --existing overwrite
@@ -47,6 +47,10 @@ types: $(READY)
 docs: $(VENV)/.ready-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
+# Known vulnerabilities, licences and a CycloneDX bill of what an install brings, into build/audit; asks PyPI's advisories.
+audit: $(VENV)/.ready-audit
+	$(BIN)/python .ci/audit.py build/audit
+
 # torch first and alone: a range may admit a newer release whose only build is the one for CUDA, several GB.
 # trackeval and supervision ask for the full opencv-python, which would overwrite the headless build: no dependencies.
 $(READY): pyproject.toml constraints.txt Makefile
@@ -58,6 +62,10 @@ $(READY): pyproject.toml constraints.txt Makefile
 
 $(VENV)/.ready-docs: $(READY)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	touch $@
+
+$(VENV)/.ready-audit: $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[audit]"
 	touch $@
 
 $(LOWEST)/.ready: pyproject.toml constraints.txt Makefile
