@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import redirect_stdout
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +13,7 @@ import typer
 
 from vidconcept.commands.flags import name_options
 from vidconcept.commands.options import Concepts, Config, Json, Setting, parse_settings
-from vidconcept.errors import ExitCode, Interrupted
+from vidconcept.errors import ExitCode, Interrupted, UsageError
 from vidconcept.wording import format_count
 
 EXAMPLES = """
@@ -27,6 +28,11 @@ EXAMPLES = """
 The last one writes summary and index of the runs that are there. The same command again goes on where it stopped.
 """
 HOW, WHERE = "How it is done", "Where and by whom"
+
+
+class Runner(StrEnum):
+    local = "local"
+    ray = "ray"
 
 
 class Existing(StrEnum):
@@ -67,9 +73,25 @@ def batch(
             min=1, max=1024, metavar="N", help="workers; default: a GPU or 4 cores each", rich_help_panel=WHERE
         ),
     ] = None,
+    split: Annotated[
+        float | None,
+        typer.Option(
+            min=1,
+            metavar="S",
+            help="do longer films in parts of so many seconds, by several workers",
+            rich_help_panel=WHERE,
+        ),
+    ] = None,
     shard: Annotated[
         str | None,
         typer.Option(metavar="I/N", help="only part I of N, from 0: a part a machine", rich_help_panel=WHERE),
+    ] = None,
+    runner: Annotated[
+        Runner, typer.Option(help="processes here, or actors of a Ray cluster", rich_help_panel=WHERE)
+    ] = Runner.local,
+    address: Annotated[
+        str | None,
+        typer.Option(help="Ray cluster; default: RAY_ADDRESS, or one is started here", rich_help_panel=WHERE),
     ] = None,
     metrics: Annotated[
         Path | None, typer.Option(help="keep counters in this file, for Prometheus", rich_help_panel=WHERE)
@@ -77,11 +99,14 @@ def batch(
     as_json: Json = False,
 ) -> None:
     """Track many films: a run folder each, a summary and an index page over all."""
-    from vidconcept.fleet.footage import absolute
+    from vidconcept.fleet.footage import Film, absolute
     from vidconcept.fleet.shards import Shard
-    from vidconcept.runners.call import Asked, check_out, summarise
+    from vidconcept.runners.asking import Asking
+    from vidconcept.runners.call import Asked, check_metrics, check_out, summarise
 
     check_out(out)
+    if address is not None and runner is not Runner.ray:
+        raise UsageError("--address is of Ray. Next: add --runner ray")
     settings = parse_settings(concepts, setting) | ({} if fps is None else {"fps": fps})
     part = Shard.parse(shard) if shard is not None else None
     arguments, folders = footage or [], [absolute(folder) for folder in watch or []]
@@ -94,45 +119,57 @@ def batch(
     if dry_run:
         _list(films, as_json)
         return
-    reports, board = _carry_out(asked, films, folders, existing, tries, settle, jobs, metrics)
+    if metrics is not None:
+        check_metrics(metrics, films)
+    asking = Asking()
+    # A word that the model does not know is the call's fault, not that of its films.
+    for film in [*films, *([Film(asked.out, settings, asked.config)] if folders else [])]:
+        asking.digest(film)
+    pool = _open_pool(runner, address, jobs, asked.out)
+    reports, board = _carry_out(asked, films, folders, existing, tries, settle, pool, metrics, asking, split)
     _print(reports.written, board, out, as_json, shard)
     if board.failed:
         raise typer.Exit(ExitCode.SOME_FAILED)
 
 
+def _open_pool(runner: Runner, address: str | None, jobs: int | None, out: Path) -> Any:
+    if runner is Runner.ray:
+        from vidconcept.runners.ray_pool import RayPool
+
+        return RayPool.connect(address, jobs)
+    from vidconcept.runners.processes import ProcessPool, default_jobs, gpu_ids
+
+    return ProcessPool.in_runs(out, jobs or default_jobs(gpu_ids()))
+
+
 def _carry_out(
     asked: Any, films: list[Any], folders: list[Path], existing: Existing, tries: int, settle: float,
-    jobs: int | None, metrics: Path | None,
+    pool: Any, metrics: Path | None, asking: Any, split: float | None,
 ) -> tuple[Any, Any]:  # fmt: skip
     from vidconcept.commands.batch_screen import open_screen
     from vidconcept.commands.terminal import Stop
     from vidconcept.fleet.board import Board
+    from vidconcept.fleet.intake import Both, Listed
     from vidconcept.fleet.settling import Settling
-    from vidconcept.runners.batch import Batch, Both, Listed
-    from vidconcept.runners.call import Reports, check_metrics
-    from vidconcept.runners.processes import ProcessPool, default_jobs, gpu_ids
+    from vidconcept.runners.batch import Batch
+    from vidconcept.runners.call import Reports
 
-    if metrics is not None:
-        check_metrics(metrics, films)
-    slots = jobs or default_jobs(gpu_ids())
     board = Board()
     intake = Both(Listed(films), Settling(folders, asked.out, asked.film, settle)) if folders else Listed(films)
     reports = Reports(asked.out, board, metrics, whole=asked.shard is None, endless=bool(folders))
     stop = Stop("stopping: each worker finishes its window; press Ctrl-C again to stop at once")
-    pool = ProcessPool.in_runs(asked.out, slots)
-    with stop.on_signals(), open_screen(board, slots) as screen, reports.at_the_end():
+    # Ray prints what it has to say of its workers.
+    quiet = redirect_stdout(sys.stderr)
+    with quiet, stop.on_signals(), open_screen(board, pool.slots) as screen, reports.at_the_end():
 
         def tick() -> None:
             screen.tick()
             reports.tick()
 
         job = Batch(
-            asked.out, intake, pool, board=board, tell=screen.tell, tick=tick, stop=stop,
-            existing=existing.value, tries=tries,
+            asked.out, intake, pool, asking, board, tell=screen.tell, tick=tick, stop=stop,
+            existing=existing.value, tries=tries, split_s=split,
         )  # fmt: skip
-        for film in films:
-            # A word that the model does not know is the call's fault, not that of its films.
-            job.asking.digest(film)
         try:
             job.run()
         except Interrupted:

@@ -55,7 +55,7 @@ class Screen:
             if word.said in self._warned:
                 return
             self._warned.add(word.said)
-        about = word.about.run_name if word.about is not None else ""
+        about = word.about.title if word.about is not None else ""
         said = name_options(word.said)
         text = f"{word.kind}: {about}: {said}" if about else said
         style = {"failed": "red", "again": "yellow", "warning": "yellow", "done": "green"}.get(word.kind, "")
@@ -90,7 +90,7 @@ class Screen:
         table = Table("film", "stage", "", "left", box=None, pad_edge=False)
         for running in list(self.board.running.values())[:_MOST_ROWS]:
             left = duration(running.left_s(self.board.clock()))
-            table.add_row(Text(running.film.run_name), running.stage, _count(running), left)
+            table.add_row(Text(running.film.title), running.stage, _count(running), left)
         more = len(self.board.running) - _MOST_ROWS
         rows: list[Any] = [Text(self.sentence(), style="bold"), table]
         rows += [Text(f"and {more} more")] if more > 0 else []

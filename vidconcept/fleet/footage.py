@@ -28,6 +28,18 @@ class Film:
     settings: Mapping[str, Any] = field(default_factory=dict)
     config: Path | None = None
     camera: str = ""
+    # Of a long film: its windows from the first number to the second, not included; None: to the end.
+    part: tuple[int, int | None] | None = None
+
+    @property
+    def task(self) -> str:
+        """The key of the film, or of the part of it that is to be done."""
+        return self.key if self.part is None else f"{self.key}.{self.part[0]}"
+
+    @property
+    def title(self) -> str:
+        """For people: the run's name, and from which window on."""
+        return self.run_name if self.part is None else f"{self.run_name}, from window {self.part[0]} on"
 
     @property
     def key(self) -> str:

@@ -57,7 +57,11 @@ class Records:
         return self.out / OWN / "films" / f"{film.key}.json"
 
     def lease_path(self, film: Film) -> Path:
-        return self.out / OWN / "leases" / film.key
+        return self.out / OWN / "leases" / film.task
+
+    def parts_folder(self, film: Film) -> Path:
+        """Where the parts of a long film are kept until its run takes them in."""
+        return self.out / OWN / "parts" / film.key
 
     def read(self, film: Film) -> Record:
         """A new one where there is none, or it is damaged: it only saves work."""

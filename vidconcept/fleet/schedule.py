@@ -31,6 +31,22 @@ class Schedule:
     def add(self, films: Iterable[Film]) -> None:
         self.waiting.extend(films)
 
+    def add_first(self, films: Iterable[Film]) -> None:
+        """Before all others, in their order."""
+        self.waiting.extendleft(reversed(list(films)))
+
+    def drop(self, key: str) -> None:
+        """Forget what is left of a film, but for what is running."""
+        self.waiting = deque(film for film in self.waiting if film.key != key)
+        self.alone = deque(film for film in self.alone if film.key != key)
+        self.elsewhere = {task: film for task, film in self.elsewhere.items() if film.key != key}
+
+    @property
+    def left(self) -> int:
+        """Films that are not done; parts of one count once."""
+        films = [*self.waiting, *self.alone, *self.elsewhere.values(), *self.running.values()]
+        return len({film.key for film in films})
+
     @property
     def unfinished(self) -> int:
         return len(self.waiting) + len(self.alone) + len(self.elsewhere) + len(self.running)
@@ -56,18 +72,18 @@ class Schedule:
     def busy(self, slot: int) -> Film:
         """Somebody else has the worker's film."""
         film = self.finished(slot)
-        self.elsewhere[film.key] = film
+        self.elsewhere[film.task] = film
         return film
 
     def free(self, film: Film) -> None:
         """Nobody else has it any more: it is looked at again."""
-        self.waiting.append(self.elsewhere.pop(film.key))
+        self.waiting.append(self.elsewhere.pop(film.task))
 
     def died(self, slot: int) -> tuple[Film, int]:
         """The worker's process is gone. The film, and how often it has come to that; 0 left tries: it is given up."""
         film = self.finished(slot)
-        self.deaths[film.key] += 1
-        if (left := self.tries - self.deaths[film.key]) > 0:
+        self.deaths[film.task] += 1
+        if (left := self.tries - self.deaths[film.task]) > 0:
             self.alone.append(film)
         return film, left
 
@@ -81,7 +97,7 @@ class Schedule:
 
     def _once_more(self, slot: int, counter: Counter[str], queue: deque[Film]) -> tuple[Film, bool]:
         film = self.finished(slot)
-        counter[film.key] += 1
-        if again := counter[film.key] == 1:
+        counter[film.task] += 1
+        if again := counter[film.task] == 1:
             queue.append(film)
         return film, again

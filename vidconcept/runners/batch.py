@@ -6,18 +6,21 @@ One loop for every kind of worker: films come from an intake, workers from a poo
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
-from vidconcept.errors import InputError, Interrupted, OutputError
+from vidconcept.errors import InputError, Interrupted, OutputError, VidconceptError
 from vidconcept.fleet.board import Board
 from vidconcept.fleet.footage import Film
+from vidconcept.fleet.intake import Intake
 from vidconcept.fleet.leases import BEAT_S, STALE_S, Watcher
 from vidconcept.fleet.records import Records, marks_of
 from vidconcept.fleet.schedule import Schedule
 from vidconcept.manifest import MANIFEST
+from vidconcept.pipelines.parts import split_film
+from vidconcept.pipelines.plan import make_plan
 from vidconcept.runners.asking import Asking
 from vidconcept.runners.order import Order, Report
 from vidconcept.runners.pool import Pool, Progressed
@@ -27,42 +30,6 @@ from vidconcept.wording import format_count
 LOOK_S = 2.0
 # Films that need no work are passed over in such portions, so that a terminal stays alive.
 _PORTION = 200
-
-
-class Intake(Protocol):
-    """Where films come from. open: whether more may come."""
-
-    @property
-    def open(self) -> bool: ...
-
-    def take(self) -> Sequence[Film]: ...
-
-
-@dataclass
-class Listed:
-    """Films that are known from the start."""
-
-    films: Sequence[Film]
-    open: bool = True
-
-    def take(self) -> Sequence[Film]:
-        films, self.films, self.open = self.films, (), False
-        return films
-
-
-@dataclass
-class Both:
-    """Films that are known, and then those that appear."""
-
-    listed: Listed
-    appearing: Intake
-
-    @property
-    def open(self) -> bool:
-        return self.listed.open or self.appearing.open
-
-    def take(self) -> Sequence[Film]:
-        return self.listed.take() if self.listed.open else self.appearing.take()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +46,8 @@ class Batch:
     """One call of `batch`.
 
     out: the folder of runs. tell: told of each film. tick: called several times a second. existing: what to do with
-    runs that were made otherwise. stale_s: after which a lease without a sign of life is taken over.
+    runs that were made otherwise. stale_s: after which a lease without a sign of life is taken over. split_s: longer
+    films are done in parts of about this length.
     """
 
     out: Path
@@ -94,6 +62,7 @@ class Batch:
     tries: int = 3
     beat_s: float = BEAT_S
     stale_s: float = STALE_S
+    split_s: float | None = None
 
     def __post_init__(self) -> None:
         self._records = Records(self.out)
@@ -101,6 +70,9 @@ class Batch:
         self._watcher = Watcher(self.stale_s)
         self._busy_since: dict[str, float] = {}
         self._full = ""
+        # Parts that are not done, of films that were split, and the films that are known not to need it.
+        self._parts: dict[str, set[str]] = {}
+        self._whole: set[str] = set()
 
     def run(self) -> Board:
         """Do every film; returns what became of them.
@@ -128,9 +100,8 @@ class Batch:
         if self._full:
             raise OutputError(self._full)
         if stopping:
-            left = self._schedule.unfinished
             raise Interrupted(
-                f"interrupted with {format_count(left, 'film')} left; what was done is kept. "
+                f"interrupted with {format_count(self.left, 'film')} left; what was done is kept. "
                 "Next: the same command again goes on"
             )
         return self.board
@@ -138,7 +109,7 @@ class Batch:
     @property
     def left(self) -> int:
         """Films that are not done."""
-        return self._schedule.unfinished
+        return self._schedule.left
 
     def _take_in(self) -> None:
         if self.intake.open and (films := self.intake.take()):
@@ -153,6 +124,8 @@ class Batch:
     def _hand_out(self) -> None:
         passed = 0
         for slot in range(self.pool.slots):
+            if slot in self._schedule.running or not self.pool.is_ready(slot):
+                continue
             while slot not in self._schedule.running and passed < _PORTION:
                 film = self._schedule.next_for(slot)
                 if film is None:
@@ -163,17 +136,34 @@ class Batch:
     def _start(self, slot: int, film: Film) -> bool:
         """Give a film to a worker; False where that was not needed."""
         asked = self.asking.digest(film)
-        if self.existing == "resume" and self._is_done(film, asked):
+        if film.part is None and self.existing == "resume" and self._is_done(film, asked):
             self._schedule.finished(slot)
             self._ended(film, Report("skipped", "done before"))
+            return False
+        if parts := self._split(film):
+            self._schedule.finished(slot)
+            self._parts[film.key] = {part.task for part in parts}
+            self._schedule.add_first(parts)
             return False
         self.board.starts(slot, film)
         order = Order(
             str(film.source), str(self.out), dict(film.settings), str(film.config) if film.config else None,
-            film.camera, asked, self.existing, self.tries, self.beat_s,
+            film.camera, asked, self.existing, self.tries, self.beat_s, film.part,
         )  # fmt: skip
         self.pool.give(slot, order)
         return True
+
+    def _split(self, film: Film) -> list[Film]:
+        """The parts of a long film; none for one that is short, a part itself, or back together."""
+        if self.split_s is None or film.part is not None or film.key in self._whole:
+            return []
+        self._whole.add(film.key)
+        try:
+            parts = split_film(make_plan(film.source, film.settings, film.config), self.split_s)
+        except VidconceptError:
+            # The worker meets the same, and reports it.
+            return []
+        return [replace(film, part=(part.first, part.end)) for part in parts] if len(parts) > 1 else []
 
     def _is_done(self, film: Film, asked: str) -> bool:
         """By its record and the marks of its files alone: neither is opened."""
@@ -189,11 +179,11 @@ class Batch:
     def _look_elsewhere(self) -> None:
         now_s = time.monotonic()
         for film in list(self._schedule.elsewhere.values()):
-            if now_s - self._busy_since[film.key] < LOOK_S:
+            if now_s - self._busy_since[film.task] < LOOK_S:
                 continue
             if self._watcher.is_free(self._records.lease_path(film)):
                 self._schedule.free(film)
-            self._busy_since[film.key] = now_s
+            self._busy_since[film.task] = now_s
         self.board.elsewhere = len(self._schedule.elsewhere)
 
     def _read(self, slot: int, message: Progressed | Report) -> None:
@@ -205,12 +195,14 @@ class Batch:
         match message.kind:
             case "busy":
                 film = schedule.busy(slot)
-                if film.key not in self._busy_since:
+                if film.task not in self._busy_since:
                     self.tell(Word("waiting", film, f"in the hands of {message.said}"))
-                self._busy_since[film.key] = time.monotonic()
+                self._busy_since[film.task] = time.monotonic()
             case "died":
                 film, left = schedule.died(slot)
                 self.board.deaths += 1
+                # What a dead worker leaves is removed for whoever looks into the folder.
+                self._watcher.is_free(self._records.lease_path(film))
                 if left > 0:
                     self._again(film, f"{message.said}; it is tried again alone, {format_count(left, 'time')} at most")
                 else:
@@ -241,13 +233,34 @@ class Batch:
         self.tell(Word("again", film, said))
 
     def _give_up(self, film: Film, reason: str) -> None:
+        if film.part is not None:
+            self._part_ended(film, Report("failed", reason, 1))
+            return
         self._records.write(film, self._records.read(film).end("failed", reason))
         self._ended(film, Report("failed", reason, 1))
+
+    def _part_ended(self, film: Film, report: Report) -> None:
+        left = self._parts.get(film.key)
+        if left is None:
+            # The film failed by another part.
+            return
+        self.board.busy_s += report.facts.get("busy_s", 0.0)
+        left.discard(film.task)
+        if report.kind == "failed":
+            del self._parts[film.key]
+            self._schedule.drop(film.key)
+            self._give_up(replace(film, part=None), report.said)
+        elif not left:
+            del self._parts[film.key]
+            self._schedule.add_first([replace(film, part=None)])
 
     def _ended(self, film: Film, report: Report) -> None:
         board, facts = self.board, report.facts
         for warning in report.warnings:
             self.tell(Word("warning", film, warning))
+        if film.part is not None:
+            self._part_ended(film, report)
+            return
         if report.kind == "failed":
             board.failed.append((film, report.said))
             self.tell(Word("failed", film, report.said))

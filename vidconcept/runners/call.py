@@ -129,7 +129,7 @@ def summarise(out: Path) -> list[Path]:
     """
     rows = list(summary_rows(out))
     if not rows:
-        raise InputError(f"no run in {out}. Next: vidconcept batch FOOTAGE --concepts scratch,dent --out {out}")
+        raise InputError(f"no run in {out}. Next: give footage, a folder or a pattern, to begin with")
     written = write_summary(out, rows)
     if any(row.events is not None for row in rows):
         written.append(write_index(out, pages=False))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -16,10 +17,11 @@ from vidconcept.fleet.records import Records, marks_of
 from vidconcept.manifest import read_manifest
 from vidconcept.pipelines.maps import ModelShelf
 from vidconcept.pipelines.monitor import Monitor, Progress
+from vidconcept.pipelines.parts import Part, compute_part, take_parts
 from vidconcept.pipelines.plan import Plan, make_plan
 from vidconcept.pipelines.track import Run, run_plan
 from vidconcept.runners.order import Order, Report
-from vidconcept.runs import changes_of
+from vidconcept.runs import changes_of, open_run
 from vidconcept.wording import format_count
 
 VERSION = version("vidconcept")
@@ -57,6 +59,8 @@ def do_film(order: Order, desk: Desk) -> Report:
 
 def _do_leased(order: Order, records: Records, lease: Lease, desk: Desk) -> Report:
     film = order.film
+    if film.part is not None:
+        return _do_part(order, records, lease, desk)
     out = records.out / film.run_name
     before = replace(records.read(film), camera=film.camera)
     begun = before.begin(_windows_in(out))
@@ -71,7 +75,7 @@ def _do_leased(order: Order, records: Records, lease: Lease, desk: Desk) -> Repo
     try:
         marks = marks_of(film.source)
         plan = make_plan(film.source, film.settings, film.config)
-        report = _track(plan, out, order, monitor, desk)
+        report = _track(plan, out, order, monitor, desk, records.parts_folder(film))
     except Interrupted:
         # Nobody's fault, so it does not count.
         records.write(film, before)
@@ -86,7 +90,22 @@ def _do_leased(order: Order, records: Records, lease: Lease, desk: Desk) -> Repo
     return report
 
 
-def _track(plan: Plan, out: Path, order: Order, monitor: Monitor, desk: Desk) -> Report:
+def _do_part(order: Order, records: Records, lease: Lease, desk: Desk) -> Report:
+    """The maps of some windows of a long film; its tracks are found when all parts are there."""
+    film = order.film
+    part = Part(*film.part) if film.part is not None else Part(0, None)
+    warnings: list[str] = []
+    monitor = Monitor(_noted(lease, desk), _stopping(lease, desk), warnings.append)
+    began_s = time.perf_counter()
+    plan = make_plan(film.source, film.settings, film.config)
+    folder = records.parts_folder(film) / part.name
+    run, _ = open_run(folder, plan.facts(), order.existing, plan.read_paths)
+    with run:
+        compute_part(plan, run, part, monitor, desk.shelf)
+    return Report("done", facts={"busy_s": round(time.perf_counter() - began_s, 3)}, warnings=warnings)
+
+
+def _track(plan: Plan, out: Path, order: Order, monitor: Monitor, desk: Desk, parts: Path) -> Report:
     facts = plan.facts()
     earlier = _finished(out)
     said = ""
@@ -100,7 +119,13 @@ def _track(plan: Plan, out: Path, order: Order, monitor: Monitor, desk: Desk) ->
         said = f"decided anew, {'; '.join(changes[:3])}"
     elif (windows := _windows_in(out)) and order.existing == "resume":
         said = f"went on after {format_count(windows, 'window')}"
-    run = run_plan(plan, out, order.existing, monitor, desk.shelf, facts)
+    existing = order.existing
+    if parts.is_dir():
+        with open_run(out, dict(facts), existing, plan.read_paths)[0] as run:
+            take_parts(run, parts)
+        existing = "resume"
+    run = run_plan(plan, out, existing, monitor, desk.shelf, facts)
+    shutil.rmtree(parts, ignore_errors=True)
     return Report("done", said, facts=_result(run.manifest))
 
 

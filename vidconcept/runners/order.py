@@ -15,6 +15,9 @@ from vidconcept.fleet.leases import BEAT_S
 # interrupted: told to stop. died: the process is gone.
 Kind = Literal["done", "skipped", "failed", "memory", "busy", "missing", "full", "interrupted", "died"]
 
+# After these a worker ends: whatever holds that memory goes with its process.
+ENDS_WORKER: tuple[Kind, ...] = ("memory", "interrupted")
+
 
 @dataclass(frozen=True, slots=True)
 class Order:
@@ -30,10 +33,13 @@ class Order:
     existing: Literal["resume", "overwrite"] = "resume"
     tries: int = 3
     beat_s: float = BEAT_S
+    part: tuple[int, int | None] | None = None
 
     @property
     def film(self) -> Film:
-        return Film(Path(self.source), self.given, Path(self.config) if self.config else None, self.camera)
+        config = Path(self.config) if self.config else None
+        part = (self.part[0], self.part[1]) if self.part is not None else None
+        return Film(Path(self.source), self.given, config, self.camera, part)
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

@@ -26,6 +26,10 @@ class Pool(Protocol):
     @property
     def slots(self) -> int: ...
 
+    def is_ready(self, slot: int) -> bool:
+        """Whether a worker that has no film can take one."""
+        ...
+
     def give(self, slot: int, order: Order) -> None:
         """Have a free worker do a film."""
         ...

@@ -14,7 +14,7 @@ import time
 from dataclasses import asdict
 from typing import TextIO
 
-from vidconcept.runners.order import Order
+from vidconcept.runners.order import ENDS_WORKER, Order
 
 # Progress is told at most so often.
 _TELL_S = 0.5
@@ -41,8 +41,7 @@ def main() -> None:
     while True:
         report = do_film(orders.get(), desk)
         _tell(answers, {"report": asdict(report)})
-        if report.kind in ("memory", "interrupted"):
-            # Whatever holds that memory goes with the process.
+        if report.kind in ENDS_WORKER:
             answers.flush()
             os._exit(0)
 

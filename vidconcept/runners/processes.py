@@ -18,7 +18,7 @@ from typing import IO
 
 from vidconcept.errors import output_errors
 from vidconcept.fleet.records import OWN
-from vidconcept.runners.order import Order, Report
+from vidconcept.runners.order import ENDS_WORKER, Order, Report
 from vidconcept.runners.pool import Message, Progressed
 
 # After being told to stop a worker finishes its window; one that takes longer is ended, and nothing is lost by it.
@@ -73,6 +73,10 @@ class ProcessPool:
     def in_runs(cls, out: Path, slots: int) -> ProcessPool:
         return cls(slots, out / OWN / "logs", gpu_ids())
 
+    def is_ready(self, slot: int) -> bool:
+        """Always: a process is started for whoever needs it."""
+        return 0 <= slot < self.slots
+
     def give(self, slot: int, order: Order) -> None:
         """Have a worker do a film. Raises OutputError where its log cannot be written."""
         worker = self._workers.get(slot)
@@ -104,7 +108,11 @@ class ProcessPool:
             if "progress" in told:
                 return Progressed(*told["progress"])
             worker.order = None
-            return Report(**told["report"])
+            report = Report(**told["report"])
+            if report.kind in ENDS_WORKER and self._workers.get(slot) is worker:
+                # It goes now: the next film is for another.
+                del self._workers[slot]
+            return report
         if self._workers.get(slot) is worker:
             del self._workers[slot]
         code = worker.process.wait()

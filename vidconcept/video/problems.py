@@ -17,8 +17,6 @@ ProblemKind = Literal[
     "over-range",
     "depth-change",
     "slow-access",
-    "skipped",
-    "lost",
 ]
 
 

@@ -1,0 +1,66 @@
+"""Faults of a machine, brought into the workers of a batch from outside: by the name of the film that they work on.
+
+The code under test is not replaced: before it goes on, the process is killed, a folder disappears, or memory is at its
+end.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# Loaded by every Python that has its folder on PYTHONPATH.
+_HOOK = '''
+import os, shutil, signal, sys
+from pathlib import Path
+
+def once(run, word):
+    """Whether this has not happened to the run before."""
+    mark = run.path.parents[1] / ".batch" / f"{word}-{run.path.name}"
+    try:
+        mark.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+def bring_faults():
+    from vidconcept.pipelines import track
+    from vidconcept.runs import RunFolder
+
+    carry_out, save_maps = track._carry_out, RunFolder.save_maps
+
+    def carry_out_with_faults(plan, run, *rest):
+        name = plan.source.stem
+        leases = [path for path in (run.path.parents[1] / ".batch" / "leases").iterdir() if path.name[0] != "."]
+        if name == "killer":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if name == "greedy" or (name == "hungry" and len(leases) > 1):
+            raise MemoryError
+        return carry_out(plan, run, *rest)
+
+    def save_maps_with_faults(run, *rest):
+        save_maps(run, *rest)
+        name = Path(run.manifest["video"]["name"]).stem
+        if name == "unlucky" and once(run, "unlucky"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if name == "removed" and once(run, "removed"):
+            shutil.rmtree(run.path)
+
+    track._carry_out = carry_out_with_faults
+    RunFolder.save_maps = save_maps_with_faults
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "vidconcept.runners.films":
+            sys.meta_path.remove(self)
+            bring_faults()
+
+sys.meta_path.insert(0, Finder())
+'''
+
+
+def with_faults(folder: Path) -> dict[str, str]:
+    """The environment of a batch whose films called killer, greedy, hungry, unlucky and removed meet their fate."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "sitecustomize.py").write_text(_HOOK)
+    return {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", os.getcwd())])}

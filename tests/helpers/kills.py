@@ -1,0 +1,100 @@
+"""`batch` and `track`, killed with SIGKILL at random moments until they are done, against an undisturbed run.
+
+    python -m tests.helpers.kills --kills 50 FOLDER
+
+kills `batch` with all its workers, its workers alone, or the batch alone, by turns, and `track` as often.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from tests.helpers.archives import batch_arguments, runs_in, tables_of, write_archive
+from tests.helpers.small_runs import SMALL, small_clip, small_run
+
+
+def kill_at_random(root: Path, model: Path, kills: int, films: int, seed: int) -> int:
+    """Kill a batch so often and let it end; returns how many kills met a process. Raises AssertionError where its
+    tables differ from those of `track`, or it does not end well."""
+    archive, out = write_archive(root / "archive", films, frames=21), root / "runs"
+    line = [sys.executable, "-m", "vidconcept", *batch_arguments(archive, "--jobs", 2, model=model, out=out)]
+    draw = random.Random(seed)
+    killed = 0
+    for number in range(kills):
+        process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        # Half of the draws fall into the loading of the libraries.
+        time.sleep(draw.uniform(0.5, 12.0))
+        workers = _children(process.pid)
+        targets = {0: [process.pid, *workers], 1: workers[:1] or [process.pid], 2: [process.pid]}[number % 3]
+        for pid in targets:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        killed += bool(targets)
+        if number % 3 == 1 and workers:
+            # The batch goes on without its worker; it is ended as a whole machine would be.
+            time.sleep(draw.uniform(0.0, 3.0))
+            for pid in [process.pid, *_children(process.pid)]:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        process.wait()
+        done = sum('"done": true' in (run / "run.json").read_text() for run in runs_in(out))
+        print(f"kill {number + 1}: {done} of {films} films done", flush=True)
+    subprocess.run(line, check=True, capture_output=True, timeout=600)
+    for run, film in zip(runs_in(out), sorted((archive / "cam1").iterdir()), strict=True):
+        alone = small_run(film, model, root / "alone" / film.stem)
+        assert tables_of(run) == tables_of(alone.path), f"{run} differs from {alone.path}"
+    return killed
+
+
+def kill_track_at_random(root: Path, model: Path, kills: int, seed: int) -> None:
+    """The same for one `track --existing resume`."""
+    root.mkdir(parents=True, exist_ok=True)
+    clip = small_clip(root / "clip.mp4", 41)
+    settings = [f"--{key.replace('_', '-')}={value}" for key, value in (SMALL | {"threshold": 0.01}).items()]
+    line = [sys.executable, "-m", "vidconcept", "track", str(clip), "--concepts", "scratch,dent", "--model", str(model)]
+    line += ["--out", str(root / "run"), "--existing", "resume", *settings]
+    draw = random.Random(seed)
+    for number in range(kills):
+        process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(draw.uniform(1.0, 8.0))
+        process.kill()
+        process.wait()
+        windows = len(list((root / "run" / "maps").glob("window_*")))
+        print(f"kill {number + 1} of track: {windows} windows", flush=True)
+    subprocess.run(line, check=True, capture_output=True, timeout=600)
+    alone = small_run(clip, model, root / "alone")
+    assert tables_of(root / "run") == tables_of(alone.path)
+
+
+def _children(pid: int) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError, IndexError):
+                if int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == pid:
+                    found.append(int(entry.name))
+    return found
+
+
+if __name__ == "__main__":
+    from tests.helpers.model_folders import write_folder
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--films", type=int, default=6)
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    tiny = write_folder(asked.folder / "tiny", "2b", shards=False)
+    count = kill_at_random(asked.folder / "batch", tiny, asked.kills, asked.films, asked.seed)
+    print(f"batch: {count} kills, all tables equal")
+    kill_track_at_random(asked.folder / "track", tiny, asked.kills, asked.seed)
+    print(f"track: {asked.kills} kills, tables equal")

@@ -1,0 +1,118 @@
+"""Workers that die, memory that ends, folders that go away, several batches at once: every other film is done."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.helpers.archives import batch, batch_arguments, runs_in, tables_of, write_archive
+from tests.helpers.faults import with_faults
+from tests.helpers.kills import kill_at_random
+from tests.helpers.small_runs import small_clip, small_run
+from vidconcept.errors import ExitCode
+from vidconcept.fleet.footage import Film
+
+FATES = ("good", "killer", "greedy", "hungry", "unlucky", "removed")
+
+
+@pytest.mark.slow
+def test_every_film_but_the_guilty_is_done(tmp_path, tiny_model):
+    camera = tmp_path / "archive" / "cam1"
+    camera.mkdir(parents=True)
+    clip = small_clip(tmp_path / "clip.mp4", 9)
+    for fate in FATES:
+        shutil.copy(clip, camera / f"{fate}.mp4")
+    out = tmp_path / "runs"
+    done = batch(
+        camera, "--jobs", 2, "--tries", 2, "--json", model=tiny_model, out=out, env=with_faults(tmp_path / "hook")
+    )
+    assert done.returncode == ExitCode.SOME_FAILED, done.stderr
+    told = json.loads(done.stdout)
+    reasons = {failed["source"].rpartition("/")[2]: failed["reason"] for failed in told["failed"]}
+    assert set(reasons) == {"killer.mp4", "greedy.mp4"}
+    assert reasons["killer.mp4"].startswith("given up after 2 tries: its process was killed (SIGKILL)")
+    assert reasons["greedy.mp4"].startswith("also alone: out of memory")
+    for fate in ("good", "hungry", "unlucky", "removed"):
+        film = camera / f"{fate}.mp4"
+        alone = small_run(film, tiny_model, tmp_path / fate)
+        assert tables_of(out / Film(film).run_name) == tables_of(alone.path)
+    assert not list((out / ".batch" / "leases").iterdir())
+    # The next call tries the two again, and only them.
+    again = json.loads(batch(camera, "--jobs", 1, "--json", model=tiny_model, out=out).stdout)
+    assert (again["done"], again["skipped"], again["failed"]) == (2, 4, [])
+
+
+@pytest.mark.slow
+def test_two_batches_on_one_folder_share_the_films(tmp_path, tiny_model):
+    archive = write_archive(tmp_path / "archive", films=4)
+    line = [sys.executable, "-m", "vidconcept"]
+    line += batch_arguments(archive, "--jobs", 1, "--json", model=tiny_model, out=tmp_path / "runs")
+    both = [subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    told = []
+    for process in both:
+        out, err = process.communicate(timeout=280)
+        assert process.returncode == 0, err
+        told.append(json.loads(out))
+    assert sum(one["done"] for one in told) == 4
+    assert [one["done"] + one["skipped"] for one in told] == [4, 4]
+    assert len({json.dumps(sorted(map(str, tables_of(run)))) for run in runs_in(tmp_path / "runs")}) == 1
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_what_goes_on(tmp_path, tiny_model):
+    archive = write_archive(tmp_path / "archive", films=2, frames=41)
+    line = [sys.executable, "-m", "vidconcept"]
+    line += batch_arguments(archive, "--jobs", 1, model=tiny_model, out=tmp_path / "runs")
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline_s = time.monotonic() + 200
+    while not list(tmp_path.glob("runs/*/*/maps/window_000001.safetensors")):
+        assert time.monotonic() < deadline_s
+        assert process.poll() is None
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=200)
+    assert process.returncode == ExitCode.INTERRUPTED, said
+    assert "2 films left; what was done is kept" in said
+    assert not list((tmp_path / "runs" / ".batch" / "leases").iterdir())
+    again = batch(archive, "--jobs", 1, model=tiny_model, out=tmp_path / "runs")
+    assert again.returncode == 0, again.stderr
+    assert "went on after" in again.stderr
+
+
+@pytest.mark.slow
+def test_a_recording_that_is_still_coming_is_waited_for(tmp_path, tiny_model):
+    incoming = tmp_path / "incoming"
+    incoming.mkdir()
+    clip = small_clip(tmp_path / "clip.mp4", 9).read_bytes()
+    line = [sys.executable, "-m", "vidconcept"]
+    line += batch_arguments("--watch", incoming, "--settle", 1.5, "--jobs", 1, model=tiny_model, out=tmp_path / "runs")
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        with open(incoming / "a.mp4", "wb") as file:
+            for part in range(8):
+                file.write(clip[part * len(clip) // 8 : (part + 1) * len(clip) // 8])
+                file.flush()
+                time.sleep(0.5)
+        deadline_s = time.monotonic() + 200
+        while not any(json.loads((run / "run.json").read_text())["done"] for run in runs_in(tmp_path / "runs")):
+            assert time.monotonic() < deadline_s
+            assert process.poll() is None
+            time.sleep(0.1)
+        time.sleep(0.5)
+    finally:
+        os.kill(process.pid, signal.SIGINT)
+        out, said = process.communicate(timeout=200)
+    assert process.returncode == 0, said
+    assert "1 film: 1 done, 0 done before, 0 failed" in out
+    assert (tmp_path / "runs" / "summary.csv").is_file()
+
+
+@pytest.mark.slow
+def test_a_batch_that_is_killed_again_and_again_comes_to_the_same_tables(tmp_path, tiny_model):
+    killed = kill_at_random(tmp_path, tiny_model, kills=3, films=2, seed=1)
+    assert killed == 3
