@@ -17,6 +17,8 @@ from vidconcept.errors import (
 
 if TYPE_CHECKING:
     from vidconcept.api import calibrate, evaluate
+    from vidconcept.live.events import LiveEvent
+    from vidconcept.live.session import Session
     from vidconcept.pipelines.track import Run, track
     from vidconcept.writers.exchange.export import export
 
@@ -25,9 +27,11 @@ __all__ = [
     "ExitCode",
     "InputError",
     "Interrupted",
+    "LiveEvent",
     "ModelError",
     "OutputError",
     "Run",
+    "Session",
     "UsageError",
     "VidconceptError",
     "__version__",
@@ -38,6 +42,8 @@ __all__ = [
 ]
 # torch and diffusers take seconds to import: `vidconcept --help` does not wait for them.
 _LAZY = {
+    "LiveEvent": "vidconcept.live.events",
+    "Session": "vidconcept.live.session",
     "Run": "vidconcept.pipelines.track",
     "track": "vidconcept.pipelines.track",
     "calibrate": "vidconcept.api",

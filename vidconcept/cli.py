@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import sys
 import traceback
@@ -10,9 +11,10 @@ from typing import Annotated
 import typer
 
 from vidconcept import __version__, signals
-from vidconcept.commands import batch, calibrate, machine, review, track, trust
+from vidconcept.commands import batch, calibrate, machine, review, track, trust, watch
 from vidconcept.commands.flags import NamingGroup
 from vidconcept.errors import ExitCode, Interrupted, VidconceptError
+from vidconcept.files import shorten
 
 app = typer.Typer(
     name="vidconcept",
@@ -39,7 +41,7 @@ def root(
         raise typer.Exit
 
 
-for module in (track, batch, review, calibrate, trust, machine):
+for module in (track, batch, watch, review, calibrate, trust, machine):
     module.register(app)
 
 
@@ -68,6 +70,12 @@ def main() -> None:
         if signals.asked_to_stop:
             # A library that was interrupted in its import says so in words of its own.
             raise SystemExit(int(ExitCode.INTERRUPTED)) from None
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            # Whatever first looked for it: no path of an argument or a file can be so long.
+            _say(
+                debug, error, f"{shorten(str(error.filename))!r} is no name that a file can have. Next: check the path"
+            )
+            raise SystemExit(int(ExitCode.USAGE)) from None
         text = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
         advice = f"{SMALLER}, or device=cpu" if "out of memory" in text.lower() else "--debug shows where"
         _say(debug, error, f"{text}. Next: {advice}")

@@ -27,7 +27,8 @@ SCRATCH_NAME = re.compile(r".*\.[0-9a-f]{8}\.partial(\.\w+)?")
 TEXT_BYTES = 64 << 20
 # Larger pictures take gigabytes, and a few damaged bytes can claim any size: they are read only where asked for.
 MAX_MEGAPIXELS = 128.0
-# File systems hold names of 255 bytes; ours grow by `.label-studio.config.xml` at most.
+LONGEST_NAME_BYTES = 255
+# Our own names grow by `.label-studio.config.xml` at most.
 NAME_BYTES = 200
 
 
@@ -48,7 +49,8 @@ def open_regular(path: Path, limit_bytes: int | None = None) -> BinaryIO:
     except PermissionError as error:
         raise InputError(f"no permission to read {path}: ask its owner, or chmod +r it") from error
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot read {shorten(str(path))}: {reason}") from error
     file = os.fdopen(handle, "rb")
     try:
         status = os.fstat(handle)
@@ -71,11 +73,13 @@ def check_regular(path: Path, limit_bytes: int | None = None) -> None:
 
 
 def check_name(path: Path) -> None:
-    """Raises InputError for a name that no table, manifest or page could hold."""
+    """Raises InputError for a name that no table, manifest or page could hold, or no file system."""
     try:
-        str(path).encode()
+        longest = max((len(part.encode()) for part in path.parts), default=0)
     except UnicodeEncodeError as error:
         raise InputError(f"the name {os.fsencode(path)!r} is not UTF-8. Next: rename it") from error
+    if longest > LONGEST_NAME_BYTES or "\0" in str(path):
+        raise InputError(f"{shorten(str(path))!r} is no name that a file can have. Next: check the path")
 
 
 def refuse_special(path: Path) -> None:

@@ -15,6 +15,7 @@ from tests.helpers.small_runs import small_clip, small_run, tree
 from vidconcept.errors import InputError, OutputError, UsageError, VidconceptError
 from vidconcept.manifest import read_manifest
 from vidconcept.ownership import RunLock
+from vidconcept.pipelines.deliver import check_counts
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.track import Run
 from vidconcept.writers.review.verdicts import apply_verdicts
@@ -179,6 +180,28 @@ class TestSourceThatChanges:
             small_run(
                 folder, tiny_model, work / "new", fps=25, monitor=Monitor(progress=lambda now, *_: add(folder))
             )  # fmt: skip
+
+    @pytest.mark.parametrize(("name", "left"), [("frames.csv", 4), ("annotated.mp4", 4)])
+    def test_results_that_were_changed_before_the_run_was_done(self, work, name, left):
+        check_counts(work / "run", 5)
+        if name == "frames.csv":
+            rows = (work / "run" / name).read_text().splitlines(keepends=True)
+            (work / "run" / name).write_text("".join(rows[:-2]))
+        else:
+            small_clip(work / "run" / name, count=left)
+        with pytest.raises(OutputError, match=rf"{name} holds {left} frames where 5 were written"):
+            check_counts(work / "run", 5)
+
+    def test_a_table_that_loses_rows_while_the_film_is_written(self, work, tiny_model):
+        table = work / "new" / "frames.csv"
+
+        def progress(stage: str, *_) -> None:
+            if stage == "writing the video":
+                table.write_text("".join(table.read_text().splitlines(keepends=True)[:3]))
+
+        with pytest.raises(OutputError, match="holds 1 frames where 5 were written"):
+            small_run(work / "a.mp4", tiny_model, work / "new", monitor=Monitor(progress=progress))
+        assert not json.loads((work / "new" / "run.json").read_text())["done"]
 
     def test_maps_of_other_frames_than_the_source_gives(self, work, tiny_model):
         (path,) = (work / "run" / "maps").glob("window_*")

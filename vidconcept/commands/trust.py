@@ -59,10 +59,12 @@ def evaluate(
         replace_nan,
         write_report,
     )
+    from vidconcept.writers.reports.folder import check_report
 
     given = parse_settings(concepts, setting)
     data = thin_out(open_dataset(dataset, format, split, parse_renames(rename), given, config), limit)
     folder = out or choose_out(dataset, "evaluation")
+    check_report(folder, "evaluation" if sweep is None else "sweep")
     if sweep is not None:
         axes, times = parse_words(sweep), _timesteps(timesteps)
         _run_sweep(data, given, axes, times, folder, windows, config, as_json)
@@ -166,6 +168,7 @@ def stress(
     from vidconcept.pipelines.track import choose_out
     from vidconcept.pipelines.workspace import Workspace, open_dataset
     from vidconcept.writers.reports.evaluation import replace_nan
+    from vidconcept.writers.reports.folder import check_report
     from vidconcept.writers.reports.stress import write_checklist, write_stress
 
     if calibration is not None and config is not None:
@@ -185,6 +188,7 @@ def stress(
     else:
         data = thin_out(open_dataset(source, format, split, parse_renames(rename), given, own_config), limit)
     folder = out or choose_out(source, "stress")
+    check_report(folder, "stress")
     with open_monitor() as monitor:
         test = run_stress(
             data, given, Workspace(folder, monitor, own_config), names=names,

@@ -27,7 +27,7 @@ from vidconcept.attention.maps import find_unusable_layer
 from vidconcept.attention.methods import STANDARDISED
 from vidconcept.errors import ModelError
 from vidconcept.models.cogvideox_folder import read_layout
-from vidconcept.models.configs import CodecConfig, PipelineIndex, check_configs, read_config
+from vidconcept.models.configs import CodecConfig, PipelineIndex, check_configs, check_kinds, read_config
 from vidconcept.models.linecam_codec import PatchCodec
 from vidconcept.models.text import TextEmbeds, encode_texts, summarise_error
 from vidconcept.rarity.features import random_projection
@@ -267,6 +267,9 @@ def load(
     index = read_config(path / "model_index.json", PipelineIndex)
     codec_class = _pick_class("vae", index.vae, _CODECS)
     scheduler_class = _pick_class("scheduler", index.scheduler, _SCHEDULERS)
+    check_kinds(path / "vae" / "config.json", codec_class.__init__)
+    check_kinds(path / "transformer" / "config.json", CogVideoXTransformer3DModel.__init__)
+    check_kinds(path / "scheduler" / "scheduler_config.json", scheduler_class.__init__)
     length = read_layout(path).text_length
     texts = encode_texts(path, settings.prompt, words, text_length=length, dtype=dtype, device=device)
     # With loading information asked for, diffusers gives a pair, which its annotation does not say.

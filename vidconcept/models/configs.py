@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -10,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from vidconcept.errors import InputError, ModelError
-from vidconcept.files import check_regular, read_json, validate
+from vidconcept.files import check_regular, read_json, shorten, validate
 
 COMPONENTS = ("text_encoder", "tokenizer", "transformer", "vae", "scheduler")
 # Keys with which a folder asks for code that is not in an installed library.
@@ -155,6 +156,21 @@ def check_configs(folder: Path) -> None:
                 shape = _SHAPES.get(f"{part}/{path.name}")
                 if shape is not None:
                     validate(shape, content, path)
+
+
+def check_kinds(path: Path, build: Callable[..., Any]) -> None:
+    """That each value of a configuration is of the kind that the class which is built from it has by default.
+
+    A text for a number would else be found out by whatever computes with it first. Raises ModelError.
+    """
+    with model_errors(path.parent):
+        content = read_json(path, SMALL_FILE_BYTES)
+        for key, parameter in inspect.signature(build).parameters.items():
+            value, usual = content.get(key), parameter.default
+            number = isinstance(usual, int | float) and not isinstance(usual, bool)
+            fits = isinstance(value, int | float) if number else isinstance(value, type(usual))
+            if value is not None and isinstance(usual, int | float | str) and not fits:
+                raise InputError(f"{path}, {key}: {shorten(repr(value))} where one like {usual!r} belongs")
 
 
 def _asks_for_code(value: Any) -> bool:

@@ -73,10 +73,17 @@ def _encode(
     folder: Path, texts: list[str], text_length: int, dtype: torch.dtype, device: torch.device
 ) -> list[dict[str, Tensor]]:
     """One dict a text: `embeds` (text length, dim), `tokens` sub-words without `</s>`, `unknown` whether any is."""
+    # Classes named here: one that the folder names could be code that came with it.
+    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
-        # Classes named here: one that the folder names could be code that came with it.
-        options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         tokenizer = T5TokenizerFast.from_pretrained(folder / "tokenizer", **options)
+    except MemoryError:
+        raise
+    except Exception as error:
+        # The library takes a damaged file for one of another kind, and asks for a package that reads that.
+        reason = "its files are damaged" if "tiktoken" in str(error) else summarise_error(error)
+        raise ModelError(f"cannot load {folder / 'tokenizer'}: {reason}. Next: fetch the model again") from error
+    try:
         # With loading information asked for, transformers gives a pair, which its annotation does not say.
         encoder_class: Any = T5EncoderModel
         encoder, info = encoder_class.from_pretrained(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import repeat
+from itertools import groupby, repeat
 from pathlib import Path
 
 import numpy as np
 
-from vidconcept.errors import InputError
+from vidconcept.errors import InputError, OutputError
 from vidconcept.pipelines.findings import Findings
 from vidconcept.pipelines.heat import HeatJournal
 from vidconcept.pipelines.maps import read_source_frames
@@ -17,9 +17,11 @@ from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan, choose_film_size
 from vidconcept.runs import RunFolder, new_run_id
 from vidconcept.types import Event, Recurring, TrackMask
+from vidconcept.video.remux import count_pictures
 from vidconcept.video.writer import open_writer
 from vidconcept.wording import format_count
 from vidconcept.writers import tables
+from vidconcept.writers.cells import read_rows
 from vidconcept.writers.frames.overlay import Annotator
 from vidconcept.writers.frames.shrink import Shrinker
 from vidconcept.writers.frames.thumbs import ThumbWriter
@@ -47,6 +49,22 @@ def deliver(
     frames, tracks = tables.read_frames(path / "frames.csv"), tables.read_tracks(path / "tracks.csv")
     write_youtube_vis(path / "masks.json", plan.video_name, concepts, frame_size, frames, tracks, stem=plan.stem)
     annotate(plan, path, heat, findings, recurring, monitor)
+    check_counts(path, findings.frames)
+
+
+def check_counts(path: Path, frames: int) -> None:
+    """Read back from the disk how many frames the table and the film hold; nothing is decoded.
+
+    Raises OutputError where they are not the frames that the tracks were found in.
+    """
+    rows = read_rows(path / "frames.csv", ["frame_index"], lambda cells: cells["frame_index"])
+    counts = {"frames.csv": sum(1 for _ in groupby(rows)), "annotated.mp4": count_pictures(path / "annotated.mp4")}
+    for name, count in counts.items():
+        if count != frames:
+            raise OutputError(
+                f"{path / name} holds {count} frames where {frames} were written: something else changed it, or the "
+                "disk lost it. Next: run again with `existing=resume`"
+            )
 
 
 def _keep_verdicts(run: RunFolder, events: list[Event], monitor: Monitor) -> list[Event]:

@@ -141,13 +141,13 @@ def score_frames(plan: Plan, maps: Iterable[ConceptMaps], monitor: Monitor) -> I
         if own_maps is None:
             raise InputError(f"{plan.source} has more frames than its maps were made from. Next: `existing=overwrite`")
         last = latents
-        for scored in _score_recording(plan, own_maps, frames, is_first=number == 0):
+        for scored in score_recording(plan, own_maps, frames, is_first=number == 0):
             last = latents + scored.origin.latent_index
             yield replace(scored, origin=replace(scored.origin, latent_index=last))
         latents = last + 1
 
 
-def _score_recording(
+def score_recording(
     plan: Plan, maps: Iterable[ConceptMaps], frames: Iterable[Frame], *, is_first: bool
 ) -> Iterator[ScoredFrame]:
     """The frames of one part of the footage, latent steps counted from its start."""

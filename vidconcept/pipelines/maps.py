@@ -105,7 +105,7 @@ def cut_source_windows(plan: Plan, monitor: Monitor) -> Iterator[Window]:
     for frames in split_recordings(read_source_frames(plan, monitor, settings.stride)):
         first = next(frames)
         windows = cut_windows(
-            (_crop_to_region(plan, frame) for frame in chain((first,), frames)),
+            (crop_to_model(plan, frame) for frame in chain((first,), frames)),
             length=settings.window_frames,
             overlap=settings.overlap_frames,
             step=plan.layout.step,
@@ -152,7 +152,8 @@ def estimate_frame_count(plan: Plan) -> int | None:
     return max(-(-frames // settings.stride), 1)
 
 
-def _crop_to_region(plan: Plan, frame: Frame) -> np.ndarray:
+def crop_to_model(plan: Plan, frame: Frame) -> np.ndarray:
+    """What the model sees of a frame, `(h, w, 3)` uint8."""
     return resize(crop(frame.image, plan.region), plan.tiles.height, plan.tiles.width)
 
 

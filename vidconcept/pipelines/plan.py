@@ -154,7 +154,7 @@ def settle(
     return Settled(settings, sources, preset, words)
 
 
-def asked_reading(settings: TrackSettings) -> Reading:
+def choose_reading(settings: TrackSettings) -> Reading:
     """How the settings want the source to be read."""
     return Reading(**{key: value for key in READING_KEYS if (value := getattr(settings, key)) is not None})
 
@@ -177,7 +177,7 @@ def make_plan(
     check_name(source.absolute())
     check_name(source.resolve())
     identity = identify(source)
-    asked = asked_reading(settled.settings)
+    asked = choose_reading(settled.settings)
     found = examine(source, settled.settings.fps, reading=asked)
     plan = lay_out(settled, source, identity, found.info)
     return replace(
@@ -191,7 +191,7 @@ def lay_out(settled: Settled, source: Path, identity: SourceIdentity, info: Vide
     region = resolve_region(settings.roi, info.width_px, info.height_px)
     folder = find_folder(settled.preset)
     layout = read_layout(folder.path)
-    _check_reading(settings, layout)
+    check_reading(settings, layout)
     if settings.rarity not in RARITY_WORDS:
         check_good_parts(Path(settings.rarity), layout.fingerprint)
     area_px = settings.height * settings.width
@@ -296,7 +296,8 @@ def _remark_on_sizes(
     return tuple(remarks)
 
 
-def _check_reading(settings: TrackSettings, layout: ModelLayout) -> None:
+def check_reading(settings: TrackSettings, layout: ModelLayout) -> None:
+    """Raises UsageError for layers and lengths of windows that the model does not have."""
     bad = [layer for layer in settings.layers or () if not -layout.num_layers <= layer < layout.num_layers]
     if bad or settings.layers == ():
         raise UsageError(f"layers {list(settings.layers or ())}: this model has layers 0 to {layout.num_layers - 1}")

@@ -16,6 +16,7 @@ from vidconcept.evaluation.datasets.dataset import Clip, Dataset, FrameTruth
 from vidconcept.evaluation.metrics.events import EventCounts
 from vidconcept.evaluation.perturb import PERTURBATIONS, SEVERITIES, Perturbation, perturb
 from vidconcept.evaluation.readings import Stressed, StressTest
+from vidconcept.files import new_scratch
 from vidconcept.pipelines.evaluate import measure_clip, rename_to_asked
 from vidconcept.pipelines.findings import link_all_frames, make_linker
 from vidconcept.pipelines.monitor import Monitor
@@ -110,8 +111,8 @@ def write_perturbed(
 ) -> Clip:
     """The clip perturbed, as a file in `work`, with its truth moved along."""
     stem = f"{clip.name.replace('/', '_')}-{what.name.replace(' ', '-')}-{level:g}"
-    path = work / "footage" / f"{stem}.mkv"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    work.mkdir(parents=True, exist_ok=True)
+    path = new_scratch(work / f"{stem}.mkv")
     order: np.ndarray | None = None
     if what.keep is not None:
         count = sum(1 for _ in _frames(clip, monitor, reading))

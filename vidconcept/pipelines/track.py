@@ -15,7 +15,7 @@ from vidconcept.errors import InputError, Interrupted, output_errors
 from vidconcept.files import shorten_name
 from vidconcept.manifest import read_manifest
 from vidconcept.pipelines.deliver import deliver
-from vidconcept.pipelines.findings import find
+from vidconcept.pipelines.findings import Findings, find
 from vidconcept.pipelines.heat import HeatJournal
 from vidconcept.pipelines.maps import GetModel, compute_maps, load_model
 from vidconcept.pipelines.monitor import Monitor
@@ -110,7 +110,7 @@ def run_plan(
 ) -> Run:  # fmt: skip
     """Carry out a plan; see `track`. get_model: asked when the first map is missing. facts: the plan's, if known."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    facts = {**(facts or plan.facts()), "created": started, "versions": _list_versions()}
+    facts = {**(facts or plan.facts()), "created": started, "versions": list_versions()}
     run, finished = open_run(out, facts, existing, plan.read_paths)
     with run:
         if not finished:
@@ -134,13 +134,25 @@ def _carry_out(plan: Plan, run: RunFolder, monitor: Monitor, get_model: GetModel
     except Interrupted:
         run.save(**_facts_to_record(run, monitor), interrupted=datetime.now(UTC).isoformat(timespec="seconds"))
         raise
+    finish_run(plan, run, findings, recurring, gating.evidence.facts(), monitor)
+
+
+def finish_run(
+    plan: Plan,
+    run: RunFolder,
+    findings: Findings,
+    recurring: Sequence[Recurring],
+    evidence: dict[str, Any],
+    monitor: Monitor,
+) -> None:
+    """Record what was found in a folder that holds all results, and mark it done."""
     counts = {name: sum(e.concept == name for e in findings.events) for name in plan.settings.concepts}
     run.save(
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         frames=findings.frames,
         events=counts,
         cuts=findings.cuts,
-        rarity=gating.evidence.facts(),
+        rarity=evidence,
         recurring=len(recurring),
         **_facts_to_record(run, monitor),
     )
@@ -158,5 +170,6 @@ def _facts_to_record(run: RunFolder, monitor: Monitor) -> dict[str, Any]:
     return {"gaps": monitor.gaps, "fallbacks": fallbacks, "timings_s": timings}
 
 
-def _list_versions() -> dict[str, str]:
+def list_versions() -> dict[str, str]:
+    """Of Python and the libraries that results depend on."""
     return {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}}

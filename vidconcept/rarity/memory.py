@@ -95,6 +95,25 @@ class Memory:
     def count(self) -> int:
         return sum(len(vectors) for _, vectors, _ in self.steps.values())
 
+    def cut_before(self, position: int, *, latent: int = 0, window: int = 0) -> "Memory":
+        """What was remembered from a position on, counted from there; latent steps and windows from the ones given.
+
+        So what only runs on, as a camera does, need not remember its whole past.
+        """
+        memory = Memory(self.tokens, self.a_step, self.every, self.last_latent - latent, last_window=self.last_window)
+        memory.last_window -= window
+        rebased = [(own - window, at - position, first - latent) for own, at, first in self.parts]
+        # The part that is under way may have begun before.
+        begun = max((number for number, part in enumerate(rebased) if part[1] <= 0), default=0)
+        memory.parts = rebased[begun:]
+        memory.steps = {
+            key - latent: (at - position, vectors, sought)
+            for key, (at, vectors, sought) in self.steps.items()
+            if at >= position
+        }
+        memory.shifts, memory.cuts = self.shifts[position:], self.cuts[position:]
+        return memory
+
     def _thin(self) -> None:
         if self.a_step > LEAST_A_STEP:
             self.a_step //= 2

@@ -74,20 +74,22 @@ def select_events(
     kept = [summary for summary in summaries if is_event(summary, min_duration_s, frame_s)]
     kept.sort(key=lambda s: (s.first.frame_index, s.first.class_id, s.first.tracker_id))
     ids = {s.first.tracker_id: number for number, s in enumerate(kept, start=1)}
-    events = [
-        Event(
-            event_id=number,
-            tracker_id=number,
-            concept=s.first.concept,
-            start_frame=s.first.frame_index,
-            end_frame=s.last.frame_index,
-            start_s=s.first.time_s,
-            end_s=s.last.time_s,
-            peak_frame=s.peak.frame_index,
-            peak_score=s.peak.score_max,
-            max_area_px=s.max_area_px,
-            box_px=s.peak.box_px,
-        )
-        for number, s in enumerate(kept, start=1)
-    ]
+    events = [make_event(summary, number) for number, summary in enumerate(kept, start=1)]
     return events, ids
+
+
+def make_event(summary: Summary, number: int) -> Event:
+    """The row of one track; `number` is its id."""
+    return Event(
+        event_id=number,
+        tracker_id=number,
+        concept=summary.first.concept,
+        start_frame=summary.first.frame_index,
+        end_frame=summary.last.frame_index,
+        start_s=summary.first.time_s,
+        end_s=summary.last.time_s,
+        peak_frame=summary.peak.frame_index,
+        peak_score=summary.peak.score_max,
+        max_area_px=summary.max_area_px,
+        box_px=summary.peak.box_px,
+    )

@@ -4,7 +4,7 @@ The linker holds the living tracks and one summary a track, nothing that grows w
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Protocol
@@ -186,6 +186,29 @@ class Linker:
         frame_s = self._frame_s()
         footage_s = self._latest_s - (self._first_s or 0.0) + frame_s
         return select_events(self._summaries.values(), min(self._settings.min_duration_s, footage_s), frame_s=frame_s)
+
+    @property
+    def summaries(self) -> Mapping[int, Summary]:
+        """What is known of each track, by provisional id; of dead ones only those that may be events."""
+        return self._summaries
+
+    @property
+    def living(self) -> set[int]:
+        """Provisional ids of the tracks that may still go on."""
+        left = [track for track in self._left if track is not None and self._settings.reentry_s > 0]
+        return {track.tracker_id for tracks in (*self._live, left) for track in tracks}
+
+    def is_sure(self, tracker_id: int, *, at_end: bool = False) -> bool:
+        """Whether a track counts as an event by now. at_end: in all of the footage, which may be shorter than one."""
+        frame_s, least_s = self._frame_s(), self._settings.min_duration_s
+        if at_end:
+            least_s = min(least_s, self._latest_s - (self._first_s or 0.0) + frame_s)
+        return is_event(self._summaries[tracker_id], least_s, frame_s)
+
+    def release(self, tracker_ids: Iterable[int]) -> None:
+        """Forget dead tracks whose events somebody else has taken: footage without an end must not fill the memory."""
+        for tracker_id in tracker_ids:
+            del self._summaries[tracker_id]
 
     def _advance_clock(self, time_s: float) -> float:
         """Seconds since the previous frame, 0 on the first."""

@@ -17,6 +17,8 @@ ProblemKind = Literal[
     "over-range",
     "depth-change",
     "slow-access",
+    "skipped",
+    "lost",
 ]
 
 

@@ -62,7 +62,7 @@ def remux(
                 raise
             on_problem(Problem("audio-dropped", f"the sound of {audio_from} cannot be put into MP4 ({error})"))
             _write(partial, scratch, None, start_s, end_s, on_problem)
-        read_back = _count_video_packets(scratch)
+        read_back = count_pictures(scratch)
         if read_back != frames:
             raise OSError(f"{frames} pictures were encoded, but {read_back} could be read back")
         os.replace(scratch, final)
@@ -228,6 +228,7 @@ def _time_packet(packet: av.packet.Packet) -> Timed:
     return (packet.dts or 0) * packet.time_base, 1, packet
 
 
-def _count_video_packets(path: Path) -> int:
+def count_pictures(path: Path) -> int:
+    """How many pictures a film of this module holds, by its packets. Raises OSError where it cannot be opened."""
     with av.open(f"file:{path}") as container:
         return sum(1 for packet in container.demux(video=0) if packet.size)

@@ -103,6 +103,7 @@ def _find_images(source: Path) -> _Images | None:
 
 def refuse_no_file(source: Path) -> None:
     """Raises InputError for an address, standard input or a device: what is tracked is read several times over."""
+    check_name(source)
     text = str(source)
     # A path has one slash where the address had two.
     address = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/(?=[^/])", text)
@@ -111,14 +112,19 @@ def refuse_no_file(source: Path) -> None:
         if address[1].lower() == "file":
             raise InputError(f"{whole} is an address. Next: pass the path alone, {text[address.end() - 1 :]}")
         raise InputError(
-            f"{whole} is an address, and only local files are read. Next: fetch it first, then pass the file"
+            f"{whole} is an address, and only local files are read. Next: vidconcept watch {whole} where it is live; "
+            "else fetch it first, then pass the file"
         )
     if text == "-":
         raise InputError(
-            "standard input cannot be read twice, and a run does that. Next: save it as a file, then pass that"
+            "standard input cannot be read twice, and a run does that. Next: vidconcept watch - where it is live; else "
+            "save it as a file, then pass that"
         )
     if source.is_char_device() or source.is_block_device():
-        raise InputError(f"{source} is a device, and only files are read. Next: record it to a file, then pass that")
+        raise InputError(
+            f"{source} is a device, and only files are read. Next: vidconcept watch {source} where it is a camera; "
+            "else record it to a file, then pass that"
+        )
 
 
 def require_fps(source: Path, fps: float | None) -> float:

@@ -24,7 +24,7 @@ from vidconcept.evaluation.datasets.shapes import (
     decode_segmentation,
     load_json,
 )
-from vidconcept.files import validate
+from vidconcept.files import shorten, validate
 from vidconcept.video.source import list_images
 
 # YouTube-VIS publishes every fifth frame of 30 a second.
@@ -151,4 +151,6 @@ def find_images(json_path: Path, file_name: str) -> Path:
         for folder in (base, *inner, *(p / "JPEGImages" for p in inner)):
             if (folder / file_name).is_file():
                 return folder
-    raise InputError(f"{json_path} names {file_name}, which is not beside it. Next: put its image folder there")
+    raise InputError(
+        f"{json_path} names {shorten(file_name)}, which is not beside it. Next: put its image folder there"
+    )

@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from pycocotools import mask as coco_mask
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from vidconcept.errors import InputError
-from vidconcept.files import read_json
+from vidconcept.files import LONGEST_NAME_BYTES, read_json
 from vidconcept.tracks.rle import check_rle
 from vidconcept.video.limits import check_pixels
 
@@ -19,7 +19,17 @@ JSON_BYTES = 2 << 30
 # Outlines are followed in steps of a fifth of a pixel: this many times the sides of the picture is a long one.
 LONGEST_OUTLINE = 64
 
+
+def _check_file_name(name: str) -> str:
+    """Raises ValueError for what no file system holds, at which every look for the file would fail."""
+    longest = max(len(part.encode()) for part in name.split("/"))
+    if longest > LONGEST_NAME_BYTES or "\0" in name:
+        raise ValueError("no name that a file can have")
+    return name
+
+
 Id = int | str
+FileName = Annotated[str, Field(min_length=1, max_length=4000), AfterValidator(_check_file_name)]
 Side = Annotated[int, Field(ge=1, le=1 << 20)]
 Coordinate = Annotated[float, Field(ge=-1e6, le=1e6)]
 Outline = Annotated[list[Coordinate], Field(min_length=6)]
@@ -46,7 +56,7 @@ class Category(_Row):
 
 class CocoImage(_Row):
     id: Id
-    file_name: Annotated[str, Field(min_length=1)]
+    file_name: FileName
     height: Side
     width: Side
 
@@ -68,7 +78,7 @@ class Coco(_Row):
 
 class VisVideo(_Row):
     id: Id
-    file_names: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
+    file_names: Annotated[list[FileName], Field(min_length=1)]
     height: Side
     width: Side
 
@@ -87,7 +97,7 @@ class YoutubeVis(_Row):
 
 
 class ClipRow(_Row):
-    clip: Annotated[str, Field(min_length=1)]
+    clip: FileName
     truth: Literal["mask", "box", "instances"]
     concept: str | None = None
     objects: dict[int, str] = {}

@@ -12,7 +12,7 @@ import numpy as np
 
 from vidconcept.evaluation.metrics.figures import Figures
 from vidconcept.evaluation.metrics.scores import Curves
-from vidconcept.files import open_replacing
+from vidconcept.writers.reports.folder import write_part
 from vidconcept.writers.reports.svg import draw_bars, draw_lines
 
 _EVENT_ROWS = {
@@ -41,8 +41,7 @@ def replace_nan(value: Any) -> Any:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    with open_replacing(path) as file:
-        file.write(json.dumps(replace_nan(content), indent=1, ensure_ascii=False) + "\n")
+    write_part(path, json.dumps(replace_nan(content), indent=1, ensure_ascii=False) + "\n")
 
 
 def list_event_rows(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -136,8 +135,7 @@ def write_report(out: Path, content: Mapping[str, Any], total: Figures, command:
             "",
         ]
     text += [f"![{name}]({name})" for name in plots]
-    with open_replacing(out / "report.md") as file:
-        file.write("\n".join(text) + "\n")
+    write_part(out / "report.md", "\n".join(text) + "\n")
     return out / "report.md"
 
 
@@ -179,8 +177,7 @@ def _write_plots(out: Path, figures: Mapping[str, Any], total: Figures) -> list[
     if masks:
         plots["j_and_f.svg"] = draw_bars("J&F by concept", masks)
     for name, content in plots.items():
-        with open_replacing(out / name) as file:
-            file.write(content)
+        write_part(out / name, content)
     return list(plots)
 
 

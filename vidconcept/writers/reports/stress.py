@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from vidconcept.evaluation.readings import Stressed, StressTest
-from vidconcept.files import open_replacing
 from vidconcept.writers.reports.evaluation import format_number, write_json
+from vidconcept.writers.reports.folder import write_part
 from vidconcept.writers.reports.svg import draw_lines
 
 # A calibration older than this is asked about.
@@ -91,8 +91,7 @@ def write_stress(out: Path, test: StressTest, command: str) -> dict[str, Any]:
         name: [(0.0, _format_share(clean, clean)), *((float(r.severity), _format_share(r, clean)) for r in found)]
         for name, found in groups.items()
     }
-    with open_replacing(out / "stress.svg") as file:
-        file.write(draw_lines("Findings that are left", curves, "severity", "share of the clean run's"))
+    write_part(out / "stress.svg", draw_lines("Findings that are left", curves, "severity", "share of the clean run's"))
     text = [
         "# Stress test",
         "",
@@ -111,8 +110,7 @@ def write_stress(out: Path, test: StressTest, command: str) -> dict[str, Any]:
         "",
         "![findings that are left](stress.svg)",
     ]
-    with open_replacing(out / "stress.md") as file:
-        file.write("\n".join(text) + "\n")
+    write_part(out / "stress.md", "\n".join(text) + "\n")
     return content
 
 
@@ -146,8 +144,7 @@ def write_checklist(out: Path, test: StressTest, calibration: Path | None) -> Pa
         "",
         "Signed: ______________________  Date: ______________",
     ]
-    with open_replacing(out / "checklist.md") as file:
-        file.write("\n".join(text) + "\n")
+    write_part(out / "checklist.md", "\n".join(text) + "\n")
     return out / "checklist.md"
 
 

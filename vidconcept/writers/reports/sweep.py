@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from vidconcept.evaluation.readings import Reading, Sweep, Tally, compare_mean_ap, mean_ap, mean_iou, mean_leakage
-from vidconcept.files import open_replacing
 from vidconcept.writers.reports.evaluation import format_number, write_json
+from vidconcept.writers.reports.folder import write_part
 from vidconcept.writers.reports.svg import draw_heat_map
 
 
@@ -104,8 +104,7 @@ def write_sweep(out: Path, sweep: Sweep, command: str) -> dict[str, Any]:
         "",
         *(f"![{name}]({name})" for name in plots),
     ]
-    with open_replacing(out / "sweep.md") as file:
-        file.write("\n".join(text) + "\n")
+    write_part(out / "sweep.md", "\n".join(text) + "\n")
     return content
 
 
@@ -131,8 +130,7 @@ def _write_heat_maps(out: Path, sweep: Sweep) -> list[str]:
             continue
         labels = [f"layer {name}" if name.isdigit() else name for name in layers]
         name = f"sweep_{method}.svg"
-        with open_replacing(out / name) as file:
-            file.write(draw_heat_map(f"Mean AP of {method}", labels, [f"t = {t}" for t in times], values))
+        write_part(out / name, draw_heat_map(f"Mean AP of {method}", labels, [f"t = {t}" for t in times], values))
         names.append(name)
     return names
 

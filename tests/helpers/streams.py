@@ -1,0 +1,84 @@
+"""What a camera sends: MPEG-TS made in memory, and servers on loopback that misbehave when told to."""
+
+import io
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import av
+
+from tests.helpers.clips import paint
+
+SIZE_PX = (192, 128)
+
+
+def transport_stream(
+    count: int = 30, *, first: int = 0, size_px: tuple[int, int] = SIZE_PX, fps: int = 25, start_s: float = 0.0
+) -> bytes:
+    """`count` painted pictures from number `first` on as H.264 in MPEG-TS, stamped from `start_s` on."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mpegts") as container:
+        stream = container.add_stream("libx264", rate=fps, options={"preset": "ultrafast", "bf": "0", "g": "10"})
+        stream.width, stream.height, stream.pix_fmt = *size_px, "yuv420p"
+        for number in range(count):
+            frame = av.VideoFrame.from_ndarray(paint(first + number, size_px), format="rgb24")
+            frame.pts, frame.time_base = round(start_s * fps) + number, Fraction(1, fps)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return buffer.getvalue()
+
+
+def at_speed(data: bytes, seconds: float, pieces: int = 20) -> Iterator[bytes]:
+    """The bytes in so many pieces over so much time, as a camera sends them."""
+    step = -(-len(data) // pieces)
+    for start in range(0, len(data), step):
+        yield data[start : start + step]
+        time.sleep(seconds / pieces)
+
+
+# Takes the number of the request, from 0, and a function that sends bytes; returning ends the answer.
+Answer = Callable[[int, Callable[[bytes], None]], None]
+
+
+@contextmanager
+def http_camera(answer: Answer) -> Iterator[str]:
+    """A camera over HTTP at the address given; `answer` says what it does at each request."""
+    requests = iter(range(1_000_000))
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Type", "video/mp2t")
+            self.end_headers()
+
+            def send(data: bytes) -> None:
+                self.wfile.write(data)
+                self.wfile.flush()
+
+            try:
+                answer(next(requests), send)
+            except OSError:
+                return
+
+        def log_message(self, *_):
+            pass
+
+    with serving(Handler) as address:
+        yield f"{address}/live.ts"
+
+
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """An HTTP server on loopback while the block runs."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -1,0 +1,198 @@
+"""What `watch` is put together from, without a model: clock, backlog, sources, outlets, delays, metrics."""
+
+import json
+import threading
+from dataclasses import fields
+from fractions import Fraction
+from http.server import BaseHTTPRequestHandler
+
+import pytest
+
+from tests.helpers.streams import serving
+from vidconcept.errors import InputError, UsageError
+from vidconcept.fleet.metrics import write_metrics
+from vidconcept.live.backlog import Backlog, Shot
+from vidconcept.live.clock import LiveClock
+from vidconcept.live.delays import Delays
+from vidconcept.live.metrics import watch_metrics
+from vidconcept.live.outlets import MOST_WAITING, Sender, make_mqtt_publisher, make_webhook_poster
+from vidconcept.live.sources import parse_input_options, parse_source
+from vidconcept.live.watch import WatchState
+
+TICK = Fraction(1, 90_000)
+
+
+class TestClock:
+    def test_stamps_are_believed_while_they_agree_with_this_machine(self):
+        clock = LiveClock(TICK)
+        given = [(7.0, 0.0), (7.04, 0.05), (7.08, 0.05), (27.08, 20.0), (27.12, 20.0)]
+        assert [round(clock.time(*pair), 4) for pair in given] == [0, 0.04, 0.08, 20.08, 20.12]
+        assert clock.jumps == 0
+
+    @pytest.mark.parametrize("jumps_to", [3600.0, -3600.0, 0.04])
+    def test_a_clock_that_jumps_does_not_move_time(self, jumps_to):
+        clock = LiveClock(TICK)
+        times = [clock.time(s, a) for s, a in [(0.0, 0.0), (0.04, 0.04), (jumps_to, 0.08), (jumps_to + 0.04, 0.12)]]
+        assert times == pytest.approx([0, 0.04, 0.08, 0.12], abs=1e-4)
+        assert clock.jumps == 1
+
+    def test_without_stamps_arrival_counts_and_time_still_rises(self):
+        clock = LiveClock(TICK)
+        times = [clock.time(None, arrived_s) for arrived_s in (5.0, 5.5, 5.5, 5.0)]
+        assert times[0] == 0
+        assert times[1] == pytest.approx(0.5)
+        assert sorted(set(times)) == times
+
+    def test_another_connection_goes_on_where_the_last_one_was(self):
+        clock = LiveClock(TICK)
+        clock.time(100.0, 0.0)
+        clock.time(100.04, 0.04)
+        clock.reconnect()
+        assert clock.time(5.0, 3.04) == pytest.approx(3.04)
+        assert clock.jumps == 0
+
+
+def shot(number: int) -> Shot:
+    return Shot(None, float(number), 0.0, 0.0)  # type: ignore[arg-type]
+
+
+class TestBacklog:
+    def test_a_slow_taker_gets_whole_runs_with_gaps_between(self):
+        backlog, taken = Backlog(4), []
+        for number in range(40):
+            backlog.put(shot(number))
+            if number % 2:
+                # Half as fast as the camera.
+                taken.append(backlog.take(0))
+        backlog.close()
+        while (item := backlog.take(0)) != "end":
+            taken.append(item)
+        runs = [[]]
+        for item in taken:
+            runs.append([]) if item == "gap" else runs[-1].append(item.time_s)
+        assert len(runs) > 2
+        assert all(run == list(range(int(run[0]), int(run[0]) + len(run))) for run in runs if run)
+        assert all(len(run) >= 4 for run in runs[:-1])
+        assert backlog.skipped + backlog.taken == 40
+        assert backlog.gaps == len(runs) - 1
+
+    def test_what_waits_is_bounded(self):
+        backlog = Backlog(4)
+        for number in range(1000):
+            backlog.put(shot(number))
+        assert backlog.waiting <= 5
+        assert backlog.skipped == 996
+
+    def test_a_source_that_can_wait_loses_nothing(self):
+        backlog = Backlog(3, waits=True)
+        camera = threading.Thread(target=lambda: [backlog.put(shot(n)) for n in range(20)] and backlog.close())
+        camera.start()
+        taken = []
+        while (item := backlog.take(5)) != "end":
+            taken.append(item.time_s)
+        camera.join()
+        assert taken == list(range(20))
+        assert backlog.skipped == 0
+
+    def test_silence_and_the_end_are_told_apart(self):
+        backlog = Backlog(3)
+        assert backlog.take(0.01) == "silence"
+        backlog.put(shot(0))
+        backlog.clear()
+        assert (backlog.take(0.01), backlog.skipped) == ("end", 1)
+
+
+class TestSources:
+    @pytest.mark.parametrize(
+        ("text", "kind"),
+        [("-", "pipe"), ("rtsp://h/s", "rtsp"), ("http://h/s", "http"), ("srt://h:1", "srt"), ("/dev/null", "device")],
+    )
+    def test_kinds(self, text, kind):
+        assert parse_source(text).kind == kind
+
+    def test_a_recording_is_sent_to_track(self, tmp_path):
+        film = tmp_path / "film.mp4"
+        film.write_bytes(b"x")
+        with pytest.raises(InputError, match=f"Next: vidconcept track {film}"):
+            parse_source(str(film))
+
+    @pytest.mark.parametrize(("text", "says"), [("nowhere", "No such file"), ("ftp://u:pw@h/f", "protocol 'ftp'")])
+    def test_what_is_no_source_says_what_is_one(self, text, says):
+        with pytest.raises(InputError, match=f"{says}.*Next: ") as caught:
+            parse_source(text)
+        assert "pw" not in str(caught.value)
+
+    def test_a_password_is_not_shown(self):
+        assert parse_source("rtsp://me:secret@camera/stream").name == "rtsp://camera/stream"
+
+    def test_options_are_pairs(self):
+        assert parse_input_options(["video_size=640x480", "a=b=c"]) == {"video_size": "640x480", "a": "b=c"}
+        with pytest.raises(UsageError, match="no KEY=VALUE"):
+            parse_input_options(["x"])
+
+
+class TestOutlets:
+    def test_events_arrive_in_order_although_the_receiver_was_away(self):
+        received, fails = [], [True, True]
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                if fails:
+                    self.send_error(503 if fails.pop() else 500)
+                    return
+                received.append(json.loads(body)["event"])
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        warnings = []
+        with serving(Handler) as address:
+            sender = Sender("webhook", make_webhook_poster(f"{address}/events"), warnings.append)
+            for number in range(5):
+                sender.put({"event": number})
+            sender.close()
+        assert received == [0, 1, 2, 3, 4]
+        assert (sender.sent, sender.dropped) == (5, 0)
+        assert [text for text in warnings if "503" in text]
+
+    def test_what_waits_for_a_receiver_that_stays_away_is_bounded(self):
+        def refuse(message):
+            raise OSError("refused")
+
+        sender = Sender("webhook", refuse, lambda text: None)
+        for number in range(MOST_WAITING + 10):
+            sender.put({"event": number})
+        assert sender.dropped == 10
+        assert len(sender._waiting) == MOST_WAITING
+
+    @pytest.mark.parametrize("address", ["localhost/x", "mqtt://localhost", "mqtt://localhost/a/#", "http://h/x"])
+    def test_a_broker_needs_a_topic(self, address):
+        with pytest.raises(UsageError, match=r"Next: e\.g\. mqtt://"):
+            make_mqtt_publisher(address)
+
+    def test_a_webhook_is_on_the_web(self):
+        with pytest.raises(UsageError, match=r"Next: e\.g\. http://"):
+            make_webhook_poster("file:///etc/passwd")
+
+
+def test_delays_are_summed_up():
+    delays = Delays()
+    assert (delays.quantile(0.5), delays.share_within(1)) == (None, 1.0)
+    for number in range(100):
+        delays.add(number / 10)
+    assert delays.quantile(0.5) == pytest.approx(4.9, abs=0.03)
+    assert delays.share_within(4.95) == pytest.approx(0.5)
+    assert delays.longest_s == 9.9
+
+
+def test_metrics_are_what_prometheus_reads(tmp_path):
+    state = WatchState('a"b', *[3] * (len(fields(WatchState)) - 1))
+    write_metrics(tmp_path / "m.prom", watch_metrics(state))
+    lines = (tmp_path / "m.prom").read_text().splitlines()
+    assert 'vidconcept_watch_frames_total{source="a\\"b"} 3' in lines
+    assert "# TYPE vidconcept_watch_delay_95_seconds gauge" in lines
+    for line in lines:
+        assert line.startswith(("# HELP vidconcept_", "# TYPE vidconcept_", "vidconcept_watch_"))

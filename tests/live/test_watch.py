@@ -1,0 +1,242 @@
+"""`watch` on real streams over FIFOs, standard input and HTTP, with a model of random weights."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from itertools import pairwise
+
+import pytest
+
+import vidconcept
+from tests.helpers.small_runs import SMALL
+from tests.helpers.streams import at_speed, http_camera, transport_stream
+from vidconcept.live import sources
+from vidconcept.live.watch import WatchOptions, WatchState, watch
+from vidconcept.pipelines.monitor import Monitor
+from vidconcept.writers.review.index import write_index
+
+# Everything is a finding, so that there are events.
+EASY = {"threshold": 0.001, "min_duration_s": 0.0, "edges": "coarse", "rarity": "off"}
+
+
+class Watching:
+    """A watch that runs in a thread of the test."""
+
+    def __init__(self, source, model, **options) -> None:
+        self.told: list[dict] = []
+        self.warnings: list[str] = []
+        self.state: WatchState | None = None
+        self.error: BaseException | None = None
+        self._stop = threading.Event()
+        settings = {"concepts": ("scratch", "dent"), "model": str(model), **SMALL, **EASY}
+        monitor = Monitor(stop=self._stop.is_set, warn=self.warnings.append)
+
+        def work():
+            try:
+                self.state = watch(
+                    str(source), settings, WatchOptions(**{"max_delay_s": 60.0, **options}),
+                    config=None, monitor=monitor, tell=self.told.append, tell_state=self._see,
+                )  # fmt: skip
+            except BaseException as error:
+                self.error = error
+
+        self._thread = threading.Thread(target=work)
+        self._thread.start()
+
+    def _see(self, state: WatchState) -> None:
+        self.state = state
+
+    def wait(self, timeout_s: float = 120) -> WatchState:
+        self._thread.join(timeout_s)
+        assert not self._thread.is_alive()
+        if self.error is not None:
+            raise self.error
+        assert self.state is not None
+        return self.state
+
+    def stop(self) -> WatchState:
+        self._stop.set()
+        return self.wait()
+
+    @property
+    def runs(self) -> list[vidconcept.Run]:
+        return [vidconcept.Run.open(line["run"]) for line in self.told if line["type"] == "run"]
+
+
+@contextmanager
+def watching(*given, **options):
+    own = Watching(*given, **options)
+    try:
+        yield own
+    finally:
+        own._stop.set()
+        own._thread.join(60)
+
+
+def until(condition, timeout_s: float = 60.0) -> None:
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end, "did not come"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def fifo(tmp_path):
+    path = tmp_path / "camera.fifo"
+    os.mkfifo(path)
+    return path
+
+
+def test_a_fifo_is_watched_through_garbage_a_clock_that_jumps_and_another_size(fifo, tiny_model, tmp_path):
+    garbage = bytes(range(256)) * 40
+    first = transport_stream(22) + garbage + transport_stream(22, first=22, start_s=3600)
+    with watching(fifo, tiny_model, out=tmp_path / "out", skips=False, every_s=0.01) as own:
+        fifo.write_bytes(first)
+        until(lambda: own.state is not None and own.state.failures >= 1)
+        fifo.write_bytes(transport_stream(12, size_px=(96, 64)))
+        until(lambda: own.state is not None and own.state.frames >= 50 and own.state.failures >= 2)
+        state = own.stop()
+    assert state.connections >= 2
+    assert state.clock_jumps >= 1
+    assert state.skipped == 0
+    large, small = own.runs
+    assert (large.manifest["video"]["width_px"], small.manifest["video"]["width_px"]) == (192, 96)
+    assert large.manifest["frames"] + small.manifest["frames"] == state.read
+    assert small.manifest["frames"] == 12
+    times = [row.time_s for row in large.frames()]
+    assert times == sorted(times)
+    assert times[-1] < 60
+    assert {gap["kind"] for gap in large.manifest["gaps"]} >= {"time-jump"}
+    assert write_index(tmp_path / "out").is_file()
+
+
+def test_a_run_folder_of_a_watch_is_what_track_makes_of_its_film(fifo, tiny_model, tmp_path):
+    with watching(fifo, tiny_model, out=tmp_path / "out", skips=False, once=True) as own:
+        fifo.write_bytes(transport_stream(20))
+        own.wait()
+    (run,) = own.runs
+    film = run.manifest["video"]["path"]
+    again = vidconcept.track(
+        film, ("scratch", "dent"), model=str(tiny_model), out=run.path, existing="resume", **SMALL, **EASY
+    )
+    assert [bare(e) for e in again.events] == [bare(e) for e in run.events]
+    assert list(again.tracks())
+    told = [line for line in own.told if line["type"] == "event"]
+    assert {line["event"] for line in told if line["state"] == "began"} == {
+        line["event"] for line in told if line["state"] == "ended"
+    }
+    (line,) = (line for line in own.told if line["type"] == "run")
+    assert sorted(line["event_ids"].values()) == [event.event_id for event in run.events]
+    assert all(line["run"] == str(run.path) and line["delay_s"] >= 0 for line in told)
+    assert not list((tmp_path / "out").glob("*.partial*"))
+
+
+def bare(event):
+    return (event.concept, event.start_frame, event.end_frame, event.peak_frame, event.box_px)
+
+
+@pytest.mark.slow
+def test_recordings_roll_over(fifo, tiny_model, tmp_path):
+    with watching(fifo, tiny_model, out=tmp_path / "out", skips=False, once=True, roll_s=0.5) as own:
+        fifo.write_bytes(transport_stream(45))
+        state = own.wait()
+    frames = [run.manifest["frames"] for run in own.runs]
+    assert len(frames) >= 2
+    assert sum(frames) == state.read == state.frames
+    ids = [line["event"] for line in own.told if line["type"] == "event" and line["state"] == "began"]
+    assert ids == list(range(1, len(ids) + 1))
+
+
+def test_a_model_that_is_too_slow_sees_whole_runs_and_the_rest_is_counted(fifo, tiny_model, tmp_path):
+    with watching(fifo, tiny_model, out=tmp_path / "out", once=True, max_delay_s=0.1) as own:
+        fifo.write_bytes(transport_stream(300))
+        state = own.wait()
+    assert state.skipped > 0
+    assert state.read + state.skipped == state.frames
+    (run,) = own.runs
+    assert run.manifest["live"]["skipped"] == state.skipped
+    assert {gap["kind"] for gap in run.manifest["gaps"]} >= {"skipped"}
+    times = [row.time_s for row in run.frames() if row.concept == "scratch"]
+    steps = [b - a for a, b in pairwise(times)]
+    assert sum(step > 0.05 for step in steps) <= state.gaps
+
+
+@pytest.mark.slow
+def test_a_camera_over_http_that_drops_stalls_and_talks_nonsense_is_connected_to_again(
+    tiny_model, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(sources, "SILENCE_S", 1.0)
+    done = threading.Event()
+
+    def answer(request, send):
+        if request == 0:
+            data = transport_stream(20)
+            # It breaks off in the middle of a picture.
+            send(data[: len(data) * 2 // 3])
+        elif request == 1:
+            send(b"<html>not now</html>")
+        elif request == 2:
+            send(transport_stream(15))
+            # Connected, and silent.
+            done.wait(20)
+        else:
+            for piece in at_speed(transport_stream(25), 1.0):
+                send(piece)
+
+    with http_camera(answer) as address, watching(address, tiny_model, out=tmp_path / "out", every_s=0.01) as own:
+        until(lambda: own.state is not None and own.state.connections >= 4)
+        state = own.stop()
+        done.set()
+    assert state.failures >= 3
+    assert state.frames >= 30
+    assert [text for text in own.warnings if "trying again" in text]
+    assert sum(run.manifest["frames"] for run in own.runs) == state.read
+    assert all(run.manifest["done"] for run in own.runs)
+
+
+def test_a_recording_that_cannot_be_written_does_not_stop_the_events(fifo, tiny_model, tmp_path):
+    blocked = tmp_path / "out"
+    blocked.write_text("a file")
+    with watching(fifo, tiny_model, out=blocked, skips=False, once=True) as own:
+        fifo.write_bytes(transport_stream(20))
+        own.wait()
+    assert [line["state"] for line in own.told if line["type"] == "event"]
+    assert [text for text in own.warnings if "events go on" in text]
+    assert not own.runs
+
+
+def test_a_source_that_cannot_work_is_an_error_at_once(tiny_model, tmp_path):
+    with watching("srt://127.0.0.1:9", tiny_model) as own, pytest.raises(vidconcept.InputError, match="Next: pipe it"):
+        own.wait(30)
+
+
+@pytest.mark.slow
+@pytest.mark.slice
+def test_the_command_tells_events_on_stdout_and_sigterm_leaves_whole_folders(tiny_model, tmp_path):
+    out, metrics = tmp_path / "out", tmp_path / "m.prom"
+    sets = [f"--set={key}={value}" for key, value in {**SMALL, **EASY, "model": tiny_model}.items()]
+    command = [sys.executable, "-m", "vidconcept", "watch", "-", "--concepts", "scratch,dent", *sets, "--no-skip"]
+    command += ["--out", str(out), "--metrics", str(metrics)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=False
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(transport_stream(60))
+        process.stdin.flush()
+        first = json.loads(process.stdout.readline())
+        assert (first["type"], first["state"]) == ("event", "began")
+        process.send_signal(signal.SIGTERM)
+        rest, said = process.communicate(timeout=120)
+    assert process.returncode == 0, said.decode()
+    lines = [json.loads(line) for line in rest.splitlines()]
+    (run,) = (line for line in lines if line["type"] == "run")
+    assert vidconcept.Run.open(run["run"]).manifest["frames"] == run["frames"] > 0
+    assert not list(out.glob("*.partial*"))
+    assert "vidconcept_watch_frames_total" in metrics.read_text()
+    assert b"press Ctrl-C again" in said

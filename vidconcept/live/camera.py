@@ -1,0 +1,151 @@
+"""The thread that reads a live source: decodes, stamps, and connects again for as long as it is wanted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from threading import Event, Thread
+
+import av
+import av.container
+import av.error
+import av.video.stream
+
+from vidconcept.errors import InputError, VidconceptError
+from vidconcept.live.backlog import Backlog, Shot
+from vidconcept.live.clock import LiveClock
+from vidconcept.live.setup import TIME_BASE
+from vidconcept.live.sources import LiveSource, explain, is_hopeless, open_live
+from vidconcept.video.decode import MAX_DEMUX_ERRORS, read_pts
+from vidconcept.video.filters import filter_frames, needs_filters
+from vidconcept.video.reading import Reading
+
+# Waits between tries: doubled each time, from the first to the last.
+FIRST_WAIT_S, LAST_WAIT_S = 0.5, 30.0
+
+
+@dataclass
+class CameraCounts:
+    """What happened to a source so far."""
+
+    frames: int = 0
+    connections: int = 0
+    failures: int = 0
+    undecodable: int = 0
+    corrupt: int = 0
+    clock_jumps: int = 0
+
+
+@dataclass
+class Camera:
+    """Puts the frames of a source into a backlog until it is stopped, or the source ends and may.
+
+    options: FFmpeg's own for opening. warn: told of each loss and return. error: why it gave up, None while it has not.
+    """
+
+    source: LiveSource
+    backlog: Backlog
+    options: Mapping[str, str] = field(default_factory=dict)
+    reading: Reading = field(default_factory=Reading)
+    warn: Callable[[str], None] = lambda message: None
+    counts: CameraCounts = field(default_factory=CameraCounts)
+    error: BaseException | None = None
+
+    def __post_init__(self) -> None:
+        self._stopped = Event()
+        self._clock = LiveClock(TIME_BASE)
+        self._thread = Thread(target=self._run, name="vidconcept camera", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """Have the thread end; one that waits for the network is left to its own time limit."""
+        self._stopped.set()
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        try:
+            self._watch()
+        except BaseException as error:
+            self.error = error
+        finally:
+            self.backlog.close()
+
+    def _watch(self) -> None:
+        wait_s = FIRST_WAIT_S
+        while not self._stopped.is_set():
+            frames_before = self.counts.frames
+            failure = self._read_once()
+            if self._stopped.is_set():
+                return
+            had_frames = self.counts.frames > frames_before
+            if self.source.ends:
+                if not self.counts.frames:
+                    raise failure or InputError(f"{self.source.name}: not one picture came. Next: check what is sent")
+                return
+            if failure is not None and not self.counts.frames and is_hopeless(failure.__cause__ or failure):
+                raise failure
+            wait_s = FIRST_WAIT_S if had_frames else wait_s
+            self.counts.failures += 1
+            reason = str(failure) if failure is not None else f"{self.source.name}: the stream ended"
+            self.warn(f"{reason}; trying again in {wait_s:g} s")
+            self.backlog.gap()
+            self._stopped.wait(wait_s)
+            wait_s = min(2 * wait_s, LAST_WAIT_S)
+
+    def _read_once(self) -> VidconceptError | None:
+        """Frames of one connection; returns why it ended, None where the source ended it in peace."""
+        self._clock.reconnect()
+        try:
+            with open_live(self.source, self.options, self.reading, self._stopped.is_set) as opened:
+                self.counts.connections += 1
+                for picture in self._pictures(*opened):
+                    self._put(picture, opened[1])
+                    if self._stopped.is_set():
+                        break
+        except VidconceptError as error:
+            return error
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            failure = InputError(explain(self.source, error))
+            failure.__cause__ = error
+            return failure
+        return None
+
+    def _put(self, picture: av.VideoFrame, stream: av.video.stream.VideoStream) -> None:
+        stamp = read_pts(picture)
+        ticks = Fraction(stream.time_base or TIME_BASE)
+        arrived_s = time.monotonic()
+        time_s = self._clock.time(None if stamp is None else float(stamp * ticks), arrived_s)
+        self.counts.frames += 1
+        self.counts.corrupt += picture.is_corrupt
+        self.counts.clock_jumps = self._clock.jumps
+        self.backlog.put(Shot(picture, time_s, time.time(), arrived_s))
+
+    def _pictures(
+        self, container: av.container.InputContainer, stream: av.video.stream.VideoStream
+    ) -> Iterator[av.VideoFrame]:
+        stream.thread_type = "AUTO"
+        decoded = self._decoded(container, stream)
+        return filter_frames(decoded, stream, self.reading) if needs_filters(self.reading) else decoded
+
+    def _decoded(
+        self, container: av.container.InputContainer, stream: av.video.stream.VideoStream
+    ) -> Iterator[av.VideoFrame]:
+        """What can be decoded; damage is counted, and so many errors in a row end the connection."""
+        errors = 0
+        for packet in container.demux(stream):
+            try:
+                frames = packet.decode()
+            except av.error.EOFError:
+                return
+            except av.error.FFmpegError:
+                self.counts.undecodable += 1
+                errors += 1
+                if errors > 10 * MAX_DEMUX_ERRORS:
+                    raise
+                continue
+            errors = 0 if frames else errors
+            yield from frames  # pyright: ignore[reportReturnType]

@@ -1,0 +1,40 @@
+"""Run folders are finished beside the live pass, one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Thread
+
+from vidconcept.errors import VidconceptError
+
+
+class Deliverer:
+    """Does one piece of work at a time in a thread. warn: told why one failed."""
+
+    def __init__(self, warn: Callable[[str], None]) -> None:
+        self.done = self.failed = 0
+        self._warn = warn
+        self._thread: Thread | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def take(self, what: str, work: Callable[[], None]) -> None:
+        """Begin when the work before is done. what: for the warning, if it fails."""
+        self.close()
+        self._thread = Thread(target=self._run, args=(what, work), name="vidconcept run folder")
+        self._thread.start()
+
+    def close(self) -> None:
+        """Wait for what is under way."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self, what: str, work: Callable[[], None]) -> None:
+        try:
+            work()
+            self.done += 1
+        except (VidconceptError, OSError, MemoryError) as error:
+            self.failed += 1
+            self._warn(f"{what}: {error}")

@@ -1,0 +1,143 @@
+"""The footage that the model saw, as a film and an ordinary run folder beside it."""
+
+from __future__ import annotations
+
+import shutil
+from array import array
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from vidconcept.errors import output_errors
+from vidconcept.live.rarity import RunningRarity
+from vidconcept.pipelines.deliver import deliver
+from vidconcept.pipelines.findings import Findings, ScoredFrame
+from vidconcept.pipelines.heat import HeatJournal
+from vidconcept.pipelines.monitor import Monitor
+from vidconcept.pipelines.plan import Plan, make_plan
+from vidconcept.pipelines.track import finish_run, list_versions
+from vidconcept.rarity.memory import Described
+from vidconcept.runs import RunFolder, open_run
+from vidconcept.tracks.link import Linker
+from vidconcept.types import ConceptMaps, Frame, TrackMask
+from vidconcept.video.problems import Problem
+from vidconcept.video.writer import open_writer
+from vidconcept.writers.frames.overlay import needs_scores
+from vidconcept.writers.journal import TrackJournal
+
+
+def choose_stem(out: Path, began_s: float) -> str:
+    """A name by the time of the first frame, UTC; a clock that was set back does not overwrite."""
+    stem = datetime.fromtimestamp(began_s, UTC).strftime("%Y%m%dT%H%M%SZ")
+    taken = {path.name.split(".")[0] for path in out.iterdir()} if out.is_dir() else set()
+    names = (stem, *(f"{stem}-{number}" for number in range(2, 10_000)))
+    return next(name for name in names if name not in taken)
+
+
+class Recording:
+    """One segment of a live source on its way to a run folder; see `finish`.
+
+    Until then the film grows as `<stem>.<digits>.partial.mp4`, fragmented, so that a killed watch leaves what it had,
+    and the journals lie in `<stem>.partial/`. Raises OutputError.
+    """
+
+    def __init__(self, out: Path, began_s: float, plan: Plan, rarity: RunningRarity) -> None:
+        with output_errors(out):
+            out.mkdir(parents=True, exist_ok=True)
+            stem = choose_stem(out, began_s)
+            self.film, self.run, self._spool = (out / f"{stem}{end}" for end in (".mp4", ".vidconcept", ".partial"))
+            (self._spool / "maps").mkdir(parents=True)
+        self._plan, self._rarity = plan, rarity
+        self._base = rarity.place
+        self._maps = RunFolder(self._spool, {"maps_from": {}})
+        self._windows = self.frames = 0
+        self._cuts: list[int] = []
+        self._seen = array("q"), array("d")
+        self._journal = TrackJournal(self._spool / "tracks.jsonl")
+        self._heat = HeatJournal(self._spool / "heat.bin")
+        self._writer = open_writer(self.film, plan.info, codec=plan.settings.codec)
+        self._writer.__enter__()
+
+    @property
+    def size_bytes(self) -> int:
+        """How large the film is so far."""
+        return self._writer.partial_path.stat().st_size
+
+    def write(self, frame: Frame) -> None:
+        """A frame on its way to the model."""
+        self._writer.write(frame.image, frame.pts)
+        self.frames += 1
+
+    def keep_maps(self, maps: ConceptMaps, start: int, described: Described) -> None:
+        """The maps of a window, and its features with positions counted from the segment's first frame."""
+        tokens = described.tokens.copy()
+        tokens[:, 0] -= self._base[0]
+        self._maps.save_maps(maps, start, replace(described, tokens=tokens))
+        self._windows = maps.window_index + 1
+
+    def append(self, scored: ScoredFrame, tracks: list[TrackMask]) -> None:
+        """A frame on its way out."""
+        self._journal.append(scored.ref, tracks, scored.scores, scored.origin)
+        if needs_scores(self._plan.settings.view):
+            self._heat.append(scored.scores)
+        if scored.reset:
+            self._cuts.append(scored.ref.index)
+        if not scored.origin.interpolated:
+            self._seen[0].append(scored.ref.index)
+            self._seen[1].append(scored.ref.time_s)
+
+    def give_up(self) -> None:
+        """Close without a run folder; the partial film and the journals stay."""
+        self._journal.__exit__(None, None, None)
+        self._heat.__exit__(None, None, None)
+        self._writer.__exit__(RuntimeError, None, None)
+
+    def seal(self, linker: Linker) -> dict[int, int]:
+        """There are no more frames: takes what the live pass goes on with out of its hands.
+
+        Returns the ids of the events by the provisional ids of their tracks.
+        """
+        events, tracker_ids = linker.finish()
+        self._findings = Findings(events, tracker_ids, self._cuts, self.frames, self._seen)
+        self._memory = self._rarity.memory_since(self._base)
+        self._evidence = self._rarity.evidence.facts()
+        return tracker_ids
+
+    def finish(
+        self,
+        overrides: Mapping[str, Any],
+        config: Path | None,
+        facts: Mapping[str, Any],
+        problems: list[Problem],
+        monitor: Monitor,
+    ) -> None:
+        """Write film and run folder, as `track` on the film would have made it, with what the live pass found.
+
+        facts: of the live pass, for `run.json`. What is sealed does not change any more: another thread may do this.
+        """
+        self._writer.__exit__(None, None, None)
+        findings = self._findings
+        plan = make_plan(self.film, overrides, config)
+        created = {
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": list_versions(),
+            "live": facts,
+        }
+        run, _ = open_run(self.run, plan.facts() | created, "error", plan.read_paths)
+        for problem in problems:
+            monitor.problem(problem)
+        with run, output_errors(run.path), self._journal, self._heat:
+            self._hand_over_maps(run)
+            deliver(plan, run, self._journal, self._heat, findings, [], monitor)
+            finish_run(plan, run, findings, [], self._evidence, monitor)
+        shutil.rmtree(self._spool, ignore_errors=True)
+
+    def _hand_over_maps(self, run: RunFolder) -> None:
+        for index in range(self._windows):
+            maps, described = self._maps.load_maps(index), self._maps.load_described(index)
+            if maps is not None:
+                run.save_maps(maps, int(maps.positions[0, 0]), described)
+        run.save_memory(self._memory)
+        run.save(windows=self._windows, maps_done=True)

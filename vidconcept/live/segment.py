@@ -1,0 +1,99 @@
+"""One stretch of a live source, of one picture size: its frames through all stages, into one recording."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from time import monotonic
+from typing import Any, TypeVar
+
+from vidconcept.errors import OutputError
+from vidconcept.live.backlog import Shot
+from vidconcept.live.delays import Delays
+from vidconcept.live.engine import Engine
+from vidconcept.live.events import EventWatch, LiveEvent
+from vidconcept.live.feed import Feed, find_view
+from vidconcept.live.rarity import RunningRarity
+from vidconcept.live.recording import Recording
+from vidconcept.live.setup import TIME_BASE
+from vidconcept.models.adapter import Model
+from vidconcept.pipelines.findings import make_linker
+from vidconcept.pipelines.plan import Plan
+from vidconcept.types import Frame
+from vidconcept.video.colour import RgbConverter
+
+Result = TypeVar("Result")
+
+
+class Segment:
+    """See `follow`. delays: takes how long each frame waited. warn: told when the recording cannot be written."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        model: Model,
+        rarity: RunningRarity | None,
+        recording: Recording | None,
+        delays: Delays,
+        warn: Callable[[str], None],
+        first_event: int,
+    ) -> None:
+        self.plan, self.recording = plan, recording
+        self.linker = make_linker(plan)
+        self.events = EventWatch(self.linker, first_event, forgets=recording is None)
+        self.own_delays = Delays()
+        self._engine = Engine(plan, model, rarity, None if recording is None else self._keep_maps)
+        self._delays, self._warn = delays, warn
+        self._arrived: deque[float] = deque()
+
+    def follow(
+        self, feed: Feed, first: Shot, is_due: Callable[[float], bool], after_frame: Callable[[], None]
+    ) -> Iterator[tuple[LiveEvent, float]]:
+        """Events as they become sure, each with the seconds since the frame arrived by which it did.
+
+        first: of the segment, not taken from the feed yet. is_due: as of `Feed.split_parts`. after_frame: called
+        between two frames. Raises ModelError.
+        """
+        arrived_s = monotonic()
+        for scored, tracks in self._engine.track(self._parts(feed, first, is_due), self.linker):
+            arrived_s = self._arrived.popleft()
+            self._record(lambda own, s=scored, t=tracks: own.append(s, t))
+            for event in self.events.look():
+                yield event, monotonic() - arrived_s
+            for delays in (self._delays, self.own_delays):
+                delays.add(monotonic() - arrived_s)
+            after_frame()
+        for event in self.events.look(at_end=True):
+            yield event, monotonic() - arrived_s
+
+    def _parts(self, feed: Feed, first: Shot, is_due: Callable[[float], bool]) -> Iterator[Iterator[Frame]]:
+        view, size = find_view(first)
+        convert = RgbConverter(view)
+        index = 0
+
+        def frames(part: Iterator[Shot]) -> Iterator[Frame]:
+            nonlocal index
+            for shot in part:
+                pts = round((shot.time_s - first.time_s) / TIME_BASE)
+                frame = Frame(index, pts, float(pts * TIME_BASE), convert(shot.picture, size)[0])
+                index += 1
+                self._arrived.append(shot.arrived_s)
+                self._record(lambda own, f=frame: own.write(f))
+                yield frame
+
+        for part in feed.split_parts(is_due):
+            yield frames(part)
+
+    def _keep_maps(self, *kept: Any) -> None:
+        self._record(lambda own: own.keep_maps(*kept))
+
+    def _record(self, write: Callable[[Recording], Any]) -> None:
+        """Events go on where the recording cannot."""
+        if self.recording is None:
+            return
+        try:
+            write(self.recording)
+        except OutputError as error:
+            self._warn(f"{error}; events go on, and the next recording is tried again")
+            self.recording.give_up()
+            self.recording = None

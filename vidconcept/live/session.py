@@ -1,0 +1,159 @@
+"""`vidconcept.Session`: frames are pushed, events come back, by the same stages as `track`."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from vidconcept.errors import UsageError
+from vidconcept.live.engine import Engine, count_lag_frames
+from vidconcept.live.events import EventWatch, LiveEvent
+from vidconcept.live.holes import HoleFinder
+from vidconcept.live.rarity import RunningRarity
+from vidconcept.live.setup import OF_RECORDINGS, OF_VIDEO, TIME_BASE, load_settled, plan_live, settle_live
+from vidconcept.live.turns import Turns
+from vidconcept.pipelines.findings import make_linker
+from vidconcept.pipelines.maps import split_recordings
+from vidconcept.pipelines.monitor import Monitor
+from vidconcept.pipelines.plan import Plan
+from vidconcept.types import Frame, TrackMask
+
+log = logging.getLogger(__name__)
+# Called with index and time in seconds of a frame, and its tracks under provisional ids.
+OnFrame = Callable[[int, float, list[TrackMask]], None]
+
+
+class Session:
+    """Tracks concepts through frames as they come; a context manager.
+
+        with vidconcept.Session(concepts=["scratch", "dent"]) as session:
+            for frame, time_s in camera:
+                for event in session.push(frame, time_s):
+                    print(event.state, event.event)
+        print(session.rest)                        # what became sure when it closed
+
+    concepts: names, or one string with commas between them. settings: any key of `TrackSettings` that is not of
+    recordings. rarity "auto" compares with the footage so far, of which the session remembers a bounded number of
+    tokens; see `rarity_says`. on_frame: is given each frame's tracks, `lag_frames` after it was pushed, masks included.
+    The model is loaded at once. Memory does not grow with the number of frames.
+
+    Raises a `VidconceptError` subclass: UsageError, InputError, ModelError. Not for several threads at a time.
+    """
+
+    def __init__(
+        self,
+        concepts: str | Sequence[str] = (),
+        *,
+        config: str | Path | None = None,
+        monitor: Monitor | None = None,
+        on_frame: OnFrame | None = None,
+        **settings: Any,
+    ) -> None:
+        words = tuple(concepts.split(",") if isinstance(concepts, str) and concepts else concepts) or None
+        overrides = {"concepts": words, **settings}
+        monitor = monitor or Monitor(warn=log.warning)
+        refused = (*OF_RECORDINGS, *OF_VIDEO)
+        self._settled = settle_live(overrides, Path(config) if config else None, refused)
+        self._model = load_settled(self._settled, monitor)
+        self._on_frame = on_frame
+        self._plan: Plan | None = None
+        self._rarity: RunningRarity | None = None
+        self._turns: Turns[Frame, LiveEvent] | None = None
+        self._holes = HoleFinder()
+        self._frames = 0
+        self._latest_s = -math.inf
+        self._is_closed = False
+        self.rest: list[LiveEvent] = []
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None and not self._is_closed and self._turns is not None:
+            self._is_closed = True
+            self._turns.abandon()
+        self.close()
+
+    def push(self, frame: np.ndarray, time_s: float) -> list[LiveEvent]:
+        """Give the next frame; returns the events that became sure by it.
+
+        frame: `(h, w, 3)` uint8 RGB, all of one size; it is not changed and may be reused afterwards. time_s: when it
+        was taken, in seconds from anywhere, rising. After a hole in time (several times the usual step) nothing is
+        followed on. Raises UsageError for anything else, and after `close`.
+        """
+        image = self._checked(frame, time_s)
+        is_hole = self._frames > 0 and self._holes.step(time_s - self._latest_s)
+        if self._turns is None:
+            self._plan = plan_live(self._settled, image.shape[1], image.shape[0])
+            self._turns = Turns(self._work)
+        index, self._frames, self._latest_s = self._frames, self._frames + 1, time_s
+        pts = round(time_s / TIME_BASE)
+        try:
+            return self._turns.give(Frame(index, pts, time_s, image.copy(), is_hole))
+        except BaseException:
+            self._is_closed = True
+            raise
+
+    def close(self) -> list[LiveEvent]:
+        """There are no more frames: returns what becomes sure by that, also kept as `rest`. Twice is once."""
+        if not self._is_closed and self._turns is not None:
+            self._is_closed = True
+            self.rest = self._turns.end()
+        self._is_closed = True
+        return self.rest
+
+    @property
+    def lag_frames(self) -> int:
+        """After how many more frames the tracks of a frame are known; 0 before the first frame."""
+        return 0 if self._plan is None else count_lag_frames(self._plan)
+
+    @property
+    def rarity_says(self) -> str:
+        """What to know of rarity so far: that it is off, had nothing to compare with yet, or ""."""
+        if self._settled.settings.rarity == "off":
+            return "rarity is off: what the footage shows all over may be a finding"
+        return "" if self._rarity is None else self._rarity.evidence.describe()
+
+    def _work(self, frames: Iterator[Frame]) -> Iterator[LiveEvent]:
+        plan = self._plan
+        assert plan is not None
+        if plan.settings.rarity != "off":
+            self._rarity = RunningRarity(plan)
+        linker = make_linker(plan)
+        watch = EventWatch(linker)
+        for scored, tracks in Engine(plan, self._model, self._rarity).track(split_recordings(frames), linker):
+            if self._on_frame is not None:
+                self._on_frame(scored.ref.index, scored.ref.time_s, tracks)
+            yield from watch.look()
+        yield from watch.look(at_end=True)
+
+    def _checked(self, frame: np.ndarray, time_s: float) -> np.ndarray:
+        if self._is_closed:
+            raise UsageError("the session is closed. Next: open another one")
+        image = np.asarray(frame)
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+            raise UsageError(
+                f"a frame is an array (h, w, 3) of uint8, RGB; got {image.shape} of {image.dtype}. "
+                "Next: convert it, e.g. cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)"
+            )
+        if self._plan is not None:
+            size, given = (self._plan.info.width_px, self._plan.info.height_px), (image.shape[1], image.shape[0])
+            if size != given:
+                raise UsageError(
+                    f"a frame of {given[0]}x{given[1]} after frames of {size[0]}x{size[1]}. Next: resize it, or close "
+                    "this session and open another one"
+                )
+        if not math.isfinite(time_s) or time_s <= self._latest_s:
+            raise UsageError(
+                f"time_s = {time_s} after {self._latest_s}: times are seconds that rise from frame to frame. "
+                "Next: the time of capture, from a clock that is not set back, e.g. time.monotonic()"
+            )
+        return image

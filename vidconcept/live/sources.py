@@ -1,0 +1,206 @@
+"""What a live source is given as, and opening it with errors to act on."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import stat
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import av.container
+import av.error
+import av.video.stream
+
+from vidconcept.errors import InputError, UsageError
+from vidconcept.video.limits import check_pixels
+from vidconcept.video.reading import Reading
+from vidconcept.video.source import TOLERANT_TAGS
+from vidconcept.video.streams import pick_stream
+
+# Longer than this without a byte, and the connection is given up.
+SILENCE_S = 10.0
+# Found out of the first second: FFmpeg's own five would be five seconds of delay at each start.
+PROBING = {"analyzeduration": "1000000"}
+_PROTOCOLS = {
+    "rtsp": "rtsp,rtp,udp,tcp",
+    "rtsps": "rtsp,rtsps,rtp,srtp,udp,tcp,tls",
+    "http": "http,tcp",
+    "https": "https,http,tls,tcp",
+    "srt": "srt",
+    "udp": "udp",
+    "tcp": "tcp",
+}
+# Errors that no waiting heals.
+_HOPELESS = (
+    av.error.ProtocolNotFoundError,
+    av.error.HTTPUnauthorizedError,
+    av.error.HTTPForbiddenError,
+    av.error.HTTPNotFoundError,
+    av.error.HTTPBadRequestError,
+    av.error.OptionNotFoundError,
+    av.error.PermissionError,
+    av.error.DecoderNotFoundError,
+    UsageError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveSource:
+    """kind: how it is opened. text: as it was given. ends: its end is the end of the footage, not a loss."""
+
+    kind: str
+    text: str
+    ends: bool = False
+
+    @property
+    def name(self) -> str:
+        """As it may be shown and stored: without a password."""
+        return re.sub(r"(?<=://)[^/@\s]+@", "", self.text)
+
+
+def parse_source(text: str, *, once: bool = False) -> LiveSource:
+    """What a text stands for. Raises InputError for what is no live source, with what to do instead."""
+    if text == "-":
+        return LiveSource("pipe", text, ends=True)
+    if address := re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", text):
+        protocol = address[1].lower()
+        if protocol not in _PROTOCOLS:
+            raise InputError(
+                f"{LiveSource('', text).name}: no live source has the protocol {protocol!r}. Next: one of "
+                f"{', '.join(_PROTOCOLS)}, a device such as /dev/video0, a FIFO, or - for standard input"
+            )
+        return LiveSource(protocol, text, once)
+    path = Path(text)
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise InputError(
+            f"{text}: {error.strerror}. Next: an address such as rtsp://camera/stream, a device such as /dev/video0, "
+            "a FIFO, or - for standard input"
+        ) from error
+    if stat.S_ISCHR(mode):
+        return LiveSource("device", text, once)
+    if stat.S_ISFIFO(mode):
+        return LiveSource("fifo", text, once)
+    raise InputError(
+        f"{text} is a recording, which does not go on. Next: vidconcept track {text}, or pipe it: "
+        f"cat FILE.ts | vidconcept watch -"
+    )
+
+
+def is_hopeless(error: BaseException) -> bool:
+    """Whether trying again cannot help."""
+    return isinstance(error, _HOPELESS)
+
+
+@contextmanager
+def open_live(
+    source: LiveSource, options: Mapping[str, str], reading: Reading, stopped: Callable[[], bool]
+) -> Iterator[tuple[av.container.InputContainer, av.video.stream.VideoStream]]:
+    """Open a live source and its video stream. options: FFmpeg's own, above those set here.
+
+    stopped: asked while a pipe is waited for. Raises OSError and FFmpegError where it is not there, UsageError and
+    InputError where it is something else.
+    """
+    pipe: _Pipe | None = None
+    wanted: dict[str, str] = dict(PROBING)
+    if source.kind in ("pipe", "fifo"):
+        pipe = _Pipe(source, stopped)
+    elif source.kind == "device":
+        wanted = {}
+    else:
+        wanted["protocol_whitelist"] = _PROTOCOLS[source.kind]
+        if source.kind.startswith("rtsp"):
+            # Over UDP a lost packet is a torn picture.
+            wanted["rtsp_transport"] = "tcp"
+    try:
+        container = av.open(
+            source.text if pipe is None else pipe,  # pyright: ignore[reportArgumentType]
+            format="v4l2" if source.kind == "device" else None,
+            options=wanted | dict(options),
+            timeout=None if pipe is not None else (SILENCE_S, SILENCE_S),
+            **TOLERANT_TAGS,
+        )
+        with container:
+            chosen = pick_stream(Path(source.name), container, reading.stream)
+            if chosen.codec_context is None:
+                raise UsageError(f"{source.name}: no decoder here for its video stream. Next: have it send H.264")
+            size = chosen.codec_context.width, chosen.codec_context.height
+            check_pixels(*size, Path(source.name), reading.max_megapixels)
+            yield container, chosen
+    finally:
+        if pipe is not None:
+            pipe.close()
+
+
+def explain(source: LiveSource, error: BaseException) -> str:
+    """What went wrong with a source, and what to do, in one line without a password."""
+    if isinstance(error, InputError | UsageError):
+        return str(error)
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    if isinstance(error, av.error.ProtocolNotFoundError):
+        advice = (
+            f"the video library here was built without {source.kind}. Next: pipe it, "
+            f"ffmpeg -i {source.name} -c copy -f mpegts - | vidconcept watch -"
+        )
+    elif isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
+        advice = f"it wants another name or password. Next: {source.kind}://NAME:PASSWORD@…"
+    elif isinstance(error, av.error.ExitError | TimeoutError):
+        return f"{source.name}: nothing came for {SILENCE_S:g} s"
+    elif is_hopeless(error):
+        advice = f"{reason}. Next: check the address, and who may read it"
+    else:
+        advice = reason
+    return f"{source.name}: {advice}"
+
+
+class _Pipe:
+    """Standard input or a FIFO as a file for the library; a wait for bytes ends when the command is told to stop."""
+
+    def __init__(self, source: LiveSource, stopped: Callable[[], bool]) -> None:
+        self._stopped = stopped
+        self._own = source.kind == "fifo"
+        # Without O_NONBLOCK the opening itself would wait for a writer.
+        self._handle = os.open(source.text, os.O_RDONLY | os.O_NONBLOCK) if self._own else sys.stdin.fileno()
+        self._silence_s: float | None = SILENCE_S if self._own else None
+        self._began = False
+
+    def read(self, count: int) -> bytes:
+        waited_s = 0.0
+        while not self._stopped():
+            ready, _, _ = select.select([self._handle], [], [], 0.2)
+            if ready:
+                with suppress(BlockingIOError):
+                    data = os.read(self._handle, count)
+                    if data or not self._own or self._began:
+                        self._began = True
+                        return data
+                    # A FIFO without a writer yet reads as ended at once.
+                    select.select([], [], [], 0.2)
+            waited_s += 0.2
+            if self._silence_s is not None and self._began and waited_s > self._silence_s:
+                raise TimeoutError
+        return b""
+
+    def close(self) -> None:
+        if self._own and self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+
+def parse_input_options(pairs: list[str]) -> dict[str, str]:
+    """`KEY=VALUE` of FFmpeg. Raises UsageError for what is none."""
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        key, separator, value = pair.partition("=")
+        if not separator or not key.strip():
+            raise UsageError(f"`input_option={pair}` is no KEY=VALUE. Next: e.g. `input_option=video_size=1280x720`")
+        found[key.strip()] = value.strip()
+    return found

@@ -1,0 +1,292 @@
+"""`vidconcept watch`: camera -> backlog -> parts -> the stages of `track` -> events as they happen, and recordings."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from vidconcept.errors import OutputError
+from vidconcept.live.backlog import Backlog, Shot
+from vidconcept.live.camera import Camera
+from vidconcept.live.delays import Delays
+from vidconcept.live.deliverer import Deliverer
+from vidconcept.live.engine import count_lag_frames
+from vidconcept.live.events import LiveEvent
+from vidconcept.live.feed import Feed, find_view
+from vidconcept.live.rarity import RunningRarity
+from vidconcept.live.recording import Recording
+from vidconcept.live.segment import Segment
+from vidconcept.live.setup import load_settled, plan_live, settle_live
+from vidconcept.live.sources import parse_source
+from vidconcept.pipelines.monitor import Monitor
+from vidconcept.pipelines.plan import Plan, choose_reading
+from vidconcept.video.problems import Problem
+
+# A run folder is no longer than this, whatever is asked for: an hour at 25 frames a second.
+MOST_FRAMES = 90_000
+
+
+@dataclass(frozen=True, slots=True)
+class WatchOptions:
+    """out: the folder of recordings, None for none. roll_s, roll_bytes: when a recording ends and the next begins.
+
+    max_delay_s: how old a frame may get before its tracks are known; beyond that frames are skipped. duration_s: stop
+    after so much time. once: the source's end is the end. skips: false for a source that can wait, such as a pipe.
+    input_options: FFmpeg's own. every_s: how often the state is told.
+    """
+
+    out: Path | None = None
+    roll_s: float = 600.0
+    roll_bytes: float = 1e9
+    max_delay_s: float = 5.0
+    duration_s: float | None = None
+    once: bool = False
+    skips: bool = True
+    input_options: Mapping[str, str] = field(default_factory=dict)
+    every_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class WatchState:
+    """Where a watch stands, counted since it began.
+
+    frames: decoded. read: of those, taken by the model's side. delay_half_s, delay_95_s: how long half and 95 % of the
+    frames waited at most for their tracks. told_within_s: what is asked for, or more where one window takes longer.
+    """
+
+    source: str
+    frames: int
+    read: int
+    skipped: int
+    gaps: int
+    connections: int
+    failures: int
+    undecodable: int
+    corrupt: int
+    clock_jumps: int
+    events: int
+    runs: int
+    runs_failed: int
+    waiting: int
+    delay_half_s: float | None
+    delay_95_s: float | None
+    delay_longest_s: float
+    told_within_s: float
+    share_in_time: float
+
+
+def watch(
+    source: str,
+    overrides: Mapping[str, Any],
+    options: WatchOptions,
+    *,
+    config: Path | None,
+    monitor: Monitor,
+    tell: Callable[[dict[str, Any]], None],
+    tell_state: Callable[[WatchState], None],
+) -> WatchState:
+    """Follow a live source until `monitor.stop` says so, or it ends for good; returns how it went.
+
+    tell: takes what happens, one mapping of JSON values each: an event that began or ended, a run folder that is
+    whole; also from another thread. tell_state: is called every few seconds. Raises UsageError, InputError, ModelError.
+    """
+    found = parse_source(source, once=options.once)
+    settled = settle_live(overrides, config)
+    backlog = Backlog(2 * settled.settings.window_frames * settled.settings.stride, waits=not options.skips)
+    camera = Camera(found, backlog, options.input_options, choose_reading(settled.settings), monitor.warn)
+    return Watch(camera, settled, overrides, config, options, monitor, tell, tell_state).run()
+
+
+class Watch:
+    """The state of one `watch`; see there."""
+
+    def __init__(
+        self,
+        camera: Camera,
+        settled: Any,
+        overrides: Mapping[str, Any],
+        config: Path | None,
+        options: WatchOptions,
+        monitor: Monitor,
+        tell: Callable[[dict[str, Any]], None],
+        tell_state: Callable[[WatchState], None],
+    ) -> None:
+        self._camera, self._backlog = camera, camera.backlog
+        self._settled, self._overrides, self._config = settled, overrides, config
+        self._options, self._monitor = options, monitor
+        self._tell, self._tell_state = tell, tell_state
+        self._deliverer = Deliverer(monitor.warn)
+        self._delays = Delays()
+        self._rarity: RunningRarity | None = None
+        self._told_within_s = options.max_delay_s
+        self._next_event = 1
+        self._state_told_at = time.monotonic()
+        self._began_at: float | None = None
+
+    def run(self) -> WatchState:
+        self._model = load_settled(self._settled, self._monitor)
+        self._camera.start()
+        feed = Feed(self._backlog, self._is_over)
+        try:
+            while (first := feed.wait_first()) is not None:
+                self._began_at = self._began_at or first.arrived_s
+                self._follow(feed, first)
+        finally:
+            self._camera.stop()
+            self._deliverer.close()
+        if self._camera.error is not None:
+            raise self._camera.error
+        state = self.state()
+        self._tell_state(state)
+        return state
+
+    def state(self) -> WatchState:
+        """The counts by now."""
+        backlog, delays = self._backlog, self._delays
+        return WatchState(
+            source=self._camera.source.name,
+            **asdict(self._camera.counts),
+            read=backlog.taken,
+            skipped=backlog.skipped,
+            gaps=backlog.gaps,
+            waiting=backlog.waiting,
+            events=self._next_event - 1,
+            runs=self._deliverer.done,
+            runs_failed=self._deliverer.failed,
+            delay_half_s=delays.quantile(0.5),
+            delay_95_s=delays.quantile(0.95),
+            delay_longest_s=round(delays.longest_s, 3),
+            told_within_s=round(self._told_within_s, 3),
+            share_in_time=round(delays.share_within(self._told_within_s), 4),
+        )
+
+    def _is_over(self) -> bool:
+        asked, began_at = self._options.duration_s, self._began_at
+        return self._monitor.stop() or (
+            asked is not None and began_at is not None and time.monotonic() - began_at >= asked
+        )
+
+    def _follow(self, feed: Feed, first: Shot) -> None:
+        """The source until the recording is due to roll over, or the size of the picture changes."""
+        plan = plan_live(self._settled, *find_view(first)[1])
+        if self._rarity is None and (plan.settings.rarity != "off" or self._options.out is not None):
+            self._rarity = RunningRarity(plan)
+        before = self.state()
+        recording = self._open_recording(plan, first)
+        segment = Segment(
+            plan, self._model, self._rarity, recording, self._delays, self._monitor.warn, self._next_event
+        )
+        after_frame = partial(self._breathe, plan, feed)
+        for event, delay_s in segment.follow(feed, first, partial(self._is_due, segment), after_frame):
+            self._next_event = segment.events.next_id
+            self._tell(self._line(event, delay_s, first.seen_s, recording))
+        if segment.recording is not None:
+            self._deliver(segment, segment.recording, first, before)
+
+    def _open_recording(self, plan: Plan, first: Shot) -> Recording | None:
+        if self._options.out is None or self._rarity is None:
+            return None
+        self._rarity.begin_run()
+        try:
+            return Recording(self._options.out, first.seen_s, plan, self._rarity)
+        except OutputError as error:
+            self._monitor.warn(f"{error}; events go on, and the next recording is tried again")
+            return None
+
+    def _is_due(self, segment: Segment, length_s: float) -> bool:
+        options, recording = self._options, segment.recording
+        if options.out is None:
+            return False
+        if length_s >= 2 * options.roll_s:
+            return True
+        is_full = recording is not None and (
+            recording.frames >= MOST_FRAMES or recording.size_bytes >= options.roll_bytes
+        )
+        # Another one is still being finished: this one goes on meanwhile.
+        return (length_s >= options.roll_s or is_full) and not self._deliverer.is_busy
+
+    def _breathe(self, plan: Plan, feed: Feed) -> None:
+        """Between two frames: fit the backlog to the speed of the model, and tell how it goes."""
+        rate = self._backlog.rate_fps
+        if rate is not None:
+            window = plan.settings.window_frames * plan.settings.stride
+            lag_s = count_lag_frames(plan) * max(1 / rate, feed.usual_step_s or 0.0)
+            self._backlog.capacity = max(window, int(rate * (self._options.max_delay_s - lag_s)))
+            self._told_within_s = max(self._options.max_delay_s, lag_s + window / rate)
+        if time.monotonic() - self._state_told_at >= self._options.every_s:
+            self._state_told_at = time.monotonic()
+            self._tell_state(self.state())
+
+    def _line(self, event: LiveEvent, delay_s: float, began_s: float, recording: Recording | None) -> dict[str, Any]:
+        own = event.event
+        return {
+            "type": "event",
+            "state": event.state,
+            "event": own.event_id,
+            "concept": own.concept,
+            "start_time": _format_time(began_s + own.start_s),
+            "end_time": _format_time(began_s + own.end_s),
+            "peak_score": round(own.peak_score, 4),
+            "max_area_px": own.max_area_px,
+            "box_px": list(own.box_px),
+            "delay_s": round(delay_s, 3),
+            "source": self._camera.source.name,
+            "run": None if recording is None else str(recording.run),
+            "start_s": round(own.start_s, 4),
+            "end_s": round(own.end_s, 4),
+        }
+
+    def _deliver(self, segment: Segment, recording: Recording, first: Shot, before: WatchState) -> None:
+        """Have the run folder finished in the background, and told."""
+        event_ids = recording.seal(segment.linker)
+        numbers = {number: event_ids[track] for track, number in segment.events.ended.items() if track in event_ids}
+        now = self.state()
+        facts = {
+            "source": now.source,
+            "began": _format_time(first.seen_s),
+            **{key: getattr(now, key) - getattr(before, key) for key in _COUNTED},
+            "delay_half_s": segment.own_delays.quantile(0.5),
+            "delay_95_s": segment.own_delays.quantile(0.95),
+            "delay_longest_s": round(segment.own_delays.longest_s, 3),
+            "told_within_s": now.told_within_s,
+            "event_ids": numbers,
+        }
+        problems = _list_problems(facts)
+
+        def work() -> None:
+            recording.finish(self._overrides, self._config, facts, problems, Monitor())
+            self._tell(
+                {"type": "run", "run": str(recording.run), "frames": recording.frames}
+                | {key: facts[key] for key in ("began", "skipped", "event_ids")}
+            )
+
+        self._deliverer.take(f"{recording.run} was not finished", work)
+
+
+_COUNTED = ("skipped", "gaps", "failures", "undecodable", "corrupt", "clock_jumps")
+
+
+def _list_problems(facts: Mapping[str, Any]) -> list[Problem]:
+    """What was missed in a segment, as `run.json` lists it."""
+    found = []
+    if facts["skipped"]:
+        text = f"{facts['skipped']} frames were skipped in {facts['gaps']} gaps: the model is slower than the camera"
+        found.append(Problem("skipped", text, count=max(facts["gaps"], 1)))
+    if facts["failures"]:
+        found.append(Problem("lost", "the source was lost and connected again", count=facts["failures"]))
+    if facts["undecodable"]:
+        found.append(Problem("undecodable", "packets could not be decoded; skipped", count=facts["undecodable"]))
+    if facts["corrupt"]:
+        found.append(Problem("corrupt-frame", "the decoder calls pictures damaged; used", count=facts["corrupt"]))
+    if facts["clock_jumps"]:
+        found.append(Problem("time-jump", "the source's clock jumped; time went on", count=facts["clock_jumps"]))
+    return found
+
+
+def _format_time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
