@@ -124,6 +124,7 @@ class Watch:
         self._delays = Delays()
         self._rarity: RunningRarity | None = None
         self._told_within_s = options.max_delay_s
+        self._is_late = False
         self._next_event = 1
         self._state_told_at = time.monotonic()
         self._began_at: float | None = None
@@ -218,6 +219,13 @@ class Watch:
             lag_s = count_lag_frames(plan) * max(1 / rate, feed.usual_step_s or 0.0)
             self._backlog.capacity = max(window, int(rate * (self._options.max_delay_s - lag_s)))
             self._told_within_s = max(self._options.max_delay_s, lag_s + window / rate)
+            if self._told_within_s > 1.1 * self._options.max_delay_s and not self._is_late:
+                self._is_late = True
+                self._monitor.warn(
+                    f"events come up to {self._told_within_s:.1f} s after they were seen, not within "
+                    f"{self._options.max_delay_s:g} s: that is what {count_lag_frames(plan)} frames of look-ahead take "
+                    "here. Next: a smaller `height` and `width`, `edges=coarse`, a faster machine, or more `max_delay`"
+                )
         if time.monotonic() - self._state_told_at >= self._options.every_s:
             self._state_told_at = time.monotonic()
             self._tell_state(self.state())
