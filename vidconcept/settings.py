@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 
+from vidconcept.attention.method_names import METHODS, Method
 from vidconcept.errors import UsageError
 from vidconcept.files import MAX_MEGAPIXELS, MalformedError, read_toml, shorten
 from vidconcept.temporal.smoothers import OFFERED
@@ -72,6 +73,7 @@ class TrackSettings(BaseModel):
     layers: tuple[int, ...] | None = _setting(
         Stage.MAPS, None, "transformer layers to read, e.g. 2,3,4; -1 is the last", max_length=1024
     )
+    method: Method = _setting(Stage.MAPS, "concept-attention", f"way to read the maps: {', '.join(METHODS)}")
     timestep: int = _setting(
         Stage.MAPS, 500, "noise level at which the model reads the footage, 0 to 999", ge=0, lt=1000
     )

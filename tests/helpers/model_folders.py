@@ -39,7 +39,7 @@ def write_folder(path: Path, layout: str = "2b", *, height: int = 64, width: int
     torch.manual_seed(0)
     spec = LAYOUTS[layout]
     text_dim, text_length = 32, 24
-    vocab = _write_tokenizer(path / "tokenizer")
+    vocab = write_t5_tokenizer(path / "tokenizer")
     size = "40KB" if shards else "5GB"
     t5 = T5Config(
         vocab_size=vocab, d_model=text_dim, d_kv=8, d_ff=64, num_layers=2, num_heads=4, feed_forward_proj="gated-gelu"
@@ -80,7 +80,7 @@ def write_folder(path: Path, layout: str = "2b", *, height: int = 64, width: int
     return path
 
 
-def _write_tokenizer(path: Path) -> int:
+def write_t5_tokenizer(path: Path) -> int:
     """As CogVideoX publishes it: `spiece.model` and small JSON files, no `tokenizer.json`. Returns its size."""
     path.mkdir(parents=True)
     model = io.BytesIO()

@@ -18,7 +18,7 @@ from vidconcept.attention.blocks.cross import CrossKind
 from vidconcept.attention.blocks.dual import DualKind, Flux2DualKind, MochiKind
 from vidconcept.attention.blocks.kinds import BlockKind
 from vidconcept.attention.blocks.single import Flux2SingleKind, SingleKind
-from vidconcept.attention.methods import METHODS, OF_CROSS_ATTENTION, OF_STILLS, Method
+from vidconcept.attention.method_names import METHODS, OF_CROSS_ATTENTION, OF_STILLS, REFUSED, Method
 
 # The arguments of the transformer's forward pass, by name.
 Call = Mapping[str, Any]
@@ -158,12 +158,6 @@ FAMILIES: dict[str, Family] = {
         _one_frame,
         methods=OF_STILLS,
     ),
-}
-
-# Transformers that cannot be read, and why.
-REFUSED: dict[str, str] = {
-    "Cosmos3OmniTransformer": "its text is read by a language model that never sees the video, so words have no "
-    "attention output to compare with that of the video",
 }
 
 

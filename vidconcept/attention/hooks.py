@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from vidconcept.attention.blocks.kinds import BlockKind
 from vidconcept.attention.families import Family, find_family
-from vidconcept.attention.methods import METHODS, MOTION_HEADS, NEED_QUERIES, OF_CROSS_ATTENTION, Method
+from vidconcept.attention.method_names import METHODS, Method, why_missing
+from vidconcept.attention.methods import MOTION_HEADS, NEED_QUERIES
 from vidconcept.attention.recorder import Recorder, Vectors
 from vidconcept.attention.stream import ConceptStream
 
@@ -92,10 +93,8 @@ def _check_methods(name: str, family: Family, methods: Sequence[str]) -> None:
         raise ValueError(f"methods are {', '.join(METHODS)}; got {', '.join(unknown) or 'none'}")
     missing = [method for method in methods if method not in family.methods]
     if missing:
-        why = (
-            "its text never attends to its video" if family.methods == OF_CROSS_ATTENTION else "it reads single frames"
-        )
-        raise ValueError(f"{name} has no {', '.join(missing)}: {why}. It has {', '.join(family.methods)}")
+        why, offered = why_missing(family.methods), ", ".join(family.methods)
+        raise ValueError(f"{name} has no {', '.join(missing)}: {why}. It has {offered}")
 
 
 def _token_counts(concepts: int | Sequence[int] | None, tokens: int) -> tuple[int, ...]:

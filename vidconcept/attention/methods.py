@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from einops import rearrange
 from torch import Tensor
 
-Method = Literal["concept-attention", "cross-attention", "value-space", "gramcol", "imap"]
+from vidconcept.attention.method_names import Method
+
 # IMAP takes the five best heads of each layer.
 MOTION_HEADS = 5
 # Two values standardised against each other leave only which of them is larger.
@@ -96,14 +96,9 @@ READERS: dict[Method, Callable[[LayerTokens], Tensor]] = {
     "gramcol": gram_columns,
     "imap": motion_columns,
 }
-METHODS: tuple[Method, ...] = tuple(READERS)
 NEED_QUERIES: frozenset[Method] = frozenset({"cross-attention", "gramcol", "imap"})
 # Maps that tell concepts apart and say nothing by themselves: where concepts agree everywhere, they are 0 everywhere.
 STANDARDISED: frozenset[Method] = frozenset({"gramcol", "imap"})
-# What there is where text never attends to video: no attention output of a concept, and so no dot product with it.
-OF_CROSS_ATTENTION: tuple[Method, ...] = ("cross-attention", "gramcol")
-# Of a still there are no frames to tell heads of motion by.
-OF_STILLS: tuple[Method, ...] = tuple(method for method in READERS if method != "imap")
 
 
 def split_by_frame(layer: LayerTokens) -> Tensor:

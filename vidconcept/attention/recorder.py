@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from vidconcept.attention.methods import METHODS
+from vidconcept.attention.method_names import METHODS
 
 # Whether attention outputs are kept: of no layer, of every one that is read, or of the last one alone.
 Vectors = bool | Literal["last"]

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from vidconcept.attention.blocks.kinds import BlockKind
 from vidconcept.attention.families import Family
-from vidconcept.attention.methods import MOTION_HEADS, READERS, LayerTokens, Method, Tokens
+from vidconcept.attention.method_names import Method
+from vidconcept.attention.methods import MOTION_HEADS, READERS, LayerTokens, Tokens
 from vidconcept.attention.recorder import Recorder, Vectors
 
 

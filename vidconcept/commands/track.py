@@ -50,6 +50,7 @@ def track(
     prompt: Annotated[str | None, _option("prompt", FIND)] = None,
     model: Annotated[str | None, _option("model", MODEL)] = None,
     layers: Annotated[str | None, _option("layers", MODEL, metavar="N,N")] = None,
+    method: Annotated[str | None, _option("method", MODEL, metavar="NAME")] = None,
     timestep: Annotated[str | None, _option("timestep", MODEL, metavar="N")] = None,
     reduce: Annotated[str | None, _option("reduce", MODEL, metavar="softmax-mean|mean-softmax")] = None,
     concept_tokens: Annotated[str | None, _option("concept_tokens", MODEL, metavar="all|first")] = None,

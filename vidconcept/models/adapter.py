@@ -11,9 +11,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from vidconcept.attention.method_names import REFUSED
 from vidconcept.errors import ModelError
 from vidconcept.models.cogvideox_folder import CogVideoXAdapter
 from vidconcept.models.configs import PipelineIndex, read_config
+from vidconcept.models.families import FLOW_ADAPTERS
 from vidconcept.models.layout import ModelLayout
 from vidconcept.settings import TrackSettings
 
@@ -48,7 +50,7 @@ class Model(Protocol):
         ...
 
     def described(self, frames: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
-        """Logits of concept attention for each noise draw of the settings, as of `logits`, and what tokens look like.
+        """Logits of the settings' method for each noise draw, as of `logits`, and what tokens look like.
 
         The latter are features `(n, row, col, dim)` float32 of each frame (n = t) or of each latent step (n = t_lat),
         of any number of channels, in which surface that looks alike is near; rarity is measured in them.
@@ -81,7 +83,7 @@ class Adapter(Protocol):
 
 
 # By the class that `model_index.json` names as the transformer.
-ADAPTERS: dict[str, Adapter] = {"CogVideoXTransformer3DModel": CogVideoXAdapter()}
+ADAPTERS: dict[str, Adapter] = {"CogVideoXTransformer3DModel": CogVideoXAdapter(), **FLOW_ADAPTERS}
 
 
 def choose_adapter(folder: Path) -> Adapter:
@@ -93,6 +95,11 @@ def choose_adapter(folder: Path) -> Adapter:
     if not path.is_file():
         return next(iter(ADAPTERS.values()))
     name = read_config(path, PipelineIndex).transformer[1]
+    if name in REFUSED:
+        raise ModelError(
+            f"{path} names the transformer {name!r}, which cannot be read: {REFUSED[name]}. "
+            "Next: another `model`, see vidconcept models"
+        )
     if name not in ADAPTERS:
         raise ModelError(
             f"{path} names the transformer {name!r}; this tool reads {', '.join(ADAPTERS)}. "

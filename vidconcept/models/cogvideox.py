@@ -22,14 +22,15 @@ from einops import rearrange
 from torch import Tensor
 from transformers.utils import logging as transformers_logging
 
-from vidconcept.attention.hooks import METHODS, Method, Recorder, Vectors, concept_attention
+from vidconcept.attention.hooks import Method, Recorder, Vectors, concept_attention
 from vidconcept.attention.maps import find_unusable_layer
 from vidconcept.attention.methods import STANDARDISED
 from vidconcept.errors import ModelError
 from vidconcept.models.cogvideox_folder import read_layout
 from vidconcept.models.configs import CodecConfig, PipelineIndex, check_configs, check_kinds, read_config
 from vidconcept.models.linecam_codec import PatchCodec
-from vidconcept.models.text import TextEmbeds, encode_texts, summarise_error
+from vidconcept.models.text import TextEmbeds, encode_texts
+from vidconcept.models.text_encoders import summarise_error
 from vidconcept.rarity.features import random_projection
 from vidconcept.settings import TrackSettings
 
@@ -73,6 +74,11 @@ class CogVideoX:
         return self.latent_px * self.transformer.config.patch_size
 
     @property
+    def latent_frames(self) -> int:
+        """Frames per latent in time; the first latent is of one frame."""
+        return self.codec.config.temporal_compression_ratio
+
+    @property
     def latent_px(self) -> int:
         """Pixels of the model's picture per latent."""
         return CodecConfig.model_validate(dict(self.codec.config)).pixels_per_latent
@@ -85,10 +91,10 @@ class CogVideoX:
     def _encode_and_describe(self, frames: np.ndarray, *, describe: bool = False) -> tuple[Tensor, Tensor | None]:
         """Latents, and where it is asked for and the codec has any, its features of each frame `(t, row, col, dim)`."""
         count, height, width, _ = frames.shape
-        if count % self.step != 1 % self.step or height % self.pitch_px or width % self.pitch_px:
-            raise ValueError(
-                f"a window is (1 + n·{self.step}, h, w) with h, w multiples of {self.pitch_px}, got {frames.shape = }"
-            )
+        if count % self.step != 1 % self.step:
+            raise ValueError(f"a window is (1 + n·{self.step}, h, w), got {frames.shape = }")
+        frames = self._padded(frames)
+        height, width = frames.shape[1:3]
         parameter = next(self.codec.parameters())
         video = torch.from_numpy(frames).to(self.device)
         video = rearrange(video, "t h w c -> 1 c t h w").to(parameter.dtype) / 127.5 - 1
@@ -97,7 +103,7 @@ class CogVideoX:
             if describe and hasattr(self.codec, "encode_described"):
                 latents, features = self.codec.encode_described(video)
             else:
-                latents = self.codec.encode(video).latent_dist.mode()
+                latents = self._posterior(video)
         except (RuntimeError, MemoryError) as error:
             if not _is_out_of_memory(error):
                 raise
@@ -111,17 +117,36 @@ class CogVideoX:
             self.report(
                 "the VAE did not fit into memory whole and runs tiled, which changes the latents by some percent"
             )
-            latents = self.codec.encode(video).latent_dist.mode()
+            latents = self._posterior(video)
         scale = self.latent_px
-        ratio = self.codec.config.temporal_compression_ratio
+        ratio = self.latent_frames
         expected = (1, latents.shape[1], (count - 1) // ratio + 1, height // scale, width // scale)
         if tuple(latents.shape) != expected:
             raise RuntimeError(f"the VAE gave latents {tuple(latents.shape)} where {expected} were due")
+        return self._scaled(latents), None if features is None else features[0]
+
+    def _padded(self, frames: np.ndarray) -> np.ndarray:
+        """Sides of whole tokens, by repeating the picture's edge; the maps cover a little more than the picture."""
+        height, width = frames.shape[1:3]
+        below, right = -height % self.pitch_px, -width % self.pitch_px
+        if not (below or right):
+            return frames
+        self.report(
+            f"pictures of {width}x{height} do not fill whole tokens of {self.pitch_px} px: they are padded at the "
+            f"right and below to {width + right}x{height + below}, and what lies in the padding is cut off"
+        )
+        return np.pad(frames, ((0, 0), (0, below), (0, right), (0, 0)), mode="edge")
+
+    def _posterior(self, video: Tensor) -> Tensor:
+        """`(1, 3, t, h, w)` in -1 to 1 -> the mode of the latents, `(1, c, t_lat, h_lat, w_lat)`."""
+        return self.codec.encode(video).latent_dist.mode()
+
+    def _scaled(self, latents: Tensor) -> Tensor:
+        """`(1, c, t_lat, h_lat, w_lat)` as the codec gives them -> as the transformer takes them."""
         latents = rearrange(latents, "b c t h w -> b t c h w") * self.codec.config.scaling_factor
         # CogVideoX 1.5 wants an even number of latents; its pipeline repeats the first one in front.
         surplus = latents.shape[1] % (self.transformer.config.patch_size_t or 1)
-        latents = torch.cat([latents[:, :surplus], latents], dim=1) if surplus else latents
-        return latents, None if features is None else features[0]
+        return torch.cat([latents[:, :surplus], latents], dim=1) if surplus else latents
 
     def add_noise(self, latents: Tensor, draw: int) -> tuple[Tensor, Tensor]:
         """Latents at the read-out timestep by the scheduler's own `add_noise`, and the timestep as a LongTensor."""
@@ -150,17 +175,21 @@ class CogVideoX:
             methods=methods,
             vectors=vectors,
             early_stop=True,
-            concepts=len(self.texts.words),
+            concepts=self.word_tokens,
         ) as recorder:
-            self.transformer(
-                hidden_states=latents,
-                encoder_hidden_states=self.texts.prompt.to(self.device, self.transformer.dtype),
-                timestep=timestep,
-                image_rotary_emb=self._rotary(latents),
-                ofs=None if self.transformer.config.ofs_embed_dim is None else latents.new_full((1,), 2.0),
-                return_dict=False,
-            )
+            self._pass(latents, timestep)
         return recorder
+
+    def _pass(self, latents: Tensor, timestep: Tensor) -> None:
+        """One forward pass of the transformer, for its hooks alone."""
+        self.transformer(
+            hidden_states=latents,
+            encoder_hidden_states=self.texts.prompt.to(self.device, self.transformer.dtype),
+            timestep=timestep,
+            image_rotary_emb=self._rotary(latents),
+            ofs=None if self.transformer.config.ofs_embed_dim is None else latents.new_full((1,), 2.0),
+            return_dict=False,
+        )
 
     def _checked_logits(self, recorder: Recorder) -> dict[str, np.ndarray]:
         found = {method: values[:, 0].cpu().numpy() for method, values in recorder.logits.items()}
@@ -187,13 +216,14 @@ class CogVideoX:
         the last layer read, reduced by a fixed projection: any model of the family has those.
         """
         latents, of_frames = self._encode_and_describe(frames, describe=True)
-        grid = (frames.shape[1] // self.pitch_px, frames.shape[2] // self.pitch_px)
+        grid = (-(-frames.shape[1] // self.pitch_px), -(-frames.shape[2] // self.pitch_px))
         if of_frames is not None and tuple(of_frames.shape[1:3]) != grid:
             of_frames = None
         draws, vectors = [], []
         for draw in range(self.settings.noise_samples):
-            recorder = self._read(latents, draw, METHODS[:1], vectors="last" if of_frames is None else False)
-            draws.append(self._checked_logits(recorder)[METHODS[0]])
+            method = self.settings.method
+            recorder = self._read(latents, draw, (method,), vectors="last" if of_frames is None else False)
+            draws.append(self._checked_logits(recorder)[method])
             if of_frames is None:
                 vectors.append(recorder.last_video_vectors[0].float())
         if of_frames is not None:

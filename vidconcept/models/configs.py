@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -14,6 +14,8 @@ from vidconcept.errors import InputError, ModelError
 from vidconcept.files import check_regular, read_json, shorten, validate
 
 COMPONENTS = ("text_encoder", "tokenizer", "transformer", "vae", "scheduler")
+# What some families have beside these; a folder has those that its index names.
+FURTHER_COMPONENTS = ("text_encoder_2", "tokenizer_2", "text_encoder_3", "tokenizer_3", "transformer_2")
 # Keys with which a folder asks for code that is not in an installed library.
 CODE_KEYS = ("auto_map", "custom_generate", "custom_pipelines", "attn_implementation", "_attn_implementation")
 # All that is no weights: `tokenizer.json` and `spiece.model` are the largest.
@@ -36,6 +38,23 @@ class PipelineIndex(_Config):
     transformer: tuple[str, str]
     vae: tuple[str, str]
     scheduler: tuple[str, str]
+    # A part that a folder does without is named as [null, null].
+    text_encoder_2: tuple[str | None, str | None] | None = None
+    tokenizer_2: tuple[str | None, str | None] | None = None
+    text_encoder_3: tuple[str | None, str | None] | None = None
+    tokenizer_3: tuple[str | None, str | None] | None = None
+    transformer_2: tuple[str | None, str | None] | None = None
+    # Wan 2.2: the share of the noise levels above which the first of two transformers is used, and whether every token
+    # has a timestep of its own. Mochi: whether an empty prompt is no prompt at all.
+    boundary_ratio: Annotated[float, Field(ge=0, le=1)] | None = None
+    expand_timesteps: bool = False
+    force_zeros_for_empty_prompt: bool = False
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """The parts of the folder that are read."""
+        named = [part for part in FURTHER_COMPONENTS if getattr(self, part) and all(getattr(self, part))]
+        return (*COMPONENTS, *named)
 
 
 class TransformerConfig(_Config):
@@ -99,7 +118,7 @@ class ShardIndex(_Config):
     weight_map: dict[str, str]
 
 
-_SHAPES: dict[str, type[_Config]] = {
+SHAPES: dict[str, type[_Config]] = {
     "text_encoder/config.json": TextEncoderConfig,
     "tokenizer/tokenizer_config.json": TokenizerConfig,
     "transformer/config.json": TransformerConfig,
@@ -137,14 +156,21 @@ def component_files(folder: Path, part: str) -> list[Path]:
     return found
 
 
-def check_configs(folder: Path) -> None:
+def components_of(folder: Path) -> tuple[str, ...]:
+    """The parts that a folder has, by its index; the usual ones where it has none."""
+    path = folder / "model_index.json"
+    return read_config(path, PipelineIndex).components if path.is_file() else COMPONENTS
+
+
+def check_configs(folder: Path, shapes: Mapping[str, type[_Config]] = SHAPES) -> None:
     """Read every configuration of a folder once, before any library does.
 
+    shapes: what is in the files of the family, by part and name.
     Raises ModelError for a file that may not end, a number out of bounds, or a key that asks for code of its own:
     nothing that comes with a model is ever run.
     """
-    read_config(folder / "model_index.json", PipelineIndex)
-    for part in COMPONENTS:
+    index = read_config(folder / "model_index.json", PipelineIndex)
+    for part in index.components:
         for path in component_files(folder, part):
             if path.suffix != ".json":
                 continue
@@ -153,7 +179,7 @@ def check_configs(folder: Path) -> None:
                 asked = [key for key in CODE_KEYS if isinstance(content, dict) and _asks_for_code(content.get(key))]
                 if asked:
                     raise InputError(f"{path} asks for code of its own ({asked[0]}), which is never run")
-                shape = _SHAPES.get(f"{part}/{path.name}")
+                shape = shapes.get(f"{part}/{path.name}")
                 if shape is not None:
                     validate(shape, content, path)
 

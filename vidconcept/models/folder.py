@@ -12,12 +12,26 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 
 from vidconcept.errors import InputError, ModelError, OutputError, UsageError
 from vidconcept.models.adapter import choose_adapter
-from vidconcept.models.configs import COMPONENTS, ShardIndex, component_files, read_config
+from vidconcept.models.configs import (
+    COMPONENTS,
+    FURTHER_COMPONENTS,
+    ShardIndex,
+    component_files,
+    components_of,
+    read_config,
+)
 from vidconcept.models.presets import Preset, presets
 from vidconcept.settings import suggest
 
 # Safetensors only: a pickled weight file can run code when it is opened.
-_FILES = ["model_index.json", *(f"{part}/*{ext}" for part in COMPONENTS for ext in (".json", ".safetensors", ".model"))]
+_FILES = [
+    "model_index.json",
+    *(
+        f"{part}/*{ext}"
+        for part in (*COMPONENTS, *FURTHER_COMPONENTS)
+        for ext in (".json", ".safetensors", ".model", ".txt")
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -94,9 +108,10 @@ def find_folder(preset: Preset) -> ModelFolder:
 
 
 def _check_complete(path: Path, preset: Preset) -> None:
-    missing = [part for part in COMPONENTS if not (path / part).is_dir()]
+    parts = components_of(path)
+    missing = [part for part in parts if not (path / part).is_dir()]
     missing += [] if (path / "model_index.json").is_file() else ["model_index.json"]
-    for part in ("text_encoder", "transformer", "vae"):
+    for part in (part for part in parts if part.startswith(("text_encoder", "transformer", "vae"))):
         if part not in missing and not any((path / part).glob("*.safetensors")):
             pickled = any((path / part).glob("*.bin")) or any((path / part).glob("*.ckpt"))
             missing.append(
@@ -105,7 +120,7 @@ def _check_complete(path: Path, preset: Preset) -> None:
         for index in (path / part).glob("*.safetensors.index.json"):
             shards = set(read_config(index, ShardIndex).weight_map.values())
             missing += [f"{part}/{shard}" for shard in sorted(shards) if not (path / part / shard).is_file()]
-    for part in COMPONENTS:
+    for part in parts:
         if part not in missing:
             component_files(path, part)
     if missing:

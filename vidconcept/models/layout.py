@@ -7,7 +7,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from vidconcept.models.configs import component_files
+from vidconcept.attention.method_names import METHODS, Method
+from vidconcept.models.configs import COMPONENTS, component_files, components_of
 
 # Files from this size on are known by samples, spread evenly: hashing 20 GB would take a minute.
 LARGE_BYTES, SAMPLES, SAMPLE_BYTES = 32_000_000, 64, 65_536
@@ -18,6 +19,7 @@ class ModelLayout:
     """pitch_px: pixels of the model's picture per token. step: frames per token. fingerprint: of all files.
 
     largest_px: height and width of the largest picture that the model's table of positions serves; None: any.
+    methods: the ways in which its maps can be read.
     """
 
     pitch_px: int
@@ -26,6 +28,7 @@ class ModelLayout:
     text_length: int
     fingerprint: str
     largest_px: tuple[int, int] | None = None
+    methods: tuple[Method, ...] = METHODS
 
     @property
     def multiple_px(self) -> int:
@@ -36,7 +39,8 @@ class ModelLayout:
 def compute_fingerprint(path: Path) -> str:
     """Of small files the content, of large ones samples of it: enough to notice other weights under the same name."""
     digest = hashlib.sha256()
-    for part in ("transformer", "vae", "text_encoder", "tokenizer", "scheduler"):
+    further = [part for part in components_of(path) if part not in COMPONENTS]
+    for part in ("transformer", "vae", "text_encoder", "tokenizer", "scheduler", *further):
         for file in component_files(path, part):
             size = file.stat().st_size
             digest.update(f"{part}/{file.name}:{size}".encode())

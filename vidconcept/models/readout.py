@@ -22,12 +22,14 @@ def word_logits(
 def token_grid(model: Model, frames: np.ndarray) -> tuple[int, int, int]:
     """(t_lat, row, col) of the tokens of a window `(t, h, w, 3)`."""
     count, height, width, _ = frames.shape
-    return (count - 1) // model.step + 1, height // model.pitch_px, width // model.pitch_px
+    # A token at the edge may lie partly outside.
+    return (count - 1) // model.step + 1, -(-height // model.pitch_px), -(-width // model.pitch_px)
 
 
 def read_scores(model: Model, frames: np.ndarray) -> np.ndarray:
     """Concept scores of a window `(t, h, w, 3)`: `(word, t_lat, row, col)` float32, averaged over noise draws."""
-    draws = [word_logits(model, frames, draw)["concept-attention"] for draw in range(model.settings.noise_samples)]
+    method = model.settings.method
+    draws = [word_logits(model, frames, draw, (method,))[method] for draw in range(model.settings.noise_samples)]
     return _scores_of(model, frames, draws)
 
 

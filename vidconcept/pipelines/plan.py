@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from vidconcept.attention.method_names import why_missing
 from vidconcept.errors import UsageError
 from vidconcept.files import check_name
 from vidconcept.geometry import TilePlan, fit_size, plan_fine_tiles, plan_tiles, resolve_region
@@ -117,7 +118,7 @@ class Plan:
                 **{
                     key: settings[key]
                     for key in sorted(TrackSettings.list_keys(Stage.MAPS) - {"model", "concepts"})
-                    if settings[key] not in (None, False)
+                    if settings[key] not in (None, False) and (key, settings[key]) != ("method", "concept-attention")
                 },
             },
         }
@@ -301,6 +302,12 @@ def check_reading(settings: TrackSettings, layout: ModelLayout) -> None:
     bad = [layer for layer in settings.layers or () if not -layout.num_layers <= layer < layout.num_layers]
     if bad or settings.layers == ():
         raise UsageError(f"layers {list(settings.layers or ())}: this model has layers 0 to {layout.num_layers - 1}")
+    if settings.method not in layout.methods:
+        offered = ", ".join(layout.methods)
+        raise UsageError(
+            f"`method={settings.method}` is not there for model {settings.model}: {why_missing(layout.methods)}. "
+            f"It has {offered}. Next: `method={layout.methods[0]}`"
+        )
     for key in ("window_frames", "overlap_frames"):
         value = getattr(settings, key)
         if value % layout.step != 1 % layout.step:

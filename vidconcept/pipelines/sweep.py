@@ -17,7 +17,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from vidconcept.attention.hooks import METHODS, resolve_layers
+from vidconcept.attention.hooks import resolve_layers
 from vidconcept.attention.maps import Reduce, concept_scores
 from vidconcept.errors import UsageError
 from vidconcept.evaluation.datasets.dataset import Clip, Dataset
@@ -54,7 +54,7 @@ def list_readings(axes: Sequence[str], plan: Plan, timesteps: Sequence[int] = TI
     found = [
         Reading(method, name, layers, timestep, reduce, draws, left_out)
         for method, (name, layers), timestep, reduce, draws, left_out in product(
-            METHODS if "method" in axes else METHODS[:1],
+            plan.layout.methods if "method" in axes else (settings.method,),
             layer_sets.items(),
             sorted({*timesteps, settings.timestep}) if "timestep" in axes else (settings.timestep,),
             reduces,
@@ -85,7 +85,7 @@ def make_base_reading(plan: Plan) -> Reading:
     """How `track` reads the maps with the plan's settings."""
     settings = plan.settings
     return Reading(
-        METHODS[0], "preset", choose_layers(plan), settings.timestep, settings.reduce, settings.noise_samples
+        settings.method, "preset", choose_layers(plan), settings.timestep, settings.reduce, settings.noise_samples
     )
 
 
@@ -204,14 +204,14 @@ def compute_logits(
     path = folder / f"window_{window.index:06d}_t{timestep:03d}_draw{draw}.safetensors"
     try:
         # A file of an earlier version may lack methods.
-        if path.is_file() and set(METHODS) <= (stored := load_file(path)).keys():
+        if path.is_file() and set(plan.layout.methods) <= (stored := load_file(path)).keys():
             return stored
     except SafetensorError:
         workspace.monitor.note_fallback(f"{path.name} was damaged and is computed anew")
     settings = plan.settings.model_copy(update={"timestep": timestep})
     model = workspace.load(replace(plan, settings=settings))
     with workspace.monitor.time_stage("model"):
-        pooled = word_logits(model, window.frames, draw, METHODS)
+        pooled = word_logits(model, window.frames, draw, plan.layout.methods)
     with open_replacing_bytes(path) as file:
         file.write(save({method: np.ascontiguousarray(values, np.float32) for method, values in pooled.items()}))
     return pooled

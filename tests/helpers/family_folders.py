@@ -1,0 +1,176 @@
+"""Complete pipeline folders of the flow-matching families with random weights, laid out as they are published."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from diffusers import (
+    AutoencoderKLHunyuanVideo,
+    AutoencoderKLLTXVideo,
+    AutoencoderKLMochi,
+    AutoencoderKLWan,
+    FlowMatchEulerDiscreteScheduler,
+    UniPCMultistepScheduler,
+)
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from tests.helpers.model_folders import write_t5_tokenizer
+from tests.helpers.tiny_transformers import TEXT_DIM, TINY
+
+_WORDS = ["a", "long", "thin", "scratch", "dent", "surface", "round", "metal", "machine", "part", "clean", "background"]
+
+
+def write_t5(path: Path, kind: str = "T5", number: str = "", dim: int = TEXT_DIM) -> None:
+    vocabulary = write_t5_tokenizer(path / f"tokenizer{number}")
+    config = getattr(transformers, f"{kind}Config")(
+        vocab_size=vocabulary, d_model=dim, d_kv=8, d_ff=32, num_layers=1, num_heads=2, feed_forward_proj="gated-gelu"
+    )
+    getattr(transformers, f"{kind}EncoderModel")(config).save_pretrained(path / f"text_encoder{number}")
+
+
+def write_llama(path: Path, dim: int = TEXT_DIM) -> None:
+    """A tokenizer of whole words and the marks of a chat."""
+    marks = ["<|begin|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<pad>", "<unk>"]
+    vocabulary = {word: number for number, word in enumerate([*marks, *_WORDS, "system", "user"])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token="<|begin|>",
+        eos_token="<|eot_id|>",
+        pad_token="<pad>",
+        unk_token="<unk>",
+        additional_special_tokens=["<|start_header_id|>", "<|end_header_id|>"],
+    ).save_pretrained(path / "tokenizer")
+    config = transformers.LlamaConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=dim,
+        intermediate_size=32,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        pad_token_id=4,
+    )
+    transformers.LlamaModel(config).save_pretrained(path / "text_encoder")
+
+
+def write_clip(path: Path, number: str, dim: int = 8, *, projected: bool = False) -> None:
+    folder = path / f"tokenizer{number}"
+    folder.mkdir(parents=True)
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    pieces = [*letters, *(letter + "</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    (folder / "vocab.json").write_text(json.dumps({piece: number for number, piece in enumerate(pieces)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps(
+            {
+                "tokenizer_class": "CLIPTokenizer",
+                "bos_token": "<|startoftext|>",
+                "eos_token": "<|endoftext|>",
+                "unk_token": "<|endoftext|>",
+                "pad_token": "<|endoftext|>",
+                "model_max_length": 77,
+            }
+        )
+    )
+    config = transformers.CLIPTextConfig(
+        vocab_size=len(pieces),
+        hidden_size=dim,
+        intermediate_size=16,
+        projection_dim=dim,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        bos_token_id=len(pieces) - 2,
+        eos_token_id=len(pieces) - 1,
+    )
+    kind = "CLIPTextModelWithProjection" if projected else "CLIPTextModel"
+    getattr(transformers, kind)(config).save_pretrained(path / f"text_encoder{number}")
+
+
+def _wan(path: Path) -> dict[str, Any]:
+    write_t5(path, "UMT5")
+    AutoencoderKLWan(
+        base_dim=4, z_dim=4, dim_mult=[1, 1, 1, 1], num_res_blocks=1, latents_mean=[0.1] * 4, latents_std=[2.0] * 4
+    ).save_pretrained(path / "vae")
+    UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0).save_pretrained(
+        path / "scheduler"
+    )
+    return {}
+
+
+def _wan22(path: Path) -> dict[str, Any]:
+    _wan(path)
+    torch.manual_seed(7)
+    TINY["wan"].cls(**TINY["wan"].config).save_pretrained(path / "transformer_2")
+    return {"boundary_ratio": 0.875, "transformer_2": ["diffusers", "WanTransformer3DModel"]}
+
+
+def _ltx(path: Path) -> dict[str, Any]:
+    write_t5(path)
+    AutoencoderKLLTXVideo(
+        latent_channels=4,
+        block_out_channels=(8, 8, 8, 8),
+        decoder_block_out_channels=(8, 8, 8, 8),
+        layers_per_block=(1, 1, 1, 1, 1),
+        decoder_layers_per_block=(1, 1, 1, 1, 1),
+    ).save_pretrained(path / "vae")
+    FlowMatchEulerDiscreteScheduler(
+        use_dynamic_shifting=True, base_shift=0.95, max_shift=2.05, base_image_seq_len=1024, shift_terminal=0.1
+    ).save_pretrained(path / "scheduler")
+    return {}
+
+
+def _mochi(path: Path) -> dict[str, Any]:
+    write_t5(path)
+    AutoencoderKLMochi(
+        encoder_block_out_channels=(32, 32, 32, 32),
+        decoder_block_out_channels=(32, 32, 32, 32),
+        latent_channels=4,
+        layers_per_block=(1, 1, 1, 1, 1),
+        latents_mean=[0.1] * 4,
+        latents_std=[2.0] * 4,
+    ).save_pretrained(path / "vae")
+    FlowMatchEulerDiscreteScheduler(invert_sigmas=True).save_pretrained(path / "scheduler")
+    return {}
+
+
+def _hunyuan(path: Path) -> dict[str, Any]:
+    write_llama(path)
+    write_clip(path, "_2")
+    AutoencoderKLHunyuanVideo(
+        latent_channels=4, block_out_channels=(8, 8, 8, 8), layers_per_block=1, norm_num_groups=2
+    ).save_pretrained(path / "vae")
+    FlowMatchEulerDiscreteScheduler(shift=7.0).save_pretrained(path / "scheduler")
+    return {}
+
+
+# Name of a folder -> what is beside its transformer, and the transformer's name in `TINY`.
+FOLDERS: dict[str, tuple[Callable[[Path], dict[str, Any]], str]] = {
+    "wan": (_wan, "wan"),
+    "wan22": (_wan22, "wan"),
+    "ltx": (_ltx, "ltx"),
+    "mochi": (_mochi, "mochi"),
+    "hunyuan": (_hunyuan, "hunyuan"),
+}
+
+
+def write_family(path: Path, name: str) -> Path:
+    """Save a whole pipeline folder; returns `path`."""
+    torch.manual_seed(0)
+    write, tiny = FOLDERS[name]
+    extra = write(path)
+    TINY[tiny].make().save_pretrained(path / "transformer")
+    index: dict[str, Any] = {"_class_name": "Pipeline"}
+    for part in sorted(p.name for p in path.iterdir() if p.is_dir()):
+        library = "transformers" if part.startswith(("text_encoder", "tokenizer")) else "diffusers"
+        config = next(p for p in (path / part).glob("*config.json") if p.name != "generation_config.json")
+        content = json.loads(config.read_text())
+        kind = content.get("_class_name") or (content.get("architectures") or [content.get("tokenizer_class")])[0]
+        index[part] = [library, kind]
+    (path / "model_index.json").write_text(json.dumps(index | extra))
+    return path

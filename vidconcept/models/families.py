@@ -1,0 +1,59 @@
+"""The flow-matching families that are built in: for each the class of its transformer, and how its folder is read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vidconcept.attention.method_names import OF_CROSS_ATTENTION
+from vidconcept.models import family_configs as configs
+from vidconcept.models.configs import PipelineIndex
+from vidconcept.models.flow_folder import FlowAdapter
+
+
+def _wan_preset(index: PipelineIndex | None, transformer: configs.WanTransformer) -> str:
+    if index is not None and index.boundary_ratio is not None:
+        return "wan2.2-14b"
+    if transformer.in_channels == 48:
+        return "wan2.2-5b"
+    return "wan2.1-1.3b" if transformer.num_layers == 30 else "wan2.1-14b"
+
+
+def _always(name: str) -> Any:
+    return lambda index, transformer: name
+
+
+FLOW_ADAPTERS: dict[str, FlowAdapter] = {
+    "WanTransformer3DModel": FlowAdapter(
+        ("vidconcept.models.wan", "Wan"),
+        configs.WanTransformer,
+        configs.WanCodec,
+        _wan_preset,
+        text_length=512,
+        methods=OF_CROSS_ATTENTION,
+    ),
+    "LTXVideoTransformer3DModel": FlowAdapter(
+        ("vidconcept.models.ltx", "LTXVideo"),
+        configs.LTXTransformer,
+        configs.LTXCodec,
+        _always("ltx-video"),
+        text_length=128,
+        methods=OF_CROSS_ATTENTION,
+        own_channels=lambda transformer: (
+            transformer.in_channels // (transformer.patch_size_t * transformer.patch_size**2)
+        ),
+    ),
+    "MochiTransformer3DModel": FlowAdapter(
+        ("vidconcept.models.mochi", "Mochi"),
+        configs.MochiTransformer,
+        configs.MochiCodec,
+        _always("mochi"),
+        text_length=256,
+    ),
+    "HunyuanVideoTransformer3DModel": FlowAdapter(
+        ("vidconcept.models.hunyuan", "HunyuanVideo"),
+        configs.HunyuanTransformer,
+        configs.HunyuanCodec,
+        _always("hunyuanvideo"),
+        text_length=256,
+    ),
+}

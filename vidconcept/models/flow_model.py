@@ -1,0 +1,167 @@
+"""Flow-matching models of diffusers: what they share when they read a window, and how they are loaded."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from vidconcept.errors import ModelError
+from vidconcept.models.cogvideox import (
+    CogVideoX,
+    _check_whole,
+    _is_out_of_memory,
+    pick_device,
+    silence_libraries,
+)
+from vidconcept.models.configs import check_configs
+from vidconcept.models.flow_folder import Facts, FlowAdapter
+from vidconcept.models.text import encode_texts
+from vidconcept.models.text_encoders import TextEncoder, summarise_error
+from vidconcept.settings import TrackSettings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class FlowModel(CogVideoX):
+    """A loaded model whose latents are noised as x_t = (1 − σ)x₀ + σε. facts: of its folder."""
+
+    # Classes of diffusers that a folder of the family may name; anything else would be code from outside.
+    transformers: ClassVar[dict[str, Any]] = {}
+    codecs: ClassVar[dict[str, Any]] = {}
+    facts: Facts = field(default=None, repr=False)  # type: ignore[assignment]
+
+    @classmethod
+    def text_encoder(cls, facts: Facts) -> TextEncoder:
+        raise NotImplementedError
+
+    @classmethod
+    def transformer_part(cls, facts: Facts, settings: TrackSettings) -> str:
+        """The folder of the transformer that reads at the settings' noise level."""
+        return "transformer"
+
+    @property
+    def step(self) -> int:
+        return self.latent_frames * self.facts.transformer.patch_frames
+
+    @property
+    def pitch_px(self) -> int:
+        return self.latent_px * self.facts.transformer.patch_px
+
+    @property
+    def latent_px(self) -> int:
+        return self.facts.codec.latent_px
+
+    @property
+    def latent_frames(self) -> int:
+        return self.facts.codec.latent_frames
+
+    def _scaled(self, latents: Tensor) -> Tensor:
+        """`(1, c, t_lat, h_lat, w_lat)`, in the VAE's own scale."""
+        return latents * self.codec.config.scaling_factor
+
+    def tokens_of(self, latents: Tensor) -> int:
+        """How many video tokens latents `(1, c, t, h, w)` make; a shift may depend on it."""
+        transformer = self.facts.transformer
+        return latents[0, 0].numel() // (transformer.patch_frames * transformer.patch_px**2)
+
+    def sigma(self, latents: Tensor) -> float:
+        """The share of noise at the settings' timestep, with the model's own shift."""
+        return self.facts.schedule.sigma(self.settings.timestep, self.tokens_of(latents))
+
+    def add_noise(self, latents: Tensor, draw: int) -> tuple[Tensor, Tensor]:
+        """Latents with noise number `draw`, and what the model is told of it, `(1,)`."""
+        generator = torch.Generator("cpu").manual_seed(self.settings.seed + draw)
+        noise = torch.randn(latents.shape, generator=generator).to(latents.device, latents.dtype)
+        sigma = self.sigma(latents)
+        time = torch.tensor([self.facts.schedule.time(sigma)], dtype=torch.float32, device=latents.device)
+        return (1 - sigma) * latents + sigma * noise, time
+
+    def _pass(self, latents: Tensor, timestep: Tensor) -> None:
+        dtype, prompt = self.transformer.dtype, self.texts.prompt.to(self.device, self.transformer.dtype)
+        arguments = self.arguments(latents.to(dtype), timestep, prompt)
+        self.transformer(**arguments, return_dict=False)
+
+    def arguments(self, latents: Tensor, timestep: Tensor, prompt: Tensor) -> dict[str, Any]:
+        """What the family's own pipeline calls the transformer with."""
+        raise NotImplementedError
+
+    def mask(self) -> Tensor:
+        """Which of the prompt's tokens are not padding, `(1, text length)`."""
+        assert self.texts.mask is not None
+        return self.texts.mask.to(self.device)
+
+    def pooled(self) -> Tensor:
+        """One vector of the whole prompt, `(1, dim)`."""
+        assert self.texts.pooled is not None
+        return self.texts.pooled.to(self.device, self.transformer.dtype)
+
+
+@silence_libraries()
+def load(
+    model: type[FlowModel],
+    adapter: FlowAdapter,
+    path: Path,
+    settings: TrackSettings,
+    words: Sequence[str],
+    report: Callable[[str], None] = log.warning,
+) -> FlowModel:
+    """Load a pipeline folder. Text encoders are freed before the transformer loads; nothing comes from the network.
+
+    words: every word in the softmax, in the order of the scores. Raises ModelError when a component cannot be loaded,
+    lacks weights, or asks for code of its own.
+    """
+    device = pick_device(settings.device)
+    dtype = getattr(torch, settings.dtype)
+    if device.type == "cpu" and dtype == torch.float16:
+        dtype = torch.float32
+        report("float16 is emulated on a CPU, so the model runs in float32")
+    check_configs(path, adapter.shapes)
+    facts = adapter.read_facts(path)
+    codec_class = _pick_class("vae", facts.index.vae, model.codecs)
+    transformer_class = _pick_class("transformer", facts.index.transformer, model.transformers)
+    texts = encode_texts(
+        path,
+        settings.prompt,
+        words,
+        text_length=adapter.text_length,
+        dtype=dtype,
+        device=device,
+        encoder=model.text_encoder(facts),
+    )
+    codec = load_part(path, "vae", codec_class, dtype).to(device)
+    transformer = load_part(path, model.transformer_part(facts, settings), transformer_class, dtype).to(device)
+    if settings.vae_tiling == "on" and hasattr(codec, "enable_tiling"):
+        codec.enable_tiling()
+        report("the VAE runs tiled as asked, which changes the latents by some percent")
+    return model(transformer, codec, None, texts, settings, device, report, facts=facts)
+
+
+def load_part(path: Path, part: str, component: Any, dtype: torch.dtype) -> Any:
+    """One component in evaluation mode. Raises ModelError for damaged files, or weights that are missing."""
+    options = {"torch_dtype": dtype, "use_safetensors": True, "local_files_only": True, "output_loading_info": True}
+    try:
+        return _check_whole(component.from_pretrained(path / part, **options)).eval()
+    except Exception as error:
+        # Of damaged files the libraries raise whatever their inside came upon.
+        if _is_out_of_memory(error):
+            raise
+        raise ModelError(
+            f"cannot load the {part} in {path}: {summarise_error(error)}. Next: fetch it again, or another `model`"
+        ) from error
+
+
+def _pick_class(part: str, entry: tuple[str, str], classes: dict[str, Any]) -> Any:
+    name = entry[1]
+    if name not in classes:
+        raise ModelError(
+            f"model_index.json names {part} {name!r}; of this family this tool loads {', '.join(classes)}. "
+            "Next: a folder as it is published, see vidconcept models"
+        )
+    return classes[name]

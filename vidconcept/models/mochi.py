@@ -1,0 +1,40 @@
+"""Adapter of Mochi 1: joint attention in which padded text is dropped; a latent is of 8x8 pixels and 6 frames."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from diffusers import AutoencoderKLMochi, MochiTransformer3DModel
+from torch import Tensor
+
+from vidconcept.models.flow_folder import Facts
+from vidconcept.models.flow_model import FlowModel
+from vidconcept.models.text_encoders import T5Text, TextEncoder
+
+
+class Mochi(FlowModel):
+    """See `FlowModel`."""
+
+    transformers: ClassVar = {"MochiTransformer3DModel": MochiTransformer3DModel}
+    codecs: ClassVar = {"AutoencoderKLMochi": AutoencoderKLMochi}
+
+    @classmethod
+    def text_encoder(cls, facts: Facts) -> TextEncoder:
+        return T5Text(masked=True, nothing_for_empty=facts.index.force_zeros_for_empty_prompt)
+
+    def _scaled(self, latents: Tensor) -> Tensor:
+        config = self.codec.config
+        mean, std = (
+            torch.tensor(values, device=latents.device, dtype=latents.dtype).view(1, -1, 1, 1, 1)
+            for values in (config.latents_mean, config.latents_std)
+        )
+        return (latents - mean) * config.scaling_factor / std
+
+    def arguments(self, latents: Tensor, timestep: Tensor, prompt: Tensor) -> dict[str, Any]:
+        return {
+            "hidden_states": latents,
+            "encoder_hidden_states": prompt,
+            "timestep": timestep.to(latents.dtype),
+            "encoder_attention_mask": self.mask().bool(),
+        }

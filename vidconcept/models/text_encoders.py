@@ -1,0 +1,270 @@
+"""The text encoders of the families: T5 and its kin, CLIP's one vector, language models behind an instruction.
+
+Classes are named here: one that a folder names could be code that came with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+import transformers
+from torch import Tensor
+
+from vidconcept.errors import ModelError
+
+# Of every text a dict of tensors: `embeds` (text length, dim); `first` and `tokens`, where its sub-words begin and how
+# many they are, without special tokens; `unknown`, whether the tokenizer lacks any; `mask` (text length); and of
+# encoders that give one, `pooled` (dim).
+Encoded = dict[str, Tensor]
+_OFFLINE: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+# CLIP's own length.
+CLIP_LENGTH = 77
+
+
+class TextEncoder(Protocol):
+    """parts: the component folders that it reads. Its `repr` says all else that the embeddings depend on."""
+
+    @property
+    def parts(self) -> tuple[str, ...]: ...
+
+    def encode(
+        self, folder: Path, texts: Sequence[str], length: int, dtype: torch.dtype, device: torch.device
+    ) -> list[Encoded]:
+        """One dict a text, on the CPU. Raises ModelError."""
+        ...
+
+
+@dataclass(frozen=True)
+class T5Text:
+    """T5 (or UMT5), padded to the length.
+
+    number: of its folders, "" for `text_encoder`. masked: whether the encoder is told what is padding. zero_padding:
+    whether padding is zero afterwards. nothing_for_empty: an empty text is no token at all.
+    """
+
+    kind: str = "T5EncoderModel"
+    number: str = ""
+    masked: bool = False
+    zero_padding: bool = False
+    nothing_for_empty: bool = False
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return (f"text_encoder{self.number}", f"tokenizer{self.number}")
+
+    def encode(
+        self, folder: Path, texts: Sequence[str], length: int, dtype: torch.dtype, device: torch.device
+    ) -> list[Encoded]:
+        tokenizer = load_tokenizer("T5TokenizerFast", folder, self.parts[1])
+        encoder = load_encoder(self.kind, folder, self.parts[0], dtype, device)
+        return [self._encode(text, tokenizer, encoder, folder, length, dtype) for text in texts]
+
+    def _encode(
+        self, text: str, tokenizer: Any, encoder: Any, folder: Path, length: int, dtype: torch.dtype
+    ) -> Encoded:
+        def run() -> tuple[Tensor, Tensor, Tensor]:
+            found = tokenize(tokenizer, text, length)
+            ids, mask = found.input_ids, found.attention_mask
+            check_ids(ids, encoder.config.vocab_size)
+            if self.nothing_for_empty and not text:
+                ids, mask = torch.zeros_like(ids), torch.zeros_like(mask)
+            options = {"attention_mask": mask.to(encoder.device)} if self.masked else {}
+            embeds = encoder(ids.to(encoder.device), **options)[0][0].to("cpu", dtype)
+            return ids, mask[0], embeds * mask[0, :, None].to(dtype) if self.zero_padding else embeds
+
+        ids, mask, embeds = run_checked(run, folder, text, dtype)
+        special = torch.tensor([i for i in (tokenizer.pad_token_id, tokenizer.eos_token_id) if i is not None])
+        return {
+            "embeds": embeds.contiguous(),
+            "first": torch.tensor(0),
+            "tokens": (~torch.isin(ids, special)).sum(),
+            "unknown": is_unknown(tokenizer, ids),
+            "mask": mask,
+        }
+
+
+@dataclass(frozen=True)
+class ChatText:
+    """A language model that reads the text after an instruction; what it says of the instruction is cut off.
+
+    kind: its class. ending: what follows the text. hidden_state: which of its layers is taken, from the end.
+    """
+
+    kind: str
+    instruction: str
+    ending: str
+    hidden_state: int
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return ("text_encoder", "tokenizer")
+
+    def encode(
+        self, folder: Path, texts: Sequence[str], length: int, dtype: torch.dtype, device: torch.device
+    ) -> list[Encoded]:
+        tokenizer = load_tokenizer("PreTrainedTokenizerFast", folder, "tokenizer")
+        encoder = load_encoder(self.kind, folder, "text_encoder", dtype, device)
+        tokenizer.padding_side = "right"
+        # An instruction ends at a line, which no tokenizer joins with the word after it.
+        start = len(tokenizer(self.instruction).input_ids)
+        end = len(tokenizer(self.ending, add_special_tokens=False).input_ids)
+        found = []
+        for text in texts:
+            found.append(self._encode(text, tokenizer, encoder, folder, start, length, dtype))
+            found[-1]["tokens"] = (found[-1]["mask"].sum() - end).clamp(min=0)
+        return found
+
+    def _encode(
+        self, text: str, tokenizer: Any, encoder: Any, folder: Path, start: int, length: int, dtype: torch.dtype
+    ) -> Encoded:
+        def run() -> tuple[Tensor, Tensor, Tensor]:
+            tokens = tokenize(tokenizer, self.instruction + text + self.ending, start + length)
+            ids, mask = tokens.input_ids, tokens.attention_mask
+            check_ids(ids, encoder.config.vocab_size)
+            output = encoder(
+                input_ids=ids.to(encoder.device), attention_mask=mask.to(encoder.device), output_hidden_states=True
+            )
+            return ids[:, start:], mask[0, start:], output.hidden_states[self.hidden_state][0, start:].to("cpu", dtype)
+
+        ids, mask, embeds = run_checked(run, folder, text, dtype)
+        return {
+            "embeds": embeds.contiguous(),
+            "first": torch.tensor(0),
+            "unknown": is_unknown(tokenizer, ids[:, : int(mask.sum())]),
+            "mask": mask,
+        }
+
+
+@dataclass(frozen=True)
+class ClipPooled:
+    """CLIP's one vector of a text. number: of its folders. projected: whether it is taken after CLIP's projection."""
+
+    number: str
+    projected: bool = False
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return (f"text_encoder{self.number}", f"tokenizer{self.number}")
+
+    def encode(
+        self, folder: Path, texts: Sequence[str], length: int, dtype: torch.dtype, device: torch.device
+    ) -> list[Encoded]:
+        """Of each text also `embeds`, the layer before the last, which SD3 takes."""
+        tokenizer = load_tokenizer("CLIPTokenizer", folder, self.parts[1])
+        kind = "CLIPTextModelWithProjection" if self.projected else "CLIPTextModel"
+        encoder = load_encoder(kind, folder, self.parts[0], dtype, device)
+        return [self._encode(text, tokenizer, encoder, folder, dtype) for text in texts]
+
+    def _encode(self, text: str, tokenizer: Any, encoder: Any, folder: Path, dtype: torch.dtype) -> Encoded:
+        def run() -> tuple[Tensor, Tensor]:
+            ids = tokenize(tokenizer, text, CLIP_LENGTH).input_ids
+            check_ids(ids, encoder.config.vocab_size)
+            output = encoder(ids.to(encoder.device), output_hidden_states=True)
+            pooled = output.text_embeds if self.projected else output.pooler_output
+            return output.hidden_states[-2][0].to("cpu", dtype), pooled[0].to("cpu", dtype)
+
+        embeds, pooled = run_checked(run, folder, text, dtype)
+        return {"embeds": embeds.contiguous(), "pooled": pooled.contiguous()}
+
+
+@dataclass(frozen=True)
+class Together:
+    """An encoder of the sub-words and others of whole texts, whose vectors are joined. in_front: whether the tokens of
+    these, joined and filled up with zeros, stand before the sub-words, as in SD3.
+    """
+
+    main: TextEncoder
+    pooled: tuple[ClipPooled, ...]
+    in_front: bool = False
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return (*self.main.parts, *(part for encoder in self.pooled for part in encoder.parts))
+
+    def encode(
+        self, folder: Path, texts: Sequence[str], length: int, dtype: torch.dtype, device: torch.device
+    ) -> list[Encoded]:
+        found = self.main.encode(folder, texts, length, dtype, device)
+        others = [encoder.encode(folder, texts, length, dtype, device) for encoder in self.pooled]
+        for number, encoded in enumerate(found):
+            encoded["pooled"] = torch.cat([other[number]["pooled"] for other in others])
+            if self.in_front:
+                front = torch.cat([other[number]["embeds"] for other in others], dim=-1)
+                front = torch.nn.functional.pad(front, (0, encoded["embeds"].shape[-1] - front.shape[-1]))
+                encoded["first"] = torch.tensor(len(front))
+                encoded["embeds"] = torch.cat([front, encoded["embeds"]])
+        return found
+
+
+def load_tokenizer(kind: str, folder: Path, part: str) -> Any:
+    """Raises ModelError."""
+    try:
+        return getattr(transformers, kind).from_pretrained(folder / part, **_OFFLINE)
+    except MemoryError:
+        raise
+    except Exception as error:
+        # The library takes a damaged file for one of another kind, and asks for a package that reads that.
+        reason = "its files are damaged" if "tiktoken" in str(error) else summarise_error(error)
+        raise ModelError(f"cannot load {folder / part}: {reason}. Next: fetch the model again") from error
+
+
+def load_encoder(kind: str, folder: Path, part: str, dtype: torch.dtype, device: torch.device) -> Any:
+    """A text encoder in evaluation mode. Raises ModelError when it cannot be loaded or weights are missing."""
+    try:
+        # With loading information asked for, transformers gives a pair, which its annotation does not say.
+        encoder, info = getattr(transformers, kind).from_pretrained(
+            folder / part, dtype=dtype, use_safetensors=True, output_loading_info=True, **_OFFLINE
+        )
+        if missing := sorted(info["missing_keys"]):
+            raise ValueError(f"{len(missing)} weights are missing, {missing[0]} among them")
+    except MemoryError:
+        raise
+    except Exception as error:
+        # Of damaged files the libraries raise whatever their inside came upon.
+        reason = summarise_error(error)
+        raise ModelError(f"cannot load the text encoder in {folder}: {reason}. Next: fetch the model again") from error
+    return encoder.eval().to(device)
+
+
+def tokenize(tokenizer: Any, text: str, length: int) -> Any:
+    return tokenizer(
+        text, padding="max_length", max_length=length, truncation=True, add_special_tokens=True, return_tensors="pt"
+    )
+
+
+def check_ids(ids: Tensor, vocabulary: int) -> None:
+    if not 0 <= int(ids.min()) <= int(ids.max()) < vocabulary:
+        raise ValueError("the tokenizer has words that the encoder does not have")
+
+
+def is_unknown(tokenizer: Any, ids: Tensor) -> Tensor:
+    return (ids == (-1 if tokenizer.unk_token_id is None else tokenizer.unk_token_id)).any()
+
+
+def run_checked(run: Any, folder: Path, text: str, dtype: torch.dtype) -> Any:
+    """What an encoder gives, without gradients. Raises ModelError where it fails, or gives no numbers."""
+    try:
+        with torch.inference_mode():
+            found = run()
+    except Exception as error:
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or "memory" in str(error):
+            raise
+        raise ModelError(
+            f"the text encoder in {folder} cannot encode {text[:40]!r}: {summarise_error(error)}. "
+            "Next: fetch the model again"
+        ) from error
+    if not all(tensor.isfinite().all() for tensor in found):
+        raise ModelError(
+            f"the text encoder in {folder} gives no numbers (NaN or infinity) in "
+            f"{str(dtype).removeprefix('torch.')}. Next: `dtype=float32` or bfloat16"
+        )
+    return found
+
+
+def summarise_error(error: Exception) -> str:
+    """What a library's error says, or its kind where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -1,0 +1,55 @@
+"""Adapter of Wan 2.1 and 2.2: cross-attention only; 2.2 may have two transformers, one for high noise, one for low."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import torch
+from diffusers import AutoencoderKLWan, WanTransformer3DModel
+from torch import Tensor
+
+from vidconcept.models.flow_folder import Facts
+from vidconcept.models.flow_model import FlowModel, load_part
+from vidconcept.models.text_encoders import T5Text, TextEncoder
+from vidconcept.settings import TrackSettings
+
+
+class Wan(FlowModel):
+    """See `FlowModel`."""
+
+    transformers: ClassVar = {"WanTransformer3DModel": WanTransformer3DModel}
+    codecs: ClassVar = {"AutoencoderKLWan": AutoencoderKLWan}
+
+    @classmethod
+    def text_encoder(cls, facts: Facts) -> TextEncoder:
+        return T5Text("UMT5EncoderModel", masked=True, zero_padding=True)
+
+    @classmethod
+    def transformer_part(cls, facts: Facts, settings: TrackSettings) -> str:
+        boundary = facts.index.boundary_ratio
+        # Wan's shift is a constant, so the level does not depend on the picture.
+        is_low = boundary is not None and facts.schedule.sigma(settings.timestep, 0) < boundary
+        return "transformer_2" if is_low and "transformer_2" in facts.index.components else "transformer"
+
+    def with_settings(self, settings: TrackSettings) -> Wan:
+        """The same weights and texts read with other settings; of another noise level, the other transformer."""
+        part = self.transformer_part(self.facts, settings)
+        if part == self.transformer_part(self.facts, self.settings):
+            return replace(self, settings=settings)
+        dtype = self.transformer.dtype
+        transformer = load_part(self.facts.path, part, type(self.transformer), dtype).to(self.device)
+        return replace(self, settings=settings, transformer=transformer)
+
+    def _scaled(self, latents: Tensor) -> Tensor:
+        config = self.codec.config
+        mean, std = (
+            torch.tensor(values, device=latents.device, dtype=latents.dtype).view(1, -1, 1, 1, 1)
+            for values in (config.latents_mean, config.latents_std)
+        )
+        return (latents - mean) / std
+
+    def arguments(self, latents: Tensor, timestep: Tensor, prompt: Tensor) -> dict[str, Any]:
+        # Of Wan 2.2 5B every token has a timestep; here all have the same.
+        each = timestep.expand(1, self.tokens_of(latents)) if self.facts.index.expand_timesteps else timestep
+        return {"hidden_states": latents, "timestep": each, "encoder_hidden_states": prompt}
