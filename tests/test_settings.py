@@ -89,6 +89,7 @@ OTHERWISE = {
     "background": ("metal",),
     "distractors": ("round",),
     "prompt": "a machine part",
+    "method": "cross-attention",
     "model": "other",
     "layers": (0,),
     "timestep": 20,
