@@ -19,7 +19,7 @@ from vidconcept.models.cogvideox import (
     pick_device,
     silence_libraries,
 )
-from vidconcept.models.configs import check_configs
+from vidconcept.models.configs import check_configs, check_kinds
 from vidconcept.models.flow_folder import Facts, FlowAdapter
 from vidconcept.models.text import encode_texts
 from vidconcept.models.text_encoders import TextEncoder, summarise_error
@@ -126,6 +126,8 @@ def load(
     facts = adapter.read_facts(path)
     codec_class = _pick_class("vae", facts.index.vae, model.codecs)
     transformer_class = _pick_class("transformer", facts.index.transformer, model.transformers)
+    check_kinds(path / "vae" / "config.json", codec_class)
+    check_kinds(path / "transformer" / "config.json", transformer_class)
     texts = encode_texts(
         path,
         settings.prompt,
