@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vidconcept.live.watch import WatchState
 
 EXAMPLES = """
-[bold]Commands to copy[/]
+[bold]Two commands to copy[/]
 
   vidconcept watch rtsp://camera/stream --concepts scratch,dent --out recordings/
   ffmpeg -i camera -c copy -f mpegts - | vidconcept watch - --concepts scratch

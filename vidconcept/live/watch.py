@@ -125,6 +125,7 @@ class Watch:
         self._rarity: RunningRarity | None = None
         self._told_within_s = options.max_delay_s
         self._is_late = False
+        self._counted = dict.fromkeys(_COUNTED, 0)
         self._next_event = 1
         self._state_told_at = time.monotonic()
         self._began_at: float | None = None
@@ -177,7 +178,6 @@ class Watch:
         plan = plan_live(self._settled, *find_view(first)[1])
         if self._rarity is None and (plan.settings.rarity != "off" or self._options.out is not None):
             self._rarity = RunningRarity(plan)
-        before = self.state()
         recording = self._open_recording(plan, first)
         segment = Segment(
             plan, self._model, self._rarity, recording, self._delays, self._monitor.warn, self._next_event
@@ -187,7 +187,7 @@ class Watch:
             self._next_event = segment.events.next_id
             self._tell(self._line(event, delay_s, first.seen_s, recording))
         if segment.recording is not None:
-            self._deliver(segment, segment.recording, first, before)
+            self._deliver(segment, segment.recording, first)
 
     def _open_recording(self, plan: Plan, first: Shot) -> Recording | None:
         if self._options.out is None or self._rarity is None:
@@ -249,7 +249,12 @@ class Watch:
             "end_s": round(own.end_s, 4),
         }
 
-    def _deliver(self, segment: Segment, recording: Recording, first: Shot, before: WatchState) -> None:
+    def _count_since_last(self, now: WatchState) -> dict[str, int]:
+        """What was missed since the recording before was sealed."""
+        before, self._counted = self._counted, {key: getattr(now, key) for key in _COUNTED}
+        return {key: count - before[key] for key, count in self._counted.items()}
+
+    def _deliver(self, segment: Segment, recording: Recording, first: Shot) -> None:
         """Have the run folder finished in the background, and told."""
         event_ids = recording.seal(segment.linker)
         numbers = {number: event_ids[track] for track, number in segment.events.ended.items() if track in event_ids}
@@ -257,7 +262,7 @@ class Watch:
         facts = {
             "source": now.source,
             "began": _format_time(first.seen_s),
-            **{key: getattr(now, key) - getattr(before, key) for key in _COUNTED},
+            **self._count_since_last(now),
             "delay_half_s": segment.own_delays.quantile(0.5),
             "delay_95_s": segment.own_delays.quantile(0.95),
             "delay_longest_s": round(segment.own_delays.longest_s, 3),
@@ -276,6 +281,7 @@ class Watch:
         self._deliverer.take(f"{recording.run} was not finished", work)
 
 
+# Counts that a recording tells of its own time, what was missed before its first frame included.
 _COUNTED = ("skipped", "gaps", "failures", "undecodable", "corrupt", "clock_jumps")
 
 
