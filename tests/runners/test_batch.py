@@ -117,6 +117,19 @@ class TestSecondCall:
         assert (rows["0000.mp4"]["state"], rows["0000.mp4"]["camera"]) == ("done", "north")
         assert "height was 32" in rows["0001.mp4"]["reason"]
 
+    @pytest.mark.slow
+    def test_overwriting_makes_anew_what_differs(self, made, tiny_model, tmp_path):
+        root, _ = made
+        shutil.copytree(root / "runs", tmp_path / "runs")
+        good = root / "archive" / "cam1" / "000*.mp4"
+        other = (good, "--existing", "overwrite", "--set", "timestep=400", "--jobs", 1)
+        assert call(*other, model=tiny_model, out=tmp_path / "runs")["done"] == 2
+        assert call(*other, model=tiny_model, out=tmp_path / "runs")["skipped"] == 2
+        drawn = call(
+            good, "--set", "timestep=400", "--set", "view=grid", "--jobs", 1, model=tiny_model, out=tmp_path / "runs"
+        )
+        assert drawn["done"] == 2
+
     def test_summary_and_index_alone(self, made):
         root, _ = made
         before = (root / "runs" / "summary.csv").read_bytes()

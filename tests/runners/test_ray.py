@@ -45,6 +45,8 @@ def test_a_node_that_goes_away_costs_no_film(tmp_path, tiny_model, monkeypatch):
     from ray.cluster_utils import Cluster
 
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    # A busy machine takes longer than its 30 seconds.
+    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "120")
     archive, out = write_archive(tmp_path / "archive", films=3, frames=41), tmp_path / "runs"
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     try:

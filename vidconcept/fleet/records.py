@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import TypeAdapter
+
 from vidconcept.errors import InputError
 from vidconcept.files import open_replacing, read_json, validate
 from vidconcept.fleet.footage import Film
@@ -66,7 +68,7 @@ class Records:
     def read(self, film: Film) -> Record:
         """A new one where there is none, or it is damaged: it only saves work."""
         try:
-            return validate(Record, read_json(self.path(film)), self.path(film))
+            return validate(_RECORD, read_json(self.path(film)), self.path(film))
         except InputError:
             return Record(str(film.source), film.run_name, camera=film.camera)
 
@@ -78,9 +80,12 @@ class Records:
         """Every film that any call has taken, in no order of meaning."""
         for path in sorted((self.out / OWN / "films").glob("*.json")):
             try:
-                yield validate(Record, read_json(path), path)
+                yield validate(_RECORD, read_json(path), path)
             except InputError:
                 continue
+
+
+_RECORD = TypeAdapter(Record)
 
 
 def marks_of(source: Path) -> str:

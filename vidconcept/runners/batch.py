@@ -136,7 +136,7 @@ class Batch:
     def _start(self, slot: int, film: Film) -> bool:
         """Give a film to a worker; False where that was not needed."""
         asked = self.asking.digest(film)
-        if film.part is None and self.existing == "resume" and self._is_done(film, asked):
+        if film.part is None and self._is_done(film, asked):
             self._schedule.finished(slot)
             self._ended(film, Report("skipped", "done before"))
             return False

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from vidconcept.errors import InputError, Interrupted, InUseError, OutputError, VidconceptError
 from vidconcept.fleet.leases import Holder, Lease, take_lease
@@ -21,7 +21,8 @@ from vidconcept.pipelines.parts import Part, compute_part, take_parts
 from vidconcept.pipelines.plan import Plan, make_plan
 from vidconcept.pipelines.track import Run, run_plan
 from vidconcept.runners.order import Order, Report
-from vidconcept.runs import changes_of, open_run
+from vidconcept.runs import changes_of, compute_digest, open_run
+from vidconcept.settings import Stage, TrackSettings
 from vidconcept.wording import format_count
 
 VERSION = version("vidconcept")
@@ -80,7 +81,7 @@ def _do_leased(order: Order, records: Records, lease: Lease, desk: Desk) -> Repo
         # Nobody's fault, so it does not count.
         records.write(film, before)
         raise
-    except (VidconceptError, MemoryError, RuntimeError) as error:
+    except Exception as error:
         found = _report_of(error)
         records.write(film, begun.end("failed", found.said) if found.kind == "failed" else before)
         raise
@@ -98,8 +99,8 @@ def _do_part(order: Order, records: Records, lease: Lease, desk: Desk) -> Report
     monitor = Monitor(_noted(lease, desk), _stopping(lease, desk), warnings.append)
     began_s = time.perf_counter()
     plan = make_plan(film.source, film.settings, film.config)
-    folder = records.parts_folder(film) / part.name
-    run, _ = open_run(folder, plan.facts(), order.existing, plan.read_paths)
+    folder, facts = records.parts_folder(film) / part.name, plan.facts()
+    run, _ = open_run(folder, facts, _existing(order, folder, facts), plan.read_paths)
     with run:
         compute_part(plan, run, part, monitor, desk.shelf)
     return Report("done", facts={"busy_s": round(time.perf_counter() - began_s, 3)}, warnings=warnings)
@@ -107,19 +108,17 @@ def _do_part(order: Order, records: Records, lease: Lease, desk: Desk) -> Report
 
 def _track(plan: Plan, out: Path, order: Order, monitor: Monitor, desk: Desk, parts: Path) -> Report:
     facts = plan.facts()
-    earlier = _finished(out)
+    earlier, existing = _finished(out), _existing(order, out, facts)
     said = ""
-    if earlier is not None and order.existing == "resume":
-        changes = changes_of(earlier, facts)
-        made_by = earlier.get("versions", {}).get("vidconcept")
-        if made_by != VERSION:
-            changes.append(f"vidconcept was {made_by}, is {VERSION}")
+    if existing == "overwrite":
+        said = "made anew"
+    elif earlier is not None:
+        changes = _changes(earlier, facts)
         if not changes:
             return Report("skipped", "done before", facts=_result(earlier))
         said = f"decided anew, {'; '.join(changes[:3])}"
-    elif (windows := _windows_in(out)) and order.existing == "resume":
+    elif windows := _windows_in(out):
         said = f"went on after {format_count(windows, 'window')}"
-    existing = order.existing
     if parts.is_dir():
         with open_run(out, dict(facts), existing, plan.read_paths)[0] as run:
             take_parts(run, parts)
@@ -127,6 +126,27 @@ def _track(plan: Plan, out: Path, order: Order, monitor: Monitor, desk: Desk, pa
     run = run_plan(plan, out, existing, monitor, desk.shelf, facts)
     shutil.rmtree(parts, ignore_errors=True)
     return Report("done", said, facts=_result(run.manifest))
+
+
+def _existing(order: Order, folder: Path, facts: dict[str, Any]) -> Literal["resume", "overwrite"]:
+    """Begun anew is only what was made otherwise, so that a batch that overwrites can be gone on with."""
+    if order.existing == "resume":
+        return "resume"
+    try:
+        before = read_manifest(folder)
+    except InputError:
+        return "resume"
+    return "resume" if compute_digest(before) == compute_digest(facts) else "overwrite"
+
+
+def _changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """All that a finished run would be made otherwise for."""
+    changes = changes_of(before, now)
+    old, new = before.get("settings", {}), now["settings"]
+    drawing = sorted(TrackSettings.list_keys(Stage.DRAWING))
+    changes += [f"{key} was {old.get(key)}, is {new[key]}" for key in drawing if old.get(key) != new[key]]
+    made_by = before.get("versions", {}).get("vidconcept")
+    return changes + ([] if made_by == VERSION else [f"vidconcept was {made_by}, is {VERSION}"])
 
 
 def _finished(out: Path) -> dict[str, Any] | None:
