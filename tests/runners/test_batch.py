@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -184,27 +185,28 @@ class TestRefused:
 
 
 class TestOtherTools:
-    """The tables open in what people have."""
+    """The examples of the how-to page, as they stand there."""
 
-    def test_duckdb(self, made):
+    PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "batch.md"
+
+    def example(self, language: str) -> str:
+        (code,) = re.findall(rf"```{language}\n(.*?)```", self.PAGE.read_text(), re.DOTALL)
+        return code
+
+    def test_duckdb(self, made, monkeypatch):
         duckdb = pytest.importorskip("duckdb")
         pytest.importorskip("pyarrow")
-        root, _ = made
-        done = duckdb.sql(f"SELECT count(*) FROM '{root}/runs/summary.parquet' WHERE state = 'done'").fetchall()
-        assert done == [(2,)]
-        worst = duckdb.sql(
-            f"SELECT concept, count(*) AS n FROM read_csv('{root}/runs/*/*/events.csv', filename=true) "
-            "GROUP BY concept ORDER BY concept"
-        ).fetchall()
-        assert worst == [("dent", 2), ("scratch", 2)]
+        monkeypatch.chdir(made[0])
+        cameras, concepts = (duckdb.sql(query).fetchall() for query in self.example("sql").split(";")[:2])
+        assert [(events, round(hours * 3600, 2)) for _, events, hours in cameras] == [(4, 0.72)]
+        assert sorted(concepts) == [("dent", 2), ("scratch", 2)]
 
-    def test_pandas(self, made):
+    def test_pandas(self, made, monkeypatch):
         pandas = pytest.importorskip("pandas")
         pytest.importorskip("pyarrow")
-        root, _ = made
-        table = pandas.read_parquet(root / "runs" / "summary.parquet")
-        assert table.groupby("state")["video"].count().to_dict() == {"done": 2, "failed": 1}
-        assert table["events"].sum() == 4
-        runs = [root / "runs" / run for run in table.loc[table["events"] > 0, "run"]]
-        events = pandas.concat([pandas.read_csv(run / "events.csv").assign(run=run.name) for run in runs])
-        assert len(events) == 4
+        monkeypatch.chdir(made[0])
+        names = {"pandas": pandas}
+        exec(self.example("python"), names)
+        assert names["table"].groupby("state")["video"].count().to_dict() == {"done": 2, "failed": 1}
+        assert sorted(names["events"]["concept"]) == ["dent", "dent", "scratch", "scratch"]
+        assert names["events"]["run"].nunique() == 2
