@@ -11,7 +11,7 @@ from pathlib import Path
 
 # Loaded by every Python that has its folder on PYTHONPATH.
 _HOOK = '''
-import os, shutil, signal, sys
+import errno, os, shutil, signal, sys
 from pathlib import Path
 
 def once(run, word):
@@ -43,6 +43,8 @@ def bring_faults():
         name = Path(run.manifest["video"]["name"]).stem
         if name == "unlucky" and once(run, "unlucky"):
             os.kill(os.getpid(), signal.SIGKILL)
+        if name == "full" and once(run, "full"):
+            raise OSError(errno.ENOSPC, "of a disk")
         if name == "removed" and once(run, "removed"):
             shutil.rmtree(run.path)
 
@@ -60,7 +62,7 @@ sys.meta_path.insert(0, Finder())
 
 
 def with_faults(folder: Path) -> dict[str, str]:
-    """The environment of a batch whose films called killer, greedy, hungry, unlucky and removed meet their fate."""
+    """The environment of a batch in which films called killer, greedy, hungry, unlucky, full and removed meet these."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "sitecustomize.py").write_text(_HOOK)
     return {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", os.getcwd())])}

@@ -48,6 +48,24 @@ def test_every_film_but_the_guilty_is_done(tmp_path, tiny_model):
 
 
 @pytest.mark.slow
+def test_a_full_disk_ends_the_batch_and_costs_nothing(tmp_path, tiny_model):
+    camera = tmp_path / "archive" / "cam1"
+    camera.mkdir(parents=True)
+    clip = small_clip(tmp_path / "clip.mp4", 9)
+    for name in ("a", "full", "z"):
+        shutil.copy(clip, camera / f"{name}.mp4")
+    out, env = tmp_path / "runs", with_faults(tmp_path / "hook")
+    done = batch(camera, "--jobs", 1, model=tiny_model, out=out, env=env)
+    assert done.returncode == ExitCode.FAILURE, done.stderr
+    assert "the disk is full. Next: free some space, then run again" in done.stderr
+    assert len(runs_in(out)) == 2
+    told = json.loads(batch(camera, "--jobs", 1, "--json", model=tiny_model, out=out, env=env).stdout)
+    assert (told["done"], told["skipped"], told["failed"]) == (2, 1, [])
+    alone = small_run(camera / "full.mp4", tiny_model, tmp_path / "alone")
+    assert tables_of(out / Film(camera / "full.mp4").run_name) == tables_of(alone.path)
+
+
+@pytest.mark.slow
 def test_two_batches_on_one_folder_share_the_films(tmp_path, tiny_model):
     archive = write_archive(tmp_path / "archive", films=4)
     line = [sys.executable, "-m", "vidconcept"]
