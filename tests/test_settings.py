@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.helpers.clips import image_folder, write_clip
+from tests.helpers.films import write_video
 from tests.helpers.footage import deep_folder, hdr_film, two_streams
 from tests.helpers.model_folders import write_folder
 from vidconcept.errors import InputError, UsageError
@@ -99,12 +100,14 @@ OTHERWISE = {
     "seed": 1,
     "dtype": "bfloat16",
     "device": "cpu:0",
+    "threads": 2,
     "vae_tiling": "on",
     "height": 96,
     "width": 144,
     "window_frames": 5,
     "overlap_frames": 1,
     "stride": 2,
+    "looks": 24,
     "start_s": 0.1,
     "end_s": 0.3,
     "roi": (0, 0, 64, 64),
@@ -133,6 +136,7 @@ OTHERWISE = {
 WITH = {
     "window_frames": {"overlap_frames": 1},
     "overlap_frames": {"end_s": 0.7},
+    "looks": {"stride": "auto", "smooth": "flow", "window_frames": 5, "overlap_frames": 1},
     # A smaller picture is one tile.
     "vae_tiling": {"height": 256, "width": 384, "end_s": 0.04},
 }
@@ -148,12 +152,22 @@ def one_larger(folder):
 
 # Settings that say something of one kind of source alone, and what makes it.
 SOURCES = {
+    "looks": lambda folder: moving_film(folder / "moving.mp4"),
     "bits": lambda folder: deep_folder(folder / "deep", ".png", 12),
     "stream": lambda folder: two_streams(folder / "two.mkv", 0),
     "max_megapixels": lambda folder: one_larger(folder / "sizes"),
     "deinterlace": lambda folder: write_clip(folder / "plain.mp4").path,
     "tone_map": lambda folder: hdr_film(folder / "hdr.mp4"),
 }
+
+
+def moving_film(path: Path) -> Path:
+    """A texture that moves 4 px a frame."""
+    stripes = (
+        np.repeat(np.random.default_rng(0).integers(40, 220, (16, 80, 1), np.uint8), 8, 0).repeat(8, 1).repeat(3, 2)
+    )
+    write_video(path, np.stack([stripes[:, 4 * k : 4 * k + 192] for k in range(13)]))
+    return path
 
 
 @pytest.fixture(scope="module")

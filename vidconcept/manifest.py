@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -42,7 +42,7 @@ class _Settings(_Part):
     thresholds: dict[str, float] = {}
     hysteresis: float = 1.0
     end_s: float | None = None
-    stride: Annotated[int, Field(ge=1)] = 1
+    stride: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
     codec: str = "h264"
 
 
@@ -136,7 +136,7 @@ def read_run(run_dir: Path) -> RunInfo:
         cut=_has_frames_after(settings.end_s, video),
         stem=video.stem or Path(video.name).stem,
         starts_at_s=video.starts_at_s,
-        stride=settings.stride,
+        stride=1 if settings.stride == "auto" else settings.stride,
         codec=settings.codec,
         remarks=tuple(f"{remark.about}: {remark.message}" for remark in manifest.remarks),
         rarity=manifest.rarity.says,

@@ -178,7 +178,7 @@ def open_run(path: Path, facts: dict[str, Any], existing: Existing, read: Iterab
             clear_scratch(path)
             if existing == "overwrite":
                 remove_results(path)
-        names = ("run_id", "created", "windows", "maps_done", "fallbacks", "timings_s")
+        names = ("run_id", "created", "windows", "maps_done", "engine", "fallbacks", "timings_s")
         kept = {key: before[key] for key in names if key in before} if before and existing != "overwrite" else {}
         run = RunFolder(path, facts | kept, lock)
         # First of all: from now on the folder is known as a run.

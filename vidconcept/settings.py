@@ -20,7 +20,7 @@ from pydantic.fields import FieldInfo
 from vidconcept.attention.method_names import METHODS, Method
 from vidconcept.errors import UsageError
 from vidconcept.files import MAX_MEGAPIXELS, MalformedError, read_toml, shorten
-from vidconcept.temporal.smoothers import OFFERED
+from vidconcept.temporal.smoothers import OFFERED, SMOOTHERS
 
 ENV_PREFIX = "VIDCONCEPT_"
 # Variables of the tool that are not settings of a run.
@@ -85,8 +85,13 @@ class TrackSettings(BaseModel):
     )
     noise_samples: int = _setting(Stage.MAPS, 1, "average over this many random noises", ge=1, le=1024)
     seed: int = _setting(Stage.MAPS, 0, "random seed of the noise", ge=0, lt=1 << 63)
-    dtype: Literal["float32", "float16", "bfloat16"] = _setting(Stage.MAPS, "float32", "transformer precision")
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = _setting(
+        Stage.MAPS, "float32", "precision of the model; auto: the one that this processor is quickest in"
+    )
     device: str = _setting(Stage.MACHINE, "auto", "auto, cpu, cuda, cuda:1, mps")
+    threads: int | None = _setting(
+        Stage.MACHINE, None, "processor threads to work on; 1: nothing beside one another [all]", ge=1, le=1024
+    )
     vae_tiling: Literal["auto", "on", "off"] = _setting(
         Stage.MAPS, "auto", "encode pictures in tiles to save memory; auto: when memory runs out"
     )
@@ -96,7 +101,12 @@ class TrackSettings(BaseModel):
     width: int = _setting(Stage.MAPS, 720, "model picture, pixels; the aspect follows the footage", ge=16, le=8192)
     window_frames: int = _setting(Stage.MAPS, 49, "frames that the model reads at once", ge=1, le=4097)
     overlap_frames: int = _setting(Stage.MAPS, 9, "frames that neighbouring windows share", ge=1, le=4097)
-    stride: int = _setting(Stage.MAPS, 1, "let the model see every n-th frame", ge=1, le=1_000_000)
+    stride: Annotated[int, Field(ge=1, le=1_000_000)] | Literal["auto"] = _setting(
+        Stage.MAPS, 1, "let the model see every n-th frame; auto: as many windows as the motion asks for"
+    )
+    looks: int | None = _setting(
+        Stage.MAPS, None, "with stride auto: how often the model sees each place that passes [2]", ge=1, le=64
+    )
     start_s: float | None = _setting(Stage.MAPS, None, "where to start, seconds", ge=0)
     end_s: float | None = _setting(Stage.MAPS, None, "where to stop, seconds, not included", gt=0)
     roi: tuple[int, int, int, int] | None = _setting(
@@ -177,6 +187,16 @@ class TrackSettings(BaseModel):
             raise ValueError(f"unknown method{suggest(name, OFFERED)}: {', '.join(OFFERED)}")
         return name
 
+    @property
+    def skips_windows(self) -> bool:
+        """Whether the model reads only as many windows as the motion asks for: maps must then go along with it."""
+        return self.stride == "auto" and SMOOTHERS[self.smooth].follows_motion
+
+    @property
+    def frame_stride(self) -> int:
+        """Every how many frames one goes through the windows and the temporal stage."""
+        return 1 if self.stride == "auto" else self.stride
+
     @classmethod
     def list_keys(cls, *stages: Stage) -> frozenset[str]:
         """The settings that come into play at these stages."""
@@ -255,7 +275,7 @@ def parse_text(key: str, text: str) -> Any:
     """
     if key == "thresholds":
         return {name.strip(): score for name, _, score in (part.partition("=") for part in text.split(",") if part)}
-    if key == "tile" and text.strip().lower() == "auto":
+    if key in ("tile", "stride") and text.strip().lower() == "auto":
         return "auto"
     if key == "tile":
         return tuple(text.lower().replace("x", ",").split(","))

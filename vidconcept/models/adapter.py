@@ -23,8 +23,8 @@ from vidconcept.settings import TrackSettings
 class Model(Protocol):
     """A loaded model whose words are encoded.
 
-    step: frames per token in time. pitch_px: pixels of the model's picture per token. word_tokens: sub-words of each
-    word, in the order of the logits.
+    engine: how it runs (`dtype`, `device`, ...), for `run.json`. step: frames per token in time. pitch_px: pixels of
+    the model's picture per token. word_tokens: sub-words of each word, in the order of the logits.
     """
 
     @property
@@ -35,6 +35,9 @@ class Model(Protocol):
 
     @property
     def settings(self) -> TrackSettings: ...
+
+    @property
+    def engine(self) -> Mapping[str, Any]: ...
 
     @property
     def word_tokens(self) -> Sequence[int]: ...

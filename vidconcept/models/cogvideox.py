@@ -26,6 +26,7 @@ from vidconcept.attention.hooks import Method, Recorder, Vectors, concept_attent
 from vidconcept.attention.maps import find_unusable_layer
 from vidconcept.attention.methods import STANDARDISED
 from vidconcept.errors import ModelError
+from vidconcept.models import engine
 from vidconcept.models.cogvideox_folder import read_layout
 from vidconcept.models.configs import CodecConfig, PipelineIndex, check_configs, check_kinds, read_config
 from vidconcept.models.linecam_codec import PatchCodec
@@ -44,7 +45,7 @@ _SCHEDULERS = {"CogVideoXDDIMScheduler": CogVideoXDDIMScheduler, "CogVideoXDPMSc
 
 @dataclass
 class CogVideoX:
-    """A loaded model with its texts encoded. `report` is told of every fallback, for `run.json`."""
+    """A loaded model with its texts encoded. `report` is told of every fallback, and `engine` is how it runs."""
 
     transformer: Any = field(repr=False)
     codec: Any = field(repr=False)
@@ -53,6 +54,7 @@ class CogVideoX:
     settings: TrackSettings
     device: torch.device
     report: Callable[[str], None] = field(default=log.warning, repr=False)
+    engine: dict[str, Any] = field(default_factory=dict)
 
     @property
     def word_tokens(self) -> list[int]:
@@ -289,7 +291,13 @@ def load(
     lacks weights, or asks for code of its own.
     """
     device = pick_device(settings.device)
-    dtype = getattr(torch, settings.dtype)
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    how: dict[str, Any] = {"device": str(device), "threads": torch.get_num_threads()}
+    if settings.dtype == "auto":
+        dtype, how["tried_ms"] = engine.find_fastest_dtype(device)
+    else:
+        dtype = getattr(torch, settings.dtype)
     if device.type == "cpu" and dtype == torch.float16:
         dtype = torch.float32
         report("float16 is emulated on a CPU, so the model runs in float32")
@@ -317,10 +325,12 @@ def load(
             f"cannot load the model in {path}: {summarise_error(error)}. Next: fetch it again, or another `model`"
         ) from error
     codec, transformer = codec.eval().to(device), transformer.eval().to(device)
+    how |= {"dtype": str(dtype).removeprefix("torch."), "batch_norms_folded": engine.fold_batch_norms(codec)}
+    engine.lay_out_convolutions(codec)
     if settings.vae_tiling == "on" and hasattr(codec, "enable_tiling"):
         codec.enable_tiling()
         report("the VAE runs tiled as asked, which changes the latents by some percent")
-    return CogVideoX(transformer, codec, scheduler, texts, settings, device, report)
+    return CogVideoX(transformer, codec, scheduler, texts, settings, device, report, how)
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -28,7 +28,7 @@ class _Conv(nn.Module):
             height, width = (max((-(-n // self.stride) - 1) * self.stride + self.size - n, 0) for n in x.shape[-2:])
             x = F.pad(x, (width // 2, width - width // 2, height // 2, height - height // 2))
         x = self.conv(x)
-        return F.relu6(x) if self.active else x
+        return F.relu6(x, inplace=True) if self.active else x
 
 
 class _Block(nn.Module):

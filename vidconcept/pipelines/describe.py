@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from vidconcept.rarity.features import SCALES, pick_strongest_tokens, pool_scales
 from vidconcept.rarity.memory import Described, Memory
+from vidconcept.temporal.choose import measure_shift
 from vidconcept.temporal.flow import STILL, estimate, make_proxy
 from vidconcept.temporal.windows import Window
 from vidconcept.types import ConceptMaps
@@ -21,6 +20,10 @@ def remember_motion(memory: Memory, window: Window) -> None:
     if window.start == 0 and window.index > memory.last_window:
         memory.begin_part(window.index)
     begins, _ = memory.find_part(window.index)
+    if window.motions:
+        for position, motion in window.motions:
+            memory.travel(begins + position, measure_shift(motion), motion.cut)
+        return
     before, prior = None, STILL
     for offset in range(window.real_frames):
         position = begins + window.start + offset
@@ -29,18 +32,8 @@ def remember_motion(memory: Memory, window: Window) -> None:
         here = make_proxy(window.frames[offset])
         if before is not None:
             prior = estimate(before, here, prior)
-            memory.travel(position, _shift(prior), prior.cut)
+            memory.travel(position, measure_shift(prior), prior.cut)
         before = here
-
-
-def _shift(motion: Any) -> np.ndarray:
-    """By how much most of the picture moved, x and y as shares of its sides."""
-    if motion.matrix is not None:
-        centre = np.array([0.5, 0.5])
-        return centre - motion.matrix[:, :2] @ centre - motion.matrix[:, 2]
-    back = motion.back.reshape(-1, 2)
-    sure = back if motion.valid is None else back[motion.valid.ravel() > 0.5]
-    return -np.median(sure if len(sure) else back, axis=0)
 
 
 def describe(memory: Memory, maps: ConceptMaps, window: Window, threshold: float) -> Described:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -88,10 +89,13 @@ def _order_words(plan: Plan, track: TrackMask) -> list[int]:
 
 def _find_window(plan: Plan, frame_index: int, monitor: Monitor) -> tuple[Window, int]:
     """The window in whose middle the frame lies best, and the frame's position."""
+    if plan.settings.skips_windows:
+        # The frame may lie between two windows that the run read.
+        plan = replace(plan, settings=plan.settings.model_copy(update={"stride": 1}))
     best: tuple[float, Window, int] | None = None
     for window in cut_source_windows(plan, monitor):
         # The last frame up to this one that the model saw.
-        position = (frame_index - window.begins_at) // plan.settings.stride
+        position = (frame_index - window.begins_at) // plan.settings.frame_stride
         if window.start <= position < window.start + window.real_frames:
             off = abs(position - window.start - window.real_frames / 2)
             if best is None or off < best[0]:

@@ -17,6 +17,7 @@ from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
 from vidconcept.pipelines.waiting import FrameRef, WaitingFrame, read_working_pictures
 from vidconcept.settings import TrackSettings
+from vidconcept.temporal.parameters import SmoothSettings
 from vidconcept.temporal.smooth import smooth
 from vidconcept.temporal.stitch import split_recordings as recordings_of_maps
 from vidconcept.temporal.stitch import stitch
@@ -28,6 +29,10 @@ from vidconcept.tracks.masks import MIN_CELLS, DecisionSettings
 from vidconcept.types import ConceptMaps, Event, Frame, FrameScores, Origin, TrackMask
 from vidconcept.writers.frames.overlay import needs_scores
 from vidconcept.writers.journal import TrackJournal
+
+# Between windows that the motion chose: latent steps to look ahead, those of the next window of the embedded model; and
+# frames that are scored from one key frame.
+SPARSE_AHEAD, UNSEEN_FRAMES = 3, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,7 @@ class ScoredFrame:
 class Findings:
     """events: ordered by start. tracker_ids: final id of each provisional one kept. cuts: frames after a scene cut.
 
-    seen: index and time in seconds of each frame that the model saw.
+    seen: index and time in seconds of each frame at a position that maps count.
     """
 
     events: list[Event]
@@ -78,11 +83,11 @@ def find(
             heat.append(scored.scores)
         if scored.reset:
             cuts.append(scored.ref.index)
-        if not scored.origin.interpolated:
+        if plan.settings.skips_windows or not scored.origin.interpolated:
             seen[0].append(scored.ref.index)
             seen[1].append(scored.ref.time_s)
         count += 1
-        monitor.check("finding tracks", count, None if total is None else total * plan.settings.stride)
+        monitor.check("finding tracks", count, None if total is None else total * plan.settings.frame_stride)
     events, tracker_ids = linker.finish()
     return Findings(events, tracker_ids, cuts, count, seen)
 
@@ -151,24 +156,30 @@ def score_recording(
     plan: Plan, maps: Iterable[ConceptMaps], frames: Iterable[Frame], *, is_first: bool
 ) -> Iterator[ScoredFrame]:
     """The frames of one part of the footage, latent steps counted from its start."""
-    settings = plan.settings
+    settings, stride = plan.settings, plan.settings.frame_stride
     waiting: deque[WaitingFrame] = deque()
     passes = _Passes()
     pictures = passes.count_pictures(read_working_pictures(plan, frames, waiting))
-    seen = smooth(stitch(passes.count_maps(maps)), pictures, method=settings.smooth)
+    seen = smooth(
+        stitch(passes.count_maps(maps)),
+        pictures,
+        method=settings.smooth,
+        settings=SmoothSettings(ahead_steps=SPARSE_AHEAD) if settings.skips_windows else None,
+        between=UNSEEN_FRAMES if settings.skips_windows else 0,
+    )
     before: FrameScores | None = None
     for now in seen:
         # A hole in time ends what was before it as a scene cut does.
         cut = now.reset or (before is None and not is_first)
         if before is not None:
-            for offset in range(1, settings.stride):
-                frame = _interpolate(waiting.popleft(), before, now, offset, settings.stride)
+            for offset in range(1, stride):
+                frame = _interpolate(waiting.popleft(), before, now, offset, stride)
                 # A scene begins with the first frame that shows its scores.
-                begins = cut and 2 * offset >= settings.stride
+                begins = cut and 2 * offset >= stride
                 yield replace(frame, reset=begins)
                 cut = cut and not begins
         own = waiting.popleft()
-        yield ScoredFrame(own.ref, now.origin, cut, now.scores, _divide_flow(now, settings.stride), own.picture())
+        yield ScoredFrame(own.ref, now.origin, cut, now.scores, _divide_flow(now, stride), own.picture())
         before = now
     # Frames after the last one that the model saw, fewer than a stride.
     deque(pictures, maxlen=0)
@@ -198,7 +209,8 @@ class _Passes:
 
     def check(self, plan: Plan) -> None:
         """Raises InputError where the two passes did not see the same frames."""
-        if self.mapped != self.given:
+        # Windows that the motion chose need not reach the last frame.
+        if self.mapped > self.given or (self.mapped < self.given and not plan.settings.skips_windows):
             raise InputError(
                 f"the maps were made from {self.mapped} frames of {plan.source}, which gives {self.given} now. "
                 "Next: run again, with `existing=overwrite`"

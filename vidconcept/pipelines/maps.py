@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain, groupby
 
@@ -16,14 +16,20 @@ from vidconcept.models.readout import read_described
 from vidconcept.pipelines.describe import describe, remember_motion
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
+from vidconcept.pipelines.prefetch import read_ahead
 from vidconcept.rarity.memory import Memory
 from vidconcept.runs import RunFolder
+from vidconcept.temporal.choose import Spacing, choose_windows
 from vidconcept.temporal.windows import Window, cut_windows
 from vidconcept.types import ConceptMaps, Frame
 from vidconcept.video.reader import read_frames
 
 # Windows after which the memory of the footage is saved: what a killed run has to read again at most.
 CHECKPOINT = 16
+# With `stride=auto`, the longest time between two windows, whatever moves; and the rate where none is known.
+LONGEST_S, USUAL_FPS = 2.0, 25.0
+# How often the model then sees each place that passes, where nobody says.
+LOOKS = 2
 
 
 def load_model(plan: Plan, monitor: Monitor) -> Model:
@@ -61,7 +67,8 @@ def compute_maps(plan: Plan, run: RunFolder, monitor: Monitor, get_model: GetMod
         for window in cut_source_windows(plan, monitor):
             if run.load_maps(window.index) is None or window.index > memory.last_window:
                 if model is None:
-                    model = get_model(plan, monitor)
+                    model = get_model(_keep_dtype(plan, run), monitor)
+                    run.save(engine=dict(model.engine))
                 with monitor.time_stage("model"):
                     maps = compute_checked_maps(plan, model, window)
                 with monitor.time_stage("rarity"):
@@ -70,9 +77,17 @@ def compute_maps(plan: Plan, run: RunFolder, monitor: Monitor, get_model: GetMod
                 if window.index % CHECKPOINT == CHECKPOINT - 1:
                     run.save_memory(memory)
             windows = window.index + 1
-            seen = window.begins_at // plan.settings.stride + window.start + window.real_frames
+            seen = window.begins_at // plan.settings.frame_stride + window.start + window.real_frames
             monitor.check("reading maps", seen, total)
     run.save(windows=windows, maps_done=True)
+
+
+def _keep_dtype(plan: Plan, run: RunFolder) -> Plan:
+    """The plan with the precision that the run began in: what is quickest may come out otherwise another time."""
+    begun_in = run.manifest.get("engine", {}).get("dtype")
+    if plan.settings.dtype != "auto" or begun_in is None:
+        return plan
+    return replace(plan, settings=plan.settings.model_copy(update={"dtype": begun_in}))
 
 
 @contextmanager
@@ -102,17 +117,24 @@ def compute_checked_maps(plan: Plan, model: Model, window: Window) -> ConceptMap
 def cut_source_windows(plan: Plan, monitor: Monitor) -> Iterator[Window]:
     """The windows that the model is to see, one at a time."""
     settings, count = plan.settings, 0
-    for frames in split_recordings(read_source_frames(plan, monitor, settings.stride)):
+    shape = {"length": settings.window_frames, "overlap": settings.overlap_frames, "step": plan.layout.step}
+    for frames in split_recordings(read_source_frames(plan, monitor, settings.frame_stride)):
         first = next(frames)
-        windows = cut_windows(
-            (crop_to_model(plan, frame) for frame in chain((first,), frames)),
-            length=settings.window_frames,
-            overlap=settings.overlap_frames,
-            step=plan.layout.step,
+        pictures = (crop_to_model(plan, frame) for frame in chain((first,), frames))
+        skips = settings.skips_windows
+        windows = (
+            choose_windows(pictures, **shape, spacing=choose_spacing(plan)) if skips else cut_windows(pictures, **shape)
         )
         for window in windows:
             yield replace(window, index=count, begins_at=first.index)
             count += 1
+
+
+def choose_spacing(plan: Plan) -> Spacing:
+    """How far apart windows may lie where the motion decides."""
+    return Spacing(
+        share=1 / (plan.settings.looks or LOOKS), frames=max(1, round(LONGEST_S * (plan.rate_fps or USUAL_FPS)))
+    )
 
 
 def split_recordings(frames: Iterable[Frame]) -> Iterator[Iterator[Frame]]:
@@ -149,7 +171,7 @@ def estimate_frame_count(plan: Plan) -> int | None:
     if info.duration_s and (settings.start_s or settings.end_s):
         end_s = min(settings.end_s or info.duration_s, info.duration_s)
         frames = round(frames * max(end_s - (settings.start_s or 0), 0) / info.duration_s)
-    return max(-(-frames // settings.stride), 1)
+    return max(-(-frames // settings.frame_stride), 1)
 
 
 def crop_to_model(plan: Plan, frame: Frame) -> np.ndarray:
@@ -160,7 +182,7 @@ def crop_to_model(plan: Plan, frame: Frame) -> np.ndarray:
 def read_source_frames(plan: Plan, monitor: Monitor, stride: int = 1) -> Iterator[Frame]:
     """Every `stride`-th frame in the asked range. Raises InputError where the source changed meanwhile."""
     settings = plan.settings
-    yield from read_frames(
+    frames = read_frames(
         plan.source,
         fps=settings.fps,
         start_s=settings.start_s,
@@ -169,4 +191,9 @@ def read_source_frames(plan: Plan, monitor: Monitor, stride: int = 1) -> Iterato
         reading=plan.reading,
         on_problem=monitor.problem,
     )
+    if settings.threads == 1:
+        yield from frames
+    else:
+        with closing(read_ahead(frames)) as ahead:
+            yield from ahead
     plan.identity.check()

@@ -18,6 +18,7 @@ from vidconcept.models.layout import ModelLayout
 from vidconcept.models.presets import Preset
 from vidconcept.rarity.good_parts import check_good_parts
 from vidconcept.settings import RARITY_WORDS, Layer, Stage, TrackSettings, read_config_file, read_environment, resolve
+from vidconcept.temporal.smoothers import SMOOTHERS
 from vidconcept.types import Region, VideoInfo
 from vidconcept.video.identity import SourceIdentity, hash_source, identify
 from vidconcept.video.probe import examine
@@ -36,6 +37,9 @@ READING_KEYS = ("bits", "stream", "max_megapixels", "deinterlace", "tone_map")
 
 # Flow, un-pooling and masks work at the source's size, up to this many pixels.
 WORK_AREA_PX = 1280 * 720
+# As many where the method does not look at the pictures: its scores are as smooth as the maps, and what ends masks at
+# the edges of the picture sees no finer one either.
+MAP_AREA_PX = 683 * 384
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,7 @@ class Plan:
                 "weights": self.layout.fingerprint,
                 "words": list(self.words),
                 "asked": len(self.settings.concepts),
+                **({"windows": "by motion"} if self.settings.skips_windows else {}),
                 # What is off is left out: runs of before the setting was there agree with it.
                 **{
                     key: settings[key]
@@ -210,7 +215,7 @@ def lay_out(settled: Settled, source: Path, identity: SourceIdentity, info: Vide
         region,
         tiles,
         settled.words,
-        _choose_work_size(region),
+        _choose_work_size(region, settings.smooth),
         remarks=_remark_on_sizes(settings, info, region, tiles, fine),
     )
 
@@ -319,8 +324,9 @@ def check_reading(settings: TrackSettings, layout: ModelLayout) -> None:
         raise UsageError(f"overlap_frames = {settings.overlap_frames} must be less than window_frames, e.g. {least}")
 
 
-def _choose_work_size(region: Region) -> tuple[int, int]:
-    """(height, width) of the working pictures: the region's own size, or the same shape with `WORK_AREA_PX`."""
-    if region.width * region.height <= WORK_AREA_PX:
+def _choose_work_size(region: Region, smooth: str) -> tuple[int, int]:
+    """(height, width) of the working pictures: the region's own size, or the same shape with fewer pixels."""
+    area_px = WORK_AREA_PX if SMOOTHERS[smooth].needs_pictures else MAP_AREA_PX
+    if region.width * region.height <= area_px:
         return region.height, region.width
-    return fit_size(region.width, region.height, area_px=WORK_AREA_PX, multiple=1)
+    return fit_size(region.width, region.height, area_px=area_px, multiple=1)

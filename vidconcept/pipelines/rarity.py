@@ -174,6 +174,7 @@ class Gating:
             return
         self.evidence = Evidence(self.evidence.mode, memory_tokens=judge.neighbours.tokens)
         removed: list[Piece] = []
+        numbers: dict[int, int] = {}
         memory = self.run.load_memory()
         last = -1
         for maps in self.run.read_maps():
@@ -185,6 +186,8 @@ class Gating:
                 continue
             _, first_latent = memory.find_part(maps.window_index) if memory else (0, 0)
             latents = [first_latent + latent for latent in index_latents(maps)]
+            for latent in latents:
+                numbers.setdefault(latent, len(numbers))
             share = compute_gate(maps, described, judge, self.evidence)
             removed += [piece for piece in self._find_removed(maps, latents, share, described) if piece.latent > last]
             last = max([last, *(piece.latent for piece in removed[-1:])])
@@ -194,7 +197,7 @@ class Gating:
                     share[j, max(top - 1, 0) : bottom + 2, max(left - 1, 0) : right + 2] = 1.0
             yield replace(maps, scores=maps.scores * share)
         if memory is not None and removed:
-            found = follow_pieces(removed, memory.motion.offsets)
+            found = follow_pieces(removed, memory.motion.offsets, numbers)
             self.groups = group_by_likeness(found, judge.neighbours.distance)
 
     def _find_removed(

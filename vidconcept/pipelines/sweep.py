@@ -182,7 +182,7 @@ def measure_token_shares(plan: Plan, clip: Clip, window: Window) -> np.ndarray:
     for step, (first, last) in enumerate(window.positions.tolist()):
         frames = []
         for position in range(first, min(last, window.start + window.real_frames - 1) + 1):
-            truth = clip.truth(window.begins_at + position * plan.settings.stride)
+            truth = clip.truth(window.begins_at + position * plan.settings.frame_stride)
             if truth is not None:
                 truth = resize_truth(truth, plan)
                 known = np.ones(truth.masks.shape[1:], bool) if truth.ignore is None else ~truth.ignore

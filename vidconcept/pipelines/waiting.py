@@ -48,12 +48,12 @@ def read_working_pictures(plan: Plan, frames: Iterable[Frame], waiting: deque[Wa
     kept = plan.settings.edges == "pixel"
     for number, frame in enumerate(frames):
         ref = FrameRef(frame.index, frame.pts, frame.time_s, frame.name)
-        seen = number % plan.settings.stride == 0
+        seen = number % plan.settings.frame_stride == 0
         image = resize(crop(frame.image, plan.region), height, width) if seen or kept else None
-        if image is None or seen:
+        if image is None or (seen and not plan.settings.skips_windows):
             waiting.append(WaitingFrame(ref, image if kept else None))
         else:
-            # Packed: a long stride lets hundreds of them wait.
+            # Packed: a long stride, or windows far apart, let hundreds of them wait.
             quality = [cv2.IMWRITE_JPEG_QUALITY, 95]
             waiting.append(WaitingFrame(ref, packed=cv2.imencode(".jpg", image[..., ::-1], quality)[1]))
         if seen and image is not None:

@@ -1,6 +1,6 @@
 """What rarity alone took back, kept in groups of likes: a tool mark on every part is usual, and still a defect."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import cv2
@@ -85,15 +85,20 @@ def find_removed_pieces(
     return found
 
 
-def follow_pieces(pieces: Iterable[Piece], offsets: np.ndarray) -> list[Occurrence]:
+def follow_pieces(
+    pieces: Iterable[Piece], offsets: np.ndarray, steps: Mapping[int, int] | None = None
+) -> list[Occurrence]:
     """Join the pieces of one run to occurrences along the motion; pieces come in the order of their latent steps.
 
-    offsets: `(frame, 2)` displacement of the surface, as shares of the picture.
+    offsets: `(frame, 2)` displacement of the surface, as shares of the picture. steps: number of each latent step among
+    those that the model saw, where it did not see all.
     """
     done: list[Occurrence] = []
     open_: list[Occurrence] = []
     for piece in pieces:
-        still = [own for own in open_ if piece.latent - own.pieces[-1].latent <= GAP_STEPS]
+        here = piece.latent if steps is None else steps[piece.latent]
+        at = (own.pieces[-1].latent if steps is None else steps[own.pieces[-1].latent] for own in open_)
+        still = [own for own, last in zip(open_, at, strict=True) if here - last <= GAP_STEPS]
         done += [own for own in open_ if own not in still]
         open_ = still
         near = [(away, own) for own in open_ if (away := _measure_distance(own.pieces[-1], piece, offsets)) <= REACH]

@@ -54,19 +54,24 @@ def _solve_along_motion(
     key = stretch[len(stretch) // 2]
     low, high = find_reach(motions, stretch)
     carry_at = compute_carries(motions, key, low, high, grid=(canvas.rows, canvas.cols))
-    grey = _sample_grey(canvas, here.images[key])
+    # A field that is not fitted to a picture needs none.
+    grey = None if touched else _sample_grey(canvas, here.images[key])
     # The energy only begins with the mean: every other cell will do.
     block = 1 if touched else 2
 
     seen = []  # (step, carries of its frames, their views, weight)
     for k, step in enumerate(steps_nearby):
-        span = range(step.maps.first, step.maps.last + 1)
+        span = range(step.maps.first, step.maps.last + 1) if step.seen else range(0)
         inside = [carry_at[p] for p in span if p in carry_at]
         if inside:
             # A step that a scene cut divides mixes both scenes: it speaks up only where no other does.
             weight = settings.energy.decay ** abs(k - index) * (len(inside) / len(span)) ** 3
             viewed = inside if touched else [inside[len(inside) // 2]]
             seen.append((step, inside, [make_view(carry, canvas, block) for carry in viewed], weight))
+    if not seen:
+        # A scene too short for a window of its own.
+        yield from (np.zeros((len(here.maps.scores), *here.size), np.float32) for _ in stretch)
+        return
     fields, solved = [], []
     for concept in range(len(here.maps.scores)):
         observations = [Observation(np.ascontiguousarray(s.maps.scores[concept]), *rest) for s, *rest in seen]
@@ -74,12 +79,13 @@ def _solve_along_motion(
             fields.append(compute_touched_field(observations, canvas, settings.energy))
             solved.append(False)
             continue
+        assert grey is not None
         mean = average_tokens(observations, canvas, settings.energy)
         # An empty concept costs no more than its mean.
         solved.append(bool(mark_active_cells(mean, canvas, settings.energy).any()))
         fields.append(solve(observations, mean, canvas, grey, settings.energy) if solved[-1] else mean)
     for position in stretch:
-        yield _sharpen(fields, solved, canvas, carry_at[position], here.images[position], settings)
+        yield _sharpen(fields, solved, canvas, carry_at[position], here.images[position], here.size, settings)
 
 
 def _sample_grey(canvas: Canvas, image: np.ndarray) -> np.ndarray:
@@ -97,10 +103,11 @@ def _sharpen(
     canvas: Canvas,
     carry: Carry,
     image: np.ndarray,
+    size: tuple[int, int],
     settings: SmoothSettings,
 ) -> np.ndarray:
     """The fields in a frame, `(concept, h, w)`: bilinear, and pulled to the image's edges where there is something."""
-    h, w = image.shape[:2]
+    h, w = size
     at = canvas.cells(carry.points(grid_points(canvas.rows, canvas.cols)))
     coarse = [sample(values, at) for values in fields]
     out = np.zeros((len(fields), h, w), np.float32)

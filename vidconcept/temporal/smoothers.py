@@ -10,11 +10,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Smoother:
-    """offered: a choice of the setting `smooth`; the others are baselines of the benchmarks."""
+    """offered: a choice of the setting `smooth`; the others are baselines of the benchmarks.
+
+    follows_motion: it gives scores of frames whose latent step is not there, from others along the motion.
+    needs_pictures: it looks at the frames themselves.
+    """
 
     function: str
     summary: str
     offered: bool = True
+    follows_motion: bool = False
+    needs_pictures: bool = True
 
 
 _HERE = "vidconcept.temporal"
@@ -24,7 +30,16 @@ SMOOTHERS: dict[str, Smoother] = {
     "linear": Smoother(f"{_HERE}.baselines:interpolate", "linear between latent steps", offered=False),
     "ema": Smoother(f"{_HERE}.baselines:average_past", "exponential moving average over latent steps"),
     "gaussian": Smoother(f"{_HERE}.baselines:average_around", "Gaussian mean over latent steps"),
-    "flow": Smoother(f"{_HERE}.methods:average_along_flow", "robust mean of the tokens along the motion"),
-    "energy": Smoother(f"{_HERE}.methods:minimise_energy", "energy on a key frame and guided filter, along the motion"),
+    "flow": Smoother(
+        f"{_HERE}.methods:average_along_flow",
+        "robust mean of the tokens along the motion",
+        follows_motion=True,
+        needs_pictures=False,
+    ),
+    "energy": Smoother(
+        f"{_HERE}.methods:minimise_energy",
+        "energy on a key frame and guided filter, along the motion",
+        follows_motion=True,
+    ),
 }
 OFFERED = tuple(name for name, smoother in SMOOTHERS.items() if smoother.offered)

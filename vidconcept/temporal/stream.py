@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,48 +14,95 @@ from vidconcept.types import LatentMaps
 class Step:
     """A latent step with the frames it covers, by position.
 
-    motions join a frame to its predecessor. images are dropped by the reader once the scores are out. size: height and
-    width of the frames.
+    maps: where the model saw none of the frames, those of the latent step nearest in time. motions join a frame to its
+    predecessor. images are dropped by the reader once the scores are out; they are empty where the method does not look
+    at them. size: height and width of the frames. seen: whether the model saw the frames.
     """
 
     maps: LatentMaps
     motions: dict[int, Motion]
     images: dict[int, np.ndarray]
     size: tuple[int, int]
+    seen: bool = True
 
 
-def join_steps(latents: Iterable[LatentMaps], frames: Iterable[np.ndarray]) -> Iterator[Step]:
-    """Latent steps with their frames and motions. Steps that no frame is left for are not given."""
-    stream = enumerate(frames)
-    before: Proxy | None = None
-    prior = STILL
-    size: tuple[int, int] | None = None
+# What stands for a frame that nobody will look at.
+_UNSEEN = np.zeros((0, 0, 3), np.uint8)
+
+
+def join_steps(
+    latents: Iterable[LatentMaps], frames: Iterable[np.ndarray], *, between: int = 0, keep_images: bool = True
+) -> Iterator[Step]:
+    """Latent steps with their frames and motions. Steps that no frame is left for are not given.
+
+    between: where frames lie between two latent steps, or after the last, they make steps of their own of up to so many
+    frames; with 0 there are none.
+    """
+    reader = _Frames(frames, keep_images)
+    before: LatentMaps | None = None
     for maps in latents:
+        if between and before is not None:
+            yield from reader.take_unseen(before, maps, maps.first - 1, between)
+        step = reader.take(maps, maps.last)
+        if step is not None:
+            yield step
+        before = maps
+    if between and before is not None:
+        yield from reader.take_unseen(before, before, None, between)
+
+
+class _Frames:
+    """Frames as they are asked for, each with the motion from the one before."""
+
+    def __init__(self, frames: Iterable[np.ndarray], keep_images: bool) -> None:
+        self._stream = enumerate(frames)
+        self._keep_images = keep_images
+        self._before: Proxy | None = None
+        self._prior = STILL
+        self._size: tuple[int, int] | None = None
+        self.position = -1
+
+    def take(self, maps: LatentMaps, last: int, most: int | None = None, *, seen: bool = True) -> Step | None:
+        """The frames up to a position, at most so many; None where there are none."""
         motions: dict[int, Motion] = {}
         images: dict[int, np.ndarray] = {}
-        while not images or max(images) < maps.last:
-            position, image = next(stream, (-1, None))
+        while (not images or self.position < last) and (most is None or len(images) < most):
+            position, image = next(self._stream, (-1, None))
             if image is None:
                 break
-            size = size or (image.shape[0], image.shape[1])
-            if image.shape[:2] != size:
-                raise ValueError(f"all frames share one size, got {image.shape[:2]} after {size} at {position = }")
+            self.position = position
+            self._size = self._size or (image.shape[0], image.shape[1])
+            if image.shape[:2] != self._size:
+                raise ValueError(
+                    f"all frames share one size, got {image.shape[:2]} after {self._size} at {position = }"
+                )
             here = make_proxy(image)
-            if before is not None:
-                prior = motions[position] = estimate(before, here, prior)
-            before = here
-            images[position] = image
-        if images and size:
-            yield Step(maps, motions, images, size)
+            if self._before is not None:
+                self._prior = motions[position] = estimate(self._before, here, self._prior)
+            self._before = here
+            images[position] = image if self._keep_images else _UNSEEN
+        return Step(maps, motions, images, self._size, seen) if images and self._size else None
+
+    def take_unseen(self, before: LatentMaps, after: LatentMaps, last: int | None, most: int) -> Iterator[Step]:
+        """Steps of the frames that the model did not see, up to a position or to the end."""
+        while last is None or self.position < last:
+            first = self.position + 1
+            till = first + most - 1 if last is None else min(first + most - 1, last)
+            near = before if last is None or first + till <= before.last + after.first else after
+            maps = replace(near, origin=replace(near.origin, interpolated=True), first=first, last=till)
+            step = self.take(maps, till, till - first + 1, seen=False)
+            if step is None:
+                return
+            yield step
 
 
 def gather_neighbourhoods(steps: Iterable[Step], past: int, ahead: int) -> Iterator[tuple[Sequence[Step], int]]:
-    """Every step with up to `past` steps before and `ahead` after it, and its index among them."""
+    """Every step with those up to `past` seen steps before and `ahead` after it, and its index among them."""
     held: deque[Step] = deque()
     index = 0
     for step in steps:
         held.append(step)
-        if len(held) > index + ahead:
+        while index < len(held) and _count_seen(held, index + 1) >= ahead:
             yield held, index
             index = _advance(held, index, past)
     while index < len(held):
@@ -63,12 +110,18 @@ def gather_neighbourhoods(steps: Iterable[Step], past: int, ahead: int) -> Itera
         index = _advance(held, index, past)
 
 
+def _count_seen(held: deque[Step], first: int) -> int:
+    """How many of the steps from an index on the model saw."""
+    return sum(held[k].seen for k in range(first, len(held)))
+
+
 def _advance(held: deque[Step], index: int, past: int) -> int:
     """Index of the next step, after those that are too old have been let go."""
-    if index < past:
-        return index + 1
-    held.popleft()
-    return index
+    before = sum(held[k].seen for k in range(index + 1))
+    while before > past:
+        before -= held.popleft().seen
+        index -= 1
+    return index + 1
 
 
 def split_stretches(step: Step) -> Iterator[list[int]]:

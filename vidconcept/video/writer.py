@@ -35,6 +35,12 @@ KEYFRAME_EVERY = 50
 H264_SIDE_PX, H264_AREA_PX = 4096, 4096 * 2304
 
 
+def get_encoder(codec: WriterCodec) -> tuple[str, dict[str, str]]:
+    """Name and options of the encoder that writes a film."""
+    name, options = _ENCODERS[codec]
+    return name, dict(options)
+
+
 def fit_film_size(size_px: tuple[int, int], codec: WriterCodec) -> tuple[int, int]:
     """Width and height of the film for pictures of `size_px`: their own, or the same shape as large as H.264 plays."""
     width, height = size_px
@@ -88,7 +94,7 @@ class VideoWriter:
         self._pixel_aspect = info.pixel_aspect
         too_fine = 1 / info.time_base > MAX_TICKS_PER_SECOND
         self._time_base = Fraction(1, 90_000) if too_fine else info.time_base
-        self._encoder, self._options = _ENCODERS[codec]
+        self._encoder, self._options = get_encoder(codec)
         self._rate = Fraction(info.declared_fps or 25).limit_denominator(100_000)
         self._held: tuple[av.VideoFrame, int, int | None] | None = None
         self._first_pts: int | None = None

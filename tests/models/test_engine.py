@@ -1,0 +1,80 @@
+"""What makes the model quick does not change what it says: batch norms folded, a quicker precision."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.helpers.small_runs import small_clip
+from vidconcept.models.cogvideox import load
+from vidconcept.models.engine import CANDIDATES, find_fastest_dtype, fold_batch_norms
+from vidconcept.models.folder import find_folder, preset_for
+from vidconcept.models.linecam_codec import PatchCodec
+from vidconcept.models.readout import read_described
+from vidconcept.pipelines.track import track
+from vidconcept.settings import TrackSettings
+
+WORDS = ("scratch", "dent", "part", "conveyor")
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def window() -> np.ndarray:
+    """`(5, 64, 96, 3)`: a dark line over a slope of grey that moves."""
+    frames = np.empty((5, 64, 96, 3), np.uint8)
+    frames[:] = np.linspace(90, 150, 96, dtype=np.uint8)[None, None, :, None]
+    for t, frame in enumerate(frames):
+        frame[20:44, 30 + 4 * t : 32 + 4 * t] = 40
+    return frames
+
+
+def embedded(dtype: str):
+    preset = preset_for("linecam")
+    settings = TrackSettings(**{**preset.settings, "dtype": dtype, "device": "cpu"})
+    return load(find_folder(preset).path, settings, WORDS)
+
+
+def test_folded_batch_norms_change_rounding_alone(window):
+    codec = PatchCodec.from_pretrained(find_folder(preset_for("linecam")).path / "vae").eval()
+    video = torch.from_numpy(window).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
+    with torch.inference_mode():
+        plain = codec.encode_described(video)
+        norms = sum(isinstance(part, nn.BatchNorm2d) for part in codec.modules())
+        assert fold_batch_norms(codec) == norms > 0
+        folded = codec.encode_described(video)
+    assert not any(isinstance(part, nn.BatchNorm2d) for part in codec.modules())
+    for before, after in zip(plain, folded, strict=True):
+        torch.testing.assert_close(after, before, rtol=1e-3, atol=1e-3)
+
+
+def test_scores_in_bfloat16_are_those_of_float32_to_a_tenth(window):
+    exact, _ = read_described(embedded("float32"), window)
+    rounded, _ = read_described(embedded("bfloat16"), window)
+    away = np.abs(exact - rounded)
+    assert away.max() < 0.1
+    assert away.mean() < 0.005
+
+
+def test_the_quickest_precision_is_one_that_was_tried():
+    best, took_ms = find_fastest_dtype(CPU)
+    assert best in CANDIDATES
+    assert set(took_ms) == {"float32", "bfloat16"}
+    assert all(ms > 0 for ms in took_ms.values())
+
+
+def test_a_run_says_how_the_model_ran_and_goes_on_in_the_same_precision(tmp_path):
+    """A resumed run keeps the precision that its maps began in, whatever is quickest now."""
+    clip = small_clip(tmp_path / "a.mp4")
+    options = {"out": tmp_path / "run", "height": 32, "width": 48}
+    run = track(clip, ["scratch"], **options)
+    engine = run.manifest["engine"]
+    assert engine["dtype"] in engine["tried_ms"]
+    assert engine["batch_norms_folded"] > 0
+    other = "float32" if engine["dtype"] == "bfloat16" else "bfloat16"
+    manifest = json.loads((run.path / "run.json").read_text("utf-8"))
+    manifest |= {"engine": engine | {"dtype": other}, "done": False, "maps_done": False}
+    (run.path / "run.json").write_text(json.dumps(manifest), encoding="utf-8")
+    next((run.path / "maps").glob("window_*")).unlink()
+    assert track(clip, ["scratch"], **options, existing="resume").manifest["engine"]["dtype"] == other

@@ -1,0 +1,103 @@
+"""Which windows are read where the motion decides: every place often enough, every scene, and no more than that."""
+
+import numpy as np
+import pytest
+
+from vidconcept.temporal.choose import Spacing, choose_windows
+from vidconcept.temporal.smooth import smooth
+from vidconcept.temporal.windows import Window
+from vidconcept.types import LatentMaps, Origin
+
+HEIGHT, WIDTH = 64, 160
+SHAPE = {"length": 9, "overlap": 1, "step": 4}
+
+
+def texture(seed: int, length: int = 4000) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    coarse = rng.uniform(40, 220, (HEIGHT // 4, length // 4, 1))
+    return np.repeat(np.repeat(coarse, 4, 0), 4, 1).repeat(3, 2).astype(np.uint8)
+
+
+def line(count: int, speed_px: int, seed: int = 0) -> list[np.ndarray]:
+    """Frames of a texture that moves to the left."""
+    strip = texture(seed)
+    return [np.ascontiguousarray(strip[:, speed_px * k : speed_px * k + WIDTH]) for k in range(count)]
+
+
+def chosen(frames: list[np.ndarray], looks: float = 2, longest: int = 25) -> list[Window]:
+    return list(choose_windows(iter(frames), **SHAPE, spacing=Spacing(1 / looks, longest)))
+
+
+def looks_at(windows: list[Window], frames: int, speed_px: int) -> list[int]:
+    """In how many windows each place is in view that crosses the whole picture."""
+    counts = []
+    for place in range(WIDTH, speed_px * frames, 8):
+        seen = range(-(-(place - WIDTH) // speed_px), min(place // speed_px, frames - 1) + 1)
+        if len(seen) >= WIDTH // speed_px:
+            spans = [range(w.start, w.start + w.real_frames) for w in windows]
+            counts.append(sum(bool(set(seen) & set(span)) for span in spans))
+    return counts
+
+
+@pytest.mark.parametrize("speed_px", [2, 7])
+@pytest.mark.parametrize("looks", [1, 3])
+def test_each_place_that_crosses_the_picture_is_seen_often_enough(speed_px, looks):
+    frames = line(120, speed_px)
+    windows = chosen(frames, looks, longest=1000)
+    counts = looks_at(windows, len(frames), speed_px)
+    assert counts
+    assert min(counts) >= looks
+    assert all(len(w.frames) % 4 == 1 and w.start % 4 == 0 for w in windows)
+    starts = [w.start for w in windows]
+    assert starts == sorted(set(starts))
+
+
+def test_a_still_camera_needs_few_and_a_fast_line_all():
+    still = chosen([line(1, 1)[0]] * 100, longest=25)
+    assert 4 <= len(still) <= 6
+    fast = chosen(line(90, 24))
+    assert len(fast) >= 11
+
+
+def test_each_scene_gets_a_window_of_its_own():
+    frames = line(30, 2, seed=1) + line(30, 2, seed=2)
+    windows = chosen(frames, longest=1000)
+    assert any(w.start + w.real_frames <= 30 for w in windows)
+    assert any(30 <= w.start < 36 for w in windows)
+    cuts = [position for w in windows for position, motion in w.motions if motion.cut]
+    assert cuts == [30]
+
+
+def test_motion_is_told_of_every_frame_up_to_the_last_window():
+    windows = chosen(line(80, 3))
+    told = [position for w in windows for position, _ in w.motions]
+    assert told == list(range(1, windows[-1].start + windows[-1].real_frames))
+
+
+@pytest.mark.parametrize("method", ["flow", "energy"])
+def test_scores_between_windows_go_along_with_the_motion(method):
+    """A mark that moves 4 px a frame, read in two windows 24 frames apart, is where it is in each frame between."""
+    frames, token = line(40, 4), 8
+    for k, frame in enumerate(frames):
+        frame[24:40, 150 - 4 * k + 0 : 166 - 4 * k] = 10
+
+    def tokens(position: float) -> np.ndarray:
+        left = 150 - 4 * position
+        edges = np.arange(0, WIDTH, token)
+        inside = (edges < left + 16) & (edges + token > left)
+        scores = np.zeros((1, HEIGHT // token, WIDTH // token), np.float32)
+        scores[0, 3:5, inside] = 0.9
+        return scores
+
+    def step(index: int, first: int, last: int) -> LatentMaps:
+        return LatentMaps(Origin(index, index // 6), first, last, tokens((first + last) / 2))
+
+    latents = [step(0, 0, 0), step(1, 1, 4), step(2, 5, 8), step(6, 24, 24), step(7, 25, 28), step(8, 29, 32)]
+    found = list(smooth(iter(latents), iter(frames), method=method, between=8))
+    assert [f.position for f in found] == list(range(40))
+    assert [f.position for f in found if f.origin.interpolated] == [*range(9, 24), *range(33, 40)]
+    for f in found[2:34]:
+        centre = 158 - 4 * f.position
+        if 8 < centre < WIDTH - 8:
+            assert f.scores[0, 32, centre] > 0.5, f.position
+            assert f.scores[0, 32, (centre + 60) % WIDTH] < 0.2
