@@ -83,8 +83,8 @@ class RunInfo:
     concept -> the score that its findings reach at their peak; empty where the run does not say. hysteresis: the share
     of it down to which they are followed. cut: whether the video goes on behind the run's last frame. rarity: what
     has to be known of it, if anything. stem: what sequences are called. starts_at_s: when a player of the source shows
-    its first picture. stride: the model saw every n-th frame. remarks: what to believe of the source. codec: of the
-    annotated film.
+    its first picture. remarks: what to believe of the source. codec: of the annotated film. stride: the model saw every
+    n-th frame; None: windows as the motion asked for.
     """
 
     run_id: str
@@ -100,7 +100,7 @@ class RunInfo:
     rarity: str = ""
     stem: str = ""
     starts_at_s: float = 0.0
-    stride: int = 1
+    stride: int | None = 1
     remarks: tuple[str, ...] = ()
     codec: str = "h264"
 
@@ -136,7 +136,7 @@ def read_run(run_dir: Path) -> RunInfo:
         cut=_has_frames_after(settings.end_s, video),
         stem=video.stem or Path(video.name).stem,
         starts_at_s=video.starts_at_s,
-        stride=1 if settings.stride == "auto" else settings.stride,
+        stride=None if settings.stride == "auto" else settings.stride,
         codec=settings.codec,
         remarks=tuple(f"{remark.about}: {remark.message}" for remark in manifest.remarks),
         rarity=manifest.rarity.says,

@@ -73,7 +73,9 @@ def _describe_inspected(selection: Selection, rate_fps: float) -> dict[str, int]
     if not times_s:
         return {}
     first, last = _to_frame_number(times_s[0], rate_fps), _to_frame_number(times_s[-1], rate_fps)
-    return {"first": first, "last": last, "every": selection.run.stride}
+    # With windows as the motion chose them there is no such number.
+    every = selection.run.stride
+    return {"first": first, "last": last} | ({} if every is None else {"every": every})
 
 
 def _list_interpolated(rows: Iterable[TrackMask], run: RunInfo, rate_fps: float) -> list[int]:
