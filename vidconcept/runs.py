@@ -31,6 +31,7 @@ from vidconcept.ownership import (
 )
 from vidconcept.rarity.memory import Described, Memory
 from vidconcept.settings import Stage, TrackSettings
+from vidconcept.temporal.flow import pack_motions, unpack_motions
 from vidconcept.types import ConceptMaps
 
 Existing = Literal["error", "resume", "overwrite", "skip"]
@@ -78,6 +79,8 @@ class RunFolder:
         tensors = {"scores": maps.scores.astype(np.float16), "positions": maps.positions.astype(np.int64)}
         if described is not None:
             tensors |= {"tokens": described.tokens.astype(np.int32), "vectors": described.vectors.astype(np.float16)}
+        if maps.motions:
+            tensors |= pack_motions(maps.motions)
         facts = {"step": str(maps.step), "real_frames": str(maps.real_frames), "start": str(start)}
         facts["maps_from"] = compute_digest(self.manifest)
         with open_replacing_bytes(self.map_path(maps.window_index)) as file:
@@ -92,11 +95,13 @@ class RunFolder:
             with safe_open(path, framework="numpy") as stored:
                 facts = stored.metadata()
                 scores, positions = stored.get_tensor("scores"), stored.get_tensor("positions")
+                names = [name for name in stored.keys() if name.startswith("motion_")]  # noqa: SIM118 - not a dict
+                motions = unpack_motions({name: stored.get_tensor(name) for name in names}) if names else ()
             if facts.get("maps_from") != compute_digest(self.manifest) or not np.isfinite(scores).all():
                 return None
             step, real_frames = int(facts["step"]), int(facts["real_frames"])
-            return ConceptMaps(window_index, positions, step, real_frames, scores.astype(np.float32))
-        except (SafetensorError, OSError, KeyError, ValueError, AttributeError):
+            return ConceptMaps(window_index, positions, step, real_frames, scores.astype(np.float32), motions=motions)
+        except (SafetensorError, OSError, KeyError, ValueError, AttributeError, IndexError):
             return None
 
     def load_described(self, window_index: int) -> Described | None:

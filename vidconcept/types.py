@@ -7,7 +7,7 @@ float32; flow `(h, w, 2)` in pixels, x first.
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -90,6 +90,7 @@ class ConceptMaps:
         step j of the whole stream covers positions (j-1)*step+1 .. j*step, and step 0 covers position 0.
     real_frames: how many frames of the window are real; the rest is padding (the last frame repeated).
     scores: `(concept, t_lat, row, col)` float32 in [0, 1].
+    motions: of frames up to the window's end, by position, where windows were chosen by them: `temporal.flow.Motion`.
     features: `(n, row, col, dim)`, what tokens look like to the model, of each frame of the window or of each latent
         step; None for maps that come from a run folder.
     """
@@ -100,6 +101,7 @@ class ConceptMaps:
     real_frames: int
     scores: np.ndarray = field(repr=False)
     features: np.ndarray | None = field(default=None, repr=False)
+    motions: tuple[tuple[int, Any], ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         if self.scores.ndim != 4 or self.scores.dtype != np.float32:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from vidconcept.temporal.choose import Spacing, choose_windows
+from vidconcept.temporal.flow import pack_motions, unpack_motions
 from vidconcept.temporal.smooth import smooth
 from vidconcept.temporal.windows import Window
 from vidconcept.types import LatentMaps, Origin
@@ -101,3 +102,22 @@ def test_scores_between_windows_go_along_with_the_motion(method):
         if 8 < centre < WIDTH - 8:
             assert f.scores[0, 32, centre] > 0.5, f.position
             assert f.scores[0, 32, (centre + 60) % WIDTH] < 0.2
+
+
+def test_motion_that_is_known_is_taken_as_it_is():
+    """Scores with the motions of the first pass, through the form in which they are stored, are those with motions of
+    the second."""
+    frames = line(40, 4)
+    windows = chosen(frames)
+    stored = [unpack_motions(pack_motions(window.motions)) for window in windows]
+    assert [position for own in stored for position, _ in own] == [p for w in windows for p, _ in w.motions]
+    scores = np.zeros((1, HEIGHT // 8, WIDTH // 8), np.float32)
+    scores[0, 3, 9] = 0.9
+    latents = [LatentMaps(Origin(k, 0), 4 * k - 3 if k else 0, 4 * k, scores) for k in range(3)]
+    known = dict(motion for own in stored for motion in own)
+    count = len(known)
+    taken = list(smooth(iter(latents), iter(frames), method="flow", between=8, known=known))
+    assert len(known) < count
+    measured = list(smooth(iter(latents), iter(frames), method="flow", between=8))
+    for one, two in zip(taken, measured, strict=True):
+        np.testing.assert_allclose(one.scores, two.scores, atol=0.02)

@@ -17,6 +17,7 @@ from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
 from vidconcept.pipelines.waiting import FrameRef, WaitingFrame, read_working_pictures
 from vidconcept.settings import TrackSettings
+from vidconcept.temporal.flow import Motion
 from vidconcept.temporal.parameters import SmoothSettings
 from vidconcept.temporal.smooth import smooth
 from vidconcept.temporal.stitch import split_recordings as recordings_of_maps
@@ -166,6 +167,7 @@ def score_recording(
         method=settings.smooth,
         settings=SmoothSettings(ahead_steps=SPARSE_AHEAD) if settings.skips_windows else None,
         between=UNSEEN_FRAMES if settings.skips_windows else 0,
+        known=passes.motions,
     )
     before: FrameScores | None = None
     for now in seen:
@@ -192,14 +194,17 @@ def score_recording(
 
 @dataclass
 class _Passes:
-    """How many frames the maps were made from, and how many the source gives now."""
+    """How many frames the maps were made from, and how many the source gives now; what the maps tell of the motion."""
 
     mapped: int = 0
     given: int = 0
+    # By position, of the windows read so far: the first pass measured them to choose the windows.
+    motions: dict[int, Motion] = field(default_factory=dict)
 
     def count_maps(self, maps: Iterable[ConceptMaps]) -> Iterator[ConceptMaps]:
         for window in maps:
             self.mapped = int(window.positions[0, 0]) + window.real_frames
+            self.motions.update(window.motions)
             yield window
 
     def count_pictures(self, pictures: Iterable[np.ndarray]) -> Iterator[np.ndarray]:

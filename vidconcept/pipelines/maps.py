@@ -158,7 +158,9 @@ def compute_window_maps(plan: Plan, model: Model, window: Window) -> ConceptMaps
     # A feature is a map like any other: tiles are blended channel by channel.
     features = plan.tiles.blend([np.moveaxis(own, -1, 0) for _, own in read])
     features = np.moveaxis(features, 0, -1)
-    return ConceptMaps(window.index, window.positions, window.step, window.real_frames, scores, features)
+    return ConceptMaps(
+        window.index, window.positions, window.step, window.real_frames, scores, features, window.motions
+    )
 
 
 def estimate_frame_count(plan: Plan) -> int | None:

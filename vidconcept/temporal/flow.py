@@ -12,6 +12,7 @@ Coordinates: a `Motion` maps points of the later frame to the earlier one (`back
 normalised frame coordinates: x and y from 0 to 1 over width and height. So it serves every grid.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import cv2
@@ -83,6 +84,26 @@ class Motion:
 
 
 STILL = Motion("still", matrix=np.eye(2, 3))
+KINDS = ("still", "translation", "affine")
+
+
+def pack_motions(motions: Sequence[tuple[int, Motion]]) -> dict[str, np.ndarray]:
+    """Motions by position as arrays; dense ones, which are large, are left out."""
+    kept = [(position, motion) for position, motion in motions if motion.matrix is not None]
+    return {
+        "motion_positions": np.array([position for position, _ in kept], np.int64),
+        "motion_matrices": np.array([motion.matrix for _, motion in kept], np.float64).reshape(-1, 2, 3),
+        "motion_kinds": np.array([KINDS.index(motion.kind) for _, motion in kept], np.uint8),
+        "motion_cuts": np.array([motion.cut for _, motion in kept], np.uint8),
+    }
+
+
+def unpack_motions(arrays: Mapping[str, np.ndarray]) -> tuple[tuple[int, Motion], ...]:
+    """What `pack_motions` kept."""
+    rows = zip(*(arrays[f"motion_{name}"] for name in ("positions", "matrices", "kinds", "cuts")), strict=True)
+    return tuple(
+        (int(position), Motion(KINDS[kind], matrix=matrix, cut=bool(cut))) for position, matrix, kind, cut in rows
+    )
 
 
 def make_proxy(image: np.ndarray) -> Proxy:

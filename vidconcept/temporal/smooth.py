@@ -20,13 +20,15 @@ def smooth(
     method: str = "energy",
     settings: SmoothSettings | None = None,
     between: int = 0,
+    known: dict[int, Motion] | None = None,
 ) -> Iterator[FrameScores]:
     """Scores of every frame that the latent steps cover, in order.
 
     frames: working images `(h, w, 3)` uint8 RGB by position from 0, all of one size, covering what the map grid covers.
     Both streams are pulled as needed; at most `past_steps + ahead_steps + 1` latent steps of maps and `ahead_steps + 1`
     of frames are held. between: where the latent steps leave frames out, these are scored too, from the steps around
-    them, up to so many at once, and say that they are interpolated; the method must follow the motion.
+    them, up to so many at once, and say that they are interpolated; the method must follow the motion. known: motions
+    by position that need not be measured again; it may fill as `latents` is read, and those used are taken out.
 
     Scores come as `(concept, h, w)` float32 in [0, 1]; `reset` marks the first frame after a scene cut, across which
     nothing is carried. Raises ValueError for an unknown method, and for one that does not follow the motion where that
@@ -38,7 +40,7 @@ def smooth(
     if between and not SMOOTHERS[method].follows_motion:
         raise ValueError(f"{method = } does not follow the motion, and frames between windows need that")
     score_stretch = load_entry(SMOOTHERS[method].function)
-    joined = join_steps(latents, frames, between=between, keep_images=SMOOTHERS[method].needs_pictures)
+    joined = join_steps(latents, frames, between=between, keep_images=SMOOTHERS[method].needs_pictures, known=known)
     for steps, index in gather_neighbourhoods(joined, settings.past_steps, settings.ahead_steps):
         here = steps[index]
         motions = {p: m for step in steps for p, m in step.motions.items()}

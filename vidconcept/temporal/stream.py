@@ -31,14 +31,19 @@ _UNSEEN = np.zeros((0, 0, 3), np.uint8)
 
 
 def join_steps(
-    latents: Iterable[LatentMaps], frames: Iterable[np.ndarray], *, between: int = 0, keep_images: bool = True
+    latents: Iterable[LatentMaps],
+    frames: Iterable[np.ndarray],
+    *,
+    between: int = 0,
+    keep_images: bool = True,
+    known: dict[int, Motion] | None = None,
 ) -> Iterator[Step]:
     """Latent steps with their frames and motions. Steps that no frame is left for are not given.
 
     between: where frames lie between two latent steps, or after the last, they make steps of their own of up to so many
-    frames; with 0 there are none.
+    frames; with 0 there are none. known: motions by position that need not be measured again, taken out when used.
     """
-    reader = _Frames(frames, keep_images)
+    reader = _Frames(frames, keep_images, {} if known is None else known)
     before: LatentMaps | None = None
     for maps in latents:
         if between and before is not None:
@@ -54,10 +59,13 @@ def join_steps(
 class _Frames:
     """Frames as they are asked for, each with the motion from the one before."""
 
-    def __init__(self, frames: Iterable[np.ndarray], keep_images: bool) -> None:
+    def __init__(self, frames: Iterable[np.ndarray], keep_images: bool, known: dict[int, Motion]) -> None:
         self._stream = enumerate(frames)
         self._keep_images = keep_images
-        self._before: Proxy | None = None
+        self._known = known
+        # The frame before, and what was made of it to measure the motion, if that was needed.
+        self._image: np.ndarray | None = None
+        self._proxy: Proxy | None = None
         self._prior = STILL
         self._size: tuple[int, int] | None = None
         self.position = -1
@@ -76,12 +84,20 @@ class _Frames:
                 raise ValueError(
                     f"all frames share one size, got {image.shape[:2]} after {self._size} at {position = }"
                 )
-            here = make_proxy(image)
-            if self._before is not None:
-                self._prior = motions[position] = estimate(self._before, here, self._prior)
-            self._before = here
+            motion = self._move_to(position, image)
+            if motion is not None:
+                motions[position] = motion
             images[position] = image if self._keep_images else _UNSEEN
         return Step(maps, motions, images, self._size, seen) if images and self._size else None
+
+    def _move_to(self, position: int, image: np.ndarray) -> Motion | None:
+        """The motion from the frame before to this one; None on the first."""
+        motion, here = self._known.pop(position, None), None
+        if self._image is not None and motion is None:
+            here = make_proxy(image)
+            motion = estimate(self._proxy or make_proxy(self._image), here, self._prior)
+        self._image, self._proxy, self._prior = image, here, motion or STILL
+        return motion
 
     def take_unseen(self, before: LatentMaps, after: LatentMaps, last: int | None, most: int) -> Iterator[Step]:
         """Steps of the frames that the model did not see, up to a position or to the end."""
