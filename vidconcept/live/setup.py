@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,9 @@ def settle_live(overrides: Mapping[str, Any], config: Path | None, refused: tupl
             raise UsageError(
                 f"`{key}` ({settled.sources[key]}) is for recordings, and this footage is live. Next: leave it out"
             )
+    # Windows are chosen by motion that is yet to come, which live footage cannot wait for.
+    read_whole = settled.settings.model_copy(update={"stride": settled.settings.frame_stride})
+    settled = replace(settled, settings=read_whole)
     layout = read_layout(find_folder(settled.preset).path)
     check_reading(settled.settings, layout)
     if settled.settings.rarity not in RARITY_WORDS:

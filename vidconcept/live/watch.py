@@ -270,9 +270,11 @@ class Watch:
             "event_ids": numbers,
         }
         problems = _list_problems(facts)
+        # The run is of all windows, as they came.
+        overrides = {**self._overrides, "stride": self._settled.settings.stride}
 
         def work() -> None:
-            recording.finish(self._overrides, self._config, facts, problems, Monitor())
+            recording.finish(overrides, self._config, facts, problems, Monitor())
             self._tell(
                 {"type": "run", "run": str(recording.run), "frames": recording.frames}
                 | {key: facts[key] for key in ("began", "skipped", "event_ids")}
