@@ -15,7 +15,7 @@ from vidconcept.errors import InputError, UsageError
 from vidconcept.models.folder import find_preset
 from vidconcept.pipelines.maps import ModelShelf, compute_window_maps, cut_source_windows
 from vidconcept.pipelines.monitor import Monitor
-from vidconcept.pipelines.plan import find_preset_thresholds, make_plan
+from vidconcept.pipelines.plan import find_preset_thresholds, make_plan, settle
 from vidconcept.runs import compute_digest
 from vidconcept.settings import Layer, TrackSettings, read_config_file, read_environment, resolve, suggest
 
@@ -84,6 +84,17 @@ class TestCalibratedThresholds:
         assert suggest("unicorn", ["scratch", "scoring"]) == ""
 
 
+def test_a_word_for_how_much_care_sets_what_nobody_set():
+    asked = {"concepts": ("scratch",)}
+    plain, fast, accurate = (settle(asked | {"preset": p}, environ={}) for p in ("balanced", "fast", "accurate"))
+    assert (plain.settings.stride, plain.settings.looks, plain.settings.edges) == ("auto", None, "pixel")
+    assert (fast.settings.stride, fast.settings.looks, fast.settings.edges) == ("auto", 1, "coarse")
+    assert accurate.settings.stride == 1
+    given = settle(asked | {"preset": "fast", "looks": 4}, environ={})
+    assert given.settings.looks == 4
+    assert (given.sources["looks"], given.sources["edges"]) == ("command line", "preset fast")
+
+
 # Another value of each setting, and what has to be set with it for the maps to show.
 OTHERWISE = {
     "concepts": ("dent",),
@@ -91,6 +102,7 @@ OTHERWISE = {
     "distractors": ("round",),
     "prompt": "a machine part",
     "method": "cross-attention",
+    "preset": "fast",
     "model": "other",
     "layers": (0,),
     "timestep": 20,
@@ -132,6 +144,7 @@ OTHERWISE = {
     "min_duration_s": 1.0,
     "view": "grid",
     "codec": "libvpx-vp9",
+    "encoder_preset": "ultrafast",
 }
 WITH = {
     "window_frames": {"overlap_frames": 1},

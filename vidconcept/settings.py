@@ -36,6 +36,13 @@ Places = Annotated[
 ]
 
 
+# What each word of `preset` sets.
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "fast": {"stride": "auto", "looks": 1, "edges": "coarse"},
+    "balanced": {},
+    "accurate": {"stride": 1},
+}
+
 # What `rarity` says other than a file of good parts.
 RARITY_WORDS = ("auto", "off")
 
@@ -67,6 +74,11 @@ class TrackSettings(BaseModel):
         Stage.MAPS, (), "other words that the model knows, part of the softmax but not reported"
     )
     prompt: str = _setting(Stage.MAPS, "", "caption of the footage for the model", max_length=10_000)
+
+    # How much care, in one word: settings that nobody gave one by one.
+    preset: Literal["fast", "balanced", "accurate"] = _setting(
+        Stage.MACHINE, "balanced", "fast: fewer windows and coarse masks; accurate: every window"
+    )
 
     # The model and how it is read.
     model: str = _setting(Stage.MAPS, "linecam", "name of a preset, folder or hub id")
@@ -163,6 +175,9 @@ class TrackSettings(BaseModel):
         Stage.DRAWING, "overlay", "layout of the annotated video"
     )
     codec: Literal["h264", "libvpx-vp9"] = _setting(Stage.DRAWING, "h264", "video codec of annotated.mp4")
+    encoder_preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium"] = _setting(
+        Stage.DRAWING, "veryfast", "effort of the H.264 encoder: a quicker one writes a larger annotated.mp4"
+    )
 
     @field_validator("concepts", "background", "distractors")
     @classmethod

@@ -48,6 +48,7 @@ def track(
     background: Annotated[str | None, _option("background", FIND, metavar="A,B")] = None,
     distractors: Annotated[str | None, _option("distractors", FIND, metavar="A,B")] = None,
     prompt: Annotated[str | None, _option("prompt", FIND)] = None,
+    preset: Annotated[str | None, _option("preset", MODEL, metavar="fast|balanced|accurate")] = None,
     model: Annotated[str | None, _option("model", MODEL)] = None,
     layers: Annotated[str | None, _option("layers", MODEL, metavar="N,N")] = None,
     method: Annotated[str | None, _option("method", MODEL, metavar="NAME")] = None,
@@ -92,6 +93,7 @@ def track(
     ] = Existing.error,
     view: Annotated[str | None, _option("view", OUTPUT, metavar="overlay|heatmap|side-by-side|grid")] = None,
     codec: Annotated[str | None, _option("codec", OUTPUT, metavar="h264|libvpx-vp9")] = None,
+    encoder_preset: Annotated[str | None, _option("encoder_preset", OUTPUT, metavar="ultrafast|...|medium")] = None,
     fail_on: Annotated[
         str | None, typer.Option(help="exit 10 when these concepts (or: any) are found", rich_help_panel=OUTPUT)
     ] = None,

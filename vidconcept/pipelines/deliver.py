@@ -100,6 +100,7 @@ def annotate(
         audio_from=audio,
         size=annotator.size,
         on_problem=monitor.problem,
+        encoder_preset=plan.settings.encoder_preset,
     ) as video:
         count = 0
         for count, (frame, score) in enumerate(zip(read_source_frames(plan, monitor), scores, strict=False), start=1):

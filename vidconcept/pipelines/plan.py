@@ -17,7 +17,16 @@ from vidconcept.models.folder import ModelFolder, find_folder, find_preset
 from vidconcept.models.layout import ModelLayout
 from vidconcept.models.presets import Preset
 from vidconcept.rarity.good_parts import check_good_parts
-from vidconcept.settings import RARITY_WORDS, Layer, Stage, TrackSettings, read_config_file, read_environment, resolve
+from vidconcept.settings import (
+    PRESETS,
+    RARITY_WORDS,
+    Layer,
+    Stage,
+    TrackSettings,
+    read_config_file,
+    read_environment,
+    resolve,
+)
 from vidconcept.temporal.smoothers import SMOOTHERS
 from vidconcept.types import Region, VideoInfo
 from vidconcept.video.identity import SourceIdentity, hash_source, identify
@@ -146,7 +155,8 @@ def settle(
     layers = setting_layers(overrides, config, environ)
     first, _ = resolve(layers)
     preset = find_preset(first.model)
-    settings, sources = resolve([*layers, preset.layer])
+    asked = Layer(f"preset {first.preset}", PRESETS[first.preset])
+    settings, sources = resolve([*layers, asked, preset.layer])
     if not settings.concepts:
         known = f" The model {preset.name} knows: {', '.join(preset.vocabulary)}." if preset.vocabulary else ""
         raise UsageError(f"no concepts given. Next: `concepts=scratch,dent`.{known}")

@@ -20,9 +20,10 @@ from vidconcept.video.remux import remux
 
 WriterCodec = Literal["h264", "libvpx-vp9"]
 
+ENCODER_PRESET = "veryfast"
 # Without B-frames decoding order is presentation order, so every frame keeps an exact duration of its own.
 _ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
-    "h264": ("libx264", {"preset": "veryfast", "crf": "20", "bf": "0"}),
+    "h264": ("libx264", {"preset": ENCODER_PRESET, "crf": "20", "bf": "0"}),
     "libvpx-vp9": (
         "libvpx-vp9",
         {"deadline": "realtime", "cpu-used": "7", "row-mt": "1", "crf": "30", "b": "0", "lag-in-frames": "0"},
@@ -35,10 +36,10 @@ KEYFRAME_EVERY = 50
 H264_SIDE_PX, H264_AREA_PX = 4096, 4096 * 2304
 
 
-def get_encoder(codec: WriterCodec) -> tuple[str, dict[str, str]]:
-    """Name and options of the encoder that writes a film."""
+def get_encoder(codec: WriterCodec, preset: str = ENCODER_PRESET) -> tuple[str, dict[str, str]]:
+    """Name and options of the encoder that writes a film. preset: of x264."""
     name, options = _ENCODERS[codec]
-    return name, dict(options)
+    return name, options | ({"preset": preset} if "preset" in options else {})
 
 
 def fit_film_size(size_px: tuple[int, int], codec: WriterCodec) -> tuple[int, int]:
@@ -58,18 +59,28 @@ def open_writer(
     audio_from: Path | None = None,
     size: tuple[int, int] | None = None,
     on_problem: Callable[[Problem], None] = lambda problem: None,
+    encoder_preset: str = ENCODER_PRESET,
 ) -> "VideoWriter":
     """A context manager that writes `path` (MP4) frame by frame.
 
     info: the source; its time base is the unit of every `pts`. size: width and height in pixels of the pictures that
     will be written; default that of `info`. Odd sizes are padded by one pixel. audio_from: a file whose sound is
     kept, cut to the time between the first and the last frame written; what is lost of it goes to `on_problem`.
+    encoder_preset: effort of the H.264 encoder, by x264's own names.
 
     The file appears under its name only when the block ends without an exception; until then it grows as
     `<stem>.<digits>.partial.mp4` (in a run under way, in its scratch folder), fragmented, so that a killed run leaves
     what it had. Raises OutputError.
     """
-    return VideoWriter(Path(path), info, codec=codec, audio_from=audio_from, size=size, on_problem=on_problem)
+    return VideoWriter(
+        Path(path),
+        info,
+        codec=codec,
+        audio_from=audio_from,
+        size=size,
+        on_problem=on_problem,
+        encoder_preset=encoder_preset,
+    )
 
 
 class VideoWriter:
@@ -84,6 +95,7 @@ class VideoWriter:
         audio_from: Path | None,
         size: tuple[int, int] | None,
         on_problem: Callable[[Problem], None],
+        encoder_preset: str = ENCODER_PRESET,
     ) -> None:
         self.path = path
         self.partial_path = new_scratch(path)
@@ -94,7 +106,7 @@ class VideoWriter:
         self._pixel_aspect = info.pixel_aspect
         too_fine = 1 / info.time_base > MAX_TICKS_PER_SECOND
         self._time_base = Fraction(1, 90_000) if too_fine else info.time_base
-        self._encoder, self._options = get_encoder(codec)
+        self._encoder, self._options = get_encoder(codec, encoder_preset)
         self._rate = Fraction(info.declared_fps or 25).limit_denominator(100_000)
         self._held: tuple[av.VideoFrame, int, int | None] | None = None
         self._first_pts: int | None = None
