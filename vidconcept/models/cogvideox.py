@@ -291,15 +291,9 @@ def load(
     lacks weights, or asks for code of its own.
     """
     device = pick_device(settings.device)
-    if settings.threads is not None:
-        torch.set_num_threads(settings.threads)
-    how: dict[str, Any] = {"device": str(device), "threads": torch.get_num_threads()}
-    if settings.dtype == "auto":
-        dtype, how["tried_ms"] = engine.find_fastest_dtype(device)
-    else:
-        dtype = getattr(torch, settings.dtype)
+    dtype, how = engine.prepare(device, settings.dtype, settings.threads)
     if device.type == "cpu" and dtype == torch.float16:
-        dtype = torch.float32
+        dtype, how["dtype"] = torch.float32, "float32"
         report("float16 is emulated on a CPU, so the model runs in float32")
     check_configs(path)
     index = read_config(path / "model_index.json", PipelineIndex)
@@ -325,7 +319,7 @@ def load(
             f"cannot load the model in {path}: {summarise_error(error)}. Next: fetch it again, or another `model`"
         ) from error
     codec, transformer = codec.eval().to(device), transformer.eval().to(device)
-    how |= {"dtype": str(dtype).removeprefix("torch."), "batch_norms_folded": engine.fold_batch_norms(codec)}
+    how["batch_norms_folded"] = engine.fold_batch_norms(codec)
     engine.lay_out_convolutions(codec)
     if settings.vae_tiling == "on" and hasattr(codec, "enable_tiling"):
         codec.enable_tiling()

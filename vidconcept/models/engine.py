@@ -8,6 +8,7 @@ neither its name nor its flags tell.
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import torch
 from torch import nn
@@ -19,6 +20,21 @@ WORTH = 0.75
 CANDIDATES = (torch.float32, torch.bfloat16)
 # Best of so many tries: a machine is never quite idle.
 TRIES = 4
+
+
+def prepare(device: torch.device, dtype: str, threads: int | None) -> tuple[torch.dtype, dict[str, Any]]:
+    """The precision that a setting asks for, and how a model will run, for `run.json`.
+
+    dtype: a name, or "auto". threads: of this process from now on, None to leave them.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    how: dict[str, Any] = {"device": str(device), "threads": torch.get_num_threads()}
+    if dtype == "auto":
+        chosen, how["tried_ms"] = find_fastest_dtype(device)
+    else:
+        chosen = getattr(torch, dtype)
+    return chosen, how | {"dtype": str(chosen).removeprefix("torch.")}
 
 
 def fold_batch_norms(module: nn.Module) -> int:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from vidconcept.errors import ModelError
+from vidconcept.models import engine
 from vidconcept.models.cogvideox import (
     CogVideoX,
     _check_whole,
@@ -118,9 +119,9 @@ def load(
     lacks weights, or asks for code of its own.
     """
     device = pick_device(settings.device)
-    dtype = getattr(torch, settings.dtype)
+    dtype, how = engine.prepare(device, settings.dtype, settings.threads)
     if device.type == "cpu" and dtype == torch.float16:
-        dtype = torch.float32
+        dtype, how["dtype"] = torch.float32, "float32"
         report("float16 is emulated on a CPU, so the model runs in float32")
     check_configs(path, adapter.shapes)
     facts = adapter.read_facts(path)
@@ -142,7 +143,7 @@ def load(
     if settings.vae_tiling == "on" and hasattr(codec, "enable_tiling"):
         codec.enable_tiling()
         report("the VAE runs tiled as asked, which changes the latents by some percent")
-    return model(transformer, codec, None, texts, settings, device, report, facts=facts)
+    return model(transformer, codec, None, texts, settings, device, report, how, facts=facts)
 
 
 def load_part(path: Path, part: str, component: Any, dtype: torch.dtype) -> Any:

@@ -48,10 +48,13 @@ class Part:
 
 
 def split_film(plan: Plan, longest_s: float) -> list[Part]:
-    """Parts of about `longest_s` seconds; one alone for a film that is no longer, or does not say how long it is."""
+    """Parts of about `longest_s` seconds; one alone for a film that is no longer, or does not say how long it is.
+
+    One alone, too, where the motion chooses the windows: how many there will be is not known before.
+    """
     frames, duration_s = estimate_frame_count(plan), plan.info.duration_s
     advance = max(plan.settings.window_frames - plan.settings.overlap_frames, 1)
-    if frames is None or not duration_s or duration_s <= longest_s:
+    if frames is None or not duration_s or duration_s <= longest_s or plan.settings.skips_windows:
         return [Part(0, None)]
     windows = max(-(-(frames - plan.settings.overlap_frames) // advance), 1)
     each = max(round(windows * longest_s / duration_s), 1)
