@@ -9,6 +9,7 @@ import vidconcept
 from tests.helpers.clips import paint
 from tests.helpers.lines import write_line
 from tests.helpers.small_runs import SMALL
+from vidconcept.live import rarity as live_rarity
 from vidconcept.live.turns import Turns
 from vidconcept.video.reader import read_frames
 
@@ -62,6 +63,18 @@ def test_pushed_frames_give_the_events_of_a_film_of_them_and_in_time(film, tmp_p
             assert any(e.state == "ended" and e.event.event_id == event.event.event_id for _, e in told)
 
 
+@pytest.mark.slow
+def test_a_scratch_that_every_part_has_is_no_event_any_more_once_there_is_evidence(tmp_path):
+    film = write_line(tmp_path / "every.mp4", frames=110, scratched=tuple(range(20)))
+    began = {}
+    for rarity in ("off", "auto"):
+        with vidconcept.Session("scratch", **{**LINE, "rarity": rarity}) as session:
+            told = [e for f in read_frames(film, on_problem=print) for e in session.push(f.image, f.time_s)]
+        began[rarity] = [e.event.start_frame for e in told + session.rest if e.state == "began"]
+    assert sum(frame > 40 for frame in began["off"]) >= 3
+    assert sum(frame > 40 for frame in began["auto"]) <= 1
+
+
 @pytest.fixture(scope="module")
 def session(tiny_model):
     with open_small(tiny_model) as session:
@@ -109,6 +122,18 @@ def test_nothing_is_followed_across_a_hole_in_time(tiny_model):
     told += session.rest
     assert {e.event.end_s < 1 or e.event.start_s >= 60 for e in told} == {True}
     assert any(e.event.start_s >= 60 for e in told)
+
+
+def test_the_memory_of_rarity_forgets_and_finds_its_way_after_it(tiny_model, monkeypatch):
+    monkeypatch.setattr(live_rarity, "HORIZON_FRAMES", 8)
+    with open_small(tiny_model, rarity="auto", threshold=0.001) as session:
+        for number in range(50):
+            # A hole now and then: parts of the footage are forgotten, too.
+            session.push(paint(number), number / 25 + number // 15)
+        memory = session._rarity.memory
+        assert len(memory.cuts) <= 2 * 8 + SMALL["window_frames"]
+        assert len(memory.parts) <= 3
+        assert max(position for position, _, _ in memory.steps.values()) < len(memory.cuts)
 
 
 def test_an_error_in_the_work_is_raised_where_the_item_was_given():

@@ -210,8 +210,9 @@ def test_a_recording_that_cannot_be_written_does_not_stop_the_events(fifo, tiny_
     assert not own.runs
 
 
-def test_a_source_that_cannot_work_is_an_error_at_once(tiny_model, tmp_path):
-    with watching("srt://127.0.0.1:9", tiny_model) as own, pytest.raises(vidconcept.InputError, match="Next: pipe it"):
+@pytest.mark.parametrize(("source", "says"), [("srt://127.0.0.1:9", "Next: pipe it"), ("/dev/null", "no camera")])
+def test_a_source_that_cannot_work_is_an_error_at_once(tiny_model, source, says):
+    with watching(source, tiny_model) as own, pytest.raises(vidconcept.InputError, match=says):
         own.wait(30)
 
 

@@ -59,3 +59,20 @@ def test_motion_that_is_known_is_not_counted_twice():
     memory.travel(2, np.array([9.0, 9.0]), cut=True)
     assert memory.motion.offsets[-1, 0] == pytest.approx(0.5)
     assert not memory.motion.cuts.any()
+
+
+def test_what_is_cut_off_before_a_position_counts_from_there():
+    memory = fill(100)
+    memory.parts = [(0, 0, 0), (3, 40, 40), (7, 90, 90)]
+    rest = memory.cut_before(50)
+    assert len(rest.cuts) == len(rest.shifts) == 50
+    kept = {position - 50 for position, _, _ in memory.steps.values() if position >= 50}
+    assert {position for position, _, _ in rest.steps.values()} == kept
+    assert all(rest.steps[latent][1] is memory.steps[latent][1] for latent in rest.steps)
+    # Windows and latent steps go on as they were counted; the part under way began before.
+    assert [rest.find_part(window) for window in (5, 7, 9)] == [(-10, 40), (40, 90), (40, 90)]
+    own = memory.cut_before(50, latent=50, window=4)
+    assert min(own.steps) == min(latent for latent in memory.steps if latent >= 50) - 50
+    assert own.last_latent == memory.last_latent - 50
+    rest.travel(50, np.array([0.1, 0.0]), cut=False)
+    assert len(rest.cuts) == 51

@@ -212,10 +212,10 @@ class TestStreams:
     ("source", "words"),
     [
         ("https://example.org/a/film.mp4", "https://example.org/a/film.mp4 is an address"),
-        ("rtsp://camera/1", "fetch it first"),
+        ("rtsp://camera/1", "Next: vidconcept watch rtsp://camera/1 where it is live; else fetch it first"),
         ("file:///home/me/a.mp4", "pass the path alone, /home/me/a.mp4"),
-        ("-", "save it as a file"),
-        ("/dev/null", "is a device"),
+        ("-", "Next: vidconcept watch - where it is live; else save it as a file"),
+        ("/dev/null", "is a device.*Next: vidconcept watch /dev/null"),
     ],
 )
 def test_what_is_no_file_is_called_what_it_is(source, words):

@@ -20,7 +20,7 @@ from vidconcept.types import ConceptMaps
 # Frames that are remembered at least, and twice as many at most: ten minutes at 25 a second.
 HORIZON_FRAMES = 15_000
 # The memory is made ready for questions anew when it has grown by this share, and at the latest after so many steps.
-GROWTH_SHARE, LONGEST_STEPS = 1 / 8, 128
+GROWTH_SHARE, LONGEST_STEPS = 1 / 4, 128
 
 
 class RunningRarity:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import select
@@ -96,8 +97,8 @@ def parse_source(text: str, *, once: bool = False) -> LiveSource:
 
 
 def is_hopeless(error: BaseException) -> bool:
-    """Whether trying again cannot help."""
-    return isinstance(error, _HOPELESS)
+    """Whether trying again cannot help: a wrong address or protocol, no permission, a device that is no camera."""
+    return isinstance(error, _HOPELESS) or getattr(error, "errno", None) in (errno.ENOTTY, errno.EINVAL)
 
 
 @contextmanager
@@ -154,6 +155,8 @@ def explain(source: LiveSource, error: BaseException) -> str:
         advice = f"it wants another name or password. Next: {source.kind}://NAME:PASSWORD@…"
     elif isinstance(error, av.error.ExitError | TimeoutError):
         return f"{source.name}: nothing came for {SILENCE_S:g} s"
+    elif source.kind == "device" and is_hopeless(error):
+        advice = f"{reason}: no camera that gives pictures. Next: v4l2-ctl --list-devices shows those there are"
     elif is_hopeless(error):
         advice = f"{reason}. Next: check the address, and who may read it"
     else:

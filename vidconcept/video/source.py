@@ -120,6 +120,11 @@ def refuse_no_file(source: Path) -> None:
             "standard input cannot be read twice, and a run does that. Next: vidconcept watch - where it is live; else "
             "save it as a file, then pass that"
         )
+    if source.is_fifo():
+        raise InputError(
+            f"{source} is a pipe, not a file. Next: vidconcept watch {source} where it is live; else save its content "
+            "as a file first"
+        )
     if source.is_char_device() or source.is_block_device():
         raise InputError(
             f"{source} is a device, and only files are read. Next: vidconcept watch {source} where it is a camera; "
