@@ -10,7 +10,10 @@ from typing import Any
 import torch
 import transformers
 from diffusers import (
+    AutoencoderKL,
+    AutoencoderKLFlux2,
     AutoencoderKLHunyuanVideo,
+    AutoencoderKLHunyuanVideo15,
     AutoencoderKLLTXVideo,
     AutoencoderKLMochi,
     AutoencoderKLWan,
@@ -33,8 +36,15 @@ def write_t5(path: Path, kind: str = "T5", number: str = "", dim: int = TEXT_DIM
     getattr(transformers, f"{kind}EncoderModel")(config).save_pretrained(path / f"text_encoder{number}")
 
 
-def write_llama(path: Path, dim: int = TEXT_DIM) -> None:
-    """A tokenizer of whole words and the marks of a chat."""
+def write_chat(
+    path: Path,
+    kind: str = "LlamaModel",
+    config: str = "LlamaConfig",
+    dim: int = TEXT_DIM,
+    layers: int = 3,
+    **options: Any,
+) -> None:
+    """A language model, and a tokenizer of whole words and the marks of a chat."""
     marks = ["<|begin|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<pad>", "<unk>"]
     vocabulary = {word: number for number, word in enumerate([*marks, *_WORDS, "system", "user"])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
@@ -47,16 +57,19 @@ def write_llama(path: Path, dim: int = TEXT_DIM) -> None:
         unk_token="<unk>",
         additional_special_tokens=["<|start_header_id|>", "<|end_header_id|>"],
     ).save_pretrained(path / "tokenizer")
-    config = transformers.LlamaConfig(
+    settings = getattr(transformers, config)(
         vocab_size=len(vocabulary),
         hidden_size=dim,
         intermediate_size=32,
-        num_hidden_layers=3,
+        num_hidden_layers=layers,
         num_attention_heads=2,
         num_key_value_heads=2,
         pad_token_id=4,
+        bos_token_id=0,
+        eos_token_id=3,
+        **options,
     )
-    transformers.LlamaModel(config).save_pretrained(path / "text_encoder")
+    getattr(transformers, kind)(settings).save_pretrained(path / "text_encoder")
 
 
 def write_clip(path: Path, number: str, dim: int = 8, *, projected: bool = False) -> None:
@@ -140,12 +153,69 @@ def _mochi(path: Path) -> dict[str, Any]:
 
 
 def _hunyuan(path: Path) -> dict[str, Any]:
-    write_llama(path)
+    write_chat(path)
     write_clip(path, "_2")
     AutoencoderKLHunyuanVideo(
         latent_channels=4, block_out_channels=(8, 8, 8, 8), layers_per_block=1, norm_num_groups=2
     ).save_pretrained(path / "vae")
     FlowMatchEulerDiscreteScheduler(shift=7.0).save_pretrained(path / "scheduler")
+    return {}
+
+
+def _hunyuan15(path: Path) -> dict[str, Any]:
+    sections = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 2, 2]}
+    write_chat(path, "Qwen2_5_VLTextModel", "Qwen2_5_VLTextConfig", rope_parameters=sections)
+    write_t5(path, number="_2", dim=10)
+    AutoencoderKLHunyuanVideo15(
+        latent_channels=4, block_out_channels=(16, 16, 16, 16, 16), layers_per_block=1
+    ).save_pretrained(path / "vae")
+    FlowMatchEulerDiscreteScheduler(shift=5.0).save_pretrained(path / "scheduler")
+    return {}
+
+
+def write_picture_vae(path: Path, channels: int) -> None:
+    AutoencoderKL(
+        block_out_channels=(8, 8, 8, 8),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        latent_channels=channels,
+        norm_num_groups=2,
+        shift_factor=0.1,
+        scaling_factor=0.4,
+    ).save_pretrained(path / "vae")
+
+
+def _flux(path: Path) -> dict[str, Any]:
+    write_clip(path, "")
+    write_t5(path, number="_2")
+    write_picture_vae(path, 1)
+    FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, shift=3.0).save_pretrained(path / "scheduler")
+    return {}
+
+
+def _flux2(path: Path) -> dict[str, Any]:
+    write_chat(path, "Qwen3ForCausalLM", "Qwen3Config", TEXT_DIM // 3, layers=28)
+    vae = AutoencoderKLFlux2(
+        block_out_channels=(8, 8, 8, 8),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        latent_channels=1,
+        layers_per_block=1,
+        norm_num_groups=2,
+    )
+    vae.bn.running_mean.fill_(0.1)
+    vae.bn.running_var.fill_(4.0)
+    vae.save_pretrained(path / "vae")
+    FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, shift=3.0).save_pretrained(path / "scheduler")
+    return {}
+
+
+def _sd3(path: Path) -> dict[str, Any]:
+    write_clip(path, "", 4, projected=True)
+    write_clip(path, "_2", 4, projected=True)
+    write_t5(path, number="_3")
+    write_picture_vae(path, 4)
+    FlowMatchEulerDiscreteScheduler(shift=3.0).save_pretrained(path / "scheduler")
     return {}
 
 
@@ -156,6 +226,10 @@ FOLDERS: dict[str, tuple[Callable[[Path], dict[str, Any]], str]] = {
     "ltx": (_ltx, "ltx"),
     "mochi": (_mochi, "mochi"),
     "hunyuan": (_hunyuan, "hunyuan"),
+    "hunyuan15": (_hunyuan15, "hunyuan15"),
+    "flux": (_flux, "flux"),
+    "flux2": (_flux2, "flux2"),
+    "sd3": (_sd3, "sd3"),
 }
 
 

@@ -26,7 +26,18 @@ from vidconcept.settings import TrackSettings
 
 WORDS = ("scratch", "dent", "clean surface")
 # Frames a token covers in time, and pixels.
-TOKENS = {"wan": (4, 16), "wan22": (4, 16), "ltx": (8, 32), "mochi": (6, 16), "hunyuan": (4, 16)}
+TOKENS = {
+    "wan": (4, 16),
+    "wan22": (4, 16),
+    "ltx": (8, 32),
+    "mochi": (6, 16),
+    "hunyuan": (4, 16),
+    "hunyuan15": (4, 16),
+    "flux": (1, 16),
+    "flux2": (1, 16),
+    "sd3": (1, 16),
+}
+STILLS = ("flux", "flux2", "sd3")
 CROSS = ("wan", "wan22", "ltx")
 
 
@@ -45,7 +56,8 @@ def folders(tmp_path_factory):
 
 def small(name: str, **changes) -> dict:
     step, pitch = TOKENS[name]
-    sizes = {"height": 2 * pitch, "width": 3 * pitch, "window_frames": 1 + step, "overlap_frames": 1}
+    frames = 1 if name in STILLS else 1 + step
+    sizes = {"height": 2 * pitch, "width": 3 * pitch, "window_frames": frames, "overlap_frames": 1}
     method = "cross-attention" if name in CROSS else "concept-attention"
     return {"dtype": "float32", "device": "cpu", "method": method, "layers": (1, 2), **sizes, **changes}
 
@@ -98,12 +110,14 @@ class TestEveryFamily:
         assert np.array_equal(read_scores(model, padded), scores)
 
     def test_wrong_frame_counts_are_refused(self, folders, name):
+        if name in STILLS:
+            pytest.skip("a still takes any number of frames, one by one")
         with pytest.raises(ValueError, match="a window is"):
             load(folders(name), name).encode(window(name, frames=3))
 
     def test_sub_words_are_kept_and_special_tokens_are_not(self, folders, name):
         model = load(folders(name), name)
-        if name == "hunyuan":
+        if name in ("hunyuan", "hunyuan15", "flux2"):
             assert model.word_tokens == [1, 1, 2]
         assert all(len(word) and word.isfinite().all() for word in model.texts.words)
 
@@ -111,12 +125,22 @@ class TestEveryFamily:
         model, frames = load(folders(name), name), window(name)
         video = torch.from_numpy(frames).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
         with torch.no_grad():
-            raw = model.codec.encode(video).latent_dist.mode()
+            if name in STILLS:
+                raw = torch.stack([model.codec.encode(video[:, :, t]).latent_dist.mode() for t in range(2)], dim=2)
+            else:
+                raw = model.codec.encode(video).latent_dist.mode()
         config = model.codec.config
         if name in ("wan", "wan22"):
             expected = (raw - 0.1) / 2
         elif name == "mochi":
             expected = (raw - 0.1) / 2 * config.scaling_factor
+        elif name == "flux2":
+            packed = torch.stack([raw[:, :, :, row::2, col::2] for row in (0, 1) for col in (0, 1)], dim=2).flatten(
+                1, 2
+            )
+            expected = (packed - 0.1) / (4 + config.batch_norm_eps) ** 0.5
+        elif name in STILLS:
+            expected = (raw - 0.1) * 0.4
         else:
             expected = raw * config.scaling_factor
         torch.testing.assert_close(model.encode(frames), expected)
@@ -191,6 +215,24 @@ class TestTwoExperts:
         assert np.array_equal(first["cross-attention"], high)
         near = model.with_settings(model.settings.model_copy(update={"timestep": 400}))
         assert near.transformer is model.transformer
+
+
+@pytest.mark.parametrize("name", STILLS)
+def test_frames_of_a_window_are_read_one_by_one(folders, name):
+    model, frames = load(folders(name), name), window(name, frames=3)
+    together = read_scores(model, frames)
+    for number in range(3):
+        alone = read_scores(model, frames[number : number + 1])
+        np.testing.assert_allclose(together[:, number : number + 1], alone, atol=1e-5)
+
+
+def test_sd3_without_its_t5_says_so(folders, tmp_path):
+    folder = shutil.copytree(folders("sd3"), tmp_path / "sd3")
+    index = json.loads((folder / "model_index.json").read_text())
+    nothing = {"text_encoder_3": [None, None], "tokenizer_3": [None, None]}
+    (folder / "model_index.json").write_text(json.dumps(index | nothing))
+    with pytest.raises(ModelError, match="has no text_encoder_3"):
+        load(folder, "sd3")
 
 
 class TestFoldersThatAreBroken:
@@ -289,7 +331,8 @@ class TestPresets:
     "name", ["hunyuan", *(pytest.param(n, marks=pytest.mark.slow) for n in FOLDERS if n != "hunyuan")]
 )
 def test_the_command_tracks(folders, name, tmp_path):
-    clip = write_clip(tmp_path / "a.mp4", count=TOKENS[name][0] + 1, size_px=(96, 64)).path
+    count = TOKENS[name][0] + 1
+    clip = write_clip(tmp_path / "a.mp4", count=count, size_px=(96, 64)).path
     options = {key: value for key, value in small(name).items() if key != "method"}
     arguments = [
         f"--{key.replace('_', '-')}={','.join(map(str, v)) if isinstance(v, tuple) else v}"
@@ -307,4 +350,4 @@ def test_the_command_tracks(folders, name, tmp_path):
     run = json.loads((out / "run.json").read_text())
     assert run["model"]["token_px"] == TOKENS[name][1]
     assert run["settings"]["method"] == ("cross-attention" if name in CROSS else "concept-attention")
-    assert len((out / "frames.csv").read_text().splitlines()) == 1 + 2 * (TOKENS[name][0] + 1)
+    assert len((out / "frames.csv").read_text().splitlines()) == 1 + 2 * count

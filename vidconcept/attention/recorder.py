@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -36,6 +37,16 @@ class Recorder:
         if missing:
             raise RuntimeError(f"no {name} recorded for layers {missing}: run the transformer inside the context first")
         return torch.stack([rows[layer] for layer in self.layers])
+
+    @classmethod
+    def join(cls, recorders: Sequence[Recorder]) -> Recorder:
+        """Records of several frames, each read by itself, as of one window: their tokens follow each other."""
+        joined = cls(recorders[0].layers)
+        for name, rows in recorders[0]._rows.items():
+            axis = -1 if name in METHODS else 1
+            for layer in rows:
+                joined._put(name, layer, torch.cat([one._rows[name][layer] for one in recorders], dim=axis))
+        return joined
 
     @property
     def logits(self) -> dict[str, Tensor]:

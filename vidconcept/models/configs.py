@@ -38,6 +38,7 @@ class PipelineIndex(_Config):
     transformer: tuple[str, str]
     vae: tuple[str, str]
     scheduler: tuple[str, str]
+    text_encoder: tuple[str | None, str | None] | None = None
     # A part that a folder does without is named as [null, null].
     text_encoder_2: tuple[str | None, str | None] | None = None
     tokenizer_2: tuple[str | None, str | None] | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vidconcept.attention.method_names import OF_CROSS_ATTENTION
+from vidconcept.attention.method_names import OF_CROSS_ATTENTION, OF_STILLS
 from vidconcept.models import family_configs as configs
 from vidconcept.models.configs import PipelineIndex
 from vidconcept.models.flow_folder import FlowAdapter
@@ -16,6 +16,14 @@ def _wan_preset(index: PipelineIndex | None, transformer: configs.WanTransformer
     if transformer.in_channels == 48:
         return "wan2.2-5b"
     return "wan2.1-1.3b" if transformer.num_layers == 30 else "wan2.1-14b"
+
+
+def _flux_preset(index: PipelineIndex | None, transformer: configs.FluxTransformer) -> str:
+    return "flux.1-dev" if transformer.guidance_embeds else "flux.1-schnell"
+
+
+def _sd3_preset(index: PipelineIndex | None, transformer: configs.SD3Transformer) -> str:
+    return "sd3.5-large" if transformer.num_layers >= 38 else "sd3.5-medium"
 
 
 def _always(name: str) -> Any:
@@ -48,6 +56,40 @@ FLOW_ADAPTERS: dict[str, FlowAdapter] = {
         configs.MochiCodec,
         _always("mochi"),
         text_length=256,
+    ),
+    "HunyuanVideo15Transformer3DModel": FlowAdapter(
+        ("vidconcept.models.hunyuan15", "HunyuanVideo15"),
+        configs.Hunyuan15Transformer,
+        configs.Hunyuan15Codec,
+        _always("hunyuanvideo1.5"),
+        text_length=1000,
+        # The latents, those of a first picture, and a mask.
+        own_channels=lambda transformer: (transformer.in_channels - 1) // 2,
+    ),
+    "FluxTransformer2DModel": FlowAdapter(
+        ("vidconcept.models.stills", "Flux"),
+        configs.FluxTransformer,
+        configs.PictureCodec,
+        _flux_preset,
+        text_length=512,
+        methods=OF_STILLS,
+    ),
+    "Flux2Transformer2DModel": FlowAdapter(
+        ("vidconcept.models.stills", "Flux2"),
+        configs.FluxTransformer,
+        configs.PictureCodec,
+        _always("flux2"),
+        text_length=512,
+        methods=OF_STILLS,
+    ),
+    "SD3Transformer2DModel": FlowAdapter(
+        ("vidconcept.models.stills", "SD3"),
+        configs.SD3Transformer,
+        configs.PictureCodec,
+        _sd3_preset,
+        text_length=256,
+        methods=OF_STILLS,
+        largest=lambda transformer: transformer.pos_embed_max_size,
     ),
     "HunyuanVideoTransformer3DModel": FlowAdapter(
         ("vidconcept.models.hunyuan", "HunyuanVideo"),

@@ -176,6 +176,23 @@ class HunyuanCodec(FamilyCodec):
         return self.temporal_compression_ratio
 
 
+class Hunyuan15Transformer(FamilyTransformer):
+    num_layers: Few = 54
+    num_refiner_layers: Few = 2
+    in_channels: Size = 65
+    patch_size: Patch = 1
+    patch_size_t: Patch = 1
+    text_embed_dim: Size = 3584
+    text_embed_2_dim: Size = 1472
+    image_embed_dim: Size = 1152
+
+
+class Hunyuan15Codec(HunyuanCodec):
+    latent_channels: Size = 32
+    block_out_channels: Sizes = (128, 256, 512, 1024, 1024)
+    spatial_compression_ratio: Annotated[int, Field(ge=1, le=256)] = 16
+
+
 class FluxTransformer(FamilyTransformer):
     """Flux.1 and Flux.2: two by two latents are packed into the channels of a token before the transformer."""
 

@@ -33,7 +33,7 @@ class HunyuanVideo(FlowModel):
 
     @classmethod
     def text_encoder(cls, facts: Facts) -> TextEncoder:
-        return Together(ChatText("LlamaModel", INSTRUCTION, "<|eot_id|>", hidden_state=-3), (ClipPooled("_2"),))
+        return Together(ChatText("LlamaModel", INSTRUCTION, "<|eot_id|>", (-3,)), (ClipPooled("_2"),))
 
     def arguments(self, latents: Tensor, timestep: Tensor, prompt: Tensor) -> dict[str, Any]:
         guidance = timestep.new_full((1,), GUIDANCE * 1000).to(latents.dtype)

@@ -89,15 +89,18 @@ class T5Text:
 
 @dataclass(frozen=True)
 class ChatText:
-    """A language model that reads the text after an instruction; what it says of the instruction is cut off.
+    """A language model that reads the text after an instruction.
 
-    kind: its class. ending: what follows the text. hidden_state: which of its layers is taken, from the end.
+    kind: its class. ending: what follows the text. layers: whose hidden states are taken, side by side. is_cut: whether
+    what it says of the instruction is cut off; else it counts for the length. for_empty: what an empty text is.
     """
 
     kind: str
     instruction: str
     ending: str
-    hidden_state: int
+    layers: tuple[int, ...]
+    is_cut: bool = True
+    for_empty: str = ""
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -108,34 +111,37 @@ class ChatText:
     ) -> list[Encoded]:
         tokenizer = load_tokenizer("PreTrainedTokenizerFast", folder, "tokenizer")
         encoder = load_encoder(self.kind, folder, "text_encoder", dtype, device)
-        tokenizer.padding_side = "right"
-        # An instruction ends at a line, which no tokenizer joins with the word after it.
-        start = len(tokenizer(self.instruction).input_ids)
-        end = len(tokenizer(self.ending, add_special_tokens=False).input_ids)
-        found = []
-        for text in texts:
-            found.append(self._encode(text, tokenizer, encoder, folder, start, length, dtype))
-            found[-1]["tokens"] = (found[-1]["mask"].sum() - end).clamp(min=0)
-        return found
+        if self.is_cut:
+            tokenizer.padding_side = "right"
+        return [self._encode(text, tokenizer, encoder, folder, length, dtype) for text in texts]
 
     def _encode(
-        self, text: str, tokenizer: Any, encoder: Any, folder: Path, start: int, length: int, dtype: torch.dtype
+        self, text: str, tokenizer: Any, encoder: Any, folder: Path, length: int, dtype: torch.dtype
     ) -> Encoded:
+        # An instruction ends at a mark or a line, which no tokenizer joins with the word after it.
+        start = len(tokenizer(self.instruction).input_ids)
+        end = len(tokenizer(self.ending, add_special_tokens=False).input_ids)
+        cut = start if self.is_cut else 0
+
         def run() -> tuple[Tensor, Tensor, Tensor]:
-            tokens = tokenize(tokenizer, self.instruction + text + self.ending, start + length)
-            ids, mask = tokens.input_ids, tokens.attention_mask
-            check_ids(ids, encoder.config.vocab_size)
-            output = encoder(
-                input_ids=ids.to(encoder.device), attention_mask=mask.to(encoder.device), output_hidden_states=True
-            )
-            return ids[:, start:], mask[0, start:], output.hidden_states[self.hidden_state][0, start:].to("cpu", dtype)
+            whole = self.instruction + (text or self.for_empty) + self.ending
+            found = tokenize(tokenizer, whole, length + cut)
+            ids, mask = found.input_ids, found.attention_mask
+            check_ids(ids, encoder.config.get_text_config().vocab_size)
+            given = {"input_ids": ids.to(encoder.device), "attention_mask": mask.to(encoder.device)}
+            states = encoder(**given, output_hidden_states=True, use_cache=False).hidden_states
+            embeds = torch.cat([states[layer][0] for layer in self.layers], dim=-1)
+            return ids, mask[0], embeds.to("cpu", dtype)
 
         ids, mask, embeds = run_checked(run, folder, text, dtype)
+        # Where padding is in front, everything begins later.
+        first, tokens = int(mask.argmax()) + start, int(mask.sum()) - start - end
         return {
-            "embeds": embeds.contiguous(),
-            "first": torch.tensor(0),
-            "unknown": is_unknown(tokenizer, ids[:, : int(mask.sum())]),
-            "mask": mask,
+            "embeds": embeds[cut:].contiguous(),
+            "first": torch.tensor(first - cut),
+            "tokens": torch.tensor(max(tokens, 0)),
+            "unknown": is_unknown(tokenizer, ids[:, first : first + max(tokens, 0)]),
+            "mask": mask[cut:].contiguous(),
         }
 
 
