@@ -127,7 +127,7 @@ class TrackSettings(BaseModel):
     tile: tuple[Tiles, Tiles] | Literal["auto"] = _setting(
         Stage.MAPS, (1, 1), "columns x rows of overlapping crops, or auto"
     )
-    fps: float | None = _setting(Stage.MAPS, None, "rate of images or of a raw stream", gt=0, lt=100_000)
+    fps: float | None = _setting(Stage.MAPS, None, "rate of images or of a raw stream", ge=1e-5, lt=100_000)
     bits: int | None = _setting(Stage.MAPS, None, "depth of 16-bit pictures, e.g. 12 [found]", ge=8, le=16)
     stream: int | None = _setting(
         Stage.MAPS, None, "which video stream of the file, as probe numbers them", ge=0, le=10_000

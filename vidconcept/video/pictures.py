@@ -28,6 +28,8 @@ from vidconcept.video.source import explain_no_picture, open_sequence, open_vide
 
 # What a raw stream that names no rate is taken to have, as players do.
 USUAL_FPS = 25
+# Slow growth is filmed with a picture a day.
+LONGEST_UNIT_S = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +73,18 @@ def read_time_base(
 ) -> Fraction:
     """Unit of the pictures' times in seconds: the file's, or one frame where a raw stream has no times.
 
-    Raises UsageError for a rate that would do nothing.
+    Raises UsageError for a rate that would do nothing, InputError for a unit that no recording has.
     """
     if has_times(container):
         if fps is not None:
             raise UsageError(f"{source} has times of its own, so `fps={fps:g}` would do nothing. Next: leave `fps` out")
-        return Fraction(stream.time_base or Fraction(1, 90_000))
+        unit = Fraction(stream.time_base or Fraction(1, 90_000))
+        if unit > LONGEST_UNIT_S:
+            raise InputError(
+                f"{source} counts time in units of {float(unit):.3g} s, which no recording does. "
+                "Next: copy or record it again"
+            )
+        return unit
     if fps is not None:
         return 1 / Fraction(require_fps(source, fps)).limit_denominator(100_000)
     return 1 / (read_rate(stream) or Fraction(USUAL_FPS))

@@ -23,6 +23,8 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts", ".m4v", ".mpg", ".flv"})
 # PyAV before 19 refuses files whose tags are not UTF-8 unless asked to replace what it cannot read; 19 always does.
 TOLERANT_TAGS: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+# A picture a day, and more than any camera takes; beyond, times have no unit that they could be counted in.
+LOWEST_FPS, HIGHEST_FPS = 1e-5, 100_000
 _PATTERN = re.compile(r"%0?(\d*)d")
 
 # These demuxers take text for a picture, or open other files that the text names.
@@ -136,8 +138,10 @@ def require_fps(source: Path, fps: float | None) -> float:
     """The frame rate of an image sequence. Raises UsageError if it was not given or makes no sense."""
     if fps is None:
         raise UsageError(f"{source} is a sequence of images, which has no frame rate: give it, e.g. `fps=25`")
-    if not 0 < fps < 100_000:
-        raise UsageError(f"`fps={fps:g}` is not a frame rate: give a number above 0, e.g. `fps=25`")
+    if not LOWEST_FPS <= fps < HIGHEST_FPS:
+        raise UsageError(
+            f"`fps={fps:g}` is not a frame rate: give a number from {LOWEST_FPS:g} to {HIGHEST_FPS:g}, e.g. `fps=25`"
+        )
     return fps
 
 

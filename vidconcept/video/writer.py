@@ -17,6 +17,7 @@ from vidconcept.types import VideoInfo
 from vidconcept.video.colour import Bt709Encoding
 from vidconcept.video.problems import Problem
 from vidconcept.video.remux import remux
+from vidconcept.video.source import HIGHEST_FPS, LOWEST_FPS
 
 WriterCodec = Literal["h264", "libvpx-vp9"]
 
@@ -105,11 +106,15 @@ class VideoWriter:
         self._source_time_base = info.time_base
         self._pixel_aspect = info.pixel_aspect
         too_fine = 1 / info.time_base > MAX_TICKS_PER_SECOND
-        self._time_base = Fraction(1, 90_000) if too_fine else info.time_base
+        # MP4 counts in whole parts of a second.
+        self._time_base = Fraction(1, 90_000) if too_fine else min(info.time_base, Fraction(1))
         self._encoder, self._options = get_encoder(codec, encoder_preset)
-        self._rate = Fraction(info.declared_fps or 25).limit_denominator(100_000)
+        # Files declare anything; the encoder plans by it, and each picture keeps its own time.
+        declared_fps = min(max(info.declared_fps or 25, LOWEST_FPS), HIGHEST_FPS)
+        self._rate = Fraction(declared_fps).limit_denominator(100_000)
         self._held: tuple[av.VideoFrame, int, int | None] | None = None
         self._first_pts: int | None = None
+        self._held_pts = 0
         self._durations: dict[int, int] = {}
         self._step = max(1, round(1 / (self._rate * self._time_base)))
         self.frames_written = 0
@@ -142,9 +147,12 @@ class VideoWriter:
         ticks = self._to_ticks(pts - self._first_pts)
         if self._held is not None:
             held_frame, held_ticks, held_duration = self._held
-            if ticks <= held_ticks:
-                raise ValueError(f"timestamps must rise, got {pts = } after {held_ticks} ticks")
+            if pts <= self._held_pts:
+                raise ValueError(f"timestamps must rise, got {pts = } after {self._held_pts}")
+            # Two pictures of a very fast camera can lie within one tick.
+            ticks = max(ticks, held_ticks + 1)
             self._encode(held_frame, held_ticks, held_duration or ticks - held_ticks)
+        self._held_pts = pts
         self._held = (self._to_yuv(image), ticks, None if duration is None else self._to_ticks(duration))
 
     def __exit__(
