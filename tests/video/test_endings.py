@@ -1,5 +1,7 @@
 """Recordings that broke off are said to have, in every container that states how long it should be."""
 
+import re
+
 import pytest
 
 from tests.helpers.clips import FRAMES, write_clip
@@ -49,6 +51,28 @@ def test_probe_says_it_without_decoding(name, tmp_path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 61 // 100])
     messages = [finding.message for finding in examine(path).remarks if finding.about == "damage"]
     assert any("cut off" in message for message in messages)
+
+
+@pytest.mark.parametrize("codec", ["mpeg1video", "mpeg2video"])
+def test_a_program_stream_that_ends_between_two_packs(tmp_path, codec):
+    options = {"bf": "0", "qmin": "1", "qmax": "1"}
+    path = write_clip(tmp_path / "film.mpg", count=2 * FRAMES, codec=codec, options=options).path
+    (said,) = [finding.message for finding in examine(path).findings if finding.about == "end"]
+    assert "whether it was cut off cannot be known" in said
+    data = path.read_bytes()
+    packs = [match.start() for match in re.finditer(rb"\x00\x00\x01\xba", data)]
+    found = 0
+    for pack in packs[4:]:
+        path.write_bytes(data[:pack])
+        problems = []
+        read(path, problems)
+        found += cut_offs(problems) == ["its last picture is not whole: it was cut off"]
+        remarks = examine(path, decode=True).remarks
+        assert [remark.message for remark in remarks if "cut off" in remark.message] == cut_offs(problems)
+    # By chance a picture ends where a pack does.
+    assert found >= 5
+    path.write_bytes(data + b"\x00\x00\x01\xb9")
+    assert not [finding for finding in examine(path).findings if finding.about in ("end", "damage")]
 
 
 def test_a_recording_that_was_never_ended(tmp_path):

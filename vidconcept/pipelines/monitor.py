@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from vidconcept.errors import Interrupted
-from vidconcept.video.problems import Problem
+from vidconcept.video.problems import Finding, Problem, remark_on
 
 # Called with the stage, how much of it is done, and how much there is (None: not known).
 Progress = Callable[[str, int, int | None], None]
@@ -25,7 +25,7 @@ UNITS = {
 
 @dataclass
 class Monitor:
-    """Collects timings, problems and fallbacks of a run for `run.json`, and passes progress on.
+    """Collects timings, problems, remarks and fallbacks of a run for `run.json`, and passes progress on.
 
     stop: asked between windows and frames; when it says true the pipeline journals and raises `Interrupted`.
     warn: told once of each problem and fallback.
@@ -35,6 +35,7 @@ class Monitor:
     stop: Callable[[], bool] = lambda: False
     warn: Callable[[str], None] = lambda message: None
     gaps: list[dict[str, Any]] = field(default_factory=list)
+    remarks: list[Finding] = field(default_factory=list)
     fallbacks: list[str] = field(default_factory=list)
     timings_s: dict[str, float] = field(default_factory=dict)
 
@@ -43,11 +44,21 @@ class Monitor:
         if self.stop():
             raise Interrupted("interrupted; what was finished is kept. Next: the same command again goes on")
 
+    def remark(self, remark: Finding) -> None:
+        """What to believe of the footage; kept and told once."""
+        if remark not in self.remarks:
+            self.remarks.append(remark)
+            self.warn(f"{remark.about}: {remark.message}")
+
     def problem(self, problem: Problem) -> None:
         """The reader reports the same problem in every pass; it is kept and told once."""
-        entry = asdict(problem)
-        if entry not in self.gaps:
+        remark, entry = remark_on(problem), asdict(problem)
+        if remark is not None:
+            self.remark(remark)
+        elif entry not in self.gaps:
             self.gaps.append(entry)
+            if any(remark.message == problem.message for remark in self.remarks):
+                return
             at = "" if problem.first_time_s is None else f" at {problem.first_time_s:.3f} s"
             first = f", first{at}" if at else ""
             self.warn(

@@ -128,6 +128,8 @@ class Plan:
                 "words": list(self.words),
                 "asked": len(self.settings.concepts),
                 **({"windows": "by motion"} if self.settings.skips_windows else {}),
+                # Of deep pictures; found, and so no setting.
+                **({} if self.info.levels is None else {"levels": list(self.info.levels)}),
                 # What is off is left out: runs of before the setting was there agree with it.
                 **{
                     key: settings[key]

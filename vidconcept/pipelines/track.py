@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -120,7 +120,7 @@ def run_plan(
 
 def _carry_out(plan: Plan, run: RunFolder, monitor: Monitor, get_model: GetModel) -> None:
     for remark in plan.remarks:
-        monitor.warn(f"{remark.about}: {remark.message}")
+        monitor.remark(remark)
     try:
         with output_errors(run.path):
             compute_maps(plan, run, monitor, get_model)
@@ -167,7 +167,10 @@ def _facts_to_record(run: RunFolder, monitor: Monitor) -> dict[str, Any]:
     earlier = run.manifest.get("timings_s", {})
     before = {stage: earlier[stage] for stage in ("load", "model", "rarity") if stage in earlier}
     timings = before | {stage: round(s + before.get(stage, 0.0), 3) for stage, s in monitor.timings_s.items()}
-    return {"gaps": monitor.gaps, "fallbacks": fallbacks, "timings_s": timings}
+    # Those of the plan are there from the start; others came up while the pictures were read.
+    remarks = list(run.manifest.get("remarks", ()))
+    remarks += [remark for remark in map(asdict, monitor.remarks) if remark not in remarks]
+    return {"gaps": monitor.gaps, "remarks": remarks, "fallbacks": fallbacks, "timings_s": timings}
 
 
 def list_versions() -> dict[str, str]:

@@ -5,6 +5,7 @@ whatever was in memory, so there pictures are left out from a damaged one to the
 """
 
 import re
+from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +16,7 @@ import av.error
 import av.packet
 import av.video.stream
 
-from vidconcept.video.endings import find_broken_end
+from vidconcept.video.endings import SHORT_LAST, describe_missing, find_broken_end, is_last_picture_short
 from vidconcept.video.problems import ProblemLog
 
 # Decoders that leave damaged parts of a picture as they found the memory, and keep quiet about it unless asked.
@@ -26,8 +27,6 @@ MAX_DEMUX_ERRORS = 20
 MAX_PENDING = 4096
 # A tag of the duration may be this much too long by rounding and by what its writer took for the last picture's.
 MISSING_S = 0.2
-# Plain, with a timecode in front (M2TS), and with error correction.
-TS_PACKET_BYTES = (188, 192, 204)
 
 
 def decode_packets(
@@ -42,23 +41,25 @@ def decode_packets(
     if stream.codec_context.name in STRICT_CODECS:
         stream.codec_context.options = {"err_detect": "explode"}
     ledger = _Ledger(stream, log, guessed=_has_guessed_pts(container, stream))
+    last_two = deque[av.packet.Packet](maxlen=2)
     for packet in _demux(container, stream, ledger):
         ledger.note_sent(packet)
+        if packet.size:
+            last_two.append(packet)
         for frame in _decode(packet, ledger):
             ledger.restamp(frame)
             if ledger.take_shown(frame):
                 yield frame
     ledger.note_end()
-    if container.format.name == "mpegts" and all(container.size % length for length in TS_PACKET_BYTES):
-        log.add("cut-off", "the transport stream ends in the middle of a packet: it was cut off", ledger.index)
+    if is_last_picture_short(stream.codec_context.name, last_two):
+        log.add("cut-off", SHORT_LAST, ledger.index)
     broken = find_broken_end(Path(container.name.removeprefix("file:")), container.format.name)
     if broken is not None:
         log.add("cut-off", broken, ledger.index)
     # The index as the demuxer uses it: without what an edit list hides, unlike the count in the header.
     promised = sum(1 for entry in stream.index_entries if entry.size > 0)
     if ledger.packets < promised:
-        text = f"the index promises {promised} pictures, but the file holds the data of only {ledger.packets}"
-        log.add("cut-off", f"{text}: it was cut off", ledger.index)
+        log.add("cut-off", describe_missing(promised, ledger.packets), ledger.index)
     missing_s = _read_promised_s(container, stream) - ledger.end_s
     if missing_s > MISSING_S:
         text = f"the header promises {missing_s:.3f} s more of pictures than the file holds: it was cut off"

@@ -11,11 +11,13 @@ from av.video.reformatter import ColorPrimaries, ColorRange
 
 from vidconcept.types import VideoInfo
 from vidconcept.video.colour import choose_yuv_matrix
+from vidconcept.video.endings import SHORT_LAST, describe_missing
 from vidconcept.video.filters import HDR_NAMES
 from vidconcept.video.levels import Levels, is_narrow
 from vidconcept.video.packets import PacketScan
 from vidconcept.video.problems import Finding
 from vidconcept.video.reading import AS_IT_IS, Reading
+from vidconcept.video.sampling import Glimpse
 
 
 def describe_faults(packets: PacketScan) -> list[Finding]:
@@ -39,8 +41,9 @@ def describe_faults(packets: PacketScan) -> list[Finding]:
     if packets.error is not None:
         findings.append(Finding("warning", "damage", f"reading breaks off with an error: {packets.error}"))
     if total < packets.promised:
-        text = f"the index promises {packets.promised} pictures, the file holds {total}: it was cut off"
-        findings.append(Finding("warning", "damage", text))
+        findings.append(Finding("warning", "damage", describe_missing(packets.promised, total)))
+    if packets.ends_short:
+        findings.append(Finding("warning", "damage", SHORT_LAST))
     if packets.hidden:
         text = f"an edit list hides {_count(packets.hidden, 'picture')}, as players do; they are not counted"
         findings.append(Finding("note", "edit list", text))
@@ -63,7 +66,7 @@ def describe_levels(levels: Levels | None, pictures: Sequence[np.ndarray]) -> li
     findings = []
     advice = "Next: check exposure and lens cap"
     if levels is not None:
-        how = "as given" if levels.given else "found in the first pictures; `bits` settles it"
+        how = "as given" if levels.given else "found in pictures from all over; `bits` settles it"
         findings.append(Finding("remark", "depth", f"values {levels.describe()} become black to white, {how}"))
         advice = "Next: give the depth with `bits`"
     narrow = is_narrow(pictures)
@@ -73,7 +76,10 @@ def describe_levels(levels: Levels | None, pictures: Sequence[np.ndarray]) -> li
     return findings
 
 
-def describe_pictures(info: VideoInfo, frame: av.VideoFrame, reading: Reading = AS_IT_IS) -> list[Finding]:
+def describe_pictures(
+    info: VideoInfo, frame: av.VideoFrame, glimpse: Glimpse, reading: Reading = AS_IT_IS
+) -> list[Finding]:
+    """From the first picture, and from a glimpse of others where they may differ."""
     findings = []
     if info.rotation_deg:
         text = f"stored turned; shown after {info.rotation_deg} degrees clockwise, which is applied"
@@ -88,11 +94,16 @@ def describe_pictures(info: VideoInfo, frame: av.VideoFrame, reading: Reading = 
     bits = max(component.bits for component in frame.format.components)
     if bits > 8 and info.levels is None:
         findings.append(Finding("note", "depth", f"{bits} bits per channel, reduced to 8 for the model"))
-    if frame.color_trc in HDR_NAMES and reading.tone_map:
-        text = f"HDR ({HDR_NAMES[frame.color_trc]}): tone-mapped to BT.709, as asked"
+    hdr = next((number for number in (frame.color_trc, *sorted(glimpse.transfers)) if number in HDR_NAMES), None)
+    if len(glimpse.sizes_px) > 1:
+        sizes = " and ".join(f"{width}x{height}" for width, height in sorted(glimpse.sizes_px))
+        text = f"pictures of {sizes} as stored; all are resized to the first"
+        findings.append(Finding("warning", "size", text))
+    if hdr is not None and reading.tone_map:
+        text = f"HDR ({HDR_NAMES[hdr]}): tone-mapped to BT.709, as asked"
         findings.append(Finding("remark", "colour", text))
-    elif frame.color_trc in HDR_NAMES:
-        text = f"HDR ({HDR_NAMES[frame.color_trc]}): used without tone mapping, so it looks flat and dark to the model"
+    elif hdr is not None:
+        text = f"HDR ({HDR_NAMES[hdr]}): used without tone mapping, so it looks flat and dark to the model"
         findings.append(Finding("warning", "colour", f"{text}. Next: `tone_map`"))
     elif frame.color_primaries == ColorPrimaries.BT2020:
         findings.append(Finding("note", "colour", "wide colour (BT.2020): used without mapping to BT.709"))
@@ -104,8 +115,9 @@ def describe_pictures(info: VideoInfo, frame: av.VideoFrame, reading: Reading = 
         findings.append(Finding("note", "colour", "full colour range"))
     if reading.deinterlace:
         findings.append(Finding("remark", "interlaced", "deinterlaced, as asked: each picture shows one moment"))
-    elif frame.interlaced_frame:
-        text = "interlaced: every picture mixes two moments; moving edges look like combs. Next: `deinterlace`"
+    elif frame.interlaced_frame or glimpse.flagged or glimpse.combed:
+        unsaid = "" if frame.interlaced_frame or glimpse.flagged else ", though the file does not say so"
+        text = f"interlaced{unsaid}: pictures mix two moments, and moving edges look like combs. Next: `deinterlace`"
         findings.append(Finding("warning", "interlaced", text))
     return findings
 

@@ -1,12 +1,14 @@
 """Facts that the packets of a video give away without decoding."""
 
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import av.error
+import av.packet
 import numpy as np
 
+from vidconcept.video.endings import is_last_picture_short
 from vidconcept.video.reading import AS_IT_IS, Reading
 from vidconcept.video.source import open_video
 
@@ -19,7 +21,7 @@ class PacketScan:
     key: `(n,)` bool, key frames. missing: packets without any timestamp. hidden: those that an edit list hides; they
     are not in `pts`. damaged: those that the container calls so. backward_dts: decoding times that do not rise.
     promised: how many pictures the index lists, 0 without one. error: what ended the reading, if not the end.
-    may_reorder: what the stream's own header says of the order.
+    may_reorder: what the stream's own header says of the order. ends_short: the last picture is not whole.
     """
 
     pts: np.ndarray = field(repr=False)
@@ -31,6 +33,7 @@ class PacketScan:
     promised: int
     error: str | None
     may_reorder: bool = False
+    ends_short: bool = False
 
     @property
     def total(self) -> int:
@@ -62,6 +65,7 @@ def scan_packets(source: Path, reading: Reading = AS_IT_IS) -> PacketScan:
     pts: list[int] = []
     key: list[bool] = []
     counts = Counter[str]()
+    last_two = deque[av.packet.Packet](maxlen=2)
     last_dts: int | None = None
     error = None
     with open_video(source, reading.stream, reading.max_megapixels) as (container, stream):
@@ -69,6 +73,7 @@ def scan_packets(source: Path, reading: Reading = AS_IT_IS) -> PacketScan:
             for packet in container.demux(stream):
                 if not packet.size:
                     continue
+                last_two.append(packet)
                 counts["damaged"] += packet.is_corrupt
                 if packet.is_discard:
                     counts["hidden"] += 1
@@ -87,6 +92,7 @@ def scan_packets(source: Path, reading: Reading = AS_IT_IS) -> PacketScan:
         # The index as the demuxer uses it: without what an edit list hides, unlike the count in the header.
         promised = sum(1 for entry in stream.index_entries if entry.size > 0)
         may_reorder = bool(stream.codec_context.has_b_frames)
+        ends_short = is_last_picture_short(stream.codec_context.name, last_two)
     return PacketScan(
         pts=np.array(pts, np.int64),
         key=np.array(key, bool),
@@ -97,4 +103,5 @@ def scan_packets(source: Path, reading: Reading = AS_IT_IS) -> PacketScan:
         promised=promised,
         error=error,
         may_reorder=may_reorder,
+        ends_short=ends_short,
     )

@@ -23,6 +23,7 @@ from vidconcept.video.levels import LOOK_AT_FRAMES, Levels, find_levels
 from vidconcept.video.orientation import orientation
 from vidconcept.video.problems import ProblemLog
 from vidconcept.video.reading import Reading
+from vidconcept.video.sampling import sample_frames
 from vidconcept.video.sequence import ImageSequence
 from vidconcept.video.source import explain_no_picture, open_sequence, open_video, require_fps
 
@@ -154,7 +155,10 @@ def _find_video_levels(
     if reading.levels is not None:
         return reading.levels, chain((first,), frames)
     held = [first, *islice(frames, LOOK_AT_FRAMES - 1)]
-    levels = find_levels((read_deep_values(frame) for frame in held if is_deep(frame)), reading.bits)
+    # A recording may begin in the dark; white is white for all of it.
+    others = () if reading.bits else sample_frames(source, reading, LOOK_AT_FRAMES, 1)
+    looked_at = chain(held, chain.from_iterable(others))
+    levels = find_levels((read_deep_values(frame) for frame in looked_at if is_deep(frame)), reading.bits)
     return levels, chain(held, frames)
 
 
@@ -233,7 +237,9 @@ def _find_image_levels(source: Path, sequence: ImageSequence, reading: Reading) 
     if reading.levels is not None:
         return reading.levels
     first: list[np.ndarray] = []
+    looked_at = 0
     for _, _, values in read_pages(sequence.pages, reading.max_megapixels):
+        looked_at += 1
         if values is None or isinstance(values, InputError):
             continue
         if not first and values.dtype == np.uint8:
@@ -246,7 +252,13 @@ def _find_image_levels(source: Path, sequence: ImageSequence, reading: Reading) 
         first.append(values)
         if len(first) == LOOK_AT_FRAMES or reading.bits is not None:
             break
-    return find_levels((values for values in first if values.dtype != np.uint8), reading.bits) if first else None
+    # A recording may begin in the dark; white is white for all of it.
+    left = () if reading.bits is not None else sequence.pages[looked_at:]
+    others = left[:: max(1, len(left) // LOOK_AT_FRAMES)]
+    later = (values for page in others for _, _, values in read_pages([page], reading.max_megapixels))
+    arrays = (values for values in chain(first, later) if isinstance(values, np.ndarray))
+    deep = (values for values in arrays if values.dtype != np.uint8)
+    return find_levels(deep, reading.bits) if first else None
 
 
 def _refuse_video_options(source: Path, reading: Reading) -> None:
@@ -267,6 +279,6 @@ def _describe_size_change(now: tuple[int, int], first: tuple[int, int]) -> str:
 def _describe_excess(top: float, levels: Levels | None) -> str:
     white = 0 if levels is None else levels.white
     return (
-        f"values reach {top:g}, and {white:g} is white as in the first pictures: they are cut there. "
+        f"values reach {top:g}, and {white:g} is white for the whole sequence: they are cut there. "
         "Next: give the depth, e.g. `bits=16`"
     )

@@ -1,5 +1,6 @@
 """What a video source is: from its headers alone (`probe`), or with a look through its packets (`examine`)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
@@ -12,7 +13,7 @@ import numpy as np
 
 from vidconcept.types import VideoInfo
 from vidconcept.video.decode import decode_packets
-from vidconcept.video.endings import find_broken_end
+from vidconcept.video.endings import find_broken_end, has_open_end
 from vidconcept.video.findings import (
     describe_faults,
     describe_levels,
@@ -24,8 +25,9 @@ from vidconcept.video.levels import LOOK_AT_FRAMES, Levels
 from vidconcept.video.orientation import orientation
 from vidconcept.video.packets import scan_packets
 from vidconcept.video.pictures import Picture, has_times, open_pictures, read_rate, read_time_base, require_sequence_fps
-from vidconcept.video.problems import Finding, Problem, ProblemLog
+from vidconcept.video.problems import Finding, Problem, ProblemLog, remark_on
 from vidconcept.video.reading import AS_IT_IS, Reading
+from vidconcept.video.sampling import look_around
 from vidconcept.video.sequence import ImageSequence
 from vidconcept.video.source import explain_no_picture, open_sequence, open_video
 from vidconcept.video.streams import describe_streams
@@ -114,16 +116,16 @@ def examine(
     sequence = open_sequence(source, reading.max_megapixels)
     first = _read_first_pictures(source, fps, reading, LOOK_AT_FRAMES)
     levels = describe_levels(first[0].levels, [picture.rgb() for picture in first])
-    damage, counted = _decode_all(source, fps, reading) if decode else ([], None)
+    problems, counted = _decode_all(source, fps, reading) if decode else ([], None)
     if sequence is not None:
         info = _describe_images(source, sequence, fps, first[0])
-        findings = (*sequence.findings, *levels, *damage)
+        findings = (*sequence.findings, *levels, *_describe_problems(problems, ()))
         return _examine_images(info, sequence, counted, findings)
     with open_video(source, reading.stream, reading.max_megapixels) as (container, stream):
         frame = _read_first_frame(source, container, stream)
         info = _describe_video(source, container, stream, frame, fps, first[0].levels)
         timeless = not has_times(container)
-        picture = describe_pictures(info, frame, reading)
+        picture = describe_pictures(info, frame, look_around(source, reading), reading)
         streams = describe_streams(container, stream, asked=reading.stream is not None)
         sound = describe_sound(container, stream)
     packets = scan_packets(source, reading)
@@ -134,7 +136,11 @@ def examine(
     stamps = np.sort(packets.pts)
     broken = find_broken_end(source, info.container)
     ends = [] if broken is None else [Finding("warning", "damage", broken)]
+    if broken is None and has_open_end(source, info.container):
+        text = "it has no end code, as most of its kind: whether it was cut off cannot be known"
+        ends.append(Finding("note", "end", text))
     faults = [*describe_faults(packets), *ends, *describe_guesses(info, packets, timeless=timeless, choose_fps=fps)]
+    damage = _describe_problems(problems, faults)
     timing = measure_timing(info, stamps)
     return Examination(
         info=info,
@@ -189,12 +195,19 @@ def _read_first_frame(
     return frame
 
 
-def _decode_all(source: Path, fps: float | None, reading: Reading) -> tuple[list[Finding], int]:
+def _decode_all(source: Path, fps: float | None, reading: Reading) -> tuple[list[Problem], int]:
     problems: list[Problem] = []
     log = ProblemLog(problems.append)
     count = sum(1 for _ in open_pictures(source, fps, reading, log))
     log.flush()
-    return [Finding("warning", "damage", problem.describe()) for problem in problems], count
+    return problems, count
+
+
+def _describe_problems(problems: Sequence[Problem], said: Sequence[Finding]) -> list[Finding]:
+    """What decoding came upon, without what is said already."""
+    known = {finding.message for finding in said}
+    new = [problem for problem in problems if problem.message not in known]
+    return [remark_on(problem) or Finding("warning", "damage", problem.describe()) for problem in new]
 
 
 def _describe_video(

@@ -69,6 +69,16 @@ class Problem:
         return f"{place}{times}: {self.message}"
 
 
+# Faults of pictures that were read all the same: what to believe of them, not what is missing.
+_REMARKS: dict[ProblemKind, str] = {"size-change": "size", "over-range": "range", "depth-change": "depth"}
+
+
+def remark_on(problem: Problem) -> Finding | None:
+    """What is worth knowing of pictures that were read; None for a fault that cost some."""
+    about = _REMARKS.get(problem.kind)
+    return None if about is None else Finding("warning", about, problem.describe())
+
+
 class ProblemLog:
     """Merges neighbouring faults of a kind and hands each run of them on once it is over.
 
