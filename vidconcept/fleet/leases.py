@@ -93,10 +93,15 @@ class Lease:
             return
         self._ended.set()
         self._thread.join()
-        if self.is_held():
+        held = self.is_held()
+        if os.name == "nt":
+            # There a file that is open cannot be removed.
+            os.close(self._handle)
+        if held:
             with suppress(OSError):
                 self.path.unlink()
-        os.close(self._handle)
+        if os.name != "nt":
+            os.close(self._handle)
 
     def _beat(self) -> None:
         while not self._ended.wait(self._beat_s):

@@ -30,6 +30,7 @@ from vidconcept.wording import format_count
 LOOK_S = 2.0
 # Films that need no work are passed over in such portions, so that a terminal stays alive.
 _PORTION = 200
+_PATIENCE_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,8 @@ class Batch:
         self._watcher = Watcher(self.stale_s)
         self._busy_since: dict[str, float] = {}
         self._full = ""
+        # More films wait that may need no work.
+        self._hurries = False
         # Parts that are not done, of films that were split, and the films that are known not to need it.
         self._parts: dict[str, set[str]] = {}
         self._whole: set[str] = set()
@@ -95,7 +98,7 @@ class Batch:
                 break
             if not self.intake.open and not self._schedule.unfinished:
                 break
-            for slot, message in self.pool.wait(self._patience_s()):
+            for slot, message in self.pool.wait(0.0 if self._hurries else _PATIENCE_S):
                 self._read(slot, message)
         if self._full:
             raise OutputError(self._full)
@@ -116,11 +119,6 @@ class Batch:
             self._schedule.add(films)
             self.board.films += len(films)
 
-    def _patience_s(self) -> float:
-        if self._schedule.running or self._schedule.elsewhere or not self._schedule.waiting:
-            return 0.2
-        return 0.0
-
     def _hand_out(self) -> None:
         passed = 0
         for slot in range(self.pool.slots):
@@ -132,6 +130,7 @@ class Batch:
                     break
                 if not self._start(slot, film):
                     passed += 1
+        self._hurries = passed >= _PORTION
 
     def _start(self, slot: int, film: Film) -> bool:
         """Give a film to a worker; False where that was not needed."""

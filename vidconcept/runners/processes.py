@@ -21,8 +21,8 @@ from vidconcept.fleet.records import OWN
 from vidconcept.runners.order import ENDS_WORKER, Order, Report
 from vidconcept.runners.pool import Message, Progressed
 
-# After being told to stop a worker finishes its window; one that takes longer is ended, and nothing is lost by it.
-STOP_S = 600.0
+# SIGKILL, which not every system has a name for.
+_KILLED = 9
 
 
 def gpu_ids() -> list[str]:
@@ -180,7 +180,7 @@ def _stdin(worker: _Worker) -> IO[bytes]:
 
 def _how_it_ended(code: int, log: Path) -> str:
     """By which signal or with which code, and the last that it printed."""
-    if code == -signal.SIGKILL:
+    if code == -_KILLED:
         how = "its process was killed (SIGKILL), as the system does when memory runs out"
     elif code < 0:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
