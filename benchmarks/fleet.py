@@ -1,6 +1,6 @@
 """What an archive costs, and what failures cost on top: parts that are measured, and a simulation of many workers.
 
-    python benchmarks/fleet.py measure [VIDEO] > parts.json
+    python benchmarks/fleet.py measure [VIDEO] [--seconds S] > parts.json
     python benchmarks/fleet.py simulate parts.json [--hours 10000] [--film-minutes 30] > fleet.json
 
 `measure` tracks a video and half of it with the embedded model, in a process each, and counts processor time, which
@@ -51,16 +51,17 @@ class Parts:
     film_s: float
 
 
-def measure(video: Path) -> Parts:
-    """Track the video and its first half."""
+def measure(video: Path, seconds: float | None) -> Parts:
+    """Track the beginning of the video, or all of it, and half of that."""
     began_s = time.process_time()
-    times = [frame.time_s for frame in read_frames(video, on_problem=lambda problem: None)]
+    frames = read_frames(video, end_s=seconds, on_problem=lambda problem: None)
+    times = [frame.time_s for frame in frames]
     decode_s = time.process_time() - began_s
     film_s = times[-1] + times[1]
     with tempfile.TemporaryDirectory() as folder:
         half_s = times[len(times) // 2]
         half = _track(video, Path(folder) / "half", "--end", f"{half_s}")
-        whole = _track(video, Path(folder) / "whole")
+        whole = _track(video, Path(folder) / "whole", "--end", f"{film_s}")
         files = [path for path in (Path(folder) / "whole").rglob("*") if path.is_file()]
         manifest = json.loads((Path(folder) / "whole" / "run.json").read_text())
         size = sum(path.stat().st_size for path in files)
@@ -165,13 +166,14 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     measuring = commands.add_parser("measure")
     measuring.add_argument("video", type=Path, nargs="?", default=Path("examples/line_cam.mp4"))
+    measuring.add_argument("--seconds", type=float, help="only so much of it, from its start")
     simulating = commands.add_parser("simulate")
     simulating.add_argument("parts", type=Path)
     simulating.add_argument("--hours", type=float, default=10_000)
     simulating.add_argument("--film-minutes", type=float, default=30)
     asked = parser.parse_args()
     if asked.command == "measure":
-        print(json.dumps(asdict(measure(asked.video)), indent=1))
+        print(json.dumps(asdict(measure(asked.video, asked.seconds)), indent=1))
         return
     parts = Parts(**json.loads(asked.parts.read_text()))
     films = archive(asked.hours, asked.film_minutes)
