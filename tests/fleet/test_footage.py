@@ -71,6 +71,14 @@ def test_nothing_found_is_an_error(archive, argument, monkeypatch):
         found(archive, argument)
 
 
+def test_a_path_that_is_not_there(archive, monkeypatch):
+    monkeypatch.chdir(archive)
+    with pytest.raises(InputError, match=r"cam3 does not exist"):
+        found(archive, "cam3")
+    # One of many in a list costs itself, later.
+    assert found(archive, "-", listed=["gone.mp4", "cam1/a.mp4"]) == ["gone.mp4", "cam1/a.mp4"]
+
+
 def test_ten_thousand_films_are_found_quickly_in_flat_memory(tmp_path):
     for number in range(10_000):
         if number % 100 == 0:

@@ -65,8 +65,8 @@ def find_films(
 
     arguments: files, folders, patterns such as `cam*/**/*.mp4`, and `-` for the paths in `listed`. In folders, at any
     depth, files count as films by their suffix; hidden ones, links back up, `out` and run folders are passed over.
-    pictures: folders of images count as films, too. Raises InputError for a pattern or folder in which nothing is
-    found. Holds the names of one folder, and a number for each film found.
+    pictures: folders of images count as films, too. Raises InputError for an argument that is not there or in which
+    nothing is found. Holds the names of one folder, and a number for each film found.
     """
     seen: set[int] = set()
     for argument in arguments:
@@ -88,6 +88,10 @@ def _sources(argument: str, listed: Iterable[str], out: Path, pictures: bool) ->
             if line.strip():
                 yield from _of_path(line.rstrip("\r\n"), out, pictures)
     else:
+        path = Path(argument).expanduser()
+        # What a list names and is not there costs itself; a slip on the command line would cost nothing but time.
+        if not (glob.has_magic(argument) or "%" in path.name or path.exists()):
+            raise InputError(f"{path} does not exist: check the path")
         yield from _of_path(argument, out, pictures)
 
 
