@@ -239,6 +239,12 @@ def write_family(path: Path, name: str) -> Path:
     write, tiny = FOLDERS[name]
     extra = write(path)
     TINY[tiny].make().save_pretrained(path / "transformer")
+    write_index(path, extra)
+    return path
+
+
+def write_index(path: Path, extra: dict[str, Any] | None = None) -> None:
+    """`model_index.json` of the parts that are there."""
     index: dict[str, Any] = {"_class_name": "Pipeline"}
     for part in sorted(p.name for p in path.iterdir() if p.is_dir()):
         library = "transformers" if part.startswith(("text_encoder", "tokenizer")) else "diffusers"
@@ -246,5 +252,4 @@ def write_family(path: Path, name: str) -> Path:
         content = json.loads(config.read_text())
         kind = content.get("_class_name") or (content.get("architectures") or [content.get("tokenizer_class")])[0]
         index[part] = [library, kind]
-    (path / "model_index.json").write_text(json.dumps(index | extra))
-    return path
+    (path / "model_index.json").write_text(json.dumps(index | (extra or {})))
