@@ -74,7 +74,7 @@ def recall(folder: Path, settings: dict, thresholds, lifts, workspace: Workspace
     total = EventCounts()
     for number in range(len(data.clips)):
         plan = workspace.plan_clip(data.clips[number], settings)
-        clip = rename_to_asked(data, plan.settings.concepts, plan.settings.model).clips[number]
+        clip = rename_to_asked(data, plan.settings).clips[number]
         run = workspace.open_clip(plan, clip)
         workspace.compute_maps(plan, run)
         own = plan.settings.model_copy(update={"thresholds": thresholds, "place_lifts": lifts})

@@ -97,6 +97,9 @@ def test_a_word_for_how_much_care_sets_what_nobody_set():
 
 # Another value of each setting, and what has to be set with it for the maps to show.
 OTHERWISE = {
+    "words": {"scratch": "scratch|round"},
+    "sinks": ("a", "with"),
+    "timesteps": (20, 500),
     "concepts": ("dent",),
     "background": ("metal",),
     "distractors": ("round",),

@@ -21,6 +21,7 @@ from vidconcept.attention.method_names import METHODS, Method
 from vidconcept.errors import UsageError
 from vidconcept.files import MAX_MEGAPIXELS, MalformedError, read_toml, shorten
 from vidconcept.temporal.smoothers import OFFERED, SMOOTHERS
+from vidconcept.words import beside, spell_out, spelling_of
 
 ENV_PREFIX = "VIDCONCEPT_"
 # Variables of the tool that are not settings of a run.
@@ -29,6 +30,7 @@ ENV_OTHERS = frozenset({"VIDCONCEPT_CACHE_DIR"})
 # Far beyond what any footage needs; a slip of the keyboard must not ask for terabytes or years.
 Word = Annotated[str, Field(max_length=1000)]
 Words = Annotated[tuple[Word, ...], Field(max_length=1000)]
+Timesteps = Annotated[tuple[Annotated[int, Field(ge=0, lt=1000)], ...], Field(max_length=64)]
 Tiles = Annotated[int, Field(ge=1, le=64)]
 Places = Annotated[
     tuple[Annotated[tuple[Annotated[float, Field(ge=-1, le=1)], ...], Field(min_length=1, max_length=1024)], ...],
@@ -68,10 +70,20 @@ class TrackSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     # What to look for.
-    concepts: Words = _setting(Stage.MAPS, (), "concepts to track")
+    concepts: Words = _setting(
+        Stage.MAPS,
+        (),
+        "concepts to track; NAME=WORD|WORD - WORD averages and subtracts words, NAME@FILE is a learnt one",
+    )
+    words: dict[str, Word] = _setting(
+        Stage.MAPS, {}, "how single concepts are spelled for the model, name=WORD|WORD - WORD,…"
+    )
     background: Words = _setting(Stage.MAPS, (), "words for good surface, always part of the softmax")
     distractors: Words = _setting(
         Stage.MAPS, (), "other words that the model knows, part of the softmax but not reported"
+    )
+    sinks: Words = _setting(
+        Stage.MAPS, (), "stop words that draw off attention which means nothing, e.g. a,of,with; part of the softmax"
     )
     prompt: str = _setting(Stage.MAPS, "", "caption of the footage for the model", max_length=10_000)
 
@@ -88,6 +100,9 @@ class TrackSettings(BaseModel):
     method: Method = _setting(Stage.MAPS, "concept-attention", f"way to read the maps: {', '.join(METHODS)}")
     timestep: int = _setting(
         Stage.MAPS, 500, "noise level at which the model reads the footage, 0 to 999", ge=0, lt=1000
+    )
+    timesteps: Timesteps = _setting(
+        Stage.MAPS, (), "read at each of these noise levels and average, instead of `timestep`, e.g. 20,250"
     )
     reduce: Literal["softmax-mean", "mean-softmax"] = _setting(
         Stage.MAPS, "softmax-mean", "average the layers before or after the softmax"
@@ -179,13 +194,28 @@ class TrackSettings(BaseModel):
         Stage.DRAWING, "veryfast", "effort of the H.264 encoder: a quicker one writes a larger annotated.mp4"
     )
 
-    @field_validator("concepts", "background", "distractors")
+    @field_validator("concepts", "background", "distractors", "sinks")
     @classmethod
-    def _check_words(cls, words: tuple[str, ...]) -> tuple[str, ...]:
+    def _clean_words(cls, words: tuple[str, ...]) -> tuple[str, ...]:
         cleaned = tuple(dict.fromkeys(word.strip() for word in words))
         if any(not word for word in cleaned):
             raise ValueError("an empty word")
         return cleaned
+
+    @field_validator("words")
+    @classmethod
+    def _spellings(cls, words: dict[str, str]) -> dict[str, str]:
+        for name in words:
+            try:
+                spelling_of(name, words)
+            except UsageError as error:
+                raise ValueError(str(error)) from error
+        return words
+
+    @field_validator("timesteps")
+    @classmethod
+    def _rising(cls, timesteps: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(sorted(set(timesteps)))
 
     @field_validator("place_lifts")
     @classmethod
@@ -255,6 +285,7 @@ def resolve(layers: Iterable[Layer]) -> tuple[TrackSettings, dict[str, str]]:
             overruled = key == "thresholds" and "threshold" in values and sources["threshold"] != layer.name
             if key not in values and not overruled:
                 values[key], sources[key] = value, layer.name
+    _take_spellings(values, sources)
     try:
         return TrackSettings(**values), sources
     except ValidationError as error:
@@ -266,6 +297,23 @@ def resolve(layers: Iterable[Layer]) -> tuple[TrackSettings, dict[str, str]]:
         if key in TrackSettings.model_fields:
             problem += f". Change it or leave it out ({key}: {TrackSettings.model_fields[key].description})"
         raise UsageError(problem) from error
+
+
+def _take_spellings(values: dict[str, Any], sources: dict[str, str]) -> None:
+    """Leave only names in `concepts`, and put how they are spelled into `words`, where it goes before what is there.
+
+    Raises UsageError, naming the layer, for a concept that breaks the grammar of `words.py`.
+    """
+    concepts = values.get("concepts")
+    if not isinstance(concepts, list | tuple) or not all(isinstance(text, str) for text in concepts):
+        return
+    try:
+        values["concepts"], spellings = spell_out(concepts)
+    except UsageError as error:
+        raise UsageError(f"{sources['concepts']}: concepts: {error}") from error
+    before = values.get("words", {})
+    if spellings and isinstance(before, dict):
+        values["words"], sources["words"] = {**before, **spellings}, sources["concepts"]
 
 
 def read_environment(environ: Mapping[str, str] | None = None) -> Layer:
@@ -286,10 +334,12 @@ def read_environment(environ: Mapping[str, str] | None = None) -> Layer:
 def parse_text(key: str, text: str) -> Any:
     """The value that a text stands for: lists are split at commas, `tile` also at "x"; pydantic does the rest.
 
-    `thresholds` are pairs like scratch=0.4,dent=0.5; `place_lifts` is a table and comes from a file only.
+    `thresholds` and `words` are pairs like scratch=0.4,dent=0.5; `place_lifts` is a table and comes from a file only.
     """
-    if key == "thresholds":
-        return {name.strip(): score for name, _, score in (part.partition("=") for part in text.split(",") if part)}
+    if key in ("thresholds", "words"):
+        return {
+            name.strip(): value.strip() for name, _, value in (part.partition("=") for part in text.split(",") if part)
+        }
     if key in ("tile", "stride") and text.strip().lower() == "auto":
         return "auto"
     if key == "tile":
@@ -317,4 +367,9 @@ def read_config_file(path: Path) -> Layer:
     if isinstance(rarity := values.get("rarity"), str) and rarity not in RARITY_WORDS:
         # A file of good parts lies beside the config that names it.
         values["rarity"] = str(path.parent / rarity)
+    # So do learnt vectors.
+    if isinstance(concepts := values.get("concepts"), list):
+        values["concepts"] = [beside(text, path.parent) if isinstance(text, str) else text for text in concepts]
+    if isinstance(words := values.get("words"), dict):
+        values["words"] = {k: beside(text, path.parent) if isinstance(text, str) else text for k, text in words.items()}
     return Layer(f"config {path}", values)

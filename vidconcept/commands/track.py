@@ -47,12 +47,14 @@ def track(
     concepts: Annotated[str | None, _option("concepts", FIND, metavar="A,B")] = None,
     background: Annotated[str | None, _option("background", FIND, metavar="A,B")] = None,
     distractors: Annotated[str | None, _option("distractors", FIND, metavar="A,B")] = None,
+    sinks: Annotated[str | None, _option("sinks", FIND, metavar="A,B")] = None,
     prompt: Annotated[str | None, _option("prompt", FIND)] = None,
     preset: Annotated[str | None, _option("preset", MODEL, metavar="fast|balanced|accurate")] = None,
     model: Annotated[str | None, _option("model", MODEL)] = None,
     layers: Annotated[str | None, _option("layers", MODEL, metavar="N,N")] = None,
     method: Annotated[str | None, _option("method", MODEL, metavar="NAME")] = None,
     timestep: Annotated[str | None, _option("timestep", MODEL, metavar="N")] = None,
+    timesteps: Annotated[str | None, _option("timesteps", MODEL, metavar="N,N")] = None,
     reduce: Annotated[str | None, _option("reduce", MODEL, metavar="softmax-mean|mean-softmax")] = None,
     concept_tokens: Annotated[str | None, _option("concept_tokens", MODEL, metavar="all|first")] = None,
     noise_samples: Annotated[str | None, _option("noise_samples", MODEL, metavar="N")] = None,
@@ -109,8 +111,8 @@ def track(
     settings = {key: value if value is True else parse_text(key, value) for key, value in options.items()}
     from vidconcept.commands.terminal import open_monitor, print_events, resume_command
     from vidconcept.commands.terminal import out as stdout
-    from vidconcept.pipelines.out import choose_out
     from vidconcept.pipelines.plan import make_plan
+    from vidconcept.pipelines.track import choose_out, run_plan
 
     plan = make_plan(video, settings, config)
     wanted = _parse_fail_on(fail_on, plan.settings.concepts)
@@ -118,8 +120,6 @@ def track(
     if dry_run:
         _print_plan(plan, folder, as_json)
         return
-    from vidconcept.pipelines.track import run_plan
-
     try:
         with open_monitor() as monitor:
             run = run_plan(plan, folder, existing.value, monitor)

@@ -37,7 +37,10 @@ def evaluate(
     limit: Annotated[int | None, typer.Option(min=1, help="use this many clips, evenly spread")] = None,
     sweep: Annotated[
         str | None,
-        typer.Option(metavar="AXIS,…", help="compare readings: layers,timestep,method,reduce,noise-samples,background"),
+        typer.Option(
+            metavar="AXIS,…",
+            help="compare readings: layers,timestep,timesteps (averaged),method,reduce,noise-samples,background,sinks",
+        ),
     ] = None,
     windows: Annotated[int | None, typer.Option(min=1, help="for --sweep: read this many windows of each clip")] = None,
     timesteps: Annotated[str, typer.Option(metavar="N,…", help="for --sweep: timesteps to compare")] = "20,250,500,750",
@@ -50,7 +53,7 @@ def evaluate(
     from vidconcept.commands.terminal import open_monitor, print_rows
     from vidconcept.pipelines.evaluate import evaluate as run_evaluation
     from vidconcept.pipelines.evaluate import thin_out
-    from vidconcept.pipelines.out import choose_out
+    from vidconcept.pipelines.track import choose_out
     from vidconcept.pipelines.workspace import Workspace, open_dataset
     from vidconcept.writers.reports.evaluation import (
         list_event_rows,
@@ -119,8 +122,10 @@ def _run_sweep(
         return
     best = [
         (
-            f"{r['method']}, layers {r['layers_name']}, t {r['timestep']}, {r['reduce']}, {r['draws']} draw(s)"
-            + (f", without {', '.join(r['left_out'])}" if r["left_out"] else ""),
+            f"{r['method']}, layers {r['layers_name']}, t {'+'.join(map(str, r['averaged'] or [r['timestep']]))}, "
+            f"{r['reduce']}, {r['draws']} draw(s)"
+            + (f", without {', '.join(r['left_out'])}" if r["left_out"] else "")
+            + (f", sinks {', '.join(r['sinks'])}" if r["sinks"] else ""),
             r,
         )
         for r in content["readings"][:10]
@@ -164,8 +169,8 @@ def stress(
     from vidconcept.evaluation.datasets.dataset import Clip, Dataset
     from vidconcept.evaluation.perturb import PERTURBATIONS, SEVERITIES
     from vidconcept.pipelines.evaluate import thin_out
-    from vidconcept.pipelines.out import choose_out
     from vidconcept.pipelines.stress import stress as run_stress
+    from vidconcept.pipelines.track import choose_out
     from vidconcept.pipelines.workspace import Workspace, open_dataset
     from vidconcept.writers.reports.evaluation import replace_nan
     from vidconcept.writers.reports.folder import check_report

@@ -19,7 +19,8 @@ from vidconcept.evaluation.statistics import bootstrap_interval
 class Reading:
     """One way to read the maps. layers_name: "3" for a single layer, "all", "preset" or "deep half".
 
-    left_out: words beside the asked ones that are kept out of the softmax.
+    left_out: words beside the asked ones that are kept out of the softmax. sinks: stop words that draw off attention.
+    averaged: timesteps whose scores are averaged, instead of `timestep`.
     """
 
     method: str
@@ -29,6 +30,12 @@ class Reading:
     reduce: Reduce
     draws: int
     left_out: tuple[str, ...] = ()
+    sinks: tuple[str, ...] = ()
+    averaged: tuple[int, ...] = ()
+
+    @property
+    def timesteps(self) -> tuple[int, ...]:
+        return self.averaged or (self.timestep,)
 
 
 @dataclass

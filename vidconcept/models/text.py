@@ -14,9 +14,10 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from vidconcept.errors import OutputError, UsageError
+from vidconcept.errors import InputError, OutputError, UsageError
 from vidconcept.files import open_regular, open_replacing_bytes
 from vidconcept.models.configs import component_files
+from vidconcept.models.learnt import read_learnt
 from vidconcept.models.text_encoders import T5Text, TextEncoder, summarise_error
 
 log = logging.getLogger(__name__)
@@ -51,11 +52,13 @@ def encode_texts(
     """Encode the prompt and the concept words with the folder's text encoder, or take them from the cache on disk.
 
     encoder: how the family encodes; None is T5 without a mask, as CogVideoX's own pipeline has it. Every text is
-    encoded as the family's prompts are, so that words look to the transformer as its training texts did.
+    encoded as the family's prompts are, so that words look to the transformer as its training texts did. A word that
+    begins with `@` names a file of a learnt concept, whose vectors are taken as they are.
     Raises ModelError when the tokenizer or encoder cannot be loaded,
     UsageError for a word with letters that the tokenizer does not have: all such words would be one and the same.
     """
-    texts = [prompt, *words]
+    learnt = {word: torch.from_numpy(read_learnt(Path(word[1:]))) for word in words if word.startswith("@")}
+    texts = [prompt, *(word for word in words if word not in learnt)]
     encoder = T5Text() if encoder is None else encoder
     identity = _identity(folder, text_length, dtype, encoder)
     paths = [cache_dir() / "text" / f"{_digest(identity, text)}.safetensors" for text in texts]
@@ -68,15 +71,24 @@ def encode_texts(
                 cached[index] = fresh[text]
                 _write_cached(path, fresh[text])
     parts = [part for part in cached if part is not None]
-    for word, part in zip(words, parts[1:], strict=True):
+    embeds = {}
+    for word, part in zip(texts[1:], parts[1:], strict=True):
         if part["unknown"]:
             raise UsageError(f"the text encoder of this model cannot read {word!r}. Next: say it in English")
         if int(part["tokens"]) == 0:
             raise UsageError(f"{word!r} is no word to the text encoder of this model. Next: another word")
+        embeds[word] = part["embeds"][int(part["first"]) :][: int(part["tokens"])]
     first = parts[0]
+    dim = first["embeds"].shape[1]
+    for word, vector in learnt.items():
+        if vector.shape[1] != dim:
+            raise InputError(
+                f"{word[1:]} has vectors of {vector.shape[1]} numbers, this model has {dim}: learn it again"
+            )
+        embeds[word] = vector.to(dtype)
     return TextEmbeds(
         first["embeds"][None],
-        tuple(part["embeds"][int(part["first"]) :][: int(part["tokens"])] for part in parts[1:]),
+        tuple(embeds[word] for word in words),
         first["mask"][None],
         first["pooled"][None] if "pooled" in first else None,
     )

@@ -18,9 +18,10 @@ from vidconcept.evaluation.statistics import bootstrap_interval
 from vidconcept.pipelines.calibrate import select_settings
 from vidconcept.pipelines.evaluate import Linked, rename_to_asked
 from vidconcept.pipelines.findings import score_frames
-from vidconcept.pipelines.plan import Plan, find_preset_thresholds
+from vidconcept.pipelines.plan import Plan
 from vidconcept.pipelines.rarity import gate_maps
 from vidconcept.pipelines.sweep import sweep
+from vidconcept.pipelines.vocabulary import find_preset_thresholds
 from vidconcept.pipelines.workspace import Workspace
 
 # What is tried unless the caller says otherwise.
@@ -128,6 +129,7 @@ def settle_reading(reading: Reading, base: Reading, plan: Plan) -> dict[str, Any
     chosen: dict[str, Any] = {
         "layers": list(reading.layers),
         "timestep": reading.timestep,
+        "timesteps": list(reading.averaged),
         "reduce": reading.reduce,
         "noise_samples": reading.draws,
     }
@@ -148,7 +150,7 @@ def count_events(
     bare = {"thresholds": {}, "place_lifts": {}}
     for number, original in enumerate(dataset.clips):
         plan = workspace.plan_clip(original, settings)
-        clip = rename_to_asked(dataset, plan.settings.concepts, plan.settings.model).clips[number]
+        clip = rename_to_asked(dataset, plan.settings).clips[number]
         run = workspace.open_clip(plan, clip)
         workspace.compute_maps(plan, run)
         # What an earlier calibration says of concepts and places is not written, so it is not counted with.

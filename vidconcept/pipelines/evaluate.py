@@ -23,10 +23,11 @@ from vidconcept.pipelines.plan import Plan
 from vidconcept.pipelines.rarity import gate_maps
 from vidconcept.pipelines.workspace import Workspace
 from vidconcept.runs import RunFolder
-from vidconcept.settings import RARITY_WORDS
+from vidconcept.settings import RARITY_WORDS, TrackSettings
 from vidconcept.tracks.events import frame_duration_s, measure_footage_s
 from vidconcept.tracks.rle import decode
 from vidconcept.types import TrackMask
+from vidconcept.words import spelling_of
 
 LIBRARIES = ("vidconcept", "torch", "diffusers", "numpy", "scipy", "opencv-python-headless", "pycocotools")
 
@@ -63,7 +64,7 @@ def evaluate(dataset: Dataset, settings: Mapping[str, Any], workspace: Workspace
     asked: Dataset | None = None
     for number, clip in enumerate(dataset.clips):
         plan = workspace.plan_clip(clip, settings)
-        asked = asked or rename_to_asked(dataset, plan.settings.concepts, plan.settings.model)
+        asked = asked or rename_to_asked(dataset, plan.settings)
         clip = asked.clips[number]
         run = workspace.open_clip(plan, clip)
         workspace.compute_maps(plan, run)
@@ -89,9 +90,12 @@ def thin_out(dataset: Dataset, limit: int | None) -> Dataset:
     return replace(dataset, clips=tuple(dataset.clips[i] for i in chosen))
 
 
-def rename_to_asked(dataset: Dataset, concepts: Sequence[str], model: str) -> Dataset:
-    """The data set with its words replaced by the asked ones that mean the same to the model."""
-    preset = find_preset(model)
+def rename_to_asked(dataset: Dataset, settings: TrackSettings) -> Dataset:
+    """The data set with its words replaced by the names of the asked concepts that mean the same to the model.
+
+    A concept is found by its name, and by each of the words that it is averaged of.
+    """
+    preset, concepts = find_preset(settings.model), settings.concepts
 
     def meaning(word: str) -> str:
         try:
@@ -99,8 +103,13 @@ def rename_to_asked(dataset: Dataset, concepts: Sequence[str], model: str) -> Da
         except UsageError:
             return word.casefold()
 
-    asked = {meaning(word): word for word in concepts}
-    names = {word: asked[meaning(word)] for word in dataset.concepts if meaning(word) in asked}
+    asked: dict[str, str] = {}
+    for name in concepts:
+        for word in spelling_of(name, settings.words).words:
+            asked.setdefault(meaning(word), name)
+    by_name = {name.casefold(): name for name in concepts}
+    found = {word: by_name.get(word.casefold()) or asked.get(meaning(word)) for word in dataset.concepts}
+    names = {word: name for word, name in found.items() if name is not None}
     if dataset.concepts and not names:
         raise UsageError(
             f"{dataset.name} has none of {', '.join(concepts)}; it has {', '.join(dataset.concepts[:20])}. "

@@ -12,7 +12,7 @@ from vidconcept.attention.maps import arrange_tokens, concept_scores
 from vidconcept.errors import InputError, UsageError
 from vidconcept.evaluation.explanation import Explanation
 from vidconcept.geometry import crop
-from vidconcept.models.readout import token_grid, word_logits
+from vidconcept.models.readout import draws_of, token_grid
 from vidconcept.pipelines.maps import ModelShelf, cut_source_windows
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan, make_plan
@@ -51,15 +51,15 @@ def explain(run_path: Path, event_id: int, monitor: Monitor, shelf: ModelShelf |
     track = next(t for t in run.tracks() if t.frame_index == event.peak_frame and t.tracker_id == event.tracker_id)
     window, position = _find_window(plan, event.peak_frame, monitor)
     model = (shelf or ModelShelf())(plan, monitor)
-    draws = [
-        word_logits(model, window.frames, draw)["concept-attention"] for draw in range(plan.settings.noise_samples)
-    ]
+    draws = draws_of(model, window.frames, plan.lexicon)
     chosen = choose_layers(own)
     step = int(np.flatnonzero((window.positions[:, 0] <= position) & (position <= window.positions[:, 1]))[0])
     reduce, grid, order = plan.settings.reduce, token_grid(model, window.frames), _order_words(plan, track)
-    single = [concept_scores(draws, reduce, layers=[layer]) for layer in range(plan.layout.num_layers)]
+    layers = range(plan.layout.num_layers)
+    single = [plan.lexicon.subtract(concept_scores(draws, reduce, layers=[layer])) for layer in layers]
     maps = arrange_tokens(np.stack(single), grid)[:, order, step]
-    whole = arrange_tokens(concept_scores(draws, reduce, layers=chosen), grid)[order, step]
+    combined = plan.lexicon.subtract(concept_scores(draws, reduce, layers=chosen))
+    whole = arrange_tokens(combined, grid)[order, step]
     image, mask = _read_picture(plan, event, track, monitor)
     words = tuple((*plan.settings.concepts, *plan.words[len(plan.settings.concepts) :])[i] for i in order)
     cell = _find_peak_cell(whole[0], mask)

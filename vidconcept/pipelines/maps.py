@@ -35,7 +35,9 @@ LOOKS = 2
 def load_model(plan: Plan, monitor: Monitor) -> Model:
     monitor.progress("loading the model", 0, None)
     with monitor.time_stage("load"):
-        return choose_adapter(plan.folder.path).load(plan.folder.path, plan.settings, plan.words, monitor.note_fallback)
+        return choose_adapter(plan.folder.path).load(
+            plan.folder.path, plan.settings, plan.lexicon.words, monitor.note_fallback
+        )
 
 
 @dataclass
@@ -47,7 +49,8 @@ class ModelShelf:
 
     def __call__(self, plan: Plan, monitor: Monitor) -> Model:
         settings = plan.settings
-        key = (plan.folder.path, plan.words, settings.prompt, settings.dtype, settings.device, settings.vae_tiling)
+        words = (plan.lexicon.words, tuple(plan.learnt.values()))
+        key = (plan.folder.path, words, settings.prompt, settings.dtype, settings.device, settings.vae_tiling)
         if self._model is None or key != self._key:
             self._key, self._model = key, load_model(plan, monitor)
         return self._model.with_settings(settings)
@@ -153,7 +156,7 @@ def split_recordings(frames: Iterable[Frame]) -> Iterator[Iterator[Frame]]:
 def compute_window_maps(plan: Plan, model: Model, window: Window) -> ConceptMaps:
     """Scores of the asked concepts for one window, and features of its tokens; tiles blended."""
     asked = len(plan.settings.concepts)
-    read = [read_described(model, tile) for tile in plan.tiles.cut(window.frames)]
+    read = [read_described(model, tile, plan.lexicon) for tile in plan.tiles.cut(window.frames)]
     scores = plan.tiles.blend([scores[:asked] for scores, _ in read])
     # A feature is a map like any other: tiles are blended channel by channel.
     features = plan.tiles.blend([np.moveaxis(own, -1, 0) for _, own in read])

@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from vidconcept.attention.lexicon import Lexicon
 from vidconcept.attention.method_names import why_missing
 from vidconcept.errors import UsageError
 from vidconcept.files import check_name
@@ -15,7 +16,9 @@ from vidconcept.geometry import TilePlan, fit_size, plan_fine_tiles, plan_tiles,
 from vidconcept.models.adapter import read_layout
 from vidconcept.models.folder import ModelFolder, find_folder, find_preset
 from vidconcept.models.layout import ModelLayout
+from vidconcept.models.learnt import check_learnt
 from vidconcept.models.presets import Preset
+from vidconcept.pipelines.vocabulary import compile_words, find_preset_thresholds, pick_asked
 from vidconcept.rarity.good_parts import check_good_parts
 from vidconcept.settings import (
     PRESETS,
@@ -38,6 +41,9 @@ from vidconcept.video.writer import fit_film_size
 # To be raised when the same weights, words and settings come to give other maps: runs of before are then not resumed.
 MAPS_VERSION = 1
 
+# Settings that are left out of what maps depend on where they are empty.
+NEW_WORD_SETTINGS = frozenset({"sinks", "timesteps"})
+
 # From here on a token is so coarse that thin defects drown in it: twice what `--tile auto` aims at.
 COARSE_TOKEN_PX = 32
 
@@ -55,9 +61,10 @@ MAP_AREA_PX = 683 * 384
 class Plan:
     """All decisions of a run.
 
-    words: what stands in the softmax, the asked concepts first. reading: how every pass reads the source. rate_fps: of
-    the footage while it records, None where that is not known. remarks: what to believe of the source, beside the
-    results.
+    words: what stands in the softmax, the asked concepts first. lexicon: the words that each of them is read from.
+    learnt: digest of each file of a learnt vector, by the term that names it. reading: how every pass reads the source.
+    rate_fps: of the footage while it records, None where that is not known. remarks: what to believe of the source,
+    beside the results.
     """
 
     source: Path
@@ -70,6 +77,8 @@ class Plan:
     region: Region
     tiles: TilePlan
     words: tuple[str, ...]
+    lexicon: Lexicon
+    learnt: Mapping[str, str] = field(default_factory=dict)
     work_size_px: tuple[int, int] = field(default=(0, 0))
     reading: Reading = AS_IT_IS
     rate_fps: float | None = None
@@ -131,10 +140,14 @@ class Plan:
                 # Of deep pictures; found, and so no setting.
                 **({} if self.info.levels is None else {"levels": list(self.info.levels)}),
                 # What is off is left out: runs of before the setting was there agree with it.
+                **({} if self.lexicon.is_plain else {"spelled": self.lexicon.facts()}),
+                **({"learnt": dict(self.learnt)} if self.learnt else {}),
                 **{
                     key: settings[key]
-                    for key in sorted(TrackSettings.list_keys(Stage.MAPS) - {"model", "concepts"})
-                    if settings[key] not in (None, False) and (key, settings[key]) != ("method", "concept-attention")
+                    for key in sorted(TrackSettings.list_keys(Stage.MAPS) - {"model", "concepts", "words"})
+                    if settings[key] not in (None, False)
+                    and (key, settings[key]) != ("method", "concept-attention")
+                    and (settings[key] or key not in NEW_WORD_SETTINGS)
                 },
             },
         }
@@ -142,12 +155,13 @@ class Plan:
 
 @dataclass(frozen=True)
 class Settled:
-    """Settings of all layers, before any picture is known. words: as in `Plan`."""
+    """Settings of all layers, before any picture is known. words, lexicon: as in `Plan`."""
 
     settings: TrackSettings
     sources: Mapping[str, str]
     preset: Preset
     words: tuple[str, ...]
+    lexicon: Lexicon
 
 
 def settle(
@@ -162,14 +176,14 @@ def settle(
     if not settings.concepts:
         known = f" The model {preset.name} knows: {', '.join(preset.vocabulary)}." if preset.vocabulary else ""
         raise UsageError(f"no concepts given. Next: `concepts=scratch,dent`.{known}")
-    words = _list_words(settings, preset)
+    words, lexicon = compile_words(settings, preset)
     # A calibration's thresholds go before the preset's, concept by concept.
     given = {} if sources["thresholds"] == preset.layer.name else settings.thresholds
-    thresholds = find_preset_thresholds(settings, sources, preset) | _pick_asked(given, settings, preset)
-    lifts = _pick_asked(settings.place_lifts, settings, preset)
+    thresholds = find_preset_thresholds(settings, sources, preset) | pick_asked(given, settings, preset)
+    lifts = pick_asked(settings.place_lifts, settings, preset)
     settings = settings.model_copy(update={"thresholds": thresholds, "place_lifts": lifts})
     _check_range(settings)
-    return Settled(settings, sources, preset, words)
+    return Settled(settings, sources, preset, words, lexicon)
 
 
 def choose_reading(settings: TrackSettings) -> Reading:
@@ -212,6 +226,7 @@ def lay_out(settled: Settled, source: Path, identity: SourceIdentity, info: Vide
     check_reading(settings, layout)
     if settings.rarity not in RARITY_WORDS:
         check_good_parts(Path(settings.rarity), layout.fingerprint)
+    learnt = {term: check_learnt(Path(term[1:]), layout.fingerprint) for term in settled.lexicon.learnt}
     area_px = settings.height * settings.width
     place = {"pitch_px": layout.pitch_px, "multiple": layout.multiple_px, "largest_px": layout.largest_px}
     fine = plan_fine_tiles(region, area_px=area_px, **place)
@@ -227,6 +242,8 @@ def lay_out(settled: Settled, source: Path, identity: SourceIdentity, info: Vide
         region,
         tiles,
         settled.words,
+        settled.lexicon,
+        learnt,
         _choose_work_size(region, settings.smooth),
         remarks=_remark_on_sizes(settings, info, region, tiles, fine),
     )
@@ -240,43 +257,11 @@ def setting_layers(
     return [given, read_environment(environ), *([read_config_file(config)] if config else [])]
 
 
-def _list_words(settings: TrackSettings, preset: Preset) -> tuple[str, ...]:
-    """Asked concepts as the model knows them, then background and distractors that are not asked for."""
-    asked = [preset.translate(word) for word in settings.concepts]
-    for index, word in enumerate(asked):
-        if word in asked[:index]:
-            twin = settings.concepts[asked.index(word)]
-            raise UsageError(f"{twin!r} and {settings.concepts[index]!r} mean the same to {preset.name}; give one")
-    others = [preset.translate(word) for word in (*settings.background, *settings.distractors)]
-    if not settings.background:
-        raise UsageError("no background words: one of the concepts would win everywhere. Next: `background=surface`")
-    return tuple(dict.fromkeys([*asked, *others]))
-
-
-def _pick_asked(table: Mapping[str, Any], settings: TrackSettings, preset: Preset) -> dict[str, Any]:
-    """What a calibration says of the concepts asked for, under the words asked for; it may name them by other words.
-
-    Raises UsageError for a word that a closed vocabulary does not have.
-    """
-    asked = {preset.translate(word): word for word in settings.concepts}
-    mains = {preset.translate(word): value for word, value in table.items()}
-    return {word: mains[main] for main, word in asked.items() if main in mains}
-
-
 def _check_range(settings: TrackSettings) -> None:
     if settings.end_s is not None and settings.end_s <= (settings.start_s or 0):
         raise UsageError(
             f"`end_s={settings.end_s:g}` must be after `start_s={settings.start_s or 0:g}`, both in seconds"
         )
-
-
-def find_preset_thresholds(settings: TrackSettings, sources: Mapping[str, str], preset: Preset) -> dict[str, float]:
-    """The preset's thresholds of single concepts by the words asked for; none where somebody gave a `threshold`."""
-    if sources["threshold"] not in (preset.layer.name, "default"):
-        return {}
-    own = preset.settings.get("thresholds", {})
-    mains = {word: preset.translate(word) for word in settings.concepts}
-    return {word: own[main] for word, main in mains.items() if main in own}
 
 
 def choose_film_size(settings: TrackSettings, info: VideoInfo) -> tuple[int, int]:

@@ -49,7 +49,7 @@ def stress(
     workspace's folder and removed again; its maps stay, so that a second call goes on where this one stopped.
     """
     first = workspace.plan_clip(dataset.clips[0], settings)
-    data = rename_to_asked(dataset, first.settings.concepts, first.settings.model) if has_truth else dataset
+    data = rename_to_asked(dataset, first.settings) if has_truth else dataset
     if not has_truth:
         clips = tuple(take_findings_as_truth(clip, settings, workspace) for clip in data.clips)
         data = replace(data, clips=clips)

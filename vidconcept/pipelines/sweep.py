@@ -28,13 +28,17 @@ from vidconcept.pipelines.evaluate import list_facts, rename_to_asked, resize_tr
 from vidconcept.pipelines.maps import cut_source_windows
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
+from vidconcept.pipelines.vocabulary import compile_words
 from vidconcept.pipelines.workspace import Workspace
+from vidconcept.settings import TrackSettings
 from vidconcept.temporal.windows import Window
 
-AXES = ("layers", "timestep", "method", "reduce", "noise-samples", "background")
+AXES = ("layers", "timestep", "timesteps", "method", "reduce", "noise-samples", "background", "sinks")
 # The quiet end, the middle and the loud end of the noise schedule.
 TIMESTEPS = (20, 250, 500, 750)
 NOISE_SAMPLES = (1, 2)
+# Stop words that are compared with none where the settings name none themselves.
+SINKS = ("a", "of", "with")
 
 
 def list_readings(axes: Sequence[str], plan: Plan, timesteps: Sequence[int] = TIMESTEPS) -> list[Reading]:
@@ -52,26 +56,43 @@ def list_readings(axes: Sequence[str], plan: Plan, timesteps: Sequence[int] = TI
         layer_sets |= {"all": tuple(range(count)), "deep half": tuple(range(count // 2, count))}
     reduces: tuple[Reduce, ...] = ("softmax-mean", "mean-softmax") if "reduce" in axes else (settings.reduce,)
     found = [
-        Reading(method, name, layers, timestep, reduce, draws, left_out)
-        for method, (name, layers), timestep, reduce, draws, left_out in product(
+        Reading(method, name, layers, timestep, reduce, draws, left_out, sinks, averaged)
+        for method, (name, layers), (timestep, averaged), reduce, draws, left_out, sinks in product(
             plan.layout.methods if "method" in axes else (settings.method,),
             layer_sets.items(),
-            sorted({*timesteps, settings.timestep}) if "timestep" in axes else (settings.timestep,),
+            _times(axes, settings, timesteps),
             reduces,
             sorted({*NOISE_SAMPLES, settings.noise_samples}) if "noise-samples" in axes else (settings.noise_samples,),
             list_left_out_words(plan) if "background" in axes else ((),),
+            ((), settings.sinks or SINKS) if "sinks" in axes else (settings.sinks,),
         )
     ]
     # Of one layer, both orders of reduction are the same.
     return [r for r in found if len(r.layers) > 1 or r.reduce == settings.reduce]
 
 
+def _times(axes: Sequence[str], settings: TrackSettings, timesteps: Sequence[int]) -> list[tuple[int, tuple[int, ...]]]:
+    """Timesteps to read at, each with those that are averaged instead of it."""
+    found: list[tuple[int, tuple[int, ...]]] = [(settings.timestep, settings.timesteps)]
+    if "timestep" in axes:
+        singles = [(t, ()) for t in sorted({*timesteps, settings.timestep})]
+        found = singles if not settings.timesteps else found + singles
+    if "timesteps" in axes and len(timesteps) > 1:
+        found.append((settings.timestep, tuple(sorted(set(timesteps)))))
+    return list(dict.fromkeys(found))
+
+
 def list_left_out_words(plan: Plan) -> list[tuple[str, ...]]:
-    """None, all distractors together, and each background word by itself as long as one is left."""
+    """None, all distractors together, and each background word by itself as long as one is left.
+
+    Words that are subtracted from a concept stay.
+    """
     preset, settings = plan.folder.preset, plan.settings
-    asked = plan.words[: len(settings.concepts)]
-    background = [w for w in dict.fromkeys(map(preset.translate, settings.background)) if w not in asked]
-    distractors = tuple(w for w in plan.words if w not in asked and w not in background)
+    subtracted = {plan.words[i] for entries in plan.lexicon.minus for i in entries}
+    others = plan.words[len(settings.concepts) : len(plan.words) - plan.lexicon.sinks]
+    others = [word for word in others if word not in subtracted]
+    background = [w for w in dict.fromkeys(map(preset.translate, settings.background)) if w in others]
+    distractors = tuple(w for w in others if w not in background)
     singles = [(word,) for word in background] if len(background) > 1 else []
     return [(), *([distractors] if distractors else []), *singles]
 
@@ -85,7 +106,14 @@ def make_base_reading(plan: Plan) -> Reading:
     """How `track` reads the maps with the plan's settings."""
     settings = plan.settings
     return Reading(
-        settings.method, "preset", choose_layers(plan), settings.timestep, settings.reduce, settings.noise_samples
+        settings.method,
+        "preset",
+        choose_layers(plan),
+        settings.timestep,
+        settings.reduce,
+        settings.noise_samples,
+        sinks=settings.sinks,
+        averaged=settings.timesteps,
     )
 
 
@@ -107,7 +135,7 @@ def sweep(
     for number, clip in enumerate(dataset.clips):
         plan = workspace.plan_clip(clip, settings)
         first = first or plan
-        asked = rename_to_asked(dataset, plan.settings.concepts, plan.settings.model)
+        asked = rename_to_asked(dataset, plan.settings)
         for reading, tally in tally_clip(
             plan, asked.clips[number], list_readings(axes, plan, timesteps), workspace, windows
         ).items():
@@ -126,20 +154,29 @@ def tally_clip(
 ) -> dict[Reading, Tally]:
     """Counts of all readings over one clip."""
     whole = plan_for_sweep(plan)
-    folder = workspace.open_clip(whole, clip).path / "logits"
     concepts = plan.settings.concepts
     tallies = {reading: Tally.of(len(concepts)) for reading in wanted}
-    passes = sorted({(r.timestep, draw) for r in wanted for draw in range(r.draws)})
+    plans = {sinks: with_sinks(whole, sinks) for sinks in {reading.sinks for reading in wanted}}
+    folders = {sinks: workspace.open_clip(own, clip).path / "logits" for sinks, own in plans.items()}
+    passes = sorted({(r.sinks, t, draw) for r in wanted for t in r.timesteps for draw in range(r.draws)})
     for window, shares in pick_busiest_windows(whole, clip, workspace.monitor, windows):
         logits = {
-            (timestep, draw): compute_logits(whole, window, timestep, draw, folder, workspace)
-            for timestep, draw in passes
+            (sinks, timestep, draw): compute_logits(plans[sinks], window, timestep, draw, folders[sinks], workspace)
+            for sinks, timestep, draw in passes
         }
         for reading in wanted:
-            kept = [i for i, word in enumerate(plan.words) if word not in reading.left_out]
-            add_window(tallies[reading], reading, logits, shares, kept)
+            add_window(tallies[reading], reading, logits, shares, plans[reading.sinks])
         workspace.monitor.check("windows read", window.index + 1, None)
     return tallies
+
+
+def with_sinks(plan: Plan, sinks: tuple[str, ...]) -> Plan:
+    """The plan with other stop words to draw off attention."""
+    if plan.settings.sinks == sinks:
+        return plan
+    settings = plan.settings.model_copy(update={"sinks": sinks})
+    words, lexicon = compile_words(settings, plan.folder.preset)
+    return replace(plan, settings=settings, words=words, lexicon=lexicon)
 
 
 def plan_for_sweep(plan: Plan) -> Plan:
@@ -208,10 +245,10 @@ def compute_logits(
             return stored
     except SafetensorError:
         workspace.monitor.note_fallback(f"{path.name} was damaged and is computed anew")
-    settings = plan.settings.model_copy(update={"timestep": timestep})
+    settings = plan.settings.model_copy(update={"timestep": timestep, "timesteps": ()})
     model = workspace.load(replace(plan, settings=settings))
     with workspace.monitor.time_stage("model"):
-        pooled = word_logits(model, window.frames, draw, plan.layout.methods)
+        pooled = word_logits(model, window.frames, draw, plan.layout.methods, plan.lexicon)
     with open_replacing_bytes(path) as file:
         file.write(save({method: np.ascontiguousarray(values, np.float32) for method, values in pooled.items()}))
     return pooled
@@ -220,16 +257,16 @@ def compute_logits(
 def add_window(
     tally: Tally,
     reading: Reading,
-    logits: Mapping[tuple[int, int], Mapping[str, np.ndarray]],
+    logits: Mapping[tuple[tuple[str, ...], int, int], Mapping[str, np.ndarray]],
     shares: np.ndarray,
-    kept: Sequence[int],
+    plan: Plan,
 ) -> None:
-    """Count one window. Tokens are weighted by the share of their pixels that is and is not the concept.
-
-    kept: numbers of the words in the softmax, the asked ones first.
-    """
-    draws = [logits[reading.timestep, draw][reading.method] for draw in range(reading.draws)]
-    scores = concept_scores(draws, reading.reduce, layers=reading.layers, words=kept)  # (word, token)
+    """Count one window. Tokens are weighted by the share of their pixels that is and is not the concept."""
+    draws = [logits[reading.sinks, t, n][reading.method] for t in reading.timesteps for n in range(reading.draws)]
+    kept = [i for i, word in enumerate(plan.words) if word not in reading.left_out]
+    scores = np.zeros((len(plan.words), draws[0].shape[-1]), np.float32)
+    scores[kept] = concept_scores(draws, reading.reduce, layers=reading.layers, words=kept)
+    scores = plan.lexicon.subtract(scores)[kept]  # (entry, token)
     flat = shares.reshape(len(shares), -1)
     known = np.isfinite(flat[0])
     scores, flat = scores[:, known], flat[:, known]

@@ -84,7 +84,19 @@ def write_sweep(out: Path, sweep: Sweep, command: str) -> dict[str, Any]:
     write_json(out / "sweep.json", content)
     plots = _write_heat_maps(out, sweep)
     base = next((row for row in rows if all(row[k] == v for k, v in asdict(sweep.base).items())), None)
-    head = ("method", "layers_name", "timestep", "reduce", "draws", "left_out", "mean_ap", "mean_iou", "mean_leakage")
+    head = (
+        "method",
+        "layers_name",
+        "timestep",
+        "reduce",
+        "draws",
+        "left_out",
+        "sinks",
+        "averaged",
+        "mean_ap",
+        "mean_iou",
+        "mean_leakage",
+    )
     shown = rows[:15] + ([base] if base and base not in rows[:15] else [])
     data, model = sweep.facts["dataset"], sweep.facts["model"]
     text = [
@@ -111,7 +123,7 @@ def write_sweep(out: Path, sweep: Sweep, command: str) -> dict[str, Any]:
 def _cell(value: Any) -> str:
     if isinstance(value, float):
         return format_number(value)
-    return (", ".join(value) or "–") if isinstance(value, tuple) else str(value)
+    return (", ".join(map(str, value)) or "–") if isinstance(value, tuple) else str(value)
 
 
 def _write_heat_maps(out: Path, sweep: Sweep) -> list[str]:
@@ -119,7 +131,8 @@ def _write_heat_maps(out: Path, sweep: Sweep) -> list[str]:
     names = []
     by_method: dict[str, list[Reading]] = {}
     for r in sweep.tallies:
-        same = (r.draws, r.left_out) == (sweep.base.draws, sweep.base.left_out)
+        fixed = ("draws", "left_out", "sinks", "averaged")
+        same = all(getattr(r, key) == getattr(sweep.base, key) for key in fixed)
         if same and (r.reduce == sweep.base.reduce or len(r.layers) == 1):
             by_method.setdefault(r.method, []).append(r)
     for method, found in by_method.items():
