@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from vidconcept import __version__, signals
-from vidconcept.commands import batch, calibrate, machine, review, track, trust, watch
+from vidconcept.commands import batch, calibrate, concept, image, machine, review, track, trust, watch
 from vidconcept.commands.flags import NamingGroup
 from vidconcept.errors import ExitCode, Interrupted, VidconceptError
 from vidconcept.files import shorten
@@ -41,7 +41,7 @@ def root(
         raise typer.Exit
 
 
-for module in (track, batch, watch, review, calibrate, trust, machine):
+for module in (track, batch, watch, image, review, calibrate, concept, trust, machine):
     module.register(app)
 
 

@@ -17,7 +17,7 @@ class ExitCode(IntEnum):
     DONE = 0, "done"
     FAILURE = 1, "a failure that has no code of its own, among them output that cannot be written"
     USAGE = 2, "an option, key, word or setting that does not exist or does not fit"
-    SOME_FAILED = 3, "some films of a batch failed; each is named with its reason, and the others are complete"
+    SOME_FAILED = 3, "some of several inputs failed; each is named with its reason, and the others are complete"
     UNREADABLE_INPUT = 4, "the input cannot be read"
     MODEL_UNAVAILABLE = 5, "the model or its weights are missing or damaged"
     FINDINGS = 10, "`--fail-on` was given and such a finding is there; the run is complete"

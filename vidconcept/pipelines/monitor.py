@@ -15,6 +15,9 @@ from vidconcept.video.problems import Finding, Problem, remark_on
 Progress = Callable[[str, int, int | None], None]
 # What a stage counts where it is not frames.
 UNITS = {
+    "photos": "photos",
+    "clips read": "clips",
+    "learning from all": "steps",
     "clips measured": "clips",
     "clips swept": "clips",
     "clips tried": "clips",

@@ -41,6 +41,19 @@ def list_images(source: Path, *, with_copies: bool = False) -> list[Path] | None
     return None if found is None else found.everything if with_copies else found.paths
 
 
+def list_photos(folder: Path) -> list[Path]:
+    """Every image of a folder in natural order; whether each can be read is not looked at.
+
+    Raises InputError for a folder that cannot be read, or has no image.
+    """
+    names = sorted(
+        (n for n in _list(folder) if Path(n).suffix.lower() in IMAGE_SUFFIXES and n[0] != "."), key=_natural_key
+    )
+    if not names:
+        raise InputError(f"no images in the folder {folder}: point to a folder of PNG or JPEG files")
+    return [folder / name for name in names]
+
+
 def open_sequence(source: Path, max_megapixels: float = MAX_MEGAPIXELS) -> ImageSequence | None:
     """The images that `source` stands for, page by page, at their places in time; None for a video file.
 

@@ -47,7 +47,8 @@ class Annotator:
     """Draws the frames of one video in order; holds each label's last place so that labels stay calm.
 
     concepts: names, the index is the class id and picks the colour. frame_size: (width, height) in pixels.
-    region: what the scores cover of the frame, needed by the views "heatmap" and "grid".
+    region: what the scores cover of the frame, needed by the views "heatmap" and "grid". timed: whether the time and
+    the number of the frame are written on it.
     """
 
     def __init__(
@@ -56,6 +57,8 @@ class Annotator:
         frame_size: tuple[int, int],
         view: str = "overlay",
         region: Region | None = None,
+        *,
+        timed: bool = True,
     ) -> None:
         if view not in get_args(View):
             raise UsageError(f"no view {view!r}; the views are {', '.join(get_args(View))}")
@@ -63,6 +66,7 @@ class Annotator:
         self._frame_size = frame_size
         self._view = view
         self._region = region or Region(0, 0, *frame_size)
+        self._timed = timed
         self._labels: dict[int, LabelState] = {}
         # Legible on a phone's 256 lines and not a banner on 1080.
         self._text_px = min(40, max(11, frame_size[1] // 36))
@@ -104,7 +108,8 @@ class Annotator:
             canvas = image.copy()
             self._contours(canvas, tracks, fill=_FILL)
             self._label(canvas, tracks, time_s)
-        self._time_code(canvas, time_s, frame_index)
+        if self._timed:
+            self._time_code(canvas, time_s, frame_index)
         return np.hstack([image, canvas]) if self._view == "side-by-side" else canvas
 
     def _contours(self, canvas: np.ndarray, tracks: Sequence[TrackMask], fill: float) -> None:
