@@ -151,14 +151,14 @@ def write_shards(folder: Path, keep: int, seed: int, frames: int = 9, photos: Ph
             time.sleep(8)
 
 
-def write_folder(folder: Path, clips: int, frames: int, seed: int) -> None:
+def write_folder(folder: Path, clips: int, frames: int, seed: int, kinds: Sequence[str] = DEFECTS) -> None:
     """Write clips as `videos/NAME.mp4` with `annotations/NAME/FRAME.png` (its identity) and `clips.json`.
 
-    Each clip shows one kind of defect, or none (every fifth); motion is steady and straight.
+    Each clip shows one of `kinds` of defect, or none (every fifth); motion is steady and straight.
     """
     rows = []
     for k in range(clips):
-        concept = None if k % 5 == 4 else DEFECTS[k % len(DEFECTS)]
+        concept = None if k % 5 == 4 else kinds[k % len(kinds)]
         name = f"{concept or 'good'}_{k}"
         rng = np.random.default_rng(seed + k)
         speed = int(rng.integers(3, 13))
@@ -216,6 +216,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     write.add_argument("--clips", type=int, default=20)
     write.add_argument("--frames", type=int, default=100)
     write.add_argument("--seed", type=int, default=HELD_OUT_SEED)
+    write.add_argument("--kinds", nargs="+", choices=DEFECTS, default=DEFECTS, help="defects to show, in turn")
     example = commands.add_parser("example", help="write the shipped example and its truth")
     example.add_argument("path", type=Path)
     example.add_argument("--seed", type=int, default=EXAMPLE_SEED)
@@ -224,7 +225,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         photos = Photographs(options.photos) if options.photos else None
         write_shards(options.folder, options.keep, options.seed, options.frames, photos)
     elif options.command == "write":
-        write_folder(options.folder, options.clips, options.frames, options.seed)
+        write_folder(options.folder, options.clips, options.frames, options.seed, options.kinds)
     else:
         write_example(options.path, options.seed)
 

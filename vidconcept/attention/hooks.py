@@ -77,14 +77,22 @@ def concept_attention(
 
     recorder = Recorder(chosen)
     stream = ConceptStream(family, embeds, recorder, methods, vectors, counts=counts, motion_heads=motion_heads)
-    names = {"query", "key", "value"} if NEED_QUERIES & set(methods) else {"key", "value"}
+    with attached(transformer, stream, early_stop=early_stop):
+        yield recorder
+
+
+@contextmanager
+def attached(transformer: Any, stream: ConceptStream, *, early_stop: bool) -> Iterator[None]:
+    """Send a stream through every forward pass that runs inside the context; see `concept_attention`."""
+    blocks, last = stream.family.layers_of(transformer), stream.recorder.layers[-1]
+    names = {"query", "key", "value"} if NEED_QUERIES & set(stream.methods) else {"key", "value"}
     with ExitStack() as undo:
         undo.callback(_watch_call(transformer, stream).remove)
-        for layer, (block, kind) in enumerate(blocks[: chosen[-1] + 1]):
+        for layer, (block, kind) in enumerate(blocks[: last + 1]):
             _watch_block(undo, transformer, kind, block, layer, stream, names)
         if early_stop:
-            _leave_out(undo, transformer, family, chosen[-1] + 1)
-        yield recorder
+            _leave_out(undo, transformer, stream.family, last + 1)
+        yield
 
 
 def _check_methods(name: str, family: Family, methods: Sequence[str]) -> None:

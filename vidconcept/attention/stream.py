@@ -98,6 +98,13 @@ class ConceptStream:
                 f"block {layer} ({type(block).__name__}) showed no {error.args[0]}: its attention processor passes by "
                 "a norm or a projection that it has, so its output is not the model's either"
             ) from error
+        self.go_on(kind, block, layer, inputs, video)
+
+    def go_on(self, kind: BlockKind, block: Any, layer: int, inputs: dict[str, Any], video: Tokens) -> None:
+        """The rest of `step`, once the video tokens of the block's attention are known."""
+        tokens = self.tokens
+        assert tokens is not None
+        is_read = layer in self.recorder.layers
         (query, key, value), carried = kind.enter_attention(block, tokens, inputs)
         output = self.attend(query, key, value, video) if kind.joint else None
         if is_read:

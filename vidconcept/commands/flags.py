@@ -50,7 +50,9 @@ class NamingGroup(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         name, command, rest = super().resolve_command(ctx, args)
-        _options.set((_find_options(command), _find_options(self.commands["track"])))
+        # Within a group of commands the whole application is not at hand; what it said of `track` still holds.
+        of_track = _find_options(self.commands["track"]) if "track" in self.commands else _options.get()[1]
+        _options.set((_find_options(command), of_track))
         return name, command, rest
 
     def invoke(self, ctx: Any) -> Any:

@@ -11,8 +11,10 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from diffusers.models.autoencoders.autoencoder_kl_cogvideox import AutoencoderKLCogVideoX
 from diffusers.models.embeddings import get_3d_rotary_pos_embed
 from diffusers.models.transformers.cogvideox_transformer_3d import CogVideoXTransformer3DModel
+from diffusers.pipelines.cogvideo.pipeline_cogvideox import get_resize_crop_region_for_grid
 from diffusers.schedulers.scheduling_ddim_cogvideox import CogVideoXDDIMScheduler
 from diffusers.schedulers.scheduling_dpm_cogvideox import CogVideoXDPMScheduler
 from diffusers.utils import logging as diffusers_logging
@@ -20,9 +22,10 @@ from einops import rearrange
 from torch import Tensor
 from transformers.utils import logging as transformers_logging
 
-from vidconcept.attention.hooks import Method, Recorder, Vectors, concept_attention
+from vidconcept.attention.hooks import Method, Recorder, Vectors, attached, concept_attention
 from vidconcept.attention.maps import find_unusable_layer
 from vidconcept.attention.methods import STANDARDISED
+from vidconcept.attention.replay import Observation, Witness
 from vidconcept.errors import ModelError
 from vidconcept.models import engine
 from vidconcept.models.cogvideox_folder import read_layout
@@ -35,11 +38,7 @@ from vidconcept.settings import TrackSettings
 
 log = logging.getLogger(__name__)
 # Components that a pipeline folder may name; anything else would be code from outside.
-_CODECS = {
-    # By its place: importing one autoencoder of diffusers imports them all, which takes longer than the embedded model.
-    "AutoencoderKLCogVideoX": "diffusers.models.autoencoders.autoencoder_kl_cogvideox:AutoencoderKLCogVideoX",
-    "PatchCodec": PatchCodec,
-}
+_CODECS = {"AutoencoderKLCogVideoX": AutoencoderKLCogVideoX, "PatchCodec": PatchCodec}
 # Dimensions that attention outputs are reduced to: distances among them are kept to about a tenth.
 VECTOR_DIM = 96
 _SCHEDULERS = {"CogVideoXDDIMScheduler": CogVideoXDDIMScheduler, "CogVideoXDPMScheduler": CogVideoXDPMScheduler}
@@ -184,6 +183,20 @@ class CogVideoX:
             self._pass(latents, timestep)
         return recorder
 
+    @property
+    def vectors(self) -> list[Tensor]:
+        """`(sub-word, text dim)` of every word."""
+        return [word.to(self.device) for word in self.texts.words]
+
+    def observe(self, frames: np.ndarray) -> Observation:
+        """See `teaching.Teachable`. Tensors are those of a usual pass, on which gradients can be taken later."""
+        with torch.no_grad():
+            latents, timestep = self.add_noise(self.encode(frames).clone().to(self.transformer.dtype), 0)
+            witness = Witness(self.transformer, torch.cat(self.vectors)[None], self.settings.layers)
+            with attached(self.transformer, witness, early_stop=True):
+                self._pass(latents, timestep)
+        return Observation.of(witness)
+
     def _pass(self, latents: Tensor, timestep: Tensor) -> None:
         """One forward pass of the transformer, for its hooks alone."""
         self.transformer(
@@ -246,7 +259,7 @@ class CogVideoX:
         base = (config.sample_height // patch, config.sample_width // patch)
         common: dict[str, Any] = {"embed_dim": config.attention_head_dim, "grid_size": grid, "device": latents.device}
         if patch_t is None:
-            crops = fit_grid(grid, base)
+            crops = get_resize_crop_region_for_grid(grid, base[1], base[0])
             tables = get_3d_rotary_pos_embed(crops_coords=crops, temporal_size=latents.shape[1], **common)
         else:
             frames = latents.shape[1] // patch_t
@@ -254,18 +267,6 @@ class CogVideoX:
                 crops_coords=None, temporal_size=frames, grid_type="slice", max_size=base, **common
             )
         return cast(tuple[Tensor, Tensor], tables)
-
-
-def fit_grid(grid: tuple[int, int], base: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Where a grid of (rows, columns) lies when it fills one of `base` as far as its shape lets it, in the middle.
-
-    First and last (row, column), the last not included; as CogVideoX's own pipeline has it.
-    """
-    rows, columns = grid
-    scale = base[0] / rows if rows * base[1] > columns * base[0] else base[1] / columns
-    size = round(scale * rows), round(scale * columns)
-    top, left = (round((whole - part) / 2) for whole, part in zip(base, size, strict=True))
-    return (top, left), (top + size[0], left + size[1])
 
 
 def pick_device(name: str) -> torch.device:

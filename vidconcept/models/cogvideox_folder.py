@@ -49,6 +49,7 @@ def read_layout(path: Path) -> ModelLayout:
         text_length=transformer.max_text_seq_length,
         fingerprint=compute_fingerprint(path),
         largest_px=_largest_px(transformer, pitch_px),
+        text_width=transformer.text_embed_dim,
     )
 
 

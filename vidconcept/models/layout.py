@@ -19,7 +19,8 @@ class ModelLayout:
     """pitch_px: pixels of the model's picture per token. step: frames per token. fingerprint: of all files.
 
     largest_px: height and width of the largest picture that the model's table of positions serves; None: any.
-    methods: the ways in which its maps can be read.
+    methods: the ways in which its maps can be read. text_width: numbers of a word's vector; None where no vector can be
+    learnt for the model.
     """
 
     pitch_px: int
@@ -29,6 +30,7 @@ class ModelLayout:
     fingerprint: str
     largest_px: tuple[int, int] | None = None
     methods: tuple[Method, ...] = METHODS
+    text_width: int | None = None
 
     @property
     def multiple_px(self) -> int:

@@ -1,0 +1,72 @@
+"""Reviewed runs as a data set: accepted events are truth, rejected ones are not, the others count for nothing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from vidconcept.errors import InputError, UsageError
+from vidconcept.evaluation.datasets.dataset import Clip, Dataset, FrameTruth
+from vidconcept.manifest import MANIFEST
+from vidconcept.pipelines.track import Run
+from vidconcept.tracks.rle import decode
+from vidconcept.types import TrackMask
+
+
+def is_reviewed(path: Path) -> bool:
+    """Whether a path is a run folder or a folder of such."""
+    return path.is_dir() and bool(_runs(path))
+
+
+def _runs(path: Path) -> list[Path]:
+    if (path / MANIFEST).is_file():
+        return [path]
+    return sorted(child for child in path.iterdir() if (child / MANIFEST).is_file())
+
+
+def read_verdicts(path: Path, rename: Mapping[str, str] | None = None) -> Dataset:
+    """A run, or a folder of runs, with the verdicts in `events.csv`. rename: a run's concept -> what to call it.
+
+    Raises InputError where a run or its video is gone, UsageError where nothing was accepted.
+    """
+    clips = tuple(_clip(run) for run in _runs(path))
+    dataset = Dataset(path.resolve().name, "verdicts", tuple(clip.rename(rename or {}) for clip in clips))
+    if not dataset.concepts:
+        raise UsageError(
+            f"no event of {path} is accepted. Next: vidconcept review {path}, and write the verdicts into it"
+        )
+    return dataset
+
+
+def _clip(path: Path) -> Clip:
+    run = Run.open(path)
+    video = run.manifest["video"]
+    source = Path(video["path"])
+    if not source.exists():
+        raise InputError(f"the video of {path} is not at {source} any more. Next: put it back")
+    verdicts = {event.tracker_id: event.verdict for event in run.events}
+    tracks: dict[int, list[TrackMask]] = defaultdict(list)
+    for track in run.tracks():
+        if verdicts.get(track.tracker_id) != "reject":
+            tracks[track.frame_index].append(track)
+    frames = {row.frame_index for row in run.frames()}
+    size = (video["width_px"], video["height_px"])
+
+    def truth(index: int) -> FrameTruth | None:
+        if index not in frames:
+            return None
+        accepted = [t for t in tracks[index] if verdicts.get(t.tracker_id) == "accept"]
+        open_ones = [decode(t.rle, size).astype(bool) for t in tracks[index] if verdicts.get(t.tracker_id) != "accept"]
+        masks = [decode(t.rle, size).astype(bool) for t in accepted]
+        return FrameTruth(
+            np.stack(masks) if masks else np.zeros((0, size[1], size[0]), bool),
+            tuple(t.concept for t in accepted),
+            tuple(t.tracker_id for t in accepted),
+            np.any(open_ones, axis=0) if open_ones else None,
+        )
+
+    concepts = tuple(dict.fromkeys(event.concept for event in run.events if event.verdict == "accept"))
+    return Clip(path.name, source, concepts, truth, run.manifest["settings"].get("fps"))
