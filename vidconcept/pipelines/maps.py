@@ -70,7 +70,7 @@ def compute_maps(plan: Plan, run: RunFolder, monitor: Monitor, get_model: GetMod
         for window in cut_source_windows(plan, monitor):
             if run.load_maps(window.index) is None or window.index > memory.last_window:
                 if model is None:
-                    model = get_model(_keep_dtype(plan, run), monitor)
+                    model = get_model(keep_dtype(plan, run), monitor)
                     run.save(engine=dict(model.engine))
                 with monitor.time_stage("model"):
                     maps = compute_checked_maps(plan, model, window)
@@ -85,7 +85,7 @@ def compute_maps(plan: Plan, run: RunFolder, monitor: Monitor, get_model: GetMod
     run.save(windows=windows, maps_done=True)
 
 
-def _keep_dtype(plan: Plan, run: RunFolder) -> Plan:
+def keep_dtype(plan: Plan, run: RunFolder) -> Plan:
     """The plan with the precision that the run began in: what is quickest may come out otherwise another time."""
     begun_in = run.manifest.get("engine", {}).get("dtype")
     if plan.settings.dtype != "auto" or begun_in is None:

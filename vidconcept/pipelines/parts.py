@@ -22,7 +22,13 @@ from vidconcept.files import open_replacing_bytes
 from vidconcept.manifest import read_manifest
 from vidconcept.models.adapter import Model
 from vidconcept.pipelines.describe import describe, remember_motion
-from vidconcept.pipelines.maps import GetModel, compute_checked_maps, cut_source_windows, estimate_frame_count
+from vidconcept.pipelines.maps import (
+    GetModel,
+    compute_checked_maps,
+    cut_source_windows,
+    estimate_frame_count,
+    keep_dtype,
+)
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
 from vidconcept.rarity.memory import Memory
@@ -133,7 +139,9 @@ def compute_part(plan: Plan, run: RunFolder, part: Part, monitor: Monitor, get_m
         if there:
             _pass_over(memory, window)
         else:
-            model = model or get_model(plan, monitor)
+            if model is None:
+                model = get_model(keep_dtype(plan, run), monitor)
+                run.save(engine=dict(model.engine))
             with monitor.time_stage("model"):
                 maps = compute_checked_maps(plan, model, window)
             with monitor.time_stage("rarity"):
@@ -205,7 +213,11 @@ def take_parts(run: RunFolder, folder: Path) -> int:
     stages = {stage for _, facts in parts for stage in facts.get("timings_s", {})}
     timings = {s: round(sum(facts.get("timings_s", {}).get(s, 0.0) for _, facts in parts), 3) for s in stages}
     fallbacks = list(dict.fromkeys(text for _, facts in parts for text in facts.get("fallbacks", ())))
-    run.save(timings_s=timings, fallbacks=fallbacks, **({"windows": index, "maps_done": True} if whole else {}))
+    engines = [facts["engine"] for _, facts in parts if "engine" in facts]
+    if len(dtypes := sorted({str(engine.get("dtype")) for engine in engines})) > 1:
+        fallbacks.append(f"parts of the film were read in {' and '.join(dtypes)}, as was quickest on each machine")
+    known = {"timings_s": timings, "fallbacks": fallbacks, **({"engine": engines[0]} if engines else {})}
+    run.save(**known, **({"windows": index, "maps_done": True} if whole else {}))
     return index
 
 
