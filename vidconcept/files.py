@@ -28,6 +28,7 @@ TEXT_BYTES = 64 << 20
 # Larger pictures take gigabytes, and a few damaged bytes can claim any size: they are read only where asked for.
 MAX_MEGAPIXELS = 128.0
 LONGEST_NAME_BYTES = 255
+DEEPEST_PATH = 256
 # Our own names grow by `.label-studio.config.xml` at most.
 NAME_BYTES = 200
 
@@ -80,6 +81,17 @@ def check_name(path: Path) -> None:
         raise InputError(f"the name {os.fsencode(path)!r} is not UTF-8. Next: rename it") from error
     if longest > LONGEST_NAME_BYTES or "\0" in str(path):
         raise InputError(f"{shorten(str(path))!r} is no name that a file can have. Next: check the path")
+
+
+def check_path(path: Path) -> None:
+    """The same, and raises InputError for links that lead back to themselves and for folders without end."""
+    check_name(path)
+    if len(path.parts) > DEEPEST_PATH:
+        raise InputError(f"{shorten(str(path))!r} lies too deep. Next: check the path")
+    try:
+        path.resolve()
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"{path} is a link that leads back to itself. Next: remove the link") from error
 
 
 def refuse_special(path: Path) -> None:

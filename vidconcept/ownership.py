@@ -46,6 +46,8 @@ def check_ours(folder: Path) -> bool:
     Raises OutputError for anything else, in which nothing is ever written or removed, and for a run whose folders are
     links to elsewhere.
     """
+    if folder.is_symlink() and not folder.exists():
+        raise OutputError(f"{folder} is a link to what is not there. Next: remove it, or choose another `out`")
     if not folder.exists():
         return False
     if not folder.is_dir():

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from vidconcept.errors import InputError, OutputError, UsageError, output_errors
-from vidconcept.files import SCRATCH, check_name, open_replacing, open_replacing_bytes
+from vidconcept.files import SCRATCH, check_path, open_replacing, open_replacing_bytes
 from vidconcept.manifest import MANIFEST, read_manifest
 from vidconcept.ownership import (
     RESULTS,
@@ -165,7 +165,7 @@ def open_run(path: Path, facts: dict[str, Any], existing: Existing, read: Iterab
     Raises OutputError when the folder is no run and not empty, holds one and nothing was said, is in use by another
     process, or cannot be written; UsageError when a run was made otherwise, or would write over what it reads.
     """
-    check_name(path.absolute())
+    check_path(path.absolute())
     check_apart(path, read)
     before = _read_earlier_run(path, facts, existing)
     if before is not None and existing == "skip" and before.get("done"):

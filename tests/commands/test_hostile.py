@@ -318,6 +318,20 @@ class TestSettings:
 
 
 class TestNames:
+    @pytest.mark.parametrize("line", ["track a.mp4 --out {}", "track {}", "probe {}"])
+    @pytest.mark.parametrize("kind", ["loop", "deep", "dangling"])
+    def test_paths_that_lead_nowhere(self, monkeypatch, tiny_model, tmp_path, line, kind):
+        monkeypatch.chdir(tmp_path)
+        write_clip(tmp_path / "a.mp4", count=2)
+        Path("loop").symlink_to("loop")
+        Path("dangling").symlink_to("nowhere")
+        path = "p/" * 1500 if kind == "deep" else kind
+        more = [] if line.startswith("probe") else ["--concepts", "scratch", "--model", tiny_model, *SMALL]
+        got, said = type_command(monkeypatch, *line.format(path).split(), *more)
+        assert got in (1, 2, 4)
+        assert "--debug" not in said
+        assert "Next: " in said or "check the path" in said
+
     @pytest.mark.parametrize("name", ["x" * 300, "字" * 100, "a/" * 3000, "\udcff.mp4"])
     @pytest.mark.parametrize(
         "line",

@@ -11,7 +11,7 @@ from typing import Any
 from vidconcept.attention.lexicon import Lexicon
 from vidconcept.attention.method_names import why_missing
 from vidconcept.errors import UsageError
-from vidconcept.files import check_name
+from vidconcept.files import check_name, check_path
 from vidconcept.geometry import TilePlan, fit_size, plan_fine_tiles, plan_tiles, resolve_region
 from vidconcept.models.adapter import read_layout
 from vidconcept.models.folder import ModelFolder, find_folder, find_preset
@@ -206,7 +206,7 @@ def make_plan(
     settled = settle(overrides, config, environ)
     source = Path(video)
     # Tables and run.json hold both.
-    check_name(source.absolute())
+    check_path(source.absolute())
     check_name(source.resolve())
     identity = identify(source)
     asked = choose_reading(settled.settings)

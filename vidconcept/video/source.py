@@ -14,7 +14,7 @@ import av.error
 import av.video.stream
 
 from vidconcept.errors import InputError, UsageError
-from vidconcept.files import MAX_MEGAPIXELS, check_name, open_regular, refuse_special
+from vidconcept.files import MAX_MEGAPIXELS, check_name, check_path, open_regular, refuse_special
 from vidconcept.video.limits import check_pixels
 from vidconcept.video.sequence import ImageSequence, describe_copies, lay_out, remove_copies
 from vidconcept.video.streams import pick_stream
@@ -118,7 +118,7 @@ def _find_images(source: Path) -> _Images | None:
 
 def refuse_no_file(source: Path) -> None:
     """Raises InputError for an address, standard input or a device: what is tracked is read several times over."""
-    check_name(source)
+    check_path(source)
     text = str(source)
     # A path has one slash where the address had two.
     address = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/(?=[^/])", text)
