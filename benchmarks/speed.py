@@ -115,15 +115,15 @@ def compare_hooks(repeats: int, words: Sequence[int] = (4, 64)) -> dict[str, flo
     import torch
 
     from vidconcept.attention.hooks import concept_attention
-    from vidconcept.models.adapter import adapter_for
-    from vidconcept.models.folder import find_folder, preset_for
+    from vidconcept.models.adapter import choose_adapter
+    from vidconcept.models.folder import find_folder, find_preset
     from vidconcept.settings import TrackSettings
 
     torch.set_num_threads(1)
-    preset = preset_for("linecam")
+    preset = find_preset("linecam")
     settings = TrackSettings(**{**preset.settings, "dtype": "float32"})
     path = find_folder(preset).path
-    model: Any = adapter_for(path).load(path, settings, ("scratch", "part"), print)
+    model: Any = choose_adapter(path).load(path, settings, ("scratch", "part"), print)
     rows, columns = settings.height // 4, settings.width // 4
     latents = torch.randn(1, 3, 16, rows, columns)
     arguments = {
@@ -187,6 +187,7 @@ def main() -> None:
     variants = dict(parse_variant(text) for text in (options.variant or VARIANTS))
     result = {"processor": name_processor(), "repeats": options.repeats}
     result |= compare_films(options.video, options.concepts, variants, options.repeats)
+    print(json.dumps(result), file=sys.stderr, flush=True)
     result["hooks"] = compare_hooks(options.repeats)
     text = json.dumps(result, indent=1)
     print(text)
