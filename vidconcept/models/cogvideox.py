@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
-from diffusers.models.autoencoders.autoencoder_kl_cogvideox import AutoencoderKLCogVideoX
 from diffusers.models.embeddings import get_3d_rotary_pos_embed
 from diffusers.models.transformers.cogvideox_transformer_3d import CogVideoXTransformer3DModel
-from diffusers.pipelines.cogvideo.pipeline_cogvideox import get_resize_crop_region_for_grid
 from diffusers.schedulers.scheduling_ddim_cogvideox import CogVideoXDDIMScheduler
 from diffusers.schedulers.scheduling_dpm_cogvideox import CogVideoXDPMScheduler
-from diffusers.utils import logging as diffusers_logging
 from einops import rearrange
 from torch import Tensor
-from transformers.utils import logging as transformers_logging
 
 from vidconcept.attention.hooks import Method, Recorder, Vectors, attached, concept_attention
 from vidconcept.attention.maps import find_unusable_layer
@@ -31,14 +26,26 @@ from vidconcept.models import engine
 from vidconcept.models.cogvideox_folder import read_layout
 from vidconcept.models.configs import CodecConfig, PipelineIndex, check_configs, check_kinds, read_config
 from vidconcept.models.linecam_codec import PatchCodec
+from vidconcept.models.loading import (
+    errors_of,
+    is_out_of_memory,
+    load_part,
+    pick_class,
+    prepare_machine,
+    silence_libraries,
+    tile_if_asked,
+)
 from vidconcept.models.text import TextEmbeds, encode_texts
-from vidconcept.models.text_encoders import summarise_error
 from vidconcept.rarity.features import random_projection
 from vidconcept.settings import TrackSettings
 
 log = logging.getLogger(__name__)
 # Components that a pipeline folder may name; anything else would be code from outside.
-_CODECS = {"AutoencoderKLCogVideoX": AutoencoderKLCogVideoX, "PatchCodec": PatchCodec}
+_CODECS = {
+    # By its place: importing one autoencoder of diffusers imports them all, which takes longer than the embedded model.
+    "AutoencoderKLCogVideoX": "diffusers.models.autoencoders.autoencoder_kl_cogvideox:AutoencoderKLCogVideoX",
+    "PatchCodec": PatchCodec,
+}
 # Dimensions that attention outputs are reduced to: distances among them are kept to about a tenth.
 VECTOR_DIM = 96
 _SCHEDULERS = {"CogVideoXDDIMScheduler": CogVideoXDDIMScheduler, "CogVideoXDPMScheduler": CogVideoXDPMScheduler}
@@ -108,7 +115,7 @@ class CogVideoX:
             else:
                 latents = self._posterior(video)
         except (RuntimeError, MemoryError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             if self.settings.vae_tiling != "auto" or getattr(self.codec, "use_tiling", True):
                 raise
@@ -259,7 +266,7 @@ class CogVideoX:
         base = (config.sample_height // patch, config.sample_width // patch)
         common: dict[str, Any] = {"embed_dim": config.attention_head_dim, "grid_size": grid, "device": latents.device}
         if patch_t is None:
-            crops = get_resize_crop_region_for_grid(grid, base[1], base[0])
+            crops = fit_grid(grid, base)
             tables = get_3d_rotary_pos_embed(crops_coords=crops, temporal_size=latents.shape[1], **common)
         else:
             frames = latents.shape[1] // patch_t
@@ -269,31 +276,16 @@ class CogVideoX:
         return cast(tuple[Tensor, Tensor], tables)
 
 
-def pick_device(name: str) -> torch.device:
-    """The device asked for, or the best one. Raises ModelError when it is not there."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ModelError(
-            f"device {name!r} is not usable here: {str(error).splitlines()[0]}. Next: `device=cpu`"
-        ) from error
-    return device
+def fit_grid(grid: tuple[int, int], base: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Where a grid of (rows, columns) lies when it fills one of `base` as far as its shape lets it, in the middle.
 
-
-@contextmanager
-def silence_libraries() -> Iterator[None]:
-    """No bars of the libraries' own between ours."""
-    switches = [library for library in (diffusers_logging, transformers_logging) if library.is_progress_bar_enabled()]
-    for library in switches:
-        library.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for library in switches:
-            library.enable_progress_bar()
+    First and last (row, column), the last not included; as CogVideoX's own pipeline has it.
+    """
+    rows, columns = grid
+    scale = base[0] / rows if rows * base[1] > columns * base[0] else base[1] / columns
+    size = round(scale * rows), round(scale * columns)
+    top, left = (round((whole - part) / 2) for whole, part in zip(base, size, strict=True))
+    return (top, left), (top + size[0], left + size[1])
 
 
 @silence_libraries()
@@ -305,61 +297,21 @@ def load(
     words: every word in the softmax, in the order of the scores. Raises ModelError when a component cannot be loaded,
     lacks weights, or asks for code of its own.
     """
-    device = pick_device(settings.device)
-    dtype, how = engine.prepare(device, settings.dtype, settings.threads)
-    if device.type == "cpu" and dtype == torch.float16:
-        dtype, how["dtype"] = torch.float32, "float32"
-        report("float16 is emulated on a CPU, so the model runs in float32")
+    device, dtype, how = prepare_machine(settings, report)
     check_configs(path)
     index = read_config(path / "model_index.json", PipelineIndex)
-    codec_class = _pick_class("vae", index.vae, _CODECS)
-    scheduler_class = _pick_class("scheduler", index.scheduler, _SCHEDULERS)
+    codec_class = pick_class("vae", index.vae, _CODECS)
+    scheduler_class = pick_class("scheduler", index.scheduler, _SCHEDULERS)
     check_kinds(path / "vae" / "config.json", codec_class.__init__)
     check_kinds(path / "transformer" / "config.json", CogVideoXTransformer3DModel.__init__)
     check_kinds(path / "scheduler" / "scheduler_config.json", scheduler_class.__init__)
     length = read_layout(path).text_length
     texts = encode_texts(path, settings.prompt, words, text_length=length, dtype=dtype, device=device)
-    # With loading information asked for, diffusers gives a pair, which its annotation does not say.
-    transformer_class: Any = CogVideoXTransformer3DModel
-    options = {"torch_dtype": dtype, "use_safetensors": True, "local_files_only": True, "output_loading_info": True}
-    try:
+    with errors_of(path, "scheduler"):
         scheduler = scheduler_class.from_pretrained(path / "scheduler", local_files_only=True)
-        codec = _check_whole(codec_class.from_pretrained(path / "vae", **options))
-        transformer = _check_whole(transformer_class.from_pretrained(path / "transformer", **options))
-    except Exception as error:
-        # Of damaged files the libraries raise whatever their inside came upon.
-        if _is_out_of_memory(error):
-            raise
-        raise ModelError(
-            f"cannot load the model in {path}: {summarise_error(error)}. Next: fetch it again, or another `model`"
-        ) from error
-    codec, transformer = codec.eval().to(device), transformer.eval().to(device)
+    codec = load_part(path, "vae", codec_class, dtype).to(device)
+    transformer = load_part(path, "transformer", CogVideoXTransformer3DModel, dtype).to(device)
     how["batch_norms_folded"] = engine.fold_batch_norms(codec)
     engine.lay_out_convolutions(codec)
-    if settings.vae_tiling == "on" and hasattr(codec, "enable_tiling"):
-        codec.enable_tiling()
-        report("the VAE runs tiled as asked, which changes the latents by some percent")
+    tile_if_asked(codec, settings, report)
     return CogVideoX(transformer, codec, scheduler, texts, settings, device, report, how)
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """A GPU has a type of error for it; the allocator of the CPU says it in words."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
-
-
-def _check_whole(loaded: tuple[Any, dict[str, Any]]) -> Any:
-    """The model of what `from_pretrained` gives. Weights that are missing would be random ones."""
-    model, info = loaded
-    if missing := sorted(info["missing_keys"]):
-        raise ValueError(f"{type(model).__name__} lacks {len(missing)} weights, {missing[0]} among them")
-    return model
-
-
-def _pick_class(part: str, entry: tuple[str, str], classes: dict[str, Any]) -> Any:
-    name = entry[1]
-    if name not in classes:
-        raise ModelError(
-            f"model_index.json names {part} {name!r}; this tool loads {', '.join(classes)}. "
-            "Next: a text-to-video folder of the CogVideoX family, see vidconcept models"
-        )
-    return classes[name]

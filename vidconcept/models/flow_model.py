@@ -11,19 +11,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from vidconcept.errors import ModelError
-from vidconcept.models import engine
-from vidconcept.models.cogvideox import (
-    CogVideoX,
-    _check_whole,
-    _is_out_of_memory,
-    pick_device,
-    silence_libraries,
-)
+from vidconcept.models.cogvideox import CogVideoX
 from vidconcept.models.configs import check_configs, check_kinds
 from vidconcept.models.flow_folder import Facts, FlowAdapter
+from vidconcept.models.loading import load_part, pick_class, prepare_machine, silence_libraries, tile_if_asked
 from vidconcept.models.text import encode_texts
-from vidconcept.models.text_encoders import TextEncoder, summarise_error
+from vidconcept.models.text_encoders import TextEncoder
 from vidconcept.settings import TrackSettings
 
 log = logging.getLogger(__name__)
@@ -118,15 +111,11 @@ def load(
     words: every word in the softmax, in the order of the scores. Raises ModelError when a component cannot be loaded,
     lacks weights, or asks for code of its own.
     """
-    device = pick_device(settings.device)
-    dtype, how = engine.prepare(device, settings.dtype, settings.threads)
-    if device.type == "cpu" and dtype == torch.float16:
-        dtype, how["dtype"] = torch.float32, "float32"
-        report("float16 is emulated on a CPU, so the model runs in float32")
+    device, dtype, how = prepare_machine(settings, report)
     check_configs(path, adapter.shapes)
     facts = adapter.read_facts(path)
-    codec_class = _pick_class("vae", facts.index.vae, model.codecs)
-    transformer_class = _pick_class("transformer", facts.index.transformer, model.transformers)
+    codec_class = pick_class("vae", facts.index.vae, model.codecs)
+    transformer_class = pick_class("transformer", facts.index.transformer, model.transformers)
     check_kinds(path / "vae" / "config.json", codec_class)
     check_kinds(path / "transformer" / "config.json", transformer_class)
     texts = encode_texts(
@@ -140,31 +129,5 @@ def load(
     )
     codec = load_part(path, "vae", codec_class, dtype).to(device)
     transformer = load_part(path, model.transformer_part(facts, settings), transformer_class, dtype).to(device)
-    if settings.vae_tiling == "on" and hasattr(codec, "enable_tiling"):
-        codec.enable_tiling()
-        report("the VAE runs tiled as asked, which changes the latents by some percent")
+    tile_if_asked(codec, settings, report)
     return model(transformer, codec, None, texts, settings, device, report, how, facts=facts)
-
-
-def load_part(path: Path, part: str, component: Any, dtype: torch.dtype) -> Any:
-    """One component in evaluation mode. Raises ModelError for damaged files, or weights that are missing."""
-    options = {"torch_dtype": dtype, "use_safetensors": True, "local_files_only": True, "output_loading_info": True}
-    try:
-        return _check_whole(component.from_pretrained(path / part, **options)).eval()
-    except Exception as error:
-        # Of damaged files the libraries raise whatever their inside came upon.
-        if _is_out_of_memory(error):
-            raise
-        raise ModelError(
-            f"cannot load the {part} in {path}: {summarise_error(error)}. Next: fetch it again, or another `model`"
-        ) from error
-
-
-def _pick_class(part: str, entry: tuple[str, str], classes: dict[str, Any]) -> Any:
-    name = entry[1]
-    if name not in classes:
-        raise ModelError(
-            f"model_index.json names {part} {name!r}; of this family this tool loads {', '.join(classes)}. "
-            "Next: a folder as it is published, see vidconcept models"
-        )
-    return classes[name]

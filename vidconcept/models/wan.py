@@ -10,7 +10,8 @@ from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from torch import Tensor
 
 from vidconcept.models.flow_folder import Facts
-from vidconcept.models.flow_model import FlowModel, load_part
+from vidconcept.models.flow_model import FlowModel
+from vidconcept.models.loading import load_part
 from vidconcept.models.text_encoders import T5Text, TextEncoder
 from vidconcept.settings import TrackSettings
 

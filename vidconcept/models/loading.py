@@ -1,0 +1,113 @@
+"""Loading components of a pipeline folder: the device, the precision, and every fault as one error of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+import torch
+from diffusers.utils import logging as diffusers_logging
+from transformers.utils import logging as transformers_logging
+
+from vidconcept.errors import ModelError
+from vidconcept.models import engine
+from vidconcept.models.text_encoders import summarise_error
+from vidconcept.settings import TrackSettings
+
+
+def pick_device(name: str) -> torch.device:
+    """The device asked for, or the best one. Raises ModelError when it is not there."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ModelError(
+            f"device {name!r} is not usable here: {str(error).splitlines()[0]}. Next: `device=cpu`"
+        ) from error
+    return device
+
+
+@contextmanager
+def silence_libraries() -> Iterator[None]:
+    """No bars of the libraries' own between ours."""
+    switches = [library for library in (diffusers_logging, transformers_logging) if library.is_progress_bar_enabled()]
+    for library in switches:
+        library.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for library in switches:
+            library.enable_progress_bar()
+
+
+def prepare_machine(
+    settings: TrackSettings, report: Callable[[str], None]
+) -> tuple[torch.device, torch.dtype, dict[str, Any]]:
+    """Device and precision of the settings, and how a model will run, for `run.json`. Raises ModelError."""
+    device = pick_device(settings.device)
+    dtype, how = engine.prepare(device, settings.dtype, settings.threads)
+    if device.type == "cpu" and dtype == torch.float16:
+        dtype, how["dtype"] = torch.float32, "float32"
+        report("float16 is emulated on a CPU, so the model runs in float32")
+    return device, dtype, how
+
+
+def load_part(path: Path, part: str, component: Any, dtype: torch.dtype) -> Any:
+    """One component in evaluation mode. Raises ModelError for damaged files, or weights that are missing."""
+    # With loading information asked for, diffusers gives a pair, which its annotation does not say.
+    options = {"torch_dtype": dtype, "use_safetensors": True, "local_files_only": True, "output_loading_info": True}
+    with errors_of(path, part):
+        return _check_whole(component.from_pretrained(path / part, **options)).eval()
+
+
+@contextmanager
+def errors_of(path: Path, part: str) -> Iterator[None]:
+    """What a library raises of a damaged part of a folder is a ModelError; too little memory stays what it is."""
+    try:
+        yield
+    except Exception as error:
+        # Of damaged files the libraries raise whatever their inside came upon.
+        if is_out_of_memory(error):
+            raise
+        raise ModelError(
+            f"cannot load the {part} in {path}: {summarise_error(error)}. Next: fetch it again, or another `model`"
+        ) from error
+
+
+def tile_if_asked(codec: Any, settings: TrackSettings, report: Callable[[str], None]) -> None:
+    if settings.vae_tiling == "on" and hasattr(codec, "enable_tiling"):
+        codec.enable_tiling()
+        report("the VAE runs tiled as asked, which changes the latents by some percent")
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """A GPU has a type of error for it; the allocator of the CPU says it in words."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+
+
+def _check_whole(loaded: tuple[Any, dict[str, Any]]) -> Any:
+    """The model of what `from_pretrained` gives. Weights that are missing would be random ones."""
+    model, info = loaded
+    if missing := sorted(info["missing_keys"]):
+        raise ValueError(f"{type(model).__name__} lacks {len(missing)} weights, {missing[0]} among them")
+    return model
+
+
+def pick_class(part: str, entry: tuple[str, str], classes: dict[str, Any]) -> Any:
+    """The class that `model_index.json` names. classes: those that may be, or where they are, as `module:Class`.
+
+    Raises ModelError for another: it would be code from outside.
+    """
+    name = entry[1]
+    if name not in classes:
+        raise ModelError(
+            f"model_index.json names {part} {name!r}; of this family this tool loads {', '.join(classes)}. "
+            "Next: the plain text-to-video or text-to-image folder of the family, see vidconcept models"
+        )
+    found = classes[name]
+    return resolve_name(found) if isinstance(found, str) else found
