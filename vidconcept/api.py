@@ -11,7 +11,8 @@ from vidconcept.pipelines.calibrate import Calibration, calibrate_good
 from vidconcept.pipelines.evaluate import Evaluation
 from vidconcept.pipelines.evaluate import evaluate as evaluate_clips
 from vidconcept.pipelines.monitor import Monitor
-from vidconcept.pipelines.track import choose_out, split_words
+from vidconcept.pipelines.out import choose_out
+from vidconcept.pipelines.track import split_words
 from vidconcept.pipelines.workspace import Workspace, open_dataset
 
 log = logging.getLogger(__name__)

@@ -216,6 +216,20 @@ def test_a_source_that_cannot_work_is_an_error_at_once(tiny_model, source, says)
         own.wait(30)
 
 
+def test_a_camera_that_is_not_there_is_waited_for_or_with_once_an_error(tiny_model):
+    with watching("http://127.0.0.1:1/x", tiny_model, duration_s=1.2) as own:
+        state = own.wait(60)
+    assert state.frames == 0
+    waits = [text.split("trying again in ")[1] for text in own.warnings if "trying again" in text]
+    assert state.failures == len(waits)
+    assert waits[:2] == ["0.5 s", "1 s"][: len(waits)] != []
+    with (
+        watching("http://127.0.0.1:1/x", tiny_model, once=True) as own,
+        pytest.raises(vidconcept.InputError, match=r"refused\. Next: check the address"),
+    ):
+        own.wait(60)
+
+
 @pytest.mark.slow
 @pytest.mark.slice
 def test_the_command_tells_events_on_stdout_and_sigterm_leaves_whole_folders(tiny_model, tmp_path):

@@ -14,7 +14,7 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
 
 from tests.helpers.clips import write_clip
-from tests.helpers.family_folders import FOLDERS, write_family
+from tests.helpers.family_folders import FOLDERS
 from vidconcept.errors import ModelError, UsageError
 from vidconcept.models.adapter import ADAPTERS, choose_adapter, read_layout
 from vidconcept.models.flow import FlowSchedule
@@ -39,19 +39,6 @@ TOKENS = {
 }
 STILLS = ("flux", "flux2", "sd3")
 CROSS = ("wan", "wan22", "ltx")
-
-
-@pytest.fixture(scope="session")
-def folders(tmp_path_factory):
-    """Each folder is written once, when it is first asked for."""
-    made: dict[str, Path] = {}
-
-    def folder(name: str) -> Path:
-        if name not in made:
-            made[name] = write_family(tmp_path_factory.mktemp("families") / name, name)
-        return made[name]
-
-    return folder
 
 
 def small(name: str, **changes) -> dict:

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKLCogVideoX, CogVideoXPipeline, CogVideoXTransformer3DModel
+from diffusers.pipelines.cogvideo.pipeline_cogvideox import get_resize_crop_region_for_grid
 
 from tests.helpers.model_folders import LAYOUTS, write_folder
 from vidconcept.errors import ModelError, UsageError
 from vidconcept.models import text as text_module
 from vidconcept.models.adapter import read_layout
-from vidconcept.models.cogvideox import load
+from vidconcept.models.cogvideox import fit_grid, load
 from vidconcept.models.folder import ModelFolder, find_folder, find_preset
 from vidconcept.models.presets import presets
 from vidconcept.models.readout import read_scores
@@ -263,3 +264,11 @@ def test_full_size_vae_on_the_meta_device():
         with torch.no_grad():
             latents = vae.encode(torch.empty(1, 3, 49, 480, 720)).latent_dist.mode()
     assert latents.shape == (1, 16, 13, 60, 90)
+
+
+@pytest.mark.parametrize("base", [(30, 45), (60, 90), (32, 56)])
+def test_a_grid_lies_where_the_pipeline_puts_it(base):
+    for rows in range(1, 70):
+        for columns in range(1, 100, 3):
+            theirs = get_resize_crop_region_for_grid((rows, columns), base[1], base[0])
+            assert fit_grid((rows, columns), base) == theirs

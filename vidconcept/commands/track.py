@@ -111,8 +111,8 @@ def track(
     settings = {key: value if value is True else parse_text(key, value) for key, value in options.items()}
     from vidconcept.commands.terminal import open_monitor, print_events, resume_command
     from vidconcept.commands.terminal import out as stdout
+    from vidconcept.pipelines.out import choose_out
     from vidconcept.pipelines.plan import make_plan
-    from vidconcept.pipelines.track import choose_out, run_plan
 
     plan = make_plan(video, settings, config)
     wanted = _parse_fail_on(fail_on, plan.settings.concepts)
@@ -120,6 +120,8 @@ def track(
     if dry_run:
         _print_plan(plan, folder, as_json)
         return
+    from vidconcept.pipelines.track import run_plan
+
     try:
         with open_monitor() as monitor:
             run = run_plan(plan, folder, existing.value, monitor)

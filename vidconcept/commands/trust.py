@@ -53,7 +53,7 @@ def evaluate(
     from vidconcept.commands.terminal import open_monitor, print_rows
     from vidconcept.pipelines.evaluate import evaluate as run_evaluation
     from vidconcept.pipelines.evaluate import thin_out
-    from vidconcept.pipelines.track import choose_out
+    from vidconcept.pipelines.out import choose_out
     from vidconcept.pipelines.workspace import Workspace, open_dataset
     from vidconcept.writers.reports.evaluation import (
         list_event_rows,
@@ -169,8 +169,8 @@ def stress(
     from vidconcept.evaluation.datasets.dataset import Clip, Dataset
     from vidconcept.evaluation.perturb import PERTURBATIONS, SEVERITIES
     from vidconcept.pipelines.evaluate import thin_out
+    from vidconcept.pipelines.out import choose_out
     from vidconcept.pipelines.stress import stress as run_stress
-    from vidconcept.pipelines.track import choose_out
     from vidconcept.pipelines.workspace import Workspace, open_dataset
     from vidconcept.writers.reports.evaluation import replace_nan
     from vidconcept.writers.reports.folder import check_report

@@ -106,6 +106,12 @@ class Backlog:
                 return item
             return "end" if self._is_closed else "silence"
 
+    def give_back(self) -> None:
+        """The frame taken last is not wanted after all."""
+        with self._state:
+            self.taken -= 1
+            self.skipped += 1
+
     @property
     def waiting(self) -> int:
         return len(self._items)

@@ -84,7 +84,7 @@ class Camera:
             had_frames = self.counts.frames > frames_before
             if self.source.ends:
                 if not self.counts.frames:
-                    raise failure or InputError(f"{self.source.name}: not one picture came. Next: check what is sent")
+                    raise self._describe_nothing(failure)
                 return
             if failure is not None and not self.counts.frames and is_hopeless(failure.__cause__ or failure):
                 raise failure
@@ -95,6 +95,16 @@ class Camera:
             self.backlog.gap()
             self._stopped.wait(wait_s)
             wait_s = min(2 * wait_s, LAST_WAIT_S)
+
+    def _describe_nothing(self, failure: VidconceptError | None) -> VidconceptError:
+        """The error of a source that ended without a picture."""
+        if failure is not None and "Next: " in str(failure):
+            return failure
+        advice = (
+            "check what is sent" if self.source.kind == "pipe" else "check the address; without `once` it is waited for"
+        )
+        why = str(failure) if failure is not None else f"{self.source.name}: not one picture came"
+        return InputError(f"{why}. Next: {advice}")
 
     def _read_once(self) -> VidconceptError | None:
         """Frames of one connection; returns why it ended, None where the source ended it in peace."""

@@ -35,6 +35,10 @@ class Feed:
         """Waits for the next frame, which begins a segment; None where the source has ended."""
         while self._pending is None and not self.has_ended:
             self._pending = self._shot(self._next())
+        if self._pending is not None and self._stopped():
+            # No recording of a single frame.
+            self._pending = None
+            self._backlog.give_back()
         return self._pending
 
     def split_parts(self, is_due: Callable[[float], bool]) -> Iterator[Iterator[Shot]]:

@@ -68,6 +68,10 @@ class LiveSource:
 
 def parse_source(text: str, *, once: bool = False) -> LiveSource:
     """What a text stands for. Raises InputError for what is no live source, with what to do instead."""
+    if text == "-" and sys.stdin.isatty():
+        raise InputError(
+            "standard input is a terminal. Next: pipe MPEG-TS into it, e.g. cat FILE.ts | vidconcept watch -"
+        )
     if text == "-":
         return LiveSource("pipe", text, ends=True)
     if address := re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", text):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -128,15 +129,15 @@ class Watch:
         self._counted = dict.fromkeys(_COUNTED, 0)
         self._next_event = 1
         self._state_told_at = time.monotonic()
-        self._began_at: float | None = None
+        self._began_at = math.inf
 
     def run(self) -> WatchState:
         self._model = load_settled(self._settled, self._monitor)
         self._camera.start()
+        self._began_at = time.monotonic()
         feed = Feed(self._backlog, self._is_over)
         try:
             while (first := feed.wait_first()) is not None:
-                self._began_at = self._began_at or first.arrived_s
                 self._follow(feed, first)
         finally:
             self._camera.stop()
@@ -168,10 +169,8 @@ class Watch:
         )
 
     def _is_over(self) -> bool:
-        asked, began_at = self._options.duration_s, self._began_at
-        return self._monitor.stop() or (
-            asked is not None and began_at is not None and time.monotonic() - began_at >= asked
-        )
+        asked_s = self._options.duration_s
+        return self._monitor.stop() or (asked_s is not None and time.monotonic() - self._began_at >= asked_s)
 
     def _follow(self, feed: Feed, first: Shot) -> None:
         """The source until the recording is due to roll over, or the size of the picture changes."""

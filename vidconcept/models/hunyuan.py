@@ -36,10 +36,10 @@ class HunyuanVideo(FlowModel):
         return Together(ChatText("LlamaModel", INSTRUCTION, "<|eot_id|>", (-3,)), (ClipPooled("_2"),))
 
     def arguments(self, latents: Tensor, timestep: Tensor, prompt: Tensor) -> dict[str, Any]:
-        guidance = timestep.new_full((1,), GUIDANCE * 1000).to(latents.dtype)
+        guidance = latents.new_full((1,), GUIDANCE) * 1000
         return {
             "hidden_states": latents,
-            "timestep": timestep.to(latents.dtype),
+            "timestep": timestep,
             "encoder_hidden_states": prompt,
             "encoder_attention_mask": self.mask(),
             "pooled_projections": self.pooled(),

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from vidconcept.errors import InputError, Interrupted, output_errors
-from vidconcept.files import shorten_name
 from vidconcept.manifest import read_manifest
 from vidconcept.pipelines.deliver import deliver
 from vidconcept.pipelines.findings import Findings, find
 from vidconcept.pipelines.heat import HeatJournal
 from vidconcept.pipelines.maps import GetModel, compute_maps, load_model
 from vidconcept.pipelines.monitor import Monitor
+from vidconcept.pipelines.out import choose_out
 from vidconcept.pipelines.plan import Plan, make_plan
 from vidconcept.pipelines.rarity import Gating
 from vidconcept.runs import Existing, RunFolder, open_run
@@ -60,19 +60,6 @@ class Run:
 
     def frames(self) -> Iterator[FrameRow]:
         return tables.read_frames(self.path / "frames.csv")
-
-
-def choose_out(video: str | Path, suffix: str = "vidconcept") -> Path:
-    """`<video stem>.<suffix>/` beside the video; for a folder or a printf pattern, beside the folder."""
-    source = Path(video).absolute()
-    if source.is_dir():
-        source = source.resolve()
-        stem = source.name
-    elif source.exists() or "%" not in source.name:
-        stem = source.stem
-    else:
-        stem = source.stem.split("%")[0].rstrip("_-. ") or source.parent.name
-    return source.parent / f"{shorten_name(stem)}.{suffix}"
 
 
 def split_words(words: str | Sequence[str]) -> tuple[str, ...] | None:
