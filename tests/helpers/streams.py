@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import av
 
@@ -28,6 +29,18 @@ def transport_stream(
             frame.pts, frame.time_base = round(start_s * fps) + number, Fraction(1, fps)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+    return buffer.getvalue()
+
+
+def as_transport_stream(film: Path) -> bytes:
+    """The packets of an MP4 as MPEG-TS."""
+    buffer = io.BytesIO()
+    with av.open(str(film)) as source, av.open(buffer, "w", format="mpegts") as container:
+        stream = container.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                container.mux(packet)
     return buffer.getvalue()
 
 

@@ -13,8 +13,9 @@ from itertools import pairwise
 import pytest
 
 import vidconcept
+from tests.helpers.lines import write_line
 from tests.helpers.small_runs import SMALL
-from tests.helpers.streams import at_speed, http_camera, transport_stream
+from tests.helpers.streams import as_transport_stream, at_speed, http_camera, transport_stream
 from vidconcept.live import sources
 from vidconcept.live.watch import WatchOptions, WatchState, watch
 from vidconcept.pipelines.monitor import Monitor
@@ -27,13 +28,13 @@ EASY = {"threshold": 0.001, "min_duration_s": 0.0, "edges": "coarse", "rarity": 
 class Watching:
     """A watch that runs in a thread of the test."""
 
-    def __init__(self, source, model, **options) -> None:
+    def __init__(self, source, model, *, settings=None, **options) -> None:
         self.told: list[dict] = []
         self.warnings: list[str] = []
         self.state: WatchState | None = None
         self.error: BaseException | None = None
         self._stop = threading.Event()
-        settings = {"concepts": ("scratch", "dent"), "model": str(model), **SMALL, **EASY}
+        settings = {"concepts": ("scratch", "dent"), "model": str(model), **SMALL, **EASY, **(settings or {})}
         monitor = Monitor(stop=self._stop.is_set, warn=self.warnings.append)
 
         def work():
@@ -138,6 +139,30 @@ def test_a_run_folder_of_a_watch_is_what_track_makes_of_its_film(fifo, tiny_mode
 
 def bare(event):
     return (event.concept, event.start_frame, event.end_frame, event.peak_frame, event.box_px)
+
+
+@pytest.mark.slow
+def test_what_rarity_takes_back_is_listed_with_the_recording(fifo, tmp_path):
+    film = write_line(tmp_path / "every.mp4", frames=110, scratched=tuple(range(20)))
+    settings = {"rarity": "auto", "threshold": 0.7, "min_duration_s": 0.12, "height": 128, "width": 192}
+    settings |= {"window_frames": 9, "overlap_frames": 1, "smooth": "flow"}
+    with watching(fifo, "linecam", settings=settings, out=tmp_path / "out", skips=False, once=True) as own:
+        fifo.write_bytes(as_transport_stream(film))
+        own.wait(240)
+    (run,) = own.runs
+    assert run.manifest["rarity"]["tokens_judged"] > 0
+    assert run.recurring
+    last_s = max(row.time_s for row in run.frames())
+    for group in run.recurring:
+        assert group.concept in ("scratch", "dent")
+        assert 0 <= group.start_s <= group.end_s <= last_s
+        assert group.box_px[2] <= 192
+    again = vidconcept.track(
+        run.manifest["video"]["path"], ("scratch", "dent"), out=run.path, existing="resume", edges="coarse",
+        device="cpu", **{key: value for key, value in settings.items() if key != "min_duration_s"},
+    )  # fmt: skip
+    # Decided again with the memory of the recording: the same maps, and evidence from its whole length.
+    assert again.manifest["rarity"]["tokens_judged"] >= run.manifest["rarity"]["tokens_judged"]
 
 
 @pytest.mark.slow

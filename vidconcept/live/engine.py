@@ -104,7 +104,7 @@ class _Part:
         plan = self._engine.plan
         for number, frame in enumerate(self._frames):
             self._waiting.append(frame)
-            if number % plan.settings.stride == 0:
+            if number % plan.settings.frame_stride == 0:
                 yield crop_to_model(plan, frame)
 
 
@@ -113,4 +113,4 @@ def count_lag_frames(plan: Plan) -> int:
     settings = plan.settings
     advance = max(settings.window_frames - settings.overlap_frames, 1)
     ahead = 0 if settings.smooth == "none" else SmoothSettings().ahead_steps * plan.layout.step
-    return (settings.window_frames + advance + ahead) * settings.stride
+    return (settings.window_frames + advance + ahead) * settings.frame_stride

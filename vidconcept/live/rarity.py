@@ -9,10 +9,11 @@ import numpy as np
 
 from vidconcept.pipelines.describe import describe, remember_motion
 from vidconcept.pipelines.plan import Plan
-from vidconcept.pipelines.rarity import Evidence, Judge, compute_gate
+from vidconcept.pipelines.rarity import Evidence, Judge, compute_gate, find_removed, index_latents
 from vidconcept.rarity.distances import Neighbours, accept_all
 from vidconcept.rarity.good_parts import read_good_parts
 from vidconcept.rarity.memory import Described, Memory
+from vidconcept.rarity.recurring import Group, Piece, follow_pieces, group_by_likeness
 from vidconcept.rarity.surface import Travel
 from vidconcept.temporal.windows import Window
 from vidconcept.types import ConceptMaps
@@ -38,6 +39,9 @@ class RunningRarity:
         self._travel = Travel(np.zeros((0, 2), np.float32), np.zeros(0, bool))
         self._judge: Judge | None = None
         self._renew_at = 0
+        self._keeps_removed = False
+        self._removed: list[Piece] = []
+        self._numbers: dict[int, int] = {}
         self._own = plan.settings.rarity == "auto"
         if plan.settings.rarity not in ("auto", "off"):
             memory, usual = read_good_parts(Path(plan.settings.rarity), plan.layout.fingerprint)
@@ -59,12 +63,23 @@ class RunningRarity:
         if self._judge is None or not len(described.tokens):
             return maps, described
         share = compute_gate(maps, described, self._judge, self.evidence)
+        if self._keeps_removed:
+            self._keep_removed(maps, number, share, described)
         return replace(maps, scores=maps.scores * share), described
 
     def begin_run(self) -> None:
-        """Evidence counts from here; what is long past is forgotten."""
+        """Evidence, and what rarity takes back, count from here; what is long past is forgotten."""
         self.forget()
+        self._keeps_removed = True
+        self._removed, self._numbers = [], {}
         self.evidence = Evidence(self.evidence.mode, memory_tokens=self.evidence.memory_tokens)
+
+    def group_removed(self) -> list[Group]:
+        """What was taken back since `begin_run`, in groups of likes; positions are those of the memory."""
+        if self._judge is None or not self._removed:
+            return []
+        found = follow_pieces(self._removed, self.memory.motion.offsets, self._numbers)
+        return group_by_likeness(found, self._judge.neighbours.distance)
 
     def memory_since(self, place: tuple[int, int, int]) -> Memory:
         """What is remembered from a `place` on, counted from there."""
@@ -77,6 +92,15 @@ class RunningRarity:
         if gone >= HORIZON_FRAMES:
             self.memory = self.memory.cut_before(gone)
             self._renew_at = 0
+
+    def _keep_removed(self, maps: ConceptMaps, number: int, share: np.ndarray, described: Described) -> None:
+        _, first_latent = self.memory.find_part(number)
+        latents = [first_latent + latent for latent in index_latents(maps)]
+        for latent in latents:
+            self._numbers.setdefault(latent, len(self._numbers))
+        last = self._removed[-1].latent if self._removed else -1
+        found = find_removed(self.plan.settings, maps, latents, share, described)
+        self._removed += [piece for piece in found if piece.latent > last]
 
     def _look_back(self) -> None:
         memory = self.memory

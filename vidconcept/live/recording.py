@@ -17,6 +17,7 @@ from vidconcept.pipelines.findings import Findings, ScoredFrame
 from vidconcept.pipelines.heat import HeatJournal
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan, make_plan
+from vidconcept.pipelines.rarity import list_recurring
 from vidconcept.pipelines.track import finish_run, list_versions
 from vidconcept.rarity.memory import Described
 from vidconcept.runs import RunFolder, open_run
@@ -43,13 +44,13 @@ class Recording:
     and the journals lie in `<stem>.partial/`. Raises OutputError.
     """
 
-    def __init__(self, out: Path, began_s: float, plan: Plan, rarity: RunningRarity) -> None:
+    def __init__(self, out: Path, began_s: float, plan: Plan, rarity: RunningRarity, engine: Mapping[str, str]) -> None:
         with output_errors(out):
             out.mkdir(parents=True, exist_ok=True)
             stem = choose_stem(out, began_s)
             self.film, self.run, self._spool = (out / f"{stem}{end}" for end in (".mp4", ".vidconcept", ".partial"))
             (self._spool / "maps").mkdir(parents=True)
-        self._plan, self._rarity = plan, rarity
+        self._plan, self._rarity, self._engine = plan, rarity, dict(engine)
         self._base = rarity.place
         self._maps = RunFolder(self._spool, {"maps_from": {}})
         self._windows = self.frames = 0
@@ -103,6 +104,7 @@ class Recording:
         self._findings = Findings(events, tracker_ids, self._cuts, self.frames, self._seen)
         self._memory = self._rarity.memory_since(self._base)
         self._evidence = self._rarity.evidence.facts()
+        self._recurring = list_recurring(self._plan, self._rarity.group_removed(), *self._seen, self._base[0])
         return tracker_ids
 
     def finish(
@@ -130,8 +132,8 @@ class Recording:
             monitor.problem(problem)
         with run, output_errors(run.path), self._journal, self._heat:
             self._hand_over_maps(run)
-            deliver(plan, run, self._journal, self._heat, findings, [], monitor)
-            finish_run(plan, run, findings, [], self._evidence, monitor)
+            deliver(plan, run, self._journal, self._heat, findings, self._recurring, monitor)
+            finish_run(plan, run, findings, self._recurring, self._evidence, monitor)
         shutil.rmtree(self._spool, ignore_errors=True)
 
     def _hand_over_maps(self, run: RunFolder) -> None:
@@ -140,4 +142,4 @@ class Recording:
             if maps is not None:
                 run.save_maps(maps, int(maps.positions[0, 0]), described)
         run.save_memory(self._memory)
-        run.save(windows=self._windows, maps_done=True)
+        run.save(windows=self._windows, maps_done=True, engine=self._engine)

@@ -98,7 +98,7 @@ def watch(
     """
     found = parse_source(source, once=options.once)
     settled = settle_live(overrides, config)
-    backlog = Backlog(2 * settled.settings.window_frames * settled.settings.stride, waits=not options.skips)
+    backlog = Backlog(2 * settled.settings.window_frames * settled.settings.frame_stride, waits=not options.skips)
     camera = Camera(found, backlog, options.input_options, choose_reading(settled.settings), monitor.warn)
     return Watch(camera, settled, overrides, config, options, monitor, tell, tell_state).run()
 
@@ -126,7 +126,7 @@ class Watch:
         self._rarity: RunningRarity | None = None
         self._told_within_s = options.max_delay_s
         self._is_late = False
-        self._counted = dict.fromkeys(_COUNTED, 0)
+        self._counted: dict[str, int] = dict.fromkeys(_COUNTED, 0)
         self._next_event = 1
         self._state_told_at = time.monotonic()
         self._began_at = math.inf
@@ -193,7 +193,7 @@ class Watch:
             return None
         self._rarity.begin_run()
         try:
-            return Recording(self._options.out, first.seen_s, plan, self._rarity)
+            return Recording(self._options.out, first.seen_s, plan, self._rarity, self._model.engine)
         except OutputError as error:
             self._monitor.warn(f"{error}; events go on, and the next recording is tried again")
             return None
@@ -214,7 +214,7 @@ class Watch:
         """Between two frames: fit the backlog to the speed of the model, and tell how it goes."""
         rate = self._backlog.rate_fps
         if rate is not None:
-            window = plan.settings.window_frames * plan.settings.stride
+            window = plan.settings.window_frames * plan.settings.frame_stride
             lag_s = count_lag_frames(plan) * max(1 / rate, feed.usual_step_s or 0.0)
             self._backlog.capacity = max(window, int(rate * (self._options.max_delay_s - lag_s)))
             self._told_within_s = max(self._options.max_delay_s, lag_s + window / rate)
@@ -270,7 +270,7 @@ class Watch:
         }
         problems = _list_problems(facts)
         # The run is of all windows, as they came.
-        overrides = {**self._overrides, "stride": self._settled.settings.stride}
+        overrides = {**self._overrides, "stride": self._settled.settings.frame_stride}
 
         def work() -> None:
             recording.finish(overrides, self._config, facts, problems, Monitor())

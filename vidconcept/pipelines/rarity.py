@@ -20,6 +20,7 @@ from vidconcept.rarity.good_parts import read_good_parts
 from vidconcept.rarity.memory import Described
 from vidconcept.rarity.recurring import Group, Piece, find_removed_pieces, follow_pieces, group_by_likeness
 from vidconcept.runs import RunFolder
+from vidconcept.settings import TrackSettings
 from vidconcept.types import ConceptMaps, Recurring
 
 NO_FEATURES = "rarity stayed out of it: the maps are of a version that kept no features"
@@ -126,35 +127,8 @@ class Gating:
         self.groups, self.evidence = groups, evidence
 
     def list_recurring(self, frames: Sequence[int], times_s: Sequence[float]) -> list[Recurring]:
-        """The groups as rows of a table. frames, times_s: index and time of each frame that the model saw."""
-        region, tiles = self.plan.region, self.plan.tiles
-        cell_x = region.width * tiles.pitch_px / tiles.width
-        cell_y = region.height * tiles.pitch_px / tiles.height
-        rows = []
-        for group in self.groups:
-            first, last = (min(position, len(frames) - 1) for position in group.span)
-            peak = group.peak
-            top, left, bottom, right = peak.box
-            box = (
-                region.x + int(left * cell_x),
-                region.y + int(top * cell_y),
-                min(region.x + ceil((right + 1) * cell_x), region.x + region.width),
-                min(region.y + ceil((bottom + 1) * cell_y), region.y + region.height),
-            )
-            rows.append(
-                Recurring(
-                    group.group_id,
-                    self.plan.settings.concepts[group.concept],
-                    len(group.occurrences),
-                    times_s[first],
-                    times_s[last],
-                    frames[min(peak.position, len(frames) - 1)],
-                    peak.score,
-                    box,
-                    group.group_id in self.plan.settings.keep_recurring,
-                )
-            )
-        return rows
+        """The groups as rows of a table; see `list_recurring`."""
+        return list_recurring(self.plan, self.groups, frames, times_s)
 
     def _pieces_to_keep(self, keep: set[int]) -> dict[int, list[Piece]]:
         """The pieces of the groups to keep, by latent step."""
@@ -189,7 +163,11 @@ class Gating:
             for latent in latents:
                 numbers.setdefault(latent, len(numbers))
             share = compute_gate(maps, described, judge, self.evidence)
-            removed += [piece for piece in self._find_removed(maps, latents, share, described) if piece.latent > last]
+            removed += [
+                piece
+                for piece in find_removed(self.plan.settings, maps, latents, share, described)
+                if piece.latent > last
+            ]
             last = max([last, *(piece.latent for piece in removed[-1:])])
             for j, latent in enumerate(latents):
                 for piece in opened.get(latent, ()):
@@ -200,28 +178,66 @@ class Gating:
             found = follow_pieces(removed, memory.motion.offsets, numbers)
             self.groups = group_by_likeness(found, judge.neighbours.distance)
 
-    def _find_removed(
-        self, maps: ConceptMaps, latents: Sequence[int], share: np.ndarray, described: Described
-    ) -> Iterator[Piece]:
-        settings = self.plan.settings
-        rows, cols = share.shape[1:]
-        position, j, row, col = described.tokens.T
-        for step in np.unique(j):
-            for concept, name in enumerate(settings.concepts):
-                threshold = settings.thresholds.get(name, settings.threshold)
-                for at, box in find_removed_pieces(maps.scores[concept, step], share[step], threshold):
-                    own = np.flatnonzero((j == step) & (row == at[0]) & (col == at[1]))
-                    if len(own):
-                        place = ((at[1] + 0.5) / cols, (at[0] + 0.5) / rows)
-                        yield Piece(
-                            latents[step], int(position[own[-1]]), concept, float(maps.scores[concept, step][at]),
-                            place, tuple(box.tolist()), described.vectors[own[-1]],
-                        )  # fmt: skip
-
 
 def gate_maps(plan: Plan, run: RunFolder, judge: Judge | None = None) -> Iterator[ConceptMaps]:
     """The run's stored maps with the scores of what is usual taken back, as `--rarity` asks for."""
     yield from Gating(plan, run, judge).gate_all()
+
+
+def find_removed(
+    settings: TrackSettings, maps: ConceptMaps, latents: Sequence[int], share: np.ndarray, described: Described
+) -> Iterator[Piece]:
+    """What of a window would be a finding if all tokens kept their scores. latents: index of each of its steps."""
+    rows, cols = share.shape[1:]
+    position, j, row, col = described.tokens.T
+    for step in np.unique(j):
+        for concept, name in enumerate(settings.concepts):
+            threshold = settings.thresholds.get(name, settings.threshold)
+            for at, box in find_removed_pieces(maps.scores[concept, step], share[step], threshold):
+                own = np.flatnonzero((j == step) & (row == at[0]) & (col == at[1]))
+                if len(own):
+                    place = ((at[1] + 0.5) / cols, (at[0] + 0.5) / rows)
+                    yield Piece(
+                        latents[step], int(position[own[-1]]), concept, float(maps.scores[concept, step][at]),
+                        place, tuple(box.tolist()), described.vectors[own[-1]],
+                    )  # fmt: skip
+
+
+def list_recurring(
+    plan: Plan, groups: Sequence[Group], frames: Sequence[int], times_s: Sequence[float], begins_at: int = 0
+) -> list[Recurring]:
+    """Groups as rows of a table.
+
+    frames, times_s: index and time of each frame that the model saw; begins_at: position of the first of them.
+    """
+    region, tiles = plan.region, plan.tiles
+    cell_x = region.width * tiles.pitch_px / tiles.width
+    cell_y = region.height * tiles.pitch_px / tiles.height
+    rows = []
+    for group in groups:
+        first, last = (min(position - begins_at, len(frames) - 1) for position in group.span)
+        peak = group.peak
+        top, left, bottom, right = peak.box
+        box = (
+            region.x + int(left * cell_x),
+            region.y + int(top * cell_y),
+            min(region.x + ceil((right + 1) * cell_x), region.x + region.width),
+            min(region.y + ceil((bottom + 1) * cell_y), region.y + region.height),
+        )
+        rows.append(
+            Recurring(
+                group.group_id,
+                plan.settings.concepts[group.concept],
+                len(group.occurrences),
+                times_s[first],
+                times_s[last],
+                frames[min(peak.position - begins_at, len(frames) - 1)],
+                peak.score,
+                box,
+                group.group_id in plan.settings.keep_recurring,
+            )
+        )
+    return rows
 
 
 def index_latents(maps: ConceptMaps) -> list[int]:
