@@ -159,7 +159,7 @@ def test_what_rarity_takes_back_is_listed_with_the_recording(fifo, tmp_path):
         assert group.box_px[2] <= 192
     again = vidconcept.track(
         run.manifest["video"]["path"], ("scratch", "dent"), out=run.path, existing="resume", edges="coarse",
-        device="cpu", **{key: value for key, value in settings.items() if key != "min_duration_s"},
+        device="cpu", stride=1, **{key: value for key, value in settings.items() if key != "min_duration_s"},
     )  # fmt: skip
     # Decided again with the memory of the recording: the same maps, and evidence from its whole length.
     assert again.manifest["rarity"]["tokens_judged"] >= run.manifest["rarity"]["tokens_judged"]

@@ -44,7 +44,7 @@ class Recording:
     and the journals lie in `<stem>.partial/`. Raises OutputError.
     """
 
-    def __init__(self, out: Path, began_s: float, plan: Plan, rarity: RunningRarity, engine: Mapping[str, str]) -> None:
+    def __init__(self, out: Path, began_s: float, plan: Plan, rarity: RunningRarity, engine: Mapping[str, Any]) -> None:
         with output_errors(out):
             out.mkdir(parents=True, exist_ok=True)
             stem = choose_stem(out, began_s)

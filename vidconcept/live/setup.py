@@ -37,11 +37,6 @@ def settle_live(overrides: Mapping[str, Any], config: Path | None, refused: tupl
     # Windows are chosen by motion that is yet to come, which live footage cannot wait for.
     read_whole = settled.settings.model_copy(update={"stride": settled.settings.frame_stride})
     settled = replace(settled, settings=read_whole)
-    if settled.settings.stride == "auto":
-        raise UsageError(
-            f"`stride=auto` ({settled.sources['stride']}) looks far ahead, and this footage is live. Next: `stride=1`; "
-            "frames are left out where the model is slower than the camera"
-        )
     layout = read_layout(find_folder(settled.preset).path)
     check_reading(settled.settings, layout)
     if settled.settings.rarity not in RARITY_WORDS:
