@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import sys
 import traceback
 from typing import Annotated
@@ -48,6 +49,8 @@ for module in (track, batch, watch, image, review, calibrate, concept, trust, ma
 def main() -> None:
     """Run the command; errors become one or two lines on stderr and an exit code."""
     signals.stop_at_signals()
+    # Of damaged pictures it would print what its inside came upon, between our own lines.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     # Any command takes it; only those that run long name it in their help.
     debug = "--debug" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]

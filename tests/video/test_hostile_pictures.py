@@ -74,6 +74,23 @@ class TestSizes:
             probe(tmp_path / "images", 25)
 
 
+class TestOtherKinds:
+    def test_what_is_no_picture_is_called_so(self, tmp_path):
+        (tmp_path / "a.png").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+        with pytest.raises(InputError, match=r"a\.png is no picture of a kind that is known here"):
+            probe(tmp_path / "a.png")
+
+    def test_a_list_of_films_is_no_film(self, tmp_path):
+        (tmp_path / "a.mp4").write_text("ffconcat version 1.0\nfile '/etc/passwd'\n")
+        with pytest.raises(InputError, match=r"a\.mp4 is not a video \(its content is text\)"):
+            probe(tmp_path / "a.mp4")
+
+    def test_a_picture_without_one_number_is_black_and_quiet(self, tmp_path):
+        Image.fromarray(np.full((64, 96), np.nan, np.float32)).save(tmp_path / "a.tif")
+        (frame,) = read_frames(tmp_path / "a.tif", on_problem=lambda problem: pytest.fail(problem.message))
+        assert frame.image.max() == 0
+
+
 class TestNeverEnding:
     @pytest.mark.parametrize("name", ["a.mp4", "a.png"])
     def test_a_pipe(self, tmp_path, name):

@@ -32,7 +32,8 @@ class Levels:
 
     def find_excess(self, values: np.ndarray) -> float | None:
         """The largest value where it is above white, else None."""
-        top = float(np.nanmax(values)) if values.size else 0.0
+        whole = np.issubdtype(values.dtype, np.integer)
+        top = float(np.max(values, initial=0, where=True if whole else np.isfinite(values)))
         return top if top > self.white else None
 
     def describe(self) -> str:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from math import ceil
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from vidconcept.errors import InputError
 from vidconcept.files import MAX_MEGAPIXELS, read_bytes
@@ -33,6 +33,8 @@ def open_picture(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Iterator
             yield image
     except InputError:
         raise
+    except UnidentifiedImageError as error:
+        raise InputError(f"{path} is no picture of a kind that is known here") from error
     except Exception as error:
         # Of damaged files the decoders raise whatever their inside came upon.
         raise InputError(f"cannot read the picture {path}: {error}") from error

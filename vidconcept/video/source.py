@@ -236,7 +236,8 @@ def _explain_open_error(source: Path, error: Exception) -> str:
         )
     if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
         return f"{source} is an AVI file that breaks off before its first picture: copy or record it again"
-    if isinstance(error, av.error.InvalidDataError | ValueError):
+    # The file itself may be read: a list of other files is what may not be opened.
+    if isinstance(error, av.error.InvalidDataError | ValueError | PermissionError):
         return _explain_no_video(source)
     return f"cannot open {source}: {error}"
 
