@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from vidconcept import __version__, signals
-from vidconcept.commands import batch, calibrate, concept, image, machine, review, track, trust, watch
+from vidconcept.commands import batch, calibrate, concept, generate, image, machine, review, track, trust, watch
 from vidconcept.commands.flags import NamingGroup
 from vidconcept.errors import ExitCode, Interrupted, VidconceptError
 from vidconcept.files import shorten
@@ -42,7 +42,7 @@ def root(
         raise typer.Exit
 
 
-for module in (track, batch, watch, image, review, calibrate, concept, trust, machine):
+for module in (track, batch, watch, image, generate, review, calibrate, concept, trust, machine):
     module.register(app)
 
 

@@ -82,12 +82,14 @@ def learn(
     tokens: int = 1,
     windows: int = 2,
     steps: int = STEPS,
+    cross_validate: bool = True,
 ) -> Learnt:
     """Learn a vector for the concept that the data set calls `name`.
 
     settings: as for `track`; its concepts are others, which the learnt one must leave alone. word: the model's own word
     or words for it, `WORD|WORD`: compared with, never learnt from, and left out of the softmax where the vector stands.
     tokens: how many the vector has. windows: read of each clip, those that show most. steps: of the gradient.
+    cross_validate: learn again without each part in turn, and measure on that.
     Raises UsageError where the data set does not show the concept, or the model cannot be taught.
     """
     if name not in dataset.concepts:
@@ -115,7 +117,7 @@ def learn(
         )
 
     judged: dict[str, _Judged] = {}
-    folds = split_folds([part.name for part in showing], seed=seed) if len(showing) > 1 else []
+    folds = split_folds([part.name for part in showing], seed=seed) if cross_validate and len(showing) > 1 else []
     # Good clips take turns as well, so that what is claimed in vain is counted where it was not learnt from.
     good = [part.name for part in parts if not part.shows_it]
     for number, fold in enumerate(folds):
@@ -278,7 +280,7 @@ def _prevalence(curves: Curves) -> float:
 def _sentences(name: str, word: str | None, figures: Mapping[str, Any]) -> Iterator[str]:
     parts = figures["parts"]
     if not figures["cross_validated"]:
-        yield f"{name} was learnt from one window, so nothing is known of others. Next: more masks."
+        yield f"{name} was learnt without a part left aside, so nothing is known of others. Next: more masks."
         return
     yield (
         f"{name}: AP {figures['ap']:.2f} on parts that were not learnt from, each in its turn ({parts} that show it; "

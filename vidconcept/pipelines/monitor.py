@@ -16,6 +16,7 @@ Progress = Callable[[str, int, int | None], None]
 # What a stage counts where it is not frames.
 UNITS = {
     "photos": "photos",
+    "denoising": "steps",
     "clips read": "clips",
     "learning from all": "steps",
     "clips measured": "clips",

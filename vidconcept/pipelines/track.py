@@ -101,11 +101,12 @@ def run_plan(
     run, finished = open_run(out, facts, existing, plan.read_paths)
     with run:
         if not finished:
-            _carry_out(plan, run, monitor, get_model)
+            carry_out(plan, run, monitor, get_model)
     return Run(run.path, run.manifest)
 
 
-def _carry_out(plan: Plan, run: RunFolder, monitor: Monitor, get_model: GetModel) -> None:
+def carry_out(plan: Plan, run: RunFolder, monitor: Monitor, get_model: GetModel = load_model) -> None:
+    """Everything from the first map to the finished folder; maps that are there are kept."""
     for remark in plan.remarks:
         monitor.remark(remark)
     try:

@@ -1,0 +1,143 @@
+"""A video from a prompt, and where its concepts are: denoising with maps gathered, then findings as of any film."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from vidconcept.attention.maps import arrange_tokens
+from vidconcept.errors import OutputError, UsageError
+from vidconcept.models.adapter import choose_adapter, read_layout
+from vidconcept.models.folder import find_folder
+from vidconcept.models.generation import Generation, film_step, generate
+from vidconcept.models.learnt import check_learnt
+from vidconcept.ownership import check_ours
+from vidconcept.pipelines.monitor import Monitor
+from vidconcept.pipelines.plan import Settled, make_plan, settle
+from vidconcept.pipelines.track import Run, carry_out, list_versions
+from vidconcept.runs import open_run
+from vidconcept.temporal.windows import Window
+from vidconcept.types import ConceptMaps, VideoInfo
+from vidconcept.video.problems import Finding
+from vidconcept.video.writer import open_writer
+
+# What these settings say of a film does not hold for one that is made here: it is read once, while it is made.
+FIXED: dict[str, Any] = {"rarity": "off", "tile": (1, 1), "stride": 1, "roi": None, "start_s": None, "end_s": None}
+TEXTURES = (
+    "the embedded model learnt textures of line footage, at a small size: what it generates is texture, no scene. For "
+    "pictures take `model=cogvideox-2b` (needs a GPU)"
+)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What to generate beside the prompt. frames: None for the model's window. read_steps: None for all steps."""
+
+    frames: int | None = None
+    steps: int = 50
+    guidance: float = 6.0
+    negative: str = ""
+    read_steps: tuple[int, ...] | None = None
+    rate_fps: float = 8.0
+
+
+def generate_run(
+    prompt: str,
+    settings: Mapping[str, Any],
+    wish: Wish,
+    video: Path,
+    out: Path,
+    existing: Literal["error", "overwrite"],
+    monitor: Monitor,
+    config: Path | None = None,
+) -> Run:
+    """Generate a film into `video`, and a run folder `out` as `track` writes one, with maps of the generation itself.
+
+    Raises UsageError, ModelError and OutputError; a film that is there is replaced only with `existing` "overwrite".
+    """
+    settings = {**settings, **FIXED, "prompt": prompt}
+    settled = settle(settings, config)
+    folder = find_folder(settled.preset)
+    layout = read_layout(folder.path)
+    asked = _check_wish(wish, settled, film_step(folder.path, layout.step))
+    _check_free(video, out, existing)
+    for term in settled.lexicon.learnt:
+        check_learnt(Path(term[1:]), layout.fingerprint)
+    if settled.preset.source == "embedded":
+        monitor.warn(TEXTURES)
+    monitor.progress("loading the model", 0, None)
+    with monitor.time_stage("load"):
+        adapter = choose_adapter(folder.path)
+        model = adapter.load(folder.path, settled.settings, settled.lexicon.words, monitor.note_fallback)
+    with monitor.time_stage("model"):
+        frames, scores = generate(
+            model, folder.path, settled.lexicon, asked, lambda done, total: monitor.check("denoising", done, total)
+        )
+    _write_film(video, frames, wish.rate_fps)
+    own = {**settings, "window_frames": asked.frames, "overlap_frames": 1 if asked.frames > 1 else asked.frames}
+    plan = make_plan(video, own, config)
+    if settled.preset.source == "embedded":
+        plan = replace(plan, remarks=(*plan.remarks, Finding("remark", "textures", TEXTURES)))
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    facts = plan.facts() | {
+        "created": started,
+        "versions": list_versions(),
+        "generated": _facts_of(prompt, asked, model),
+    }
+    # Reading the film again would give other maps than those of its making.
+    facts["maps_from"] = {**facts["maps_from"], "generated": facts["generated"]}
+    run, _ = open_run(out, facts, existing, plan.read_paths)
+    with run:
+        window = Window(0, 0, layout.step, asked.frames, frames)
+        grid = (len(window.positions), asked.height // layout.pitch_px, asked.width // layout.pitch_px)
+        maps = arrange_tokens(scores[: len(plan.settings.concepts)], grid)
+        run.save_maps(ConceptMaps(0, window.positions, layout.step, asked.frames, maps.astype(np.float32)), 0)
+        run.save(windows=1, maps_done=True)
+        carry_out(plan, run, monitor)
+    return Run(run.path, run.manifest)
+
+
+def _facts_of(prompt: str, asked: Generation, model: Any) -> dict[str, Any]:
+    return {"prompt": prompt, **asdict(asked), "read_steps": sorted(asked.read_steps), "seed": model.settings.seed}
+
+
+def _check_wish(wish: Wish, settled: Settled, step: int) -> Generation:
+    settings = settled.settings
+    frames = 1 + (settings.window_frames - 1) // step * step if wish.frames is None else wish.frames
+    if frames % step != 1 % step:
+        near = 1 + round((frames - 1) / step) * step
+        raise UsageError(f"`frames={frames}`: this model makes 1 + n x {step} frames, e.g. {near}")
+    if settings.method != "concept-attention":
+        raise UsageError(f"`method={settings.method}`: maps are gathered by concept-attention. Next: leave it out")
+    chosen = tuple(range(1, wish.steps + 1)) if wish.read_steps is None else wish.read_steps
+    if not chosen or min(chosen) < 1 or max(chosen) > wish.steps:
+        raise UsageError(f"`read_steps={','.join(map(str, chosen))}`: steps are counted from 1 to {wish.steps}")
+    if settings.height % 16 or settings.width % 16:
+        raise UsageError(f"`height={settings.height}`, `width={settings.width}`: both are multiples of 16")
+    return Generation(
+        frames, settings.height, settings.width, wish.steps, wish.guidance, frozenset(chosen), wish.negative
+    )
+
+
+def _check_free(video: Path, out: Path, existing: str) -> None:
+    """Before anything is computed: raises OutputError where results are in the way."""
+    if video.exists() and (existing == "error" or not video.is_file()):
+        raise OutputError(f"{video} is there already. Next: `existing=overwrite`, or another `out`")
+    if check_ours(out) and existing == "error":
+        raise OutputError(f"{out} already holds a run. Next: `existing=overwrite`, or another `out`")
+
+
+def _write_film(path: Path, frames: np.ndarray, rate_fps: float) -> None:
+    rate = Fraction(rate_fps).limit_denominator(1000)
+    count, height, width, _ = frames.shape
+    info = VideoInfo(path, width, height, "", "rgb24", 1 / rate, float(rate), count, float(count / rate))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open_writer(path, info) as film:
+        for number, frame in enumerate(frames):
+            film.write(np.ascontiguousarray(frame), number)
