@@ -144,6 +144,15 @@ def animated(path: Path, count: int = 5) -> Path:
     return path
 
 
+class TestFarApart:
+    @pytest.mark.parametrize("last", ["1000000000", "9" * 200])
+    def test_numbers_that_count_no_frames(self, tmp_path, last):
+        for name in ("1", "2", "3", "4", "5", last):
+            Image.fromarray(paint(1)).save(tmp_path / f"{name}.png")
+        assert "count no frames: time is their order" in said(tmp_path, "names", fps=25)
+        assert [frame.pts for frame in read(tmp_path, fps=25)] == list(range(6))
+
+
 class TestPages:
     @pytest.mark.parametrize("name", ANIMATIONS)
     def test_a_folder_of_them_gives_every_page(self, name, tmp_path):

@@ -11,7 +11,7 @@ from math import gcd
 from pathlib import Path
 
 from vidconcept.errors import InputError
-from vidconcept.files import MAX_MEGAPIXELS
+from vidconcept.files import MAX_MEGAPIXELS, shorten
 from vidconcept.video.limits import open_picture
 from vidconcept.video.problems import Finding
 
@@ -23,6 +23,8 @@ _COPY = re.compile(r"(.+?)(?: ?\(\d+\)| - (?:Copy|Kopie|copie|copia)(?: ?\(\d+\)
 _COUNTER = re.compile(r"(.*?)(\d+)(\D*)")
 # Numbers count frames where at least this share of the steps between them is the usual one.
 _COUNTED_SHARE = 0.7
+# More missing pictures than this in one place are another recording, and more than a film can pause for.
+LONGEST_JUMP = 100_000
 _TIFF_SUBFILE_TAG, _TIFF_REDUCED = 254, 1
 _LISTED_NAMES = 4
 
@@ -180,6 +182,9 @@ def _place_by_number(numbers: Sequence[int]) -> tuple[list[int], list[Finding]]:
         # Times of day and the like: the order is all that they tell.
         return in_order, []
     places = [(number - numbers[0]) // usual for number in numbers]
+    if max(steps) // usual > LONGEST_JUMP:
+        text = f"numbers with a jump of {shorten(str(max(steps)))} count no frames: time is their order"
+        return in_order, [Finding("warning", "names", text)]
     missing = places[-1] + 1 - len(places)
     if not missing:
         return places, []
