@@ -60,7 +60,7 @@ def build_model(name: str, device: torch.device, *, tiny: bool) -> CogVideoX:
     dim, length = transformer.config.text_embed_dim, transformer.config.max_text_seq_length
     words = tuple(torch.randn(WORD_TOKENS, dim, dtype=torch.bfloat16) for _ in range(WORDS))
     texts = TextEmbeds(torch.randn(1, length, dim, dtype=torch.bfloat16), words)
-    return CogVideoX(transformer, codec, CogVideoXDDIMScheduler(), texts, settings, device)
+    return CogVideoX(transformer, codec, texts, settings, device, scheduler=CogVideoXDDIMScheduler())
 
 
 def time_call(call: Callable[[], Any], device: torch.device, repeats: int) -> dict[str, float]:

@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from vidconcept.models.cogvideox import CogVideoX
 from vidconcept.models.configs import check_configs, check_kinds
 from vidconcept.models.flow_folder import Facts, FlowAdapter
+from vidconcept.models.latent_model import LatentModel
 from vidconcept.models.loading import load_part, pick_class, prepare_machine, silence_libraries, tile_if_asked
 from vidconcept.models.text import encode_texts
 from vidconcept.models.text_encoders import TextEncoder
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass
-class FlowModel(CogVideoX):
+class FlowModel(LatentModel):
     """A loaded model whose latents are noised as x_t = (1 − σ)x₀ + σε. facts: of its folder."""
 
     # Classes of diffusers that a folder of the family may name; anything else would be code from outside.
@@ -41,12 +41,12 @@ class FlowModel(CogVideoX):
         return "transformer"
 
     @property
-    def step(self) -> int:
-        return self.latent_frames * self.facts.transformer.patch_frames
+    def patch_frames(self) -> int:
+        return self.facts.transformer.patch_frames
 
     @property
-    def pitch_px(self) -> int:
-        return self.latent_px * self.facts.transformer.patch_px
+    def patch_px(self) -> int:
+        return self.facts.transformer.patch_px
 
     @property
     def latent_px(self) -> int:
@@ -62,8 +62,7 @@ class FlowModel(CogVideoX):
 
     def tokens_of(self, latents: Tensor) -> int:
         """How many video tokens latents `(1, c, t, h, w)` make; a shift may depend on it."""
-        transformer = self.facts.transformer
-        return latents[0, 0].numel() // (transformer.patch_frames * transformer.patch_px**2)
+        return latents[0, 0].numel() // (self.patch_frames * self.patch_px**2)
 
     def sigma(self, latents: Tensor) -> float:
         """The share of noise at the settings' timestep, with the model's own shift."""
@@ -71,11 +70,9 @@ class FlowModel(CogVideoX):
 
     def add_noise(self, latents: Tensor, draw: int) -> tuple[Tensor, Tensor]:
         """Latents with noise number `draw`, and what the model is told of it, `(1,)`."""
-        generator = torch.Generator("cpu").manual_seed(self.settings.seed + draw)
-        noise = torch.randn(latents.shape, generator=generator).to(latents.device, latents.dtype)
         sigma = self.sigma(latents)
         time = torch.tensor([self.facts.schedule.time(sigma)], dtype=torch.float32, device=latents.device)
-        return (1 - sigma) * latents + sigma * noise, time
+        return (1 - sigma) * latents + sigma * self.draw_noise(latents, draw), time
 
     def _pass(self, latents: Tensor, timestep: Tensor) -> None:
         dtype, prompt = self.transformer.dtype, self.texts.prompt.to(self.device, self.transformer.dtype)
@@ -130,4 +127,4 @@ def load(
     codec = load_part(path, "vae", codec_class, dtype).to(device)
     transformer = load_part(path, model.transformer_part(facts, settings), transformer_class, dtype).to(device)
     tile_if_asked(codec, settings, report)
-    return model(transformer, codec, None, texts, settings, device, report, how, facts=facts)
+    return model(transformer, codec, texts, settings, device, report, how, facts)

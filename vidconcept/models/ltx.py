@@ -34,7 +34,7 @@ class LTXVideo(FlowModel):
         return (latents - mean) * self.codec.config.scaling_factor / std
 
     def arguments(self, latents: Tensor, timestep: Tensor, prompt: Tensor) -> dict[str, Any]:
-        patch, patch_t = self.facts.transformer.patch_px, self.facts.transformer.patch_frames
+        patch, patch_t = self.patch_px, self.patch_frames
         packed = rearrange(
             latents, "b c (t pt) (h ph) (w pw) -> b (t h w) (c pt ph pw)", pt=patch_t, ph=patch, pw=patch
         )
