@@ -10,7 +10,7 @@ from torch import nn
 from tests.helpers.small_runs import small_clip
 from vidconcept.models.cogvideox import load
 from vidconcept.models.engine import CANDIDATES, find_fastest_dtype, fold_batch_norms
-from vidconcept.models.folder import find_folder, preset_for
+from vidconcept.models.folder import find_folder, find_preset
 from vidconcept.models.linecam_codec import PatchCodec
 from vidconcept.models.readout import read_described
 from vidconcept.pipelines.track import track
@@ -31,13 +31,13 @@ def window() -> np.ndarray:
 
 
 def embedded(dtype: str):
-    preset = preset_for("linecam")
+    preset = find_preset("linecam")
     settings = TrackSettings(**{**preset.settings, "dtype": dtype, "device": "cpu"})
     return load(find_folder(preset).path, settings, WORDS)
 
 
 def test_folded_batch_norms_change_rounding_alone(window):
-    codec = PatchCodec.from_pretrained(find_folder(preset_for("linecam")).path / "vae").eval()
+    codec = PatchCodec.from_pretrained(find_folder(find_preset("linecam")).path / "vae").eval()
     video = torch.from_numpy(window).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
     with torch.inference_mode():
         plain = codec.encode_described(video)
