@@ -33,9 +33,9 @@ def with_a_hole(folder: Path) -> Path:
     return write_clip(folder / "hole.mkv", stamps_ms=stamps, size_px=(96, 64)).path
 
 
-def planned(film: Path, model: Path) -> Plan:
-    settings = SMALL | {"threshold": 0.01, "model": str(model), "concepts": ("scratch", "dent")}
-    return make_plan(film, settings)
+def planned(film: Path, model: Path, **settings) -> Plan:
+    given = SMALL | {"threshold": 0.01, "model": str(model), "concepts": ("scratch", "dent")} | settings
+    return make_plan(film, given)
 
 
 def compute(plan: Plan, parts: list[Part], folder: Path, monitor: Monitor | None = None) -> None:
@@ -62,13 +62,26 @@ def test_the_tables_are_those_of_one_pass(make, tmp_path, tiny_model):
     whole = small_run(film, tiny_model, tmp_path / "whole")
     assert (14 in whole.manifest["cuts"]) == (make is with_a_hole)
     plan = planned(film, tiny_model)
-    parts = [Part(0, 2), Part(2, 3), Part(3, 5), Part(5, None)]
+    parts = [Part(0, 8), Part(8, 12), Part(12, 20), Part(20, None)]
     # Whoever is done first.
     compute(plan, parts[::-1], tmp_path / "parts")
     assert join(plan, tmp_path / "parts", tmp_path / "joined") == whole.manifest["windows"]
     assert tables_of(tmp_path / "joined") == tables_of(whole.path)
     one, other = (load_file(run / "maps" / "memory.safetensors") for run in (whole.path, tmp_path / "joined"))
     assert one.keys() == other.keys()
+    assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("make", [a_line, with_a_hole])
+def test_so_they_are_where_the_motion_chooses_the_windows(make, tmp_path, tiny_model):
+    film, moving = make(tmp_path), {"stride": "auto", "smooth": "flow"}
+    whole = small_run(film, tiny_model, tmp_path / "whole", **moving)
+    plan = planned(film, tiny_model, **moving)
+    assert plan.settings.skips_windows
+    compute(plan, [Part(20, None), Part(9, 20), Part(0, 9)], tmp_path / "parts")
+    assert join(plan, tmp_path / "parts", tmp_path / "joined") == whole.manifest["windows"]
+    assert tables_of(tmp_path / "joined") == tables_of(whole.path)
+    one, other = (load_file(run / "maps" / "memory.safetensors") for run in (whole.path, tmp_path / "joined"))
     assert all(np.array_equal(one[name], other[name]) for name in one)
 
 
@@ -79,7 +92,7 @@ def test_a_memory_that_thins_remembers_the_same(tmp_path, tiny_model, monkeypatc
     film = a_line(tmp_path)
     whole = small_run(film, tiny_model, tmp_path / "whole")
     plan = planned(film, tiny_model)
-    compute(plan, [Part(0, 4), Part(4, None)], tmp_path / "parts")
+    compute(plan, [Part(0, 16), Part(16, None)], tmp_path / "parts")
     join(plan, tmp_path / "parts", tmp_path / "joined")
     one, other = (load_file(run / "maps" / "memory.safetensors") for run in (whole.path, tmp_path / "joined"))
     assert one["counts"].max() < 128
@@ -94,10 +107,10 @@ def test_a_part_that_was_stopped_goes_on(tmp_path, tiny_model):
     seen = []
     monitor = Monitor(progress=lambda *told: seen.append(told), stop=lambda: len(seen) > 5)
     with pytest.raises(Interrupted):
-        compute(plan, [Part(2, None)], tmp_path / "parts", monitor)
+        compute(plan, [Part(8, None)], tmp_path / "parts", monitor)
     kept = sorted(path.name for path in tmp_path.glob("parts/*/maps/window_*"))
     assert kept
-    compute(plan, [Part(2, None), Part(0, 2)], tmp_path / "parts")
+    compute(plan, [Part(8, None), Part(0, 8)], tmp_path / "parts")
     join(plan, tmp_path / "parts", tmp_path / "joined")
     assert tables_of(tmp_path / "joined") == tables_of(small_run(film, tiny_model, tmp_path / "whole").path)
 

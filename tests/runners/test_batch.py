@@ -167,6 +167,11 @@ class TestRefused:
         assert "did you mean 'scratch'" in said
         assert not (tmp_path / "x").exists()
 
+    def test_of_many_cameras_the_one_is_named(self, made, tmp_path):
+        (tmp_path / "cameras.csv").write_text(f"camera,video,concepts\nnorth,{made[0] / 'archive'},scratsch\n")
+        said = self.refused(UsageError, "batch", tmp_path / "cameras.csv", "--out", tmp_path / "x")
+        assert said.startswith("camera north: ")
+
     def test_a_model_that_is_not_here(self, made, tmp_path):
         arguments = ("--concepts", "dent", "--set", "model=no/such", "--out", tmp_path / "x")
         self.refused(ModelError, "batch", made[0] / "archive", *arguments)

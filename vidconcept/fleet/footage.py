@@ -28,7 +28,7 @@ class Film:
     settings: Mapping[str, Any] = field(default_factory=dict)
     config: Path | None = None
     camera: str = ""
-    # Of a long film: its windows from the first number to the second, not included; None: to the end.
+    # Of a long film: from one frame to the other, not included; None: to the end.
     part: tuple[int, int | None] | None = None
 
     @property
@@ -38,8 +38,8 @@ class Film:
 
     @property
     def title(self) -> str:
-        """For people: the run's name, and from which window on."""
-        return self.run_name if self.part is None else f"{self.run_name}, from window {self.part[0]} on"
+        """For people: the run's name, and from which frame on."""
+        return self.run_name if self.part is None else f"{self.run_name}, from frame {self.part[0]} on"
 
     @property
     def key(self) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from math import ceil
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -43,28 +44,26 @@ _CHECKPOINT = 64
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Windows from `first` on, up to `end`, which is not included; None: to the end of the film."""
+    """The windows that begin at frames from `first` on, up to `end`, which is not included; None: to the film's end.
+
+    Frames are counted as those that go through the windows.
+    """
 
     first: int
     end: int | None
 
     @property
     def name(self) -> str:
-        return f"{self.first:06d}-{'end' if self.end is None else f'{self.end:06d}'}"
+        return f"{self.first:08d}-{'end' if self.end is None else f'{self.end:08d}'}"
 
 
 def split_film(plan: Plan, longest_s: float) -> list[Part]:
-    """Parts of about `longest_s` seconds; one alone for a film that is no longer, or does not say how long it is.
-
-    One alone, too, where the motion chooses the windows: how many there will be is not known before.
-    """
+    """Parts of at most about `longest_s` seconds; one alone for a film that is no longer, or does not say how long."""
     frames, duration_s = estimate_frame_count(plan), plan.info.duration_s
-    advance = max(plan.settings.window_frames - plan.settings.overlap_frames, 1)
-    if frames is None or not duration_s or duration_s <= longest_s or plan.settings.skips_windows:
+    if frames is None or not duration_s or duration_s <= longest_s:
         return [Part(0, None)]
-    windows = max(-(-(frames - plan.settings.overlap_frames) // advance), 1)
-    each = max(round(windows * longest_s / duration_s), 1)
-    firsts = list(range(0, windows, each))
+    each = max(ceil(frames / ceil(duration_s / longest_s)), 1)
+    firsts = list(range(0, frames, each))
     # Headers do not count exactly: the last part takes what there is.
     return [Part(first, end) for first, end in zip(firsts, [*firsts[1:], None], strict=True)]
 
@@ -131,11 +130,12 @@ def compute_part(plan: Plan, run: RunFolder, part: Part, monitor: Monitor, get_m
     memory = Memory(tokens=_EVERYTHING)
     windows = 0
     for window in cut_source_windows(plan, monitor):
-        if part.end is not None and window.index >= part.end:
+        at = window.begins_at // plan.settings.frame_stride + window.start
+        if part.end is not None and at >= part.end:
             plan.identity.check()
             break
         windows = window.index + 1
-        there = window.index < part.first or _is_there(run, window.index)
+        there = at < part.first or _is_there(run, window.index)
         if there:
             _pass_over(memory, window)
         else:
@@ -152,8 +152,8 @@ def compute_part(plan: Plan, run: RunFolder, part: Part, monitor: Monitor, get_m
                     file.write(_offer_of(memory, window, known).to_bytes())
                 run.save_maps(maps, window.start, described)
         memory.steps.clear()
-        stage = "going to its part" if window.index < part.first else "reading maps"
-        monitor.check(stage, max(windows - part.first, 0), None if part.end is None else part.end - part.first)
+        stage = "going to its part" if at < part.first else "reading maps"
+        monitor.check(stage, max(at - part.first, 0), None if part.end is None else part.end - part.first)
     facts = {"fallbacks": monitor.fallbacks, "timings_s": monitor.timings_s}
     run.save(part_done=True, **facts, **({"windows": windows} if part.end is None else {}))
 
@@ -168,7 +168,10 @@ def _offer_path(folder: Path, index: int) -> Path:
 
 def _pass_over(memory: Memory, window: Window) -> None:
     """Count a window's frames and latent steps as if it had been described."""
-    if window.start == 0:
+    if window.motions:
+        # Known, as they chose the windows.
+        remember_motion(memory, window)
+    elif window.start == 0:
         memory.begin_part(window.index)
     begins, first_latent = memory.find_part(window.index)
     still = np.zeros(2, np.float32)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
+from vidconcept.errors import VidconceptError
 from vidconcept.files import read_bytes
 from vidconcept.fleet.footage import Film
 from vidconcept.fleet.records import digest_of
@@ -26,7 +27,13 @@ class Asking:
         """What stands for all that is asked of a film. Raises UsageError or ModelError where it cannot be answered."""
         group = digest_of([film.settings, str(film.config)])
         if group not in self._digests:
-            self._digests[group] = self._settle(film)
+            try:
+                self._digests[group] = self._settle(film)
+            except VidconceptError as error:
+                # Of many cameras, say which.
+                if film.camera:
+                    error.args = (f"camera {film.camera}: {error}",)
+                raise
         return self._digests[group]
 
     def _settle(self, film: Film) -> str:

@@ -1,0 +1,144 @@
+"""The loop over films, with workers that report what a test has written for them: no process, no model."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.clips import write_clip
+from vidconcept.errors import Interrupted, OutputError
+from vidconcept.fleet.footage import Film
+from vidconcept.fleet.intake import Listed
+from vidconcept.fleet.leases import Lease, take_lease
+from vidconcept.fleet.records import Records
+from vidconcept.runners.batch import Batch, Word
+from vidconcept.runners.order import Kind, Order, Report
+from vidconcept.runners.pool import Message
+
+DONE = Report("done", facts={"busy_s": 1.0, "film_s": 2.0, "frames": 50, "events": {"scratch": 1}})
+
+
+class WrittenPool:
+    """A pool of the third kind. reports: by the film's stem, or stem and first window, in turn; then DONE."""
+
+    def __init__(self, slots: int, reports: dict[str, list[Report]]) -> None:
+        self.slots = slots
+        self.given: list[str] = []
+        self.together: list[set[str]] = []
+        self._reports = defaultdict(list, reports)
+        self._at_work: dict[int, str] = {}
+
+    def is_ready(self, slot: int) -> bool:
+        return slot < self.slots
+
+    def give(self, slot: int, order: Order) -> None:
+        name = Path(order.source).stem + ("" if order.part is None else f".{order.part[0]}")
+        self.given.append(name)
+        self._at_work[slot] = name
+        self.together.append(set(self._at_work.values()))
+
+    def wait(self, timeout_s: float) -> list[tuple[int, Message]]:
+        if not self._at_work:
+            return []
+        slot = min(self._at_work)
+        written = self._reports[self._at_work.pop(slot)]
+        return [(slot, written.pop(0) if written else DONE)]
+
+    def ask_to_stop(self) -> None:
+        for name in self._at_work.values():
+            self._reports[name].insert(0, Report("interrupted"))
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def films(tmp_path) -> list[Film]:
+    made = []
+    for name in "abc":
+        (tmp_path / f"{name}.mp4").touch()
+        made.append(Film(tmp_path / f"{name}.mp4", {"concepts": ("scratch",)}))
+    return made
+
+
+def reports(kind: Kind, times: int = 1) -> list[Report]:
+    return [Report(kind, f"it was {kind}", 1)] * times
+
+
+def batch(tmp_path: Path, films: list[Film], pool: WrittenPool, **options) -> tuple[Batch, list[Word]]:
+    words: list[Word] = []
+    return Batch(tmp_path / "runs", Listed(films), pool, tell=words.append, **options), words
+
+
+def test_what_kills_its_worker_runs_alone_and_is_given_up(tmp_path, films):
+    pool = WrittenPool(2, {"a": reports("died", 3)})
+    board = batch(tmp_path, films, pool)[0].run()
+    assert (board.done, board.deaths, len(board.failed)) == (2, 3, 1)
+    assert board.failed[0][1] == "given up after 3 tries: it was died"
+    assert pool.given == ["a", "b", "c", "a", "a"]
+    assert pool.together[3:] == [{"a"}, {"a"}]
+    assert Records(tmp_path / "runs").read(films[0]).state == "failed"
+
+
+def test_a_full_disk_ends_it(tmp_path, films):
+    pool = WrittenPool(1, {"b": reports("full")})
+    with pytest.raises(OutputError, match="it was full"):
+        batch(tmp_path, films, pool)[0].run()
+    assert pool.given == ["a", "b"]
+
+
+def test_told_to_stop_it_counts_what_is_left(tmp_path, films):
+    pool = WrittenPool(1, {})
+    job, _ = batch(tmp_path, films, pool)
+    job.stop = lambda: len(pool.given) == 1
+    with pytest.raises(Interrupted, match="2 films left"):
+        job.run()
+
+
+def test_a_film_in_other_hands_is_waited_for(tmp_path, films, monkeypatch):
+    """It is looked at until the other is done; what the other has done is not done again."""
+    monkeypatch.setattr("vidconcept.runners.batch.LOOK_S", 0.01)
+    records = Records(tmp_path / "runs")
+    lease = take_lease(records.lease_path(films[1]))
+    assert isinstance(lease, Lease)
+    pool = WrittenPool(1, {"b": reports("busy")})
+    job, words = batch(tmp_path, films, pool)
+    looks = []
+
+    def tick() -> None:
+        looks.append(job.board.elsewhere)
+        if looks.count(1) == 3:
+            lease.release()
+
+    job.tick = tick
+    board = job.run()
+    assert board.done == 3
+    assert pool.given == ["a", "b", "c", "b"]
+    assert [word.said for word in words if word.kind == "waiting"] == ["in the hands of it was busy"]
+
+
+class TestParts:
+    """Of a film of four seconds, split by one second."""
+
+    @pytest.fixture
+    def long(self, tmp_path) -> Film:
+        return Film(write_clip(tmp_path / "long.mp4", count=100, size_px=(96, 64)).path, {"concepts": ("scratch",)})
+
+    def test_the_film_comes_when_all_its_parts_are_there(self, tmp_path, films, long):
+        pool = WrittenPool(2, {})
+        board = batch(tmp_path, [long, *films], pool, split_s=1.0)[0].run()
+        parts = [name for name in pool.given if name.startswith("long.")]
+        assert len(parts) == 4
+        assert pool.given.count("long") == 1
+        assert pool.given.index("long") > max(pool.given.index(part) for part in parts)
+        assert (board.films, board.done) == (4, 4)
+
+    @pytest.mark.parametrize(("kind", "times"), [("failed", 1), ("died", 3), ("memory", 2)])
+    def test_a_part_that_fails_costs_its_film_once(self, tmp_path, films, long, kind, times):
+        pool = WrittenPool(1, {"long.0": reports(kind, times)})
+        board = batch(tmp_path, [long, *films], pool, split_s=1.0)[0].run()
+        assert [film.source for film, _ in board.failed] == [long.source]
+        assert "long" not in pool.given
+        assert (board.done, board.finished) == (3, 4)
