@@ -4,8 +4,9 @@
 
 Sends brushed parts that pass by, some scratched, as MPEG-TS to the command's standard input at the speed of a camera,
 and samples the resident set of the process. Recordings go to FOLDER, rolled over every two minutes, and are removed
-again where no folder is named. Prints the memory of the first and the last quarter, the delays of the events (from the
-arrival of the frame that made an event sure to its line), and whether every recording is whole.
+again where no folder is named. Prints the memory of the first and the last quarter and of each tenth of the time, the
+delays of the events (from the arrival of the frame that made an event sure to its line), and whether every recording is
+whole.
 """
 
 from __future__ import annotations
@@ -121,6 +122,7 @@ def watch_line(out: Path, minutes: float, fps: int, pairs: list[str]) -> dict:
         "memory_first_quarter_mb": round(float(np.median(samples[quarter // 2 : quarter])), 1),
         "memory_last_quarter_mb": round(float(np.median(samples[-quarter:])), 1),
         "memory_largest_mb": round(max(samples), 1),
+        "memory_by_tenth_mb": [round(float(np.median(part)), 1) for part in np.array_split(samples, 10) if len(part)],
         "last_words": last,
     }
 
