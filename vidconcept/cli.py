@@ -79,6 +79,13 @@ def main() -> None:
                 debug, error, f"{shorten(str(error.filename))!r} is no name that a file can have. Next: check the path"
             )
             raise SystemExit(int(ExitCode.USAGE)) from None
+        if (
+            isinstance(error, OSError)
+            and error.filename is None
+            and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+        ):
+            _say(debug, error, f"cannot write what is printed: {error.strerror}. Next: let it go elsewhere")
+            raise SystemExit(int(ExitCode.FAILURE)) from None
         text = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
         advice = f"{SMALLER}, or device=cpu" if "out of memory" in text.lower() else "--debug shows where"
         _say(debug, error, f"{text}. Next: {advice}")

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -343,3 +344,12 @@ class TestNames:
         assert "Traceback" not in said
         assert len(said) < 400
         assert len(said.splitlines()) == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device here")
+def test_what_is_printed_and_cannot_be_written(tmp_path):
+    line = [sys.executable, "-m", "vidconcept", "probe", write_clip(tmp_path / "a.mp4", count=2).path]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(line, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert done.stderr.startswith("error: cannot write what is printed: No space left")

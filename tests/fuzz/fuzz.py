@@ -26,6 +26,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.fuzz.seeds import SEEDS, Seed, write_corpus
+from vidconcept.files import shorten
 
 HANG_S = 30
 GROWTH_KB = 1 << 20
@@ -177,7 +178,8 @@ def write_figures(given: argparse.Namespace, inputs: int, seconds: float, found:
             "kinds": len(SEEDS),
             "seconds": round(seconds),
             "findings": sum(found.values()),
-            "found": dict(found),
+            # Without the places of this machine.
+            "found": {shorten(what.replace(str(given.corpus.absolute()), "…")): n for what, n in found.items()},
         },
     }
     given.figures.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
