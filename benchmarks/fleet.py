@@ -66,8 +66,8 @@ def measure(video: Path, seconds: float | None) -> Parts:
         manifest = json.loads((Path(folder) / "whole" / "run.json").read_text())
         size = sum(path.stat().st_size for path in files)
     work = (whole - half) / (film_s - half_s)
-    settings = manifest["settings"]
-    window_s = (settings["window_frames"] - settings["overlap_frames"]) * film_s / len(times)
+    # By the windows that were read: where the motion chooses them they lie as far apart as it lets them.
+    window_s = film_s / manifest["windows"]
     others = len(files) - manifest["windows"]
     return Parts(work, decode_s / film_s, max(whole - work * film_s, 0.0), window_s, size / film_s, others, film_s)
 
