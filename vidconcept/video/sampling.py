@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
@@ -96,7 +97,7 @@ def _count_combed(frames: list[av.VideoFrame]) -> tuple[int, int]:
     if "idet" not in av.filter.filters_available:
         return 0, 0
     graph = Graph()
-    source = graph.add_buffer(width=first.width, height=first.height, format=first.format, time_base="1/25")
+    source = graph.add_buffer(width=first.width, height=first.height, format=first.format, time_base=Fraction(1, 25))
     detector, sink = graph.add("idet"), graph.add("buffersink")
     source.link_to(detector)
     detector.link_to(sink)
