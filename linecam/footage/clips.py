@@ -1,7 +1,7 @@
 """Generated line footage with the truth: `clip` in memory, shards for training, folders for measuring, the example.
 
 python -m linecam.footage write DIR --clips 20 --seed 7
-python -m linecam.footage example examples/line_cam.mp4
+python -m linecam.footage example examples/line_cam.mp4 --photos PHOTOGRAPHS
 python -m linecam.footage shards DIR --keep 60 --seed 1 --photos PHOTOGRAPHS
 """
 
@@ -24,7 +24,7 @@ from linecam.vocabulary import DEFECTS
 # Held-out footage for figures uses the `SEED_RANGE` seeds from here on; `training_seed` keeps training out of them.
 HELD_OUT_SEED = 10_000_000
 SEED_RANGE = 1_000_000
-EXAMPLE_SEED = 254
+EXAMPLE_SEED, EXAMPLE_GROUND = 254, "asphalt_04"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,11 +184,11 @@ def write_folder(folder: Path, clips: int, frames: int, seed: int, kinds: Sequen
     (folder / "clips.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
-def write_example(path: Path, seed: int) -> None:
+def write_example(path: Path, seed: int, photos: Photographs) -> None:
     """Write the shipped example, 10 s of 1280×720 at 25 fps, and its truth beside it as JSON."""
     made = clip(
         seed, (720, 1280), 250, style="brushed", motion=Motion(17.0), defects=0.85, colour=True, layout="row",
-        kinds=("scratch", "dent"),
+        kinds=("scratch", "dent"), photos=photos,
     )  # fmt: skip
     write_video(path, made.frames, crf=25)
     truth = {
@@ -220,6 +220,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     example = commands.add_parser("example", help="write the shipped example and its truth")
     example.add_argument("path", type=Path)
     example.add_argument("--seed", type=int, default=EXAMPLE_SEED)
+    example.add_argument("--photos", type=Path, required=True, help="folder of photographs; the parts are made of one")
+    example.add_argument("--ground", default=EXAMPLE_GROUND, help="name of that photograph, without its ending")
     options = parser.parse_args(arguments)
     if options.command == "shards":
         photos = Photographs(options.photos) if options.photos else None
@@ -227,7 +229,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     elif options.command == "write":
         write_folder(options.folder, options.clips, options.frames, options.seed, options.kinds)
     else:
-        write_example(options.path, options.seed)
+        write_example(options.path, options.seed, Photographs(options.photos, share=1.0, ground=options.ground))
 
 
 if __name__ == "__main__":

@@ -40,12 +40,12 @@ class Surface:
 
 
 class Photographs:
-    """The photographs of a folder. Raises InputError when it has none.
+    """The photographs of a folder. Raises InputError when it has none, or not the one asked for.
 
-    share: of the scenes that lie on a photograph.
+    share: of the scenes that lie on a photograph. ground: name of the only one that they lie on, without its ending.
     """
 
-    def __init__(self, folder: Path, share: float = 0.5) -> None:
+    def __init__(self, folder: Path, share: float = 0.5, ground: str | None = None) -> None:
         self.share = share
         plan = tomllib.loads(_PLAN.read_text("utf-8"))
         paths = sorted(p for p in folder.glob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
@@ -55,6 +55,10 @@ class Photographs:
         self._rust = [images[name] for name in plan["rust"] if name in images]
         self._marked = {name: _outliers(images[name]) for name in plan["marked"] if name in images}
         self._grounds = [(name, image) for name, image in images.items() if name not in plan["no_ground"]]
+        if ground is not None:
+            self._grounds = [(name, image) for name, image in self._grounds if name == ground]
+            if not self._grounds:
+                raise InputError(f"{folder} has no photograph {ground} that is good ground. Next: give another name")
         self.stamps: dict[str, list[Stamp]] = {}
         for row in plan["stamp"]:
             if row["photo"] in images:
