@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from diffusers import AutoencoderKLHunyuanVideo, HunyuanVideoTransformer3DModel
 from torch import Tensor
 
 from vidconcept.models.flow_folder import Facts
 from vidconcept.models.flow_model import FlowModel
+from vidconcept.models.loading import name_classes
 from vidconcept.models.text_encoders import ChatText, ClipPooled, TextEncoder, Together
 
 # Its pipeline's own strength of the guidance that was distilled into the weights.
@@ -28,8 +28,8 @@ INSTRUCTION = (
 class HunyuanVideo(FlowModel):
     """See `FlowModel`."""
 
-    transformers: ClassVar = {"HunyuanVideoTransformer3DModel": HunyuanVideoTransformer3DModel}
-    codecs: ClassVar = {"AutoencoderKLHunyuanVideo": AutoencoderKLHunyuanVideo}
+    transformers: ClassVar = name_classes("HunyuanVideoTransformer3DModel")
+    codecs: ClassVar = name_classes("AutoencoderKLHunyuanVideo")
 
     @classmethod
     def text_encoder(cls, facts: Facts) -> TextEncoder:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
-from diffusers import AutoencoderKLHunyuanVideo15, HunyuanVideo15Transformer3DModel
 from torch import Tensor
 
 from vidconcept.models.flow_folder import Facts
 from vidconcept.models.flow_model import FlowModel
+from vidconcept.models.loading import name_classes
 from vidconcept.models.text_encoders import ChatText, TextEncoder
 
 # Tokens of a picture and of quoted letters that its pipeline fills with nothing and masks, where there are none.
@@ -30,8 +30,8 @@ ENDING = "<|im_end|>\n<|im_start|>assistant\n"
 class HunyuanVideo15(FlowModel):
     """See `FlowModel`."""
 
-    transformers: ClassVar = {"HunyuanVideo15Transformer3DModel": HunyuanVideo15Transformer3DModel}
-    codecs: ClassVar = {"AutoencoderKLHunyuanVideo15": AutoencoderKLHunyuanVideo15}
+    transformers: ClassVar = name_classes("HunyuanVideo15Transformer3DModel")
+    codecs: ClassVar = name_classes("AutoencoderKLHunyuanVideo15")
 
     @classmethod
     def text_encoder(cls, facts: Facts) -> TextEncoder:

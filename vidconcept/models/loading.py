@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -110,4 +111,13 @@ def pick_class(part: str, entry: tuple[str, str], classes: dict[str, Any]) -> An
             "Next: the plain text-to-video or text-to-image folder of the family, see vidconcept models"
         )
     found = classes[name]
-    return resolve_name(found) if isinstance(found, str) else found
+    try:
+        return resolve_name(found) if isinstance(found, str) else found
+    except AttributeError as error:
+        version = metadata.version("diffusers")
+        raise ModelError(f"diffusers {version} has no {name}. Next: a newer diffusers") from error
+
+
+def name_classes(*names: str) -> dict[str, str]:
+    """Classes of diffusers by name, for `pick_class`: imported when one is loaded, and not all there in older ones."""
+    return {name: f"diffusers:{name}" for name in names}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from diffusers import AutoencoderKLLTXVideo, LTXVideoTransformer3DModel
 from einops import rearrange
 from torch import Tensor
 
 from vidconcept.models.flow_folder import Facts
 from vidconcept.models.flow_model import FlowModel
+from vidconcept.models.loading import name_classes
 from vidconcept.models.text_encoders import T5Text, TextEncoder
 
 # Its pipeline's own, for the positions in time; the rate of the footage would put tokens where it was not trained.
@@ -19,8 +19,8 @@ FRAME_RATE = 25
 class LTXVideo(FlowModel):
     """See `FlowModel`."""
 
-    transformers: ClassVar = {"LTXVideoTransformer3DModel": LTXVideoTransformer3DModel}
-    codecs: ClassVar = {"AutoencoderKLLTXVideo": AutoencoderKLLTXVideo}
+    transformers: ClassVar = name_classes("LTXVideoTransformer3DModel")
+    codecs: ClassVar = name_classes("AutoencoderKLLTXVideo")
 
     @classmethod
     def text_encoder(cls, facts: Facts) -> TextEncoder:

@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
-from diffusers import AutoencoderKLMochi, MochiTransformer3DModel
 from torch import Tensor
 
 from vidconcept.models.flow_folder import Facts
 from vidconcept.models.flow_model import FlowModel
+from vidconcept.models.loading import name_classes
 from vidconcept.models.text_encoders import T5Text, TextEncoder
 
 
 class Mochi(FlowModel):
     """See `FlowModel`."""
 
-    transformers: ClassVar = {"MochiTransformer3DModel": MochiTransformer3DModel}
-    codecs: ClassVar = {"AutoencoderKLMochi": AutoencoderKLMochi}
+    transformers: ClassVar = name_classes("MochiTransformer3DModel")
+    codecs: ClassVar = name_classes("AutoencoderKLMochi")
 
     @classmethod
     def text_encoder(cls, facts: Facts) -> TextEncoder:

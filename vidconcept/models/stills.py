@@ -6,13 +6,6 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
-from diffusers import (
-    AutoencoderKL,
-    AutoencoderKLFlux2,
-    Flux2Transformer2DModel,
-    FluxTransformer2DModel,
-    SD3Transformer2DModel,
-)
 from einops import rearrange
 from torch import Tensor
 
@@ -20,6 +13,7 @@ from vidconcept.attention.hooks import Method, Recorder, Vectors
 from vidconcept.errors import ModelError
 from vidconcept.models.flow_folder import Facts
 from vidconcept.models.flow_model import FlowModel
+from vidconcept.models.loading import name_classes
 from vidconcept.models.text_encoders import ChatText, ClipPooled, T5Text, TextEncoder, Together
 
 # Strength of the guidance that was distilled into the weights, as the models' own pipelines have it.
@@ -36,7 +30,7 @@ FLUX2_INSTRUCTION = (
 class Stills(FlowModel):
     """See `FlowModel`. Latents are `(1, c, frame, h, w)`, each frame by itself with the same noise."""
 
-    codecs: ClassVar = {"AutoencoderKL": AutoencoderKL}
+    codecs: ClassVar = name_classes("AutoencoderKL")
 
     def _posterior(self, video: Tensor) -> Tensor:
         frames = rearrange(video, "1 c t h w -> t 1 c h w")
@@ -52,7 +46,7 @@ class Stills(FlowModel):
 class Flux(Stills):
     """Flux.1 dev and schnell."""
 
-    transformers: ClassVar = {"FluxTransformer2DModel": FluxTransformer2DModel}
+    transformers: ClassVar = name_classes("FluxTransformer2DModel")
 
     @classmethod
     def text_encoder(cls, facts: Facts) -> TextEncoder:
@@ -74,8 +68,8 @@ class Flux(Stills):
 class Flux2(Stills):
     """Flux.2 dev and klein: one language model, of which three layers are taken side by side."""
 
-    transformers: ClassVar = {"Flux2Transformer2DModel": Flux2Transformer2DModel}
-    codecs: ClassVar = {"AutoencoderKLFlux2": AutoencoderKLFlux2}
+    transformers: ClassVar = name_classes("Flux2Transformer2DModel")
+    codecs: ClassVar = name_classes("AutoencoderKLFlux2")
 
     @classmethod
     def text_encoder(cls, facts: Facts) -> TextEncoder:
@@ -123,7 +117,7 @@ class Flux2(Stills):
 class SD3(Stills):
     """Stable Diffusion 3 and 3.5: two CLIPs and a T5."""
 
-    transformers: ClassVar = {"SD3Transformer2DModel": SD3Transformer2DModel}
+    transformers: ClassVar = name_classes("SD3Transformer2DModel")
 
     @classmethod
     def text_encoder(cls, facts: Facts) -> TextEncoder:

@@ -6,12 +6,11 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
-from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from torch import Tensor
 
 from vidconcept.models.flow_folder import Facts
 from vidconcept.models.flow_model import FlowModel
-from vidconcept.models.loading import load_part
+from vidconcept.models.loading import load_part, name_classes
 from vidconcept.models.text_encoders import T5Text, TextEncoder
 from vidconcept.settings import TrackSettings
 
@@ -19,8 +18,8 @@ from vidconcept.settings import TrackSettings
 class Wan(FlowModel):
     """See `FlowModel`."""
 
-    transformers: ClassVar = {"WanTransformer3DModel": WanTransformer3DModel}
-    codecs: ClassVar = {"AutoencoderKLWan": AutoencoderKLWan}
+    transformers: ClassVar = name_classes("WanTransformer3DModel")
+    codecs: ClassVar = name_classes("AutoencoderKLWan")
 
     @classmethod
     def text_encoder(cls, facts: Facts) -> TextEncoder:
