@@ -157,6 +157,16 @@ class TestExports:
                 export(run, "csv", run / name)
         assert tree(run) == before
 
+    def test_never_over_the_film_that_the_run_was_made_from(self, run, tmp_path):
+        film = tmp_path / "line cam.mp4"
+        film.write_bytes(b"a film")
+        content = json.loads((run / "run.json").read_text())
+        content["video"]["path"] = str(film)
+        (run / "run.json").write_text(json.dumps(content))
+        with pytest.raises(UsageError, match="would take the place of what is read"):
+            export(run, "csv", film)
+        assert film.read_bytes() == b"a film"
+
     def test_never_into_pictures_of_others(self, run, tmp_path):
         theirs = tmp_path / "DAVIS" / "Annotations" / "line cam"
         theirs.mkdir(parents=True)

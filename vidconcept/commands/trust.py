@@ -23,7 +23,8 @@ from vidconcept.commands.options import (
     refuse_for_video,
 )
 from vidconcept.errors import UsageError
-from vidconcept.ownership import check_apart
+from vidconcept.manifest import read_manifest
+from vidconcept.ownership import check_apart, check_output
 
 
 def evaluate(
@@ -221,6 +222,7 @@ def explain(
 
     path = out or run / f"explain_{event}.png"
     check_apart(run, [path])
+    check_output(path, [Path(read_manifest(run)["video"].get("path", ""))])
     with open_monitor() as monitor:
         found = run_explain(run, event, monitor)
     write_picture(path, found)

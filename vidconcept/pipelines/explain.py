@@ -73,7 +73,9 @@ def explain(run_path: Path, event_id: int, monitor: Monitor, shelf: ModelShelf |
 
 def _restore_plan(run: Run) -> Plan:
     """The run's own plan, its video looked for where it was. The environment's settings do not come in."""
-    stored = run.manifest["settings"]
+    stored = run.manifest.get("settings")
+    if not isinstance(stored, dict):
+        raise InputError(f"{run.path / 'run.json'} does not say its settings. Next: track again")
     source = Path(run.manifest["video"]["path"])
     keys = {key: value for key, value in stored.items() if key in TrackSettings.model_fields and value is not None}
     try:
