@@ -267,3 +267,22 @@ class TestBounds:
             file.truncate(1 << 30)
         with pytest.raises(InputError, match="more than the 67 MB"):
             read_config_file(tmp_path / "large.toml")
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "words"),
+    [
+        ("timestep", "abc", "`timestep=abc` does not fit: it must be a whole number. Next: "),
+        ("width", "7", "it must be at least 16"),
+        ("roi", "1,2", "entry 3 is missing"),
+        ("layers", "1,b", "entry 2 must be a whole number"),
+        ("stride", "x", "it must be a whole number or must be 'auto'"),
+        ("thresholds", "dent=5", "dent must be below 1"),
+        ("smooth", "energi", "did you mean 'energy'"),
+    ],
+)
+def test_what_does_not_fit_is_told_in_plain_words(key, text, words):
+    with pytest.raises(UsageError) as error:
+        resolve([Layer("command line", {key: parse_text(key, text)})])
+    assert words in str(error.value)
+    assert f"({key}: " in str(error.value)

@@ -66,7 +66,7 @@ def main() -> None:
         _say(
             debug,
             error,
-            "out of memory. Next: smaller window_frames, height and width (options of track, --set elsewhere)",
+            f"out of memory. Next: {SMALLER}",
         )
         raise SystemExit(int(ExitCode.FAILURE)) from None
     except Exception as error:

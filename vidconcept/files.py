@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, TextIO, TypeVar, cast
 from pydantic import TypeAdapter, ValidationError
 
 from vidconcept.errors import InputError, OutputError, output_errors
+from vidconcept.wording import describe_fault
 
 Shape = TypeVar("Shape")
 
@@ -46,12 +47,14 @@ def open_regular(path: Path, limit_bytes: int | None = None) -> BinaryIO:
         # A pipe that nobody writes to would otherwise be waited for.
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist: check the path") from error
+        raise InputError(f"{path} does not exist. Next: check the path") from error
     except PermissionError as error:
-        raise InputError(f"no permission to read {path}: ask its owner, or chmod +r it") from error
+        raise InputError(f"no permission to read {path}. Next: ask its owner, or chmod +r it") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise InputError(f"cannot read {shorten(str(path))}: {reason}") from error
+        raise InputError(
+            f"cannot read {shorten(str(path))}: {reason}. Next: check the path and its permissions"
+        ) from error
     file = os.fdopen(handle, "rb")
     try:
         status = os.fstat(handle)
@@ -60,7 +63,7 @@ def open_regular(path: Path, limit_bytes: int | None = None) -> BinaryIO:
         if limit_bytes is not None and status.st_size > limit_bytes:
             raise InputError(
                 f"{path} has {status.st_size / 1e6:.0f} MB, more than the {limit_bytes / 1e6:.0f} MB that such a file "
-                "may have: check that it is the right file"
+                "may have. Next: check that it is the right file"
             )
     except BaseException:
         file.close()
@@ -150,7 +153,9 @@ def validate(shape: TypeAdapter[Shape] | type[Shape], value: Any, path: Path, pl
         first = error.errors(include_url=False)[0]
         at = ".".join([*([place] if place else []), *map(str, first["loc"])])
         got = "" if first["type"] == "missing" else f", got {shorten(repr(first['input']))}"
-        raise InputError(f"{path}{f', {at}' if at else ''}: {first['msg']}{got}") from error
+        raise InputError(
+            f"{path}{f', {at}' if at else ''}: {describe_fault(first)}{got}. Next: correct the file"
+        ) from error
 
 
 def shorten(text: str) -> str:

@@ -113,7 +113,7 @@ def plan_tiles(
     """
     columns, rows = columns_rows
     if columns < 1 or rows < 1:
-        raise UsageError(f"`tile` takes columns x rows of at least 1, got {columns}x{rows}")
+        raise UsageError(f"`tile` is columns x rows of at least 1, got {columns}x{rows}. Next: e.g. `tile=2x2`")
     height, width = _tile_size(region, columns, rows, area_px, multiple, largest_px)
     ys = [row * _advance(height, multiple) for row in range(rows)]
     xs = [column * _advance(width, multiple) for column in range(columns)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -21,9 +21,12 @@ from vidconcept.attention.method_names import METHODS, Method
 from vidconcept.errors import UsageError
 from vidconcept.files import MAX_MEGAPIXELS, MalformedError, read_toml, shorten
 from vidconcept.temporal.smoothers import OFFERED, SMOOTHERS
+from vidconcept.wording import describe_fault
 from vidconcept.words import beside, spell_out, spelling_of
 
 ENV_PREFIX = "VIDCONCEPT_"
+# The layer of what a caller gives, at a terminal or in Python.
+COMMAND_LINE = "command line"
 # Variables of the tool that are not settings of a run.
 ENV_OTHERS = frozenset({"VIDCONCEPT_CACHE_DIR"})
 
@@ -280,7 +283,10 @@ def resolve(layers: Iterable[Layer]) -> tuple[TrackSettings, dict[str, str]]:
     for layer in layers:
         for key, value in layer.values.items():
             if key not in TrackSettings.model_fields:
-                raise UsageError(f"{layer.name}: unknown key {key!r}{suggest(key, TrackSettings.model_fields)}")
+                raise UsageError(
+                    f"{layer.name}: unknown key {key!r}{suggest(key, TrackSettings.model_fields)}. "
+                    "Next: correct it or take it out"
+                )
             # A threshold asked for in a stronger layer is not undone by a calibration's own for single concepts.
             overruled = key == "thresholds" and "threshold" in values and sources["threshold"] != layer.name
             if key not in values and not overruled:
@@ -289,14 +295,44 @@ def resolve(layers: Iterable[Layer]) -> tuple[TrackSettings, dict[str, str]]:
     try:
         return TrackSettings(**values), sources
     except ValidationError as error:
-        first = error.errors()[0]
-        key = str(first["loc"][0]) if first["loc"] else ""
-        place = ".".join(map(str, first["loc"]))
-        given = shorten(repr(first.get("input")))
-        problem = f"{sources.get(key, 'settings')}: {place} = {given} does not fit: {first['msg']}"
-        if key in TrackSettings.model_fields:
-            problem += f". Change it or leave it out ({key}: {TrackSettings.model_fields[key].description})"
-        raise UsageError(problem) from error
+        faults = error.errors()
+        key = str(faults[0]["loc"][0])
+        source = sources[key]
+        # What was typed is named as it is typed, what stands in a file as it stands there.
+        text = shorten(format_value(values[key]) if source == COMMAND_LINE else repr(values[key]))
+        given = f"`{key}={text}`" if source == COMMAND_LINE else f"{key} = {text}"
+        raise UsageError(
+            f"{source}: {given} does not fit: {_describe_faults(faults, values)}. "
+            f"Next: change it or leave it out ({key}: {TrackSettings.model_fields[key].description})"
+        ) from error
+
+
+def format_value(value: Any) -> str:
+    """A setting as one would type it."""
+    if isinstance(value, Mapping):
+        return ",".join(f"{name}={score}" for name, score in value.items())
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _describe_faults(faults: Sequence[Any], values: Mapping[str, Any]) -> str:
+    """The first entry that does not fit, and what it must be: of a setting that takes several kinds, all of them."""
+    subject = _name_entry(faults[0]["loc"], values)
+    phrases = [describe_fault(fault, subject) for fault in faults if _name_entry(fault["loc"], values) == subject]
+    first, *others = dict.fromkeys(phrases)
+    return " or ".join([first, *(other.removeprefix(f"{subject} ") for other in others)])
+
+
+def _name_entry(place: Sequence[int | str], values: Any) -> str:
+    """ "it" for the setting itself, else its entry by number or name; kinds that pydantic tried are not named."""
+    names, value = [], values[place[0]]
+    for part in place[1:]:
+        if isinstance(part, int):
+            names.append(f"entry {part + 1}")
+            value = value[part] if isinstance(value, list | tuple) and part < len(value) else None
+        elif isinstance(value, Mapping) and part in value:
+            names.append(part)
+            value = value[part]
+    return ", ".join(names) or "it"
 
 
 def _take_spellings(values: dict[str, Any], sources: dict[str, str]) -> None:
@@ -326,7 +362,7 @@ def read_environment(environ: Mapping[str, str] | None = None) -> Layer:
         key = name.removeprefix(ENV_PREFIX).lower()
         if key not in TrackSettings.model_fields:
             known = [ENV_PREFIX + field.upper() for field in TrackSettings.model_fields]
-            raise UsageError(f"environment: unknown variable {name}{suggest(name, known)}")
+            raise UsageError(f"environment: unknown variable {name}{suggest(name, known)}. Next: correct or unset it")
         values[key] = parse_text(key, text)
     return Layer("environment", values)
 

@@ -1,6 +1,42 @@
-"""Counts in words."""
+"""Counts in words, and what does not fit a field."""
+
+from collections.abc import Mapping
+from typing import Any
+
+# By the type that pydantic gives a fault; names in braces are of the fault's own facts.
+_FAULTS = {
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "int_parsing_size"), "must be a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "must be a number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "must be true or false"),
+    **dict.fromkeys(("tuple_type", "list_type"), "must be a list"),
+    **dict.fromkeys(("dict_type", "mapping_type", "model_type", "dataclass_type"), "must be a table"),
+    "string_type": "must be text",
+    "finite_number": "must be a finite number",
+    "greater_than": "must be above {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be below {lt}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be {expected}",
+    "missing": "is missing",
+    "extra_forbidden": "is not known here",
+    "too_short": "must have {min_length} or more entries, not {actual_length}",
+    "too_long": "must have at most {max_length} entries, not {actual_length}",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+}
 
 
 def format_count(number: int, noun: str, plural: str | None = None) -> str:
     """ "1 run", "3 runs"; plural: where it is not the noun with an s."""
     return f"{number} {noun}" if number == 1 else f"{number} {plural or noun + 's'}"
+
+
+def describe_fault(fault: Mapping[str, Any], subject: str = "") -> str:
+    """What is wrong with a value, in plain words: "it must be a whole number". fault: one of pydantic's `errors()`.
+
+    subject: what must; a check of our own says the whole sentence itself.
+    """
+    if fault["type"] in _FAULTS:
+        facts = {name: f"{x:g}" if isinstance(x, float) else x for name, x in fault.get("ctx", {}).items()}
+        return f"{subject} {_FAULTS[fault['type']].format(**facts)}".strip()
+    return fault["msg"].removeprefix("Value error, ")

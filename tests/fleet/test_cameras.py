@@ -31,7 +31,7 @@ def test_what_a_spreadsheet_saves(tmp_path):
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        ("film\na.mp4\n", "no column video; is it a list of cameras"),
+        ("film\na.mp4\n", "no column video. Next: check that it is a list of cameras"),
         ("video,concepts\na.mp4,scratch,dent\n", "line 2: more cells than columns"),
         ("video,threshold\na.mp4,0.4\nb.mp4,4\n", "line 3: threshold = '4'"),
         ("video,camera\n,north\n", "line 2: no video given"),

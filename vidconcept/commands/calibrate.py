@@ -45,7 +45,10 @@ def calibrate(
 ) -> None:
     """Set thresholds for a target rate of false alarms from good footage, or choose how to read the maps from masks."""
     if (labelled is None) == (not footage):
-        raise UsageError("give good footage, or --labelled with a data set, e.g. vidconcept calibrate good.mp4")
+        raise UsageError(
+            "nothing to calibrate on. "
+            "Next: give good footage, e.g. vidconcept calibrate good.mp4, or --labelled DATASET"
+        )
     if labelled is not None:
         from vidconcept.pipelines.workspace import open_dataset
 
@@ -126,7 +129,7 @@ def parse_rate(text: str) -> float:
     except (ValueError, KeyError):
         rate = 0.0
     if not 0 < rate < float("inf"):
-        raise UsageError(f"--false-alarms {text!r} is no rate above 0, e.g. 1/hour, 2/day, 0.1/min")
+        raise UsageError(f"--false-alarms {text!r} is no rate above 0. Next: give one like 1/hour, 2/day or 0.1/min")
     return rate
 
 

@@ -32,10 +32,10 @@ def parse_settings(concepts: str | None, pairs: list[str] | None) -> dict[str, A
     for pair in pairs or []:
         key, separator, value = pair.partition("=")
         if not separator:
-            raise UsageError(f"--set {pair!r} is no KEY=VALUE, e.g. --set threshold=0.4")
+            raise UsageError(f"--set {pair!r} is no KEY=VALUE. Next: give both, e.g. --set threshold=0.4")
         key = key.strip().replace("-", "_")
         if key not in TrackSettings.model_fields:
-            raise UsageError(f"--set: unknown key {key!r}{suggest(key, TrackSettings.model_fields)}")
+            raise UsageError(f"--set: unknown key {key!r}{suggest(key, TrackSettings.model_fields)}. Next: correct it")
         settings[key] = parse_text(key, value)
     return settings | ({} if concepts is None else {"concepts": parse_text("concepts", concepts)})
 
@@ -53,7 +53,9 @@ def parse_renames(text: str | None) -> dict[str, str]:
     """What `--rename` asks for. Raises UsageError for what is no pair."""
     pairs = [part.partition("=") for part in parse_words(text or "")]
     if any(not separator for _, separator, _ in pairs):
-        raise UsageError(f"--rename {text!r} is no THEIRS=YOURS, e.g. --rename broken_large=chip")
+        raise UsageError(
+            f"--rename {text!r} is no THEIRS=YOURS. Next: give both words, e.g. --rename broken_large=chip"
+        )
     return {theirs.strip(): yours.strip() for theirs, _, yours in pairs}
 
 

@@ -54,7 +54,7 @@ def export(
     verdicts = parse_words(verdict) if verdict else None
     names = parse_words(concepts) if concepts else None
     if start is not None and end is not None and end < start:
-        raise UsageError(f"--end {end:g} must not be before --start {start:g}")
+        raise UsageError(f"--end {end:g} is before --start {start:g}. Next: swap them")
     chosen = {"verdict": verdicts, "concepts": names, "start_s": start, "end_s": end, "masks": masks}
     summary = write_export(run, to, out, **chosen, excel=excel, locale=locale)
     typer.echo(json.dumps({"run": str(run), "format": to, "told": summary}, ensure_ascii=False) if as_json else summary)

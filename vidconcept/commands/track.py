@@ -13,7 +13,7 @@ import typer
 
 from vidconcept.commands.options import parse_words
 from vidconcept.errors import ExitCode, Interrupted, UsageError
-from vidconcept.settings import TrackSettings, parse_text
+from vidconcept.settings import TrackSettings, format_value, parse_text
 from vidconcept.wording import format_count
 
 EXAMPLES = """
@@ -167,7 +167,8 @@ def _parse_fail_on(fail_on: str | None, concepts: tuple[str, ...]) -> set[str]:
     unknown = [word for word in wanted if word not in concepts]
     if unknown or not wanted:
         raise UsageError(
-            f"--fail-on {(unknown or [fail_on])[0]!r} is not one of the concepts: {', '.join(concepts)}, or any"
+            f"--fail-on {(unknown or [fail_on])[0]!r} is none of the concepts. "
+            f"Next: one of {', '.join(concepts)}, or any"
         )
     return set(wanted)
 
@@ -194,18 +195,11 @@ def _print_plan(plan: Any, folder: Path, as_json: bool) -> None:
     ]
     rows += [(f"remark: {remark.about}", remark.message) for remark in plan.remarks]
     rows += [
-        (key, f"{_format_setting(value)}  ({plan.sources[key]})")
+        (key, f"{format_value(value)}  ({plan.sources[key]})")
         for key, value in plan.settings
         if plan.sources[key] != "default"
     ]
     print_rows("would do", rows)
-
-
-def _format_setting(value: Any) -> str:
-    """A setting as one would type it."""
-    if isinstance(value, tuple):
-        return ",".join(map(_format_setting, value))
-    return str(value)
 
 
 def _format_frames(frames: int | None) -> str:

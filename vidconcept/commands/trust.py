@@ -95,7 +95,7 @@ def _timesteps(text: str) -> list[int]:
     except ValueError:
         times = [-1]
     if not times or any(not 0 <= t < 1000 for t in times):
-        raise UsageError(f"--timesteps {text!r}: whole numbers from 0 to 999, e.g. 20,250,500")
+        raise UsageError(f"--timesteps {text!r} does not fit. Next: give whole numbers from 0 to 999, e.g. 20,250,500")
     return times
 
 
@@ -178,13 +178,15 @@ def stress(
     from vidconcept.writers.reports.stress import write_checklist, write_stress
 
     if calibration is not None and config is not None:
-        raise UsageError("--calibration is a --config that the checklist speaks of: give one of them")
+        raise UsageError("--calibration and --config are both given, and both are settings. Next: give one of them")
     names = parse_words(only) if only else None
     unknown = [name for name in names or [] if name not in {p.name for p in PERTURBATIONS}]
     if unknown:
-        raise UsageError(f"--only {unknown[0]!r} is not known: {', '.join(p.name for p in PERTURBATIONS)}")
+        raise UsageError(
+            f"--only {unknown[0]!r} is not known. Next: give some of {', '.join(p.name for p in PERTURBATIONS)}"
+        )
     if not set(parse_words(severities)) <= {str(s) for s in SEVERITIES} or not parse_words(severities):
-        raise UsageError(f"--severities {severities!r}: of 1, 2, 3")
+        raise UsageError(f"--severities {severities!r} does not fit. Next: give some of 1, 2, 3")
     is_video = source.is_file() and source.suffix.lower() != ".json"
     if is_video:
         refuse_for_video(format, rename)

@@ -40,7 +40,9 @@ def read_cameras(path: Path) -> Iterator[Camera]:
             if name is None:
                 raise ValueError('more cells than columns: put a list of words into quotes, "scratch,dent"')
             if name not in known:
-                raise UsageError(f"{path}: unknown column {name!r}{suggest(name, known)}")
+                raise UsageError(
+                    f"{path}: unknown column {name!r}{suggest(name, known)}. Next: correct it or take it out"
+                )
         texts = {name: unescape_text(cell).strip() for name, cell in cells.items() if cell and cell.strip()}
         if FOOTAGE not in texts:
             raise ValueError(f"no {FOOTAGE} given")

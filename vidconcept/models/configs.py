@@ -151,7 +151,9 @@ def component_files(folder: Path, part: str) -> list[Path]:
         try:
             found = sorted(path for path in (folder / part).iterdir() if not path.is_dir())
         except OSError as error:
-            raise InputError(f"cannot read {folder / part}: {error.strerror}") from error
+            raise InputError(
+                f"cannot read {folder / part}: {error.strerror}. Next: check the path and its permissions"
+            ) from error
         for path in found:
             check_regular(path, None if path.suffix == ".safetensors" else SMALL_FILE_BYTES)
     return found
@@ -179,7 +181,10 @@ def check_configs(folder: Path, shapes: Mapping[str, type[_Config]] = SHAPES) ->
                 content = read_json(path, SMALL_FILE_BYTES)
                 asked = [key for key in CODE_KEYS if isinstance(content, dict) and _asks_for_code(content.get(key))]
                 if asked:
-                    raise InputError(f"{path} asks for code of its own ({asked[0]}), which is never run")
+                    raise InputError(
+                        f"{path} asks for code of its own ({asked[0]}), which is never run. "
+                        "Next: take a folder without code"
+                    )
                 shape = shapes.get(f"{part}/{path.name}")
                 if shape is not None:
                     validate(shape, content, path)
@@ -197,7 +202,10 @@ def check_kinds(path: Path, build: Callable[..., Any]) -> None:
             number = isinstance(usual, int | float) and not isinstance(usual, bool)
             fits = isinstance(value, int | float) if number else isinstance(value, type(usual))
             if value is not None and isinstance(usual, int | float | str) and not fits:
-                raise InputError(f"{path}, {key}: {shorten(repr(value))} where one like {usual!r} belongs")
+                raise InputError(
+                    f"{path}, {key}: {shorten(repr(value))} where one like {usual!r} belongs. "
+                    "Next: fetch the model again"
+                )
 
 
 def _asks_for_code(value: Any) -> bool:

@@ -56,8 +56,8 @@ def find_preset(model: str) -> Preset:
     path = Path(model).expanduser()
     if not path.is_dir() and model.count("/") != 1:
         raise UsageError(
-            f"unknown model {model!r}{suggest(model, known)}. Presets: {', '.join(known)}; or a pipeline folder, or a "
-            "hub id like owner/name."
+            f"unknown model {model!r}{suggest(model, known)}. "
+            f"Next: one of the presets {', '.join(known)}, a pipeline folder, or a hub id like owner/name"
         )
     if not path.is_dir():
         # A hub id that is not fetched yet has no configs to tell by.
@@ -124,8 +124,8 @@ def _check_complete(path: Path, preset: Preset) -> None:
         if part not in missing:
             component_files(path, part)
     if missing:
-        fetch = "" if preset.source == "embedded" else f" Next: vidconcept models fetch {preset.name}"
-        raise ModelError(f"model {preset.name} in {path} is incomplete: no {', '.join(missing)}.{fetch}")
+        again = "install vidconcept again" if preset.source == "embedded" else f"vidconcept models fetch {preset.name}"
+        raise ModelError(f"model {preset.name} in {path} is incomplete: no {', '.join(missing)}. Next: {again}")
 
 
 def _measure_cached_gb(cache: Path, source: str) -> float:

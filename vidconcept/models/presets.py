@@ -56,7 +56,8 @@ class Preset(BaseModel):
         if found is None:
             raise UsageError(
                 f"model {self.name} does not know {word!r}{suggest(word, table)}. It knows: "
-                f"{', '.join(self.vocabulary)}. For any other word take `model=cogvideox-2b` (needs a GPU)."
+                f"{', '.join(self.vocabulary)}. "
+                "Next: take one of these, or for any other word `model=cogvideox-2b` (needs a GPU)"
             )
         return found
 

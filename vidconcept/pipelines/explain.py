@@ -37,7 +37,7 @@ def explain(run_path: Path, event_id: int, monitor: Monitor, shelf: ModelShelf |
     event = next((e for e in run.events if e.event_id == event_id), None)
     if event is None:
         ids = ", ".join(str(e.event_id) for e in run.events[:20]) or "none"
-        raise UsageError(f"`event={event_id}`: the run has the events {ids}")
+        raise UsageError(f"`event={event_id}` is no event of the run. Next: one of {ids}")
     own = _restore_plan(run)
     check_same(
         run_path, "explained", run.manifest.get("maps_from", {}), own.facts()["maps_from"],
@@ -105,7 +105,10 @@ def _find_window(plan: Plan, frame_index: int, monitor: Monitor) -> tuple[Window
         elif best is not None:
             break
     if best is None:
-        raise InputError(f"frame {frame_index} of the event is not in {plan.source} any more: the video has changed")
+        raise InputError(
+            f"frame {frame_index} of the event is not in {plan.source} any more: the video has changed. "
+            "Next: track it again"
+        )
     return best[1], best[2]
 
 

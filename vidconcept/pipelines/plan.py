@@ -21,6 +21,7 @@ from vidconcept.models.presets import Preset
 from vidconcept.pipelines.vocabulary import compile_words, find_preset_thresholds, pick_asked
 from vidconcept.rarity.good_parts import check_good_parts
 from vidconcept.settings import (
+    COMMAND_LINE,
     PRESETS,
     RARITY_WORDS,
     Layer,
@@ -253,14 +254,15 @@ def setting_layers(
     overrides: Mapping[str, Any], config: Path | None = None, environ: Mapping[str, str] | None = None
 ) -> list[Layer]:
     """Where settings come from, the strongest first; the model's preset is not among them yet."""
-    given = Layer("command line", {key: value for key, value in overrides.items() if value is not None})
+    given = Layer(COMMAND_LINE, {key: value for key, value in overrides.items() if value is not None})
     return [given, read_environment(environ), *([read_config_file(config)] if config else [])]
 
 
 def _check_range(settings: TrackSettings) -> None:
     if settings.end_s is not None and settings.end_s <= (settings.start_s or 0):
         raise UsageError(
-            f"`end_s={settings.end_s:g}` must be after `start_s={settings.start_s or 0:g}`, both in seconds"
+            f"`end_s={settings.end_s:g}` is not after `start_s={settings.start_s or 0:g}`. "
+            "Next: give seconds of which the end is the later one"
         )
 
 
@@ -303,7 +305,10 @@ def check_reading(settings: TrackSettings, layout: ModelLayout) -> None:
     """Raises UsageError for layers and lengths of windows that the model does not have."""
     bad = [layer for layer in settings.layers or () if not -layout.num_layers <= layer < layout.num_layers]
     if bad or settings.layers == ():
-        raise UsageError(f"layers {list(settings.layers or ())}: this model has layers 0 to {layout.num_layers - 1}")
+        raise UsageError(
+            f"layers {list(settings.layers or ())}: this model has no such layer. "
+            f"Next: layers from 0 to {layout.num_layers - 1}"
+        )
     if settings.method not in layout.methods:
         offered = ", ".join(layout.methods)
         raise UsageError(
@@ -314,11 +319,16 @@ def check_reading(settings: TrackSettings, layout: ModelLayout) -> None:
         value = getattr(settings, key)
         if value % layout.step != 1 % layout.step:
             near = 1 + round((value - 1) / layout.step) * layout.step
-            raise UsageError(f"{key} = {value}: this model takes 1 + n x {layout.step} frames, e.g. {near}")
+            raise UsageError(
+                f"{key} = {value}: this model takes 1 + n x {layout.step} frames. Next: e.g. `{key}={near}`"
+            )
     single = settings.window_frames == settings.overlap_frames == layout.step == 1
     if settings.overlap_frames >= settings.window_frames and not single:
         least = settings.overlap_frames + layout.step
-        raise UsageError(f"overlap_frames = {settings.overlap_frames} must be less than window_frames, e.g. {least}")
+        raise UsageError(
+            f"overlap_frames = {settings.overlap_frames} must be less than window_frames. "
+            f"Next: e.g. `window_frames={least}`"
+        )
 
 
 def _choose_work_size(region: Region, smooth: str) -> tuple[int, int]:

@@ -48,7 +48,7 @@ def list_readings(axes: Sequence[str], plan: Plan, timesteps: Sequence[int] = TI
     """
     unknown = [axis for axis in axes if axis not in AXES]
     if unknown:
-        raise UsageError(f"`sweep={unknown[0]!r}` is not known: {', '.join(AXES)}")
+        raise UsageError(f"`sweep={unknown[0]!r}` is not known. Next: some of {', '.join(AXES)}")
     settings, count = plan.settings, plan.layout.num_layers
     layer_sets = {"preset": choose_layers(plan)}
     if "layers" in axes:

@@ -87,7 +87,7 @@ def _check_different(
     for index, key in enumerate(keys):
         if key in keys[:index]:
             twin = names[keys.index(key)]
-            raise UsageError(f"{twin!r} and {names[index]!r} mean the same to {preset.name}; give one")
+            raise UsageError(f"{twin!r} and {names[index]!r} mean the same to {preset.name}. Next: give one")
 
 
 def meaning_of(name: str, settings: TrackSettings, preset: Preset) -> str:

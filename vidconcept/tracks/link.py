@@ -63,7 +63,7 @@ class LinkSettings:
     def __post_init__(self) -> None:
         for name in ("min_area_px", "min_duration_s", "max_gap_s", "merge_frac", "reach_frac", "reentry_s"):
             if not getattr(self, name) >= 0:
-                raise UsageError(f"{name} must be 0 or more, got {getattr(self, name)}")
+                raise UsageError(f"{name} must be 0 or more, got {getattr(self, name)}. Next: e.g. 0")
 
 
 @dataclass(frozen=True, slots=True)

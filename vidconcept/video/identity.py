@@ -56,9 +56,11 @@ def identify(source: Path) -> SourceIdentity:
         try:
             status = os.stat(path)
         except FileNotFoundError as error:
-            raise InputError(f"{path} does not exist: check the path") from error
+            raise InputError(f"{path} does not exist. Next: check the path") from error
         except OSError as error:
-            raise InputError(f"cannot read {path}: {error.strerror}") from error
+            raise InputError(
+                f"cannot read {path}: {error.strerror}. Next: check the path and its permissions"
+            ) from error
         marks.append((status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns))
     return SourceIdentity(source, files, tuple(marks))
 

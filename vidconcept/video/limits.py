@@ -37,7 +37,7 @@ def open_picture(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Iterator
         raise InputError(f"{path} is no picture of a kind that is known here") from error
     except Exception as error:
         # Of damaged files the decoders raise whatever their inside came upon.
-        raise InputError(f"cannot read the picture {path}: {error}") from error
+        raise InputError(f"cannot read the picture {path}: {error}. Next: save it again") from error
 
 
 def check_picture(data: bytes, path: Path, max_megapixels: float) -> None:

@@ -36,9 +36,9 @@ def read_frames(
     nothing for this source.
     """
     if stride < 1:
-        raise UsageError(f"`stride={stride}` must be 1 or more")
+        raise UsageError(f"`stride={stride}` must be 1 or more. Next: `stride=1` takes every frame")
     if start_s is not None and end_s is not None and end_s <= start_s:
-        raise UsageError(f"`end_s={end_s:g}` must be after `start_s={start_s:g}`")
+        raise UsageError(f"`end_s={end_s:g}` is not after `start_s={start_s:g}`. Next: a later end")
     source = Path(source)
     log = ProblemLog(on_problem)
     pictures = open_pictures(source, fps, reading, log)
@@ -64,7 +64,8 @@ def read_frames(
         log.flush()
     if chosen == 0 and last_time_s is not None:
         raise UsageError(
-            f"no frame of {source} in the range: `start_s={start_s:g}` s, but its last is at {last_time_s:.3f} s"
+            f"no frame of {source} in the range: `start_s={start_s:g}` s, but its last is at {last_time_s:.3f} s. "
+            "Next: an earlier start"
         )
     if chosen == 0 and end_s is not None:
-        raise UsageError(f"no frame of {source} before `end_s={end_s:g}` s")
+        raise UsageError(f"no frame of {source} before `end_s={end_s:g}` s. Next: a later end")

@@ -85,8 +85,8 @@ def _find_images(source: Path) -> _Images | None:
         match = _PATTERN.search(source.name)
         if match is None:
             raise InputError(
-                f"{source} does not exist, and is no printf pattern either: a pattern has one number field, "
-                f"like img_%04d.png"
+                f"{source} does not exist, and is no printf pattern either. "
+                "Next: check the path; a pattern has one number field, like img_%04d.png"
             )
         digits = rf"[0-9]{{{match[1]},}}" if match[1] else r"[0-9]+"
         shape = re.compile(
@@ -94,7 +94,7 @@ def _find_images(source: Path) -> _Images | None:
         )
         names = {int(hit[1]): name for name in _list(source.parent) if (hit := shape.fullmatch(name))}
         if not names:
-            raise InputError(f"no file matches the pattern {source}: check the folder and the number of digits")
+            raise InputError(f"no file matches the pattern {source}. Next: check the folder and the number of digits")
         numbers = sorted(names)
         paths = [_check_image(source.parent / names[number]) for number in numbers]
         return _Images(paths, paths, numbers)
@@ -104,8 +104,8 @@ def _find_images(source: Path) -> _Images | None:
     images = sorted((n for n in names if Path(n).suffix.lower() in IMAGE_SUFFIXES and n[0] != "."), key=_natural_key)
     videos = sorted((n for n in names if Path(n).suffix.lower() in VIDEO_SUFFIXES and n[0] != "."), key=_natural_key)
     if not images:
-        hint = f"pass a video itself, e.g. {source / videos[0]}" if videos else "point to a folder of PNG or JPEG files"
-        raise InputError(f"no images in the folder {source}: {hint}")
+        hint = f"pass a video itself, e.g. {source / videos[0]}" if videos else "give a folder of PNG or JPEG files"
+        raise InputError(f"no images in the folder {source}. Next: {hint}")
     if len(videos) >= len(images):
         raise InputError(
             f"{source} is a folder of {len(videos)} videos with {len(images)} images among them. Next: pass a video "
@@ -150,10 +150,11 @@ def refuse_no_file(source: Path) -> None:
 def require_fps(source: Path, fps: float | None) -> float:
     """The frame rate of an image sequence. Raises UsageError if it was not given or makes no sense."""
     if fps is None:
-        raise UsageError(f"{source} is a sequence of images, which has no frame rate: give it, e.g. `fps=25`")
+        raise UsageError(f"{source} is a sequence of images, which has no frame rate. Next: give it, e.g. `fps=25`")
     if not LOWEST_FPS <= fps < HIGHEST_FPS:
         raise UsageError(
-            f"`fps={fps:g}` is not a frame rate: give a number from {LOWEST_FPS:g} to {HIGHEST_FPS:g}, e.g. `fps=25`"
+            f"`fps={fps:g}` is not a frame rate. "
+            f"Next: give a number from {LOWEST_FPS:g} to {HIGHEST_FPS:g}, e.g. `fps=25`"
         )
     return fps
 
@@ -177,7 +178,7 @@ def open_video(
             raise InputError(_explain_no_video(source))
         chosen = pick_stream(source, container, stream)
         if chosen.codec_context is None:
-            raise InputError(f"{source}: no decoder here for its video stream; convert it to H.264 first")
+            raise InputError(f"{source}: no decoder here for its video stream. Next: convert it to H.264")
         check_pixels(chosen.codec_context.width, chosen.codec_context.height, source, max_megapixels)
         yield container, chosen
 
@@ -188,8 +189,10 @@ def explain_no_picture(source: Path, paths: list[Path] | None = None, reason: In
         return reason
     if paths is not None:
         why = f" ({reason})" if reason else ""
-        return InputError(f"{source}: none of its {len(paths)} images can be read: they are damaged or not images{why}")
-    return InputError(f"{source}: not one picture could be decoded; the file is damaged: copy or record it again")
+        return InputError(
+            f"{source}: none of its {len(paths)} images can be read{why}. Next: check that they are whole and images"
+        )
+    return InputError(f"{source}: not one picture could be decoded; the file is damaged. Next: copy or record it again")
 
 
 def _check_image(path: Path) -> Path:
@@ -202,11 +205,11 @@ def _list(folder: Path) -> list[str]:
     try:
         return os.listdir(folder)
     except FileNotFoundError as error:
-        raise InputError(f"the folder {folder} does not exist: check the path") from error
+        raise InputError(f"the folder {folder} does not exist. Next: check the path") from error
     except PermissionError as error:
-        raise InputError(f"no permission to read the folder {folder}: ask its owner, or chmod +rx it") from error
+        raise InputError(f"no permission to read the folder {folder}. Next: ask its owner, or chmod +rx it") from error
     except NotADirectoryError as error:
-        raise InputError(f"{folder} is not a folder: check the path") from error
+        raise InputError(f"{folder} is not a folder. Next: check the path") from error
 
 
 def _natural_key(name: str) -> list[tuple[int, int, str]]:
@@ -221,9 +224,11 @@ def _check_file(source: Path) -> None:
         try:
             first = file.read(1)
         except OSError as error:
-            raise InputError(f"cannot read {source}: {error.strerror}") from error
+            raise InputError(
+                f"cannot read {source}: {error.strerror}. Next: check the path and its permissions"
+            ) from error
         if not first:
-            raise InputError(f"{source} is empty (zero bytes): copy or record it again")
+            raise InputError(f"{source} is empty (zero bytes). Next: copy or record it again")
 
 
 def _explain_open_error(source: Path, error: Exception) -> str:
@@ -231,19 +236,19 @@ def _explain_open_error(source: Path, error: Exception) -> str:
         head = file.read(4096)
     if b"ftyp" in head[:64]:
         return (
-            f"{source} is an MP4/MOV file without its index (moov), as left by a recording or copy that broke off: "
-            f"copy it again, or repair it with a tool such as untrunc"
+            f"{source} is an MP4/MOV file without its index (moov), as left by a recording or copy that broke off. "
+            "Next: copy it again, or repair it with a tool such as untrunc"
         )
     if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
-        return f"{source} is an AVI file that breaks off before its first picture: copy or record it again"
+        return f"{source} is an AVI file that breaks off before its first picture. Next: copy or record it again"
     # The file itself may be read: a list of other files is what may not be opened.
     if isinstance(error, av.error.InvalidDataError | ValueError | PermissionError):
         return _explain_no_video(source)
-    return f"cannot open {source}: {error}"
+    return f"cannot open {source}: {error}. Next: check the file, or convert it to MP4"
 
 
 def _explain_no_video(source: Path) -> str:
     with source.open("rb") as file:
         head = file.read(512)
     kind = "text" if all(byte >= 32 or byte in b"\t\n\r\f" for byte in head) else "no video format known here"
-    return f"{source} is not a video (its content is {kind}): check the path, or convert it to MP4"
+    return f"{source} is not a video (its content is {kind}). Next: check the path, or convert it to MP4"

@@ -30,8 +30,10 @@ def pick_stream(
         return found
     if not streams:
         if container.streams.audio:
-            raise InputError(f"{source} has sound but no video stream: pass a file with pictures")
-        raise InputError(f"{source} has no video stream (read as {container.format.long_name}): pass a video file")
+            raise InputError(f"{source} has sound but no video stream. Next: pass a file with pictures")
+        raise InputError(
+            f"{source} has no video stream (read as {container.format.long_name}). Next: pass a video file"
+        )
     flagged = [stream for stream in streams if stream.disposition & Disposition.default]
     return max(flagged or streams, key=lambda stream: (_count_pixels(stream), -stream.index))
 

@@ -123,7 +123,7 @@ class VideoWriter:
         with output_errors(self.path, av.error.FFmpegError):
             # A probe of the final name: a writable folder may still hold a file of that name that is a folder.
             if self.path.is_dir():
-                raise OutputError(f"cannot write {self.path}: a folder has that name; choose another with `out`")
+                raise OutputError(f"cannot write {self.path}: a folder has that name. Next: choose another `out`")
             # A Python file, because libav's own writer keeps quiet about a full disk until the end.
             self._file = self.partial_path.open("x+b")
             self._container = av.open(
@@ -169,7 +169,7 @@ class VideoWriter:
             return
         if self._first_pts is None:
             self.partial_path.unlink(missing_ok=True)
-            raise OutputError(f"nothing to write to {self.path}: no frame was given")
+            raise OutputError(f"nothing to write to {self.path}: no frame was given. Next: write one before the end")
         start_s = self._first_pts * self._source_time_base
         with output_errors(self.path, av.error.FFmpegError):
             remux(

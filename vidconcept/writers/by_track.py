@@ -55,7 +55,7 @@ def sort_by_track(rows: Iterable[TrackMask], path: Path) -> Iterator[TrackStore]
         finally:
             db.close()
     except (OSError, sqlite3.Error) as error:
-        raise OutputError(f"cannot write scratch files in {scratch.parent}: {error}; free some space") from error
+        raise OutputError(f"cannot write scratch files in {scratch.parent}: {error}. Next: free some space") from error
     finally:
         with suppress(OSError):
             scratch.unlink()

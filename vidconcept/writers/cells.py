@@ -61,17 +61,19 @@ def read_rows(
             reader = csv.DictReader(file, restval="", delimiter=separator)
             missing = [name for name in columns if name not in (reader.fieldnames or ())]
             if missing:
-                raise InputError(f"{path} has no column {', '.join(missing)}; is it {what}?")
+                raise InputError(f"{path} has no column {', '.join(missing)}. Next: check that it is {what}")
             for cells in reader:
                 try:
                     row = make(cells if separator == "," else _replace_commas(cells))
                 except (ValueError, TypeError) as error:
-                    raise InputError(f"{path}, line {reader.line_num}: {shorten(str(error))}") from error
+                    raise InputError(
+                        f"{path}, line {reader.line_num}: {shorten(str(error))}. Next: correct the line"
+                    ) from error
                 yield row
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
+        raise InputError(f"cannot read {path}: {error.strerror}. Next: check the path and its permissions") from error
     except csv.Error as error:
-        raise InputError(f"{path} is not CSV as track writes it: {error}") from error
+        raise InputError(f"{path} is not CSV as track writes it: {error}. Next: track again") from error
     except UnicodeDecodeError as error:
         raise InputError(
             f"{path} is not UTF-8 ({error.reason} at byte {error.start}): a spreadsheet may have saved it in a code "

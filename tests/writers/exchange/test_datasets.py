@@ -233,7 +233,7 @@ class TestFilters:
         assert exported(to, concepts=["=1+1"], end_s=0.0).exists()
 
     def test_words_that_nobody_knows(self, run_dir: Path, tmp_path: Path) -> None:
-        with pytest.raises(UsageError, match=r"unknown format 'yolo'.*The formats are csv, coco"):
+        with pytest.raises(UsageError, match=r"unknown format 'yolo'.*Next: one of csv, coco"):
             export(run_dir, "yolo", tmp_path / "x")
         with pytest.raises(UsageError, match="no verdict 'good'"):
             export(run_dir, "csv", tmp_path / "x", verdict=["good"])

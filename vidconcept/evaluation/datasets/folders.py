@@ -24,7 +24,7 @@ def _subfolder(parent: Path, names: tuple[str, ...]) -> Path:
     for name in names:
         if (parent / name).is_dir():
             return parent / name
-    raise InputError(f"{parent} has none of the folders {', '.join(names)}")
+    raise InputError(f"{parent} has none of the folders {', '.join(names)}. Next: check `format`")
 
 
 def read_davis(root: Path, year: int, split: str, max_megapixels: float) -> Dataset:
@@ -125,7 +125,7 @@ def _mvtec_clip(name: str, image: Path, masks: Path, defect: str, max_megapixels
         return Clip(name, image, (), lambda index: empty, identities=False)
     mask = next((p for p in (masks / f"{image.stem}_mask.png", masks / f"{image.stem}.png") if p.is_file()), None)
     if mask is None:
-        raise InputError(f"{image} has no mask {masks / image.stem}_mask.png")
+        raise InputError(f"{image} has no mask. Next: add {masks / image.stem}_mask.png")
 
     def truth(index: int) -> FrameTruth:
         return split_labels((read_labels(mask, max_megapixels) > 0).astype(np.uint8), {1: defect})
@@ -139,7 +139,7 @@ def read_clips(root: Path, max_megapixels: float) -> Dataset:
     try:
         rows = validate(Clips, load_json(listed), listed)
     except InputError as error:
-        raise InputError(f"{error}. It is not what docs/reference/data-sets.md describes") from error
+        raise InputError(f"{error}. Next: lay the data set out as docs/reference/data-sets.md says") from error
 
     def clip(row: ClipRow) -> Clip:
         name, folder = row.clip, root / "annotations" / row.clip

@@ -46,7 +46,7 @@ def _truth(
 
 def _find_word(words: Mapping[Id, str], category: Id, path: Path, place: str) -> str:
     if category not in words:
-        raise InputError(f"{path}, {place}: there is no category {category!r}")
+        raise InputError(f"{path}, {place}: there is no category {category!r}. Next: add it to categories")
     return words[category]
 
 
@@ -69,7 +69,7 @@ def read_youtube_vis(json_path: Path, max_megapixels: float, images: Path | None
             place = f"annotation {track.id}"
             if len(track.segmentations) < len(video.file_names):
                 text = f"{len(track.segmentations)} segmentations for {len(video.file_names)} frames"
-                raise InputError(f"{json_path}, {place}: {text}")
+                raise InputError(f"{json_path}, {place}: {text}. Next: one a frame, null where there is nothing")
             for segmentation in track.segmentations:
                 if segmentation:
                     check_segmentation(segmentation, video.height, video.width, json_path, place, max_megapixels)
@@ -102,7 +102,7 @@ def read_coco(json_path: Path, max_megapixels: float, images: Path | None = None
     try:
         table = validate(Coco, load_json(json_path), json_path)
     except InputError as error:
-        raise InputError(f"not a COCO instances file: {error}") from error
+        raise InputError(f"not a COCO instances file: {error}. Next: check `format`") from error
     words = check_categories(table.categories)
     images = images or find_images(json_path, table.images[0].file_name)
     objects: dict[Id, list[CocoAnnotation]] = defaultdict(list)
@@ -117,7 +117,9 @@ def read_coco(json_path: Path, max_megapixels: float, images: Path | None = None
             x, y, width, height = annotation.bbox
             found = [[x, y, x + width, y, x + width, y + height, x, y + height]]
         if not found:
-            raise InputError(f"{json_path}, {place} has neither a segmentation nor a bbox of four numbers")
+            raise InputError(
+                f"{json_path}, {place} has neither a segmentation nor a bbox of four numbers. Next: add one"
+            )
         check_segmentation(found, image.height, image.width, json_path, place, max_megapixels)
         return found
 

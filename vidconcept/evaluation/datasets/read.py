@@ -29,19 +29,21 @@ def read_dataset(
     InputError when it is not a data set, UsageError for an unknown format or a word that the data set does not have.
     """
     if not path.exists():
-        raise InputError(f"{path} does not exist: check the path")
+        raise InputError(f"{path} does not exist. Next: check the path")
     if not path.is_dir():
         refuse_special(path)
     if format is not None and format not in FORMATS:
-        raise UsageError(f"`format={format!r}` is not known: {', '.join(FORMATS)}")
+        raise UsageError(f"`format={format!r}` is not known. Next: one of {', '.join(FORMATS)}")
     dataset = _read(path, format or guess_format(path, split), split, max_megapixels)
     if not dataset.clips:
-        raise InputError(f"{path} holds no clip of the split {split!r}")
+        raise InputError(f"{path} holds no clip of the split {split!r}. Next: check `split`")
     if not rename:
         return dataset
     unknown = [word for word in rename if word not in dataset.concepts]
     if unknown:
-        raise UsageError(f"`rename={unknown[0]!r}`: the data set has {', '.join(dataset.concepts)}")
+        raise UsageError(
+            f"`rename={unknown[0]!r}` is no concept of the data set. Next: one of {', '.join(dataset.concepts)}"
+        )
     return replace(dataset, clips=tuple(clip.rename(rename) for clip in dataset.clips))
 
 
@@ -77,7 +79,7 @@ def _read(path: Path, format: str, split: str, max_megapixels: float) -> Dataset
         return read_clips(path, max_megapixels)
     found = path if path.is_file() else _find_json(path, split)
     if found is None:
-        raise InputError(f"{path} has no JSON file for the split {split!r}")
+        raise InputError(f"{path} has no JSON file for the split {split!r}. Next: check `split`")
     return (read_youtube_vis if format == "youtube-vis" else read_coco)(found, max_megapixels)
 
 

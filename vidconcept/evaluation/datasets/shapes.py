@@ -138,7 +138,7 @@ def check_segmentation(
             if length > LONGEST_OUTLINE * (width + height):
                 raise ValueError(f"an outline of {length:.3g} pixels around a picture of {width}x{height}")
     except ValueError as error:
-        raise InputError(f"{path}, {place}: {error}") from error
+        raise InputError(f"{path}, {place}: {error}. Next: correct it there") from error
 
 
 def decode_segmentation(segmentation: Segmentation, height: int, width: int) -> np.ndarray:

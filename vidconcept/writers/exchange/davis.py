@@ -31,8 +31,8 @@ def write_davis(selection: Selection, folder: Path) -> None:
     """
     if len(selection.verdicts) > _MAX_OBJECTS:
         raise UsageError(
-            f"a DAVIS image has 254 objects, this selection has {len(selection.verdicts)} tracks; "
-            "export a part with `start_s` and `end_s`, or by `verdict`"
+            f"a DAVIS image has 254 objects, this selection has {len(selection.verdicts)} tracks. "
+            "Next: export a part with `start_s` and `end_s`, or by `verdict`"
         )
     index_of = {tracker_id: index for index, tracker_id in enumerate(sorted(selection.verdicts), start=1)}
     concept_of: dict[int, str] = {}

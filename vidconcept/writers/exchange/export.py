@@ -37,12 +37,12 @@ def export(
     Raises UsageError, also where `out` would take the place of what the run made, InputError (no run), OutputError.
     """
     if to not in FORMATS:
-        raise UsageError(f"unknown format {to!r}{suggest(to, FORMATS)}. The formats are {', '.join(FORMATS)}")
+        raise UsageError(f"unknown format {to!r}{suggest(to, FORMATS)}. Next: one of {', '.join(FORMATS)}")
     if masks not in ("rle", "polygon"):
-        raise UsageError(f"masks are rle or polygon, got {masks!r}")
+        raise UsageError(f"masks are rle or polygon, got {masks!r}. Next: `masks=rle`")
     if masks == "polygon" and not FORMATS[to].polygons:
         able = ", ".join(name for name, known in FORMATS.items() if known.polygons)
-        raise UsageError(f"{to} holds no polygons; the formats that do are {able}")
+        raise UsageError(f"{to} holds no polygons. Next: a format that does, {able}")
     if excel and to != "csv":
         raise UsageError(f"`excel` is for csv, not for {to}. Next: `to=csv`, or leave `excel` out")
     if locale is not None and not excel:

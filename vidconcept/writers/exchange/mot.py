@@ -56,8 +56,8 @@ def write_mots(selection: Selection, folder: Path) -> None:
                     instances[row.tracker_id] = counts[row.class_id]
                     if counts[row.class_id] >= _MOTS_INSTANCES:
                         raise UsageError(
-                            f"MOTS numbers 999 tracks a concept, {row.concept!r} has more; "
-                            "export a part with `start_s` and `end_s`, or by `verdict`"
+                            f"MOTS numbers 999 tracks a concept, {row.concept!r} has more. "
+                            "Next: export a part with `start_s` and `end_s`, or by `verdict`"
                         )
                 x_min, y_min, x_max, y_max = row.box_px
                 mask = None if owner is None else owner[y_min:y_max, x_min:x_max] == at + 1

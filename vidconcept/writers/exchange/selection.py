@@ -97,14 +97,14 @@ def select(
         )
     for word in verdict or ():
         if word not in (*VERDICTS, OPEN):
-            raise UsageError(f"no verdict {word!r}; the verdicts are {', '.join((*VERDICTS, OPEN))}")
+            raise UsageError(f"no verdict {word!r}. Next: one of {', '.join((*VERDICTS, OPEN))}")
     for name in concepts or ():
         if name not in run.concepts:
-            raise UsageError(f"{run_dir} has no concept {name!r}; it has {', '.join(run.concepts)}")
+            raise UsageError(f"{run_dir} has no concept {name!r}. Next: one of {', '.join(run.concepts)}")
     first_s = float("-inf") if start_s is None else start_s
     last_s = float("inf") if end_s is None else end_s
     if first_s > last_s:
-        raise UsageError(f"the span from {start_s} s to {end_s} s is empty")
+        raise UsageError(f"the span from {start_s} s to {end_s} s is empty. Next: a later end")
     chosen = {
         event.tracker_id: event.verdict
         for event in read_events(run_dir / "events.csv", run)

@@ -61,7 +61,7 @@ class Annotator:
         timed: bool = True,
     ) -> None:
         if view not in get_args(View):
-            raise UsageError(f"no view {view!r}; the views are {', '.join(get_args(View))}")
+            raise UsageError(f"no view {view!r}. Next: one of {', '.join(get_args(View))}")
         self._concepts = tuple(concepts)
         self._frame_size = frame_size
         self._view = view

@@ -44,7 +44,7 @@ def review(path: Path, apply: Path | None = None) -> tuple[Path, str]:
             summary = count_verdicts(read_events(path / "events.csv", read_run(path)))
         return write_review(path), summary
     if apply:
-        raise UsageError(f"{path} is not a run: verdicts belong to one run, give its folder")
+        raise UsageError(f"{path} is not a run, and verdicts belong to one. Next: give its folder")
     return write_index(path), format_count(len(_find_runs(path)), "run")
 
 
@@ -57,7 +57,7 @@ def write_index(folder: Path, *, pages: bool = True) -> Path:
     """
     entries = [_read_entry(run_dir) for run_dir in _find_runs(folder)]
     if not entries:
-        raise InputError(f"no run in {folder}: give a folder of `vidconcept track`, or one that holds several")
+        raise InputError(f"no run in {folder}. Next: give a folder of `vidconcept track`, or one that holds several")
     entries.sort(key=lambda e: (-len(e.events), -(e.events[0].peak_score if e.events else 0.0), str(e.folder)))
     # dict, not set: concepts keep the order in which the runs name them.
     concepts = list(dict.fromkeys(name for entry in entries for name in entry.info.concepts))

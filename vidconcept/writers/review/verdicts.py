@@ -41,15 +41,15 @@ def _apply(run: RunInfo, run_dir: Path, verdicts_csv: Path) -> str:
     for judged in read_rows(verdicts_csv, COLUMNS, _parse_judgement):
         if judged.run_id != run.run_id:
             raise UsageError(
-                f"{verdicts_csv} holds verdicts of run {shorten(judged.run_id)}, {run_dir} is run {run.run_id}; "
-                "download them from this run's review.html"
+                f"{verdicts_csv} holds verdicts of run {shorten(judged.run_id)}, {run_dir} is run {run.run_id}. "
+                "Next: download them from this run's review.html"
             )
         event = events.get(judged.event_id)
         if event is None or (event.concept, event.start_frame) != (judged.concept, judged.start_frame):
             raise UsageError(
                 f"{verdicts_csv} judges event {judged.event_id} "
                 f"({shorten(judged.concept)} from frame {judged.start_frame}), "
-                f"which {run_dir} does not have; it was tracked again since: review it anew"
+                f"which {run_dir} does not have; it was tracked again since. Next: review it anew"
             )
         events[judged.event_id] = replace(event, verdict=judged.verdict)
     ordered = [events[event_id] for event_id in sorted(events)]
