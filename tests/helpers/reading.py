@@ -3,7 +3,9 @@
 import hashlib
 
 from tests.helpers.clips import read_barcode
+from vidconcept.video.probe import examine
 from vidconcept.video.reader import read_frames
+from vidconcept.video.reading import Reading
 
 
 def read(source, problems=None, **options):
@@ -23,3 +25,9 @@ def numbers(frames):
 
 def digest(frames):
     return [(f.index, f.pts, f.time_s, hashlib.sha256(f.image.tobytes()).hexdigest()) for f in frames]
+
+
+def remarks_about(source, *abouts, fps=None, **reading):
+    """What `probe` remarks on these matters, in one line."""
+    report = examine(source, fps, reading=Reading(**reading))
+    return " | ".join(finding.message for finding in report.remarks if finding.about in abouts)

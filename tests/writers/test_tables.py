@@ -22,6 +22,7 @@ from vidconcept.types import Origin, Region
 from vidconcept.writers import tables
 from vidconcept.writers.cells import escape_text, unescape_text, write_rows
 from vidconcept.writers.journal import TrackJournal
+from vidconcept.writers.rows import format_track
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +117,7 @@ class TestTracks:
 class TestRoundTrip:
     def test_tracks_and_events_are_read_back_as_they_were_written(self, run_dir: Path, tmp_path: Path) -> None:
         with (tmp_path / "t.csv").open("w", newline="") as file:
-            rows = (tables.format_track("line cam.mp4", track) for track in tables.read_tracks(run_dir / "tracks.csv"))
+            rows = (format_track("line cam.mp4", track) for track in tables.read_tracks(run_dir / "tracks.csv"))
             write_rows(file, [tables.TRACK_COLUMNS, *rows])
         tables.write_events(tmp_path / "e.csv", tables.read_events(run_dir / "events.csv"))
         assert (tmp_path / "t.csv").read_bytes() == (run_dir / "tracks.csv").read_bytes()

@@ -78,7 +78,7 @@ def find(
     seen = array("q"), array("d")
     count = 0
     total = estimate_frame_count(plan)
-    for scored, tracks in link_all_frames(plan, maps, linker, monitor):
+    for scored, tracks in link_frames(plan.settings, score_frames(plan, maps, monitor), linker):
         journal.append(scored.ref, tracks, scored.scores, scored.origin)
         if needs_scores(plan.settings.view):
             heat.append(scored.scores)
@@ -102,13 +102,6 @@ def make_linker(plan: Plan) -> Linker:
         LinkSettings(min_area_px=settings.min_area_px, min_duration_s=settings.min_duration_s),
         EdgeFinder(load_edge_net()) if settings.edges == "pixel" else None,
     )
-
-
-def link_all_frames(
-    plan: Plan, maps: Iterable[ConceptMaps], linker: Linker, monitor: Monitor
-) -> Iterator[tuple[ScoredFrame, list[TrackMask]]]:
-    """Every frame in the asked range with its scores and its tracks under their provisional ids."""
-    return link_frames(plan.settings, score_frames(plan, maps, monitor), linker)
 
 
 def link_frames(
@@ -223,9 +216,9 @@ class _Passes:
 
 
 def _interpolate(own: WaitingFrame, before: FrameScores, now: FrameScores, offset: int, stride: int) -> ScoredFrame:
-    near = before if 2 * offset < stride else now
+    closest = before if 2 * offset < stride else now
     scores = interpolate_scores(before, now, offset / stride)
-    origin = replace(near.origin, interpolated=True)
+    origin = replace(closest.origin, interpolated=True)
     return ScoredFrame(own.ref, origin, False, scores, _divide_flow(now, stride), own.picture())
 
 

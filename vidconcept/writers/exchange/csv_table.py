@@ -9,7 +9,8 @@ from vidconcept.types import TrackMask
 from vidconcept.writers.cells import escape_text, write_rows
 from vidconcept.writers.exchange.selection import Selection
 from vidconcept.writers.locales import PLAIN, CsvStyle
-from vidconcept.writers.tables import TRACK_COLUMNS, format_track
+from vidconcept.writers.rows import format_track
+from vidconcept.writers.tables import TRACK_COLUMNS
 
 # The order of supervision's own CSVSink: the seven names, then what the caller adds.
 SUPERVISION_COLUMNS = (

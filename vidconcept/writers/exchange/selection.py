@@ -12,7 +12,8 @@ from vidconcept.manifest import RunInfo, read_run
 from vidconcept.tracks import rle
 from vidconcept.types import FrameRow, TrackMask
 from vidconcept.writers.cells import escape_text, write_rows
-from vidconcept.writers.tables import VERDICTS, read_events, read_frames, read_tracks
+from vidconcept.writers.rows import VERDICTS
+from vidconcept.writers.tables import read_events, read_frames, read_tracks
 
 # What `--verdict` calls events without one.
 OPEN = "open"

@@ -10,7 +10,8 @@ from vidconcept.manifest import RunInfo, read_run
 from vidconcept.ownership import RunLock
 from vidconcept.types import Event
 from vidconcept.writers.cells import read_rows, unescape_text
-from vidconcept.writers.tables import VERDICTS, read_events, write_events
+from vidconcept.writers.rows import VERDICTS
+from vidconcept.writers.tables import read_events, write_events
 
 COLUMNS = ("run_id", "event_id", "concept", "start_frame", "verdict")
 
