@@ -22,7 +22,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKLCogVideoX, CogVideoXDDIMScheduler, CogVideoXTransformer3DModel
+from diffusers.models.autoencoders.autoencoder_kl_cogvideox import AutoencoderKLCogVideoX
+from diffusers.models.transformers.cogvideox_transformer_3d import CogVideoXTransformer3DModel
+from diffusers.schedulers.scheduling_ddim_cogvideox import CogVideoXDDIMScheduler
 from diffusers.utils import logging as diffusers_logging
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -50,13 +52,17 @@ def build_model(name: str, device: torch.device, *, tiny: bool) -> CogVideoX:
     if tiny:
         changes |= {"height": 64, "width": 96, "window_frames": 9, "overlap_frames": 1, "layers": (1,)}
     settings = TrackSettings(**{**preset.settings, **changes})
-    config = TRANSFORMERS[name] | (TINY if tiny else {})
+    config: dict[str, Any] = TRANSFORMERS[name] | (TINY if tiny else {})
+    codec_config: dict[str, Any] = TINY_CODEC if tiny else {}
+    # Their annotations do not say that `to` takes a precision.
+    transformer: Any
+    codec: Any
     # Latents of the settings' picture, which the table of positions must cover.
     config |= {"sample_height": settings.height // 8, "sample_width": settings.width // 8}
     config |= {"sample_frames": settings.window_frames}
     with torch.device(device):
-        transformer = CogVideoXTransformer3DModel(**config).to(torch.bfloat16).eval()
-        codec = AutoencoderKLCogVideoX(**(TINY_CODEC if tiny else {})).to(torch.bfloat16).eval()
+        transformer, codec = CogVideoXTransformer3DModel(**config), AutoencoderKLCogVideoX(**codec_config)
+    transformer, codec = transformer.to(torch.bfloat16).eval(), codec.to(torch.bfloat16).eval()
     dim, length = transformer.config.text_embed_dim, transformer.config.max_text_seq_length
     words = tuple(torch.randn(WORD_TOKENS, dim, dtype=torch.bfloat16) for _ in range(WORDS))
     texts = TextEmbeds(torch.randn(1, length, dim, dtype=torch.bfloat16), words)
@@ -136,7 +142,7 @@ def list_variants(options: argparse.Namespace) -> list[tuple[str, Callable[[CogV
     def channels_last(model: CogVideoX) -> None:
         for part in model.codec.modules():
             if isinstance(part, torch.nn.Conv3d):
-                part.to(memory_format=torch.channels_last_3d)
+                part.weight.data = part.weight.data.to(memory_format=torch.channels_last_3d)
 
     found: list[tuple[str, Callable[[CogVideoX], str | None]]] = [("plain", lambda model: None)]
     found.append(("vae channels last", channels_last))

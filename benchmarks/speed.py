@@ -44,7 +44,7 @@ def transcode(source: Path, target: Path) -> dict[str, float]:
     with av.open(str(source)) as read, av.open(str(target), "w", format="mp4") as written:
         seen = read.streams.video[0]
         seen.codec_context.thread_count = 1
-        made = written.add_stream(name, rate=seen.average_rate, options=options)
+        made: Any = written.add_stream(name, rate=seen.average_rate, options=options)
         made.width, made.height, made.pix_fmt = seen.width, seen.height, "yuv420p"
         made.codec_context.gop_size, made.codec_context.thread_count = KEYFRAME_EVERY, 0
         for frame in read.decode(seen):
@@ -143,7 +143,7 @@ def compare_hooks(repeats: int, words: Sequence[int] = (4, 64)) -> dict[str, flo
         return {"s": time.perf_counter() - begun}
 
     embed = torch.cat(model.texts.words)[:1]
-    runs = {"plain": seconds}
+    runs: dict[str, Callable[[], dict[str, float]]] = {"plain": seconds}
     runs |= {f"hooks_{n}": lambda n=n: seconds(embed.expand(n, -1)) for n in words}
     runs["early_stop"] = lambda: seconds(embed.expand(4, -1), layers=[1], early_stop=True)
     with torch.inference_mode():

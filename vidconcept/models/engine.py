@@ -58,13 +58,14 @@ def lay_out_convolutions(module: nn.Module) -> None:
     """Weights of 2-d convolutions with their channels last, as pictures come, so that no pass turns them around."""
     for part in module.modules():
         if isinstance(part, nn.Conv2d):
-            part.to(memory_format=torch.channels_last)
+            part.weight.data = part.weight.data.to(memory_format=torch.channels_last)
 
 
 @torch.inference_mode()
 def find_fastest_dtype(device: torch.device) -> tuple[torch.dtype, dict[str, float]]:
     """The quickest of `CANDIDATES` on a small piece of work like a model's, and the milliseconds that each took."""
-    conv = nn.Conv2d(96, 96, 3, padding=1).to(device, memory_format=torch.channels_last)
+    conv = nn.Conv2d(96, 96, 3, padding=1).to(device)
+    lay_out_convolutions(conv)
     linear = nn.Linear(128, 512).to(device)
     picture = torch.randn(1, 96, 32, 56, device=device).contiguous(memory_format=torch.channels_last)
     tokens = torch.randn(1792, 128, device=device)
@@ -72,7 +73,9 @@ def find_fastest_dtype(device: torch.device) -> tuple[torch.dtype, dict[str, flo
     torch.set_num_threads(1)
     try:
         for dtype in CANDIDATES:
-            work = [(part.to(dtype), x.to(dtype)) for part, x in ((conv, picture), (linear, tokens))]
+            work: list[tuple[nn.Module, torch.Tensor]] = [
+                (part.to(dtype), x.to(dtype)) for part, x in ((conv, picture), (linear, tokens))
+            ]
             took_ms[dtype] = min(_time_ms(work, device) for _ in range(1 + TRIES))
     finally:
         torch.set_num_threads(threads)

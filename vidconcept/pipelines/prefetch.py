@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ AHEAD = 4
 _PATIENCE_S = 0.1
 
 
-def read_ahead(items: Iterable[T], ahead: int = AHEAD) -> Iterator[T]:
+def read_ahead(items: Iterable[T], ahead: int = AHEAD) -> Generator[T, None, None]:
     """The same items in the same order, up to `ahead` of them made before they are asked for.
 
     What `items` raises comes out where it would have come without a thread. When the iterator is closed, so are
