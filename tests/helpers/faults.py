@@ -14,9 +14,9 @@ _HOOK = '''
 import errno, os, shutil, signal, sys
 from pathlib import Path
 
-def once(run, word):
+def once(out, word):
     """Whether this has not happened to the run before."""
-    mark = run.path.parents[1] / ".batch" / f"{word}-{run.path.name}"
+    mark = out.parents[1] / ".batch" / f"{word}-{out.name}"
     try:
         mark.touch(exist_ok=False)
     except FileExistsError:
@@ -27,28 +27,28 @@ def bring_faults():
     from vidconcept.pipelines import track
     from vidconcept.runs import RunFolder
 
-    carry_out, save_maps = track._carry_out, RunFolder.save_maps
+    run_plan, save_maps = track.run_plan, RunFolder.save_maps
 
-    def carry_out_with_faults(plan, run, *rest):
+    def run_plan_with_faults(plan, out, *rest, **options):
         name = plan.source.stem
-        leases = [path for path in (run.path.parents[1] / ".batch" / "leases").iterdir() if path.name[0] != "."]
+        leases = [path for path in (out.parents[1] / ".batch" / "leases").iterdir() if path.name[0] != "."]
         if name == "killer":
             os.kill(os.getpid(), signal.SIGKILL)
         if name == "greedy" or (name == "hungry" and len(leases) > 1):
             raise MemoryError
-        return carry_out(plan, run, *rest)
+        return run_plan(plan, out, *rest, **options)
 
     def save_maps_with_faults(run, *rest):
         save_maps(run, *rest)
         name = Path(run.manifest["video"]["name"]).stem
-        if name == "unlucky" and once(run, "unlucky"):
+        if name == "unlucky" and once(run.path, "unlucky"):
             os.kill(os.getpid(), signal.SIGKILL)
-        if name == "full" and once(run, "full"):
+        if name == "full" and once(run.path, "full"):
             raise OSError(errno.ENOSPC, "of a disk")
-        if name == "removed" and once(run, "removed"):
+        if name == "removed" and once(run.path, "removed"):
             shutil.rmtree(run.path)
 
-    track._carry_out = carry_out_with_faults
+    track.run_plan = run_plan_with_faults
     RunFolder.save_maps = save_maps_with_faults
 
 class Finder:
