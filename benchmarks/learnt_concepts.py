@@ -31,12 +31,14 @@ TEST_SEED = LEARN_SEED + 10_000
 NAME = "unknown"
 
 
-def token_ap(folder: Path, kind: str, spelled: str, workspace: Workspace) -> tuple[float, float]:
+def token_ap(
+    folder: Path, kind: str, spelled: str, workspace: Workspace, settings: dict[str, Any]
+) -> tuple[float, float]:
     """AP of a spelled concept over the clips of a folder, and the share of tokens that are it."""
     data = read_dataset(folder, rename={kind: NAME})
     curves = Curves()
     for number, original in enumerate(data.clips):
-        plan = workspace.plan_clip(original, {"concepts": [spelled]})
+        plan = workspace.plan_clip(original, {**settings, "concepts": [spelled]})
         clip = rename_to_asked(data, plan.settings).clips[number]
         model: Any = workspace.load(plan)
         for window, shares in pick_busiest_windows(plan, clip, workspace.monitor, None):
@@ -46,7 +48,7 @@ def token_ap(folder: Path, kind: str, spelled: str, workspace: Workspace) -> tup
     return curves.average_precision, float(curves.positive.sum() / (curves.positive.sum() + curves.negative.sum()))
 
 
-def measure(kind: str, work: Path, clips: int, tests: int, tokens: int) -> dict[str, float]:
+def measure(kind: str, work: Path, clips: int, tests: int, tokens: int, settings: dict[str, Any]) -> dict[str, float]:
     """One kind of defect: learnt from `clips` clips, compared on `tests` others."""
     number = DEFECTS.index(kind)
     learn_from, test_on = work / f"{kind}_learn", work / f"{kind}_test"
@@ -56,11 +58,11 @@ def measure(kind: str, work: Path, clips: int, tests: int, tokens: int) -> dict[
             write_folder(folder, count + (count - 1) // 4, 9, seed + 100 * number, [kind])
     workspace = Workspace(work / "maps")
     data = read_dataset(learn_from, rename={kind: NAME})
-    found = learn(data, NAME, {}, workspace, word=kind, tokens=tokens, cross_validate=False)
+    found = learn(data, NAME, settings, workspace, word=kind, tokens=tokens, cross_validate=False)
     path = work / f"{kind}.safetensors"
     found.write(path)
-    ap, chance = token_ap(test_on, kind, f"{NAME}@{path}", workspace)
-    ap_word, _ = token_ap(test_on, kind, f"{NAME}={kind}", workspace)
+    ap, chance = token_ap(test_on, kind, f"{NAME}@{path}", workspace, settings)
+    ap_word, _ = token_ap(test_on, kind, f"{NAME}={kind}", workspace, settings)
     row = {"ap": ap, "ap_word": ap_word, "ratio": ap / ap_word, "chance": chance}
     return {key: round(value, 4) for key, value in row.items()}
 
@@ -73,10 +75,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--clips", type=int, default=5, help="clips to learn from that show the defect")
     parser.add_argument("--tests", type=int, default=12, help="clips to compare on that show it")
     parser.add_argument("--tokens", type=int, default=1)
+    parser.add_argument("--size", nargs=2, type=int, metavar=("H", "W"), help="model picture; default the preset's")
     options = parser.parse_args(arguments)
+    settings = dict(zip(("height", "width"), options.size, strict=True)) if options.size else {}
     rows = {}
     for kind in options.kinds:
-        rows[kind] = measure(kind, options.work, options.clips, options.tests, options.tokens)
+        rows[kind] = measure(kind, options.work, options.clips, options.tests, options.tokens, settings)
         print(json.dumps({kind: rows[kind]}), flush=True)
     ratio = float(np.mean([row["ratio"] for row in rows.values()]))
     print(json.dumps({"kinds": rows, "mean_ratio": round(ratio, 4)}, indent=1))

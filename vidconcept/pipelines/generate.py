@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
@@ -82,14 +82,14 @@ def generate_run(
     _write_film(video, frames, wish.rate_fps)
     own = {**settings, "window_frames": asked.frames, "overlap_frames": 1 if asked.frames > 1 else asked.frames}
     plan = make_plan(video, own, config)
-    if settled.preset.source == "embedded":
-        plan = replace(plan, remarks=(*plan.remarks, Finding("remark", "textures", TEXTURES)))
     started = datetime.now(UTC).isoformat(timespec="seconds")
     facts = plan.facts() | {
         "created": started,
         "versions": list_versions(),
         "generated": _facts_of(prompt, asked, model),
     }
+    if settled.preset.source == "embedded":
+        facts["remarks"] = [*facts["remarks"], asdict(Finding("remark", "textures", TEXTURES))]
     # Reading the film again would give other maps than those of its making.
     facts["maps_from"] = {**facts["maps_from"], "generated": facts["generated"]}
     run, _ = open_run(out, facts, existing, plan.read_paths)
