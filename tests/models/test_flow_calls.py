@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import shutil
 from typing import Any
@@ -14,9 +15,11 @@ import transformers
 from torch import Tensor
 
 from tests.models.test_flow_families import TOKENS, WORDS, load, small, window
+from vidconcept.errors import ModelError
 from vidconcept.models.adapter import choose_adapter
 from vidconcept.models.hunyuan import INSTRUCTION
 from vidconcept.models.hunyuan15 import INSTRUCTION as HUNYUAN15_INSTRUCTION
+from vidconcept.models.loading import name_classes, pick_class
 from vidconcept.settings import TrackSettings
 
 PROMPT = "a long thin scratch"
@@ -130,3 +133,21 @@ def test_a_timestep_for_every_token(folders, tmp_path):
     each = model.logits(window("wan"), methods=("cross-attention",))["cross-attention"]
     plain = load(folders("wan"), "wan").logits(window("wan"), methods=("cross-attention",))["cross-attention"]
     np.testing.assert_allclose(each, plain, rtol=1e-4, atol=1e-4)
+
+
+def test_instructions_are_the_pipelines_own():
+    from diffusers.pipelines.flux2.system_messages import SYSTEM_MESSAGE
+    from diffusers.pipelines.hunyuan_video.pipeline_hunyuan_video import DEFAULT_PROMPT_TEMPLATE
+
+    from vidconcept.models.stills import FLUX2_INSTRUCTION
+
+    parameters = inspect.signature(diffusers.HunyuanVideo15Pipeline._get_mllm_prompt_embeds).parameters
+    system = parameters["system_message"].default
+    assert DEFAULT_PROMPT_TEMPLATE["template"] == INSTRUCTION + "{}<|eot_id|>"
+    assert f"<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n" == HUNYUAN15_INSTRUCTION
+    assert SYSTEM_MESSAGE == FLUX2_INSTRUCTION
+
+
+def test_a_class_that_this_diffusers_does_not_have_is_named():
+    with pytest.raises(ModelError, match=r"diffusers \d.* has no AutoencoderOfTomorrow\. Next: a newer diffusers"):
+        pick_class("vae", ("diffusers", "AutoencoderOfTomorrow"), name_classes("AutoencoderOfTomorrow"))
