@@ -30,7 +30,7 @@ def ways(monkeypatch):
 
         monkeypatch.setattr(sparse, name, noted)
 
-    for name in ("_by_decord", "_by_seeking", "_by_reading"):
+    for name in ("_grab_by_decord", "_grab_by_seeking", "_grab_by_reading"):
         note(name)
     return taken
 
@@ -48,17 +48,17 @@ def test_every_format_gives_the_frames_that_reading_gives(name, tmp_path, ways):
         assert np.abs(got[index].astype(int) - frames[index].image).mean() < 1
     assert problems == []
     if name in ("h264_open_gop", "mpeg_ts", "cut_off", "flipped_bytes", "image_folder"):
-        assert set(ways) == {"_by_reading"}
+        assert set(ways) == {"_grab_by_reading"}
     if name in ("h264", "vfr_mkv", "vp9", "rotated_90"):
-        assert "_by_decord" in ways
-        assert "_by_reading" not in ways
+        assert "_grab_by_decord" in ways
+        assert "_grab_by_reading" not in ways
 
 
 def test_without_known_timestamps_the_file_is_read_through(tmp_path, ways):
     truth = GOOD["h264"](tmp_path)
     got = dict(grab_frames(truth.path, [20, 3, 3], on_problem=lambda problem: None))
     assert {index: read_barcode(image) for index, image in got.items()} == {3: 3, 20: 20}
-    assert ways == ["_by_reading"]
+    assert ways == ["_grab_by_reading"]
 
 
 def test_a_decord_that_gives_the_neighbour_is_not_used(tmp_path, ways, monkeypatch):
@@ -75,7 +75,7 @@ def test_a_decord_that_gives_the_neighbour_is_not_used(tmp_path, ways, monkeypat
     problems = grab_through(script, truth, frames, monkeypatch)
     assert [p.kind for p in problems] == ["slow-access"]
     assert "another picture for frame" in problems[0].message
-    assert ways[:2] == ["_by_decord", "_by_seeking"]
+    assert ways[:2] == ["_grab_by_decord", "_grab_by_seeking"]
 
 
 @pytest.mark.parametrize("script", ["import time; time.sleep(60)", "raise SystemExit(1)", "print('nonsense')"])

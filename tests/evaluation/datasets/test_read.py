@@ -240,7 +240,7 @@ class TestErrors:
 
     def test_a_row_that_is_not_described(self, tmp_path):
         (tmp_path / "clips.json").write_text(json.dumps([{"name": "m"}]))
-        with pytest.raises(InputError, match="not what docs/reference/data-sets"):
+        with pytest.raises(InputError, match="Next: lay the data set out as docs/reference/data-sets"):
             read_dataset(tmp_path)
 
     def test_a_kind_of_truth_that_does_not_exist(self, tmp_path):

@@ -139,7 +139,9 @@ def read_clips(root: Path, max_megapixels: float) -> Dataset:
     try:
         rows = validate(Clips, load_json(listed), listed)
     except InputError as error:
-        raise InputError(f"{error}. Next: lay the data set out as docs/reference/data-sets.md says") from error
+        raise InputError(
+            f"{str(error).partition('. Next: ')[0]}. Next: lay the data set out as docs/reference/data-sets.md says"
+        ) from error
 
     def clip(row: ClipRow) -> Clip:
         name, folder = row.clip, root / "annotations" / row.clip

@@ -102,7 +102,9 @@ def read_coco(json_path: Path, max_megapixels: float, images: Path | None = None
     try:
         table = validate(Coco, load_json(json_path), json_path)
     except InputError as error:
-        raise InputError(f"not a COCO instances file: {error}. Next: check `format`") from error
+        raise InputError(
+            f"not a COCO instances file: {str(error).partition('. Next: ')[0]}. Next: check `format`"
+        ) from error
     words = check_categories(table.categories)
     images = images or find_images(json_path, table.images[0].file_name)
     objects: dict[Id, list[CocoAnnotation]] = defaultdict(list)
