@@ -55,7 +55,9 @@ def test_unknown_keys_name_the_nearest():
 
 
 def test_a_value_out_of_range_is_told_with_its_bound_and_what_the_setting_is():
-    with pytest.raises(UsageError, match=r"config a.toml: hysteresis = 1.5 .* to 1\. Change it .*share of its thr"):
+    with pytest.raises(
+        UsageError, match=r"config a.toml: hysteresis = 1.5 .* at most 1\. Next: change it .*share of its thr"
+    ):
         resolve([Layer("config a.toml", {"hysteresis": 1.5})])
 
 

@@ -56,7 +56,7 @@ class TestStreamsAndExitCodes:
             (2, ["track", clip, "--concepts", "scratch", "--model", "cogvideox2b"], "did you mean 'cogvideox-2b'"),
             (2, ["track", clip, "--concepts", "wombat"], "does not know 'wombat'"),
             (2, ["track", clip], "no concepts given"),
-            (2, ["track", clip, *options, "--stride", "often"], "stride = 'often'"),
+            (2, ["track", clip, *options, "--stride", "often"], "--stride often does not fit"),
             (2, ["track", clip, *options, "--roi", "0,0,9999,10"], "does not lie inside"),
             (2, ["track", clip, *options, "--fail-on", "rust"], "is none of the concepts"),
             (2, ["track", clip, *options, "--nonsense"], "nonsense"),
@@ -93,7 +93,8 @@ class TestStreamsAndExitCodes:
         runner = CliRunner()
         assert "Python" in json.loads(runner.invoke(cli.app, ["doctor", "--json"]).output)["machine"]
         names = [m["name"] for m in json.loads(runner.invoke(cli.app, ["models", "--json"]).output)["models"]]
-        assert names == ["linecam", "cogvideox-2b", "cogvideox-5b", "cogvideox1.5-5b"]
+        assert names[0] == "linecam"
+        assert {"cogvideox-2b", "cogvideox-5b", "cogvideox1.5-5b"} <= set(names)
         assert json.loads(runner.invoke(cli.app, ["probe", str(clip), "--json"]).output)
         assert "timestamps" in runner.invoke(cli.app, ["probe", str(clip)]).output.lower()
 

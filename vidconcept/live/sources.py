@@ -160,7 +160,7 @@ def explain(source: LiveSource, error: BaseException) -> str:
     elif isinstance(error, av.error.ExitError | TimeoutError):
         return f"{source.name}: nothing came for {SILENCE_S:g} s"
     elif source.kind == "device" and is_hopeless(error):
-        advice = f"{reason}: no camera that gives pictures. Next: v4l2-ctl --list-devices shows those there are"
+        advice = f"{reason}: no camera that gives pictures. Next: give one of those that v4l2-ctl lists"
     elif is_hopeless(error):
         advice = f"{reason}. Next: check the address, and who may read it"
     else:

@@ -7,12 +7,11 @@ of 4×4 pixels; frames are grouped 1, 4, 4, ….
   each scaled to unit deviation. Encoding is one strided convolution, decoding its transpose.
 * 8 feature channels: how much each 8×8 pixel cell looks like each of 15 kinds of surface to `FeatureNet`, a
   convolutional net trained on generated footage beside a pretrained trunk. Of the group's frames both the largest and
-  the mean are kept (a defect that crosses a cell in one frame of four is not averaged away), on a logarithmic scale,
-  laid out on the cell's four patches. Decoding ignores these channels. They let a small transformer see a hair-thin
-  crack without having to learn filters by attention.
+  the mean are kept (a defect that crosses a cell in one frame of four is not averaged away), laid out on the cell's
+  four patches. Decoding ignores these channels. They let a small transformer see a hair-thin crack without having to
+  learn filters by attention.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,9 +32,6 @@ def _conv(width_in: int, width_out: int, size: int = 3, stride: int = 1) -> nn.S
         nn.Conv2d(width_in, width_out, size, stride, padding, bias=False), nn.BatchNorm2d(width_out), nn.SiLU()
     )
 
-
-# A share that is as good as none.
-LEAST_SHARE = 1e-3
 
 # Channels of the layers that see the trunk beside the convolutional net.
 BESIDE = 64
@@ -112,14 +108,6 @@ def gather_cells(trunk: list[Tensor]) -> Tensor:
     """The trunk's features at strides 4, 8 and 16 brought to cells of 8 px: `(n, 176, h/8, w/8)`."""
     _, at_4, at_8, at_16 = trunk
     return torch.cat([F.avg_pool2d(at_4, 2), at_8, _enlarge(at_16, at_8, "bilinear")], 1)
-
-
-def _to_log_scale(shares: Tensor) -> Tensor:
-    """Shares of 0..1 on a scale from 0 to 1 on which equal steps are equal factors; below `LEAST_SHARE` all are alike.
-
-    Faint shares would drown in the noise that the transformer reads them in, were they not spread out.
-    """
-    return 1 + torch.log(shares + LEAST_SHARE) / -math.log(LEAST_SHARE)
 
 
 def _pad_to_even(x: Tensor) -> Tensor:
@@ -217,12 +205,12 @@ class PatchCodec(ModelMixin, ConfigMixin):
         return each, described
 
     def pool_features(self, kinds: Tensor) -> Tensor:
-        """The features of each cell and latent step, `(b, t_lat, h/8, w/8, feature)` in about 0..1, zeros at the end.
+        """The features of each cell and latent step, `(b, t_lat, h/8, w/8, feature)` in 0..1, zeros at the end.
 
-        kinds: as `classify_cells` gives them. Shares are taken to a logarithmic scale.
+        kinds: as `classify_cells` gives them.
         """
         later = rearrange(kinds[:, 1:], "b (t g) h w c -> b t g h w c", g=self.config.temporal_compression_ratio)
-        largest, mean = (_to_log_scale(torch.cat([kinds[:, :1], part], 1)) for part in (later.amax(2), later.mean(2)))
+        largest, mean = (torch.cat([kinds[:, :1], part], 1) for part in (later.amax(2), later.mean(2)))
         spare = self.feature_mean.numel() - 2 * self.config.feature_kinds
         return F.pad(torch.cat([largest, mean], -1), (0, spare))
 

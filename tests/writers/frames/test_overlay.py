@@ -87,7 +87,7 @@ class TestViews:
         assert cells[2][1] - cells[0][1] > 40  # the bright end of viridis
 
     def test_a_view_that_nobody_knows_is_named(self) -> None:
-        with pytest.raises(UsageError, match="no view 'x-ray'; the views are overlay, heatmap, side-by-side, grid"):
+        with pytest.raises(UsageError, match=r"no view 'x-ray'\. Next: one of overlay, heatmap, side-by-side, grid"):
             Annotator(CONCEPTS, SIZE, "x-ray")
 
     def test_scores_are_asked_for(self) -> None:

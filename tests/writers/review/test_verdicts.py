@@ -127,7 +127,7 @@ class TestIndex:
 
     def test_verdicts_for_a_folder_of_runs_are_refused(self, tmp_path: Path) -> None:
         make_run(tmp_path / "runs" / "a", frames=12, video=False)
-        with pytest.raises(UsageError, match="verdicts belong to one run"):
+        with pytest.raises(UsageError, match="verdicts belong to one"):
             review(tmp_path / "runs", tmp_path / "v.csv")
 
     def test_an_empty_folder_has_no_runs(self, tmp_path: Path) -> None:
