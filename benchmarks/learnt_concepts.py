@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--tokens", type=int, default=1)
     parser.add_argument("--size", nargs=2, type=int, metavar=("H", "W"), help="model picture; default the preset's")
     options = parser.parse_args(arguments)
-    settings = dict(zip(("height", "width"), options.size, strict=True)) if options.size else {}
+    settings: dict[str, Any] = dict(zip(("height", "width"), options.size, strict=True)) if options.size else {}
     rows = {}
     for kind in options.kinds:
         rows[kind] = measure(kind, options.work, options.clips, options.tests, options.tokens, settings)
