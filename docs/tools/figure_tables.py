@@ -122,7 +122,7 @@ def events_table(files: Files, name: str) -> str:
         rows.append(["J, F, J&F, boundary IoU of masks", _row(masks, "j", "f", "j_and_f", "boundary_iou")])
     ids = figures.get("identities")
     if ids:
-        rows.append(["HOTA (DetA, AssA), IDF1", "{hota:.3f} ({deta:.3f}, {assa:.3f}), {idf1:.3f}".format(**ids)])
+        rows.append(["HOTA (DetA, AssA), IDF1", "{hota:.3f} ({det_a:.3f}, {ass_a:.3f}), {idf1:.3f}".format(**ids)])
     scores = figures.get("scores", {}).get("mean")
     if scores:
         rows.append(["AP, AUROC of pixels", _row(scores, "average_precision", "auroc")])
