@@ -23,10 +23,6 @@ from vidconcept.types import ConceptMaps, Frame, TrackMask
 KeepMaps = Callable[[ConceptMaps, int, Described], None]
 
 
-def _keep_nothing(maps: ConceptMaps, start: int, described: Described) -> None:
-    return
-
-
 @dataclass
 class Engine:
     """What turns frames into tracks, with what it remembers of the footage so far.
