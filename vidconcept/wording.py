@@ -31,6 +31,14 @@ def format_count(number: int, noun: str, plural: str | None = None) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {plural or noun + 's'}"
 
 
+def format_duration(seconds: float) -> str:
+    """ "40 s", "12 min", "3 h 20 min"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
 def describe_fault(fault: Mapping[str, Any], subject: str = "") -> str:
     """What is wrong with a value, in plain words: "it must be a whole number". fault: one of pydantic's `errors()`.
 

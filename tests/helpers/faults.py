@@ -32,6 +32,9 @@ def bring_faults():
     def run_plan_with_faults(plan, out, *rest, **options):
         name = plan.source.stem
         leases = [path for path in (out.parents[1] / ".batch" / "leases").iterdir() if path.name[0] != "."]
+        if name == "asleep" and once(out, "asleep"):
+            # All threads, as where a disk does not answer.
+            os.kill(os.getpid(), signal.SIGSTOP)
         if name == "killer":
             os.kill(os.getpid(), signal.SIGKILL)
         if name == "greedy" or (name == "hungry" and len(leases) > 1):
@@ -62,7 +65,8 @@ sys.meta_path.insert(0, Finder())
 
 
 def with_faults(folder: Path) -> dict[str, str]:
-    """The environment of a batch in which films called killer, greedy, hungry, unlucky, full and removed meet these."""
+    """The environment of a batch in which films called killer, asleep, greedy, hungry, unlucky, full and removed meet
+    these."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "sitecustomize.py").write_text(_HOOK)
     return {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", os.getcwd())])}

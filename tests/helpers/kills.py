@@ -22,27 +22,35 @@ from tests.helpers.small_runs import SMALL, small_clip, small_run
 
 
 def kill_at_random(root: Path, model: Path, kills: int, films: int, seed: int) -> int:
-    """Kill a batch so often and let it end; returns how many kills met a process. Raises AssertionError where its
-    tables differ from those of `track`, or it does not end well."""
-    archive, out = write_archive(root / "archive", films, frames=21), root / "runs"
-    line = [sys.executable, "-m", "vidconcept", *batch_arguments(archive, "--jobs", 2, model=model, out=out)]
+    """Kill a batch so often, not counting kills that came after its end, and let it end; a batch that was done is begun
+    anew in another folder. Returns the number of batches. Raises AssertionError where tables differ from those of
+    `track`, or it does not end well."""
+    archive = write_archive(root / "archive", films, frames=21)
+    sources = sorted((archive / "cam1").iterdir())
+    # All films are copies of one clip, but for the name that the tables carry.
+    alone = [tables_of(small_run(film, model, root / "alone" / film.stem).path) for film in sources]
+    command = [sys.executable, "-m", "vidconcept"]
     draw = random.Random(seed)
     # How long a batch takes here and now: kills fall anywhere into it.
     began_s = time.monotonic()
     undisturbed = batch_arguments(archive, "--jobs", 2, model=model, out=root / "undisturbed")
-    subprocess.run([*line[:3], *undisturbed], check=True, capture_output=True, timeout=600)
+    subprocess.run([*command, *undisturbed], check=True, capture_output=True, timeout=600)
     takes_s = time.monotonic() - began_s
-    killed = 0
-    for number in range(kills):
+    killed, batches = 0, 1
+    while killed < kills:
+        out = root / f"runs{batches}"
+        line = [*command, *batch_arguments(archive, "--jobs", 2, model=model, out=out)]
         process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         time.sleep(draw.uniform(0.1, 1.0) * takes_s)
         workers = _children(process.pid)
-        targets = {0: [process.pid, *workers], 1: workers[:1] or [process.pid], 2: [process.pid]}[number % 3]
+        kind = killed % 3
+        targets = {0: [process.pid, *workers], 1: workers[:1] or [process.pid], 2: [process.pid]}[kind]
+        met = process.poll() is None
         for pid in targets:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        killed += bool(targets)
-        if number % 3 == 1 and workers:
+        killed += met
+        if kind == 1 and workers:
             # The batch goes on without its worker; it is ended as a whole machine would be.
             time.sleep(draw.uniform(0.0, 3.0))
             for pid in [process.pid, *_children(process.pid)]:
@@ -50,15 +58,15 @@ def kill_at_random(root: Path, model: Path, kills: int, films: int, seed: int) -
                     os.kill(pid, signal.SIGKILL)
         process.wait()
         done = sum('"done": true' in (run / "run.json").read_text() for run in runs_in(out))
-        print(f"kill {number + 1}: {done} of {films} films done", flush=True)
-    # A film that many starts in a row had no time for is given up by one call, and done by the next.
-    for _ in range(2):
-        if subprocess.run(line, check=False, capture_output=True, timeout=600).returncode == 0:
-            break
-    for run, film in zip(runs_in(out), sorted((archive / "cam1").iterdir()), strict=True):
-        alone = small_run(film, model, root / "alone" / film.stem)
-        assert tables_of(run) == tables_of(alone.path), f"{run} differs from {alone.path}"
-    return killed
+        print(f"kill {killed}: {done} of {films} films done in batch {batches}", flush=True)
+        if done == films or killed == kills:
+            # A film that many starts in a row had no time for is given up by one call, and done by the next.
+            for _ in range(2):
+                if subprocess.run(line, check=False, capture_output=True, timeout=600).returncode == 0:
+                    break
+            assert [tables_of(run) for run in runs_in(out)] == alone, f"runs in {out} differ from those of track"
+            batches += killed < kills
+    return batches
 
 
 def kill_track_at_random(root: Path, model: Path, kills: int, seed: int) -> None:
@@ -104,7 +112,7 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     tiny = write_folder(asked.folder / "tiny", "2b", shards=False)
-    count = kill_at_random(asked.folder / "batch", tiny, asked.kills, asked.films, asked.seed)
-    print(f"batch: {count} kills, all tables equal")
+    batches = kill_at_random(asked.folder / "batch", tiny, asked.kills, asked.films, asked.seed)
+    print(f"batch: {asked.kills} kills, all tables of {batches} batches equal")
     kill_track_at_random(asked.folder / "track", tiny, asked.kills, asked.seed)
     print(f"track: {asked.kills} kills, tables equal")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from vidconcept.fleet.footage import Film
 from vidconcept.fleet.intake import Listed
 from vidconcept.fleet.leases import Lease, take_lease
 from vidconcept.fleet.records import Records
+from vidconcept.fleet.stalls import Stalls
 from vidconcept.runners.batch import Batch, Word
 from vidconcept.runners.order import Kind, Order, Report
 from vidconcept.runners.pool import Message
@@ -21,12 +23,14 @@ DONE = Report("done", facts={"busy_s": 1.0, "film_s": 2.0, "frames": 50, "events
 
 
 class WrittenPool:
-    """A pool of the third kind. reports: by the film's stem, or stem and first window, in turn; then DONE."""
+    """A pool of the third kind. reports: by the film's stem, or stem and first window, in turn; then DONE. Films in
+    `silent` never report."""
 
     def __init__(self, slots: int, reports: dict[str, list[Report]]) -> None:
         self.slots = slots
         self.given: list[str] = []
         self.together: list[set[str]] = []
+        self.silent: set[str] = set()
         self._reports = defaultdict(list, reports)
         self._at_work: dict[int, str] = {}
 
@@ -40,11 +44,15 @@ class WrittenPool:
         self.together.append(set(self._at_work.values()))
 
     def wait(self, timeout_s: float) -> list[tuple[int, Message]]:
-        if not self._at_work:
+        answering = [slot for slot, name in self._at_work.items() if name not in self.silent]
+        if not answering:
             return []
-        slot = min(self._at_work)
+        slot = min(answering)
         written = self._reports[self._at_work.pop(slot)]
         return [(slot, written.pop(0) if written else DONE)]
+
+    def end(self, slot: int) -> None:
+        self._at_work.pop(slot)
 
     def ask_to_stop(self) -> None:
         for name in self._at_work.values():
@@ -80,6 +88,17 @@ def test_what_kills_its_worker_runs_alone_and_is_given_up(tmp_path, films):
     assert pool.given == ["a", "b", "c", "a", "a"]
     assert pool.together[3:] == [{"a"}, {"a"}]
     assert Records(tmp_path / "runs").read(films[0]).state == "failed"
+
+
+def test_what_stands_still_runs_once_more_alone_and_is_given_up(tmp_path, films):
+    pool = WrittenPool(2, {})
+    pool.silent = {"a"}
+    # Five seconds a look.
+    board = batch(tmp_path, films, pool, stalls=Stalls(60.0, itertools.count(step=5.0).__next__))[0].run()
+    assert (board.done, board.deaths, board.retries) == (2, 2, 1)
+    assert pool.given == ["a", "b", "c", "a"]
+    assert board.failed[0][1].startswith("also alone: no progress for 60 s (starting), so its worker was ended. Next: ")
+    assert Records(tmp_path / "runs").read(films[0]).reason == board.failed[0][1]
 
 
 def test_a_full_disk_ends_it(tmp_path, films):

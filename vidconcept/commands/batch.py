@@ -58,6 +58,15 @@ def batch(
     tries: Annotated[
         int, typer.Option(min=1, max=100, help="give up a film that ends its worker so often", rich_help_panel=HOW)
     ] = 3,
+    stall: Annotated[
+        float | None,
+        typer.Option(
+            min=1,
+            metavar="S",
+            help="end a film that shows no progress for so many seconds; default: an hour, longer for large films",
+            rich_help_panel=HOW,
+        ),
+    ] = None,
     watch: Annotated[
         list[Path] | None,
         typer.Option(help="also take recordings that appear in this folder, until Ctrl-C", rich_help_panel=HOW),
@@ -126,7 +135,7 @@ def batch(
     for film in [*films, *([Film(asked.out, settings, asked.config)] if folders else [])]:
         asking.digest(film)
     pool = _open_pool(runner, address, jobs, asked.out)
-    reports, board = _carry_out(asked, films, folders, existing, tries, settle, pool, metrics, asking, split)
+    reports, board = _carry_out(asked, films, folders, existing, tries, settle, pool, metrics, asking, split, stall)
     _print(reports.written, board, out, as_json, shard)
     if board.failed:
         raise typer.Exit(ExitCode.SOME_FAILED)
@@ -144,13 +153,14 @@ def _open_pool(runner: Runner, address: str | None, jobs: int | None, out: Path)
 
 def _carry_out(
     asked: Any, films: list[Any], folders: list[Path], existing: Existing, tries: int, settle: float,
-    pool: Any, metrics: Path | None, asking: Any, split: float | None,
+    pool: Any, metrics: Path | None, asking: Any, split: float | None, stall: float | None,
 ) -> tuple[Any, Any]:  # fmt: skip
     from vidconcept.commands.batch_screen import open_screen
     from vidconcept.commands.terminal import Stop
     from vidconcept.fleet.board import Board
     from vidconcept.fleet.intake import Both, Listed
     from vidconcept.fleet.settling import Settling
+    from vidconcept.fleet.stalls import Stalls
     from vidconcept.runners.batch import Batch
     from vidconcept.runners.call import Reports
 
@@ -168,7 +178,7 @@ def _carry_out(
 
         job = Batch(
             asked.out, intake, pool, asking, board, tell=screen.tell, tick=tick, stop=stop,
-            existing=existing.value, tries=tries, split_s=split,
+            existing=existing.value, tries=tries, split_s=split, stalls=Stalls(stall),
         )  # fmt: skip
         try:
             job.run()

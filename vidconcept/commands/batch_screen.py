@@ -19,20 +19,11 @@ from vidconcept.commands.terminal import PLAIN_EVERY_S, err, survive_hangup
 from vidconcept.fleet.board import Board, Running
 from vidconcept.pipelines.monitor import UNITS
 from vidconcept.runners.batch import Word
+from vidconcept.wording import format_duration
 
 # Rows of the table that stay readable.
 _MOST_ROWS = 12
 _REFRESH_S = 0.25
-
-
-def duration(seconds: float | None) -> str:
-    """ "40 s", "12 min", "3 h 20 min"; empty where it is not known."""
-    if seconds is None:
-        return ""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 @dataclass
@@ -82,14 +73,15 @@ class Screen:
         parts += [f"{len(board.failed)} failed"] if board.failed else []
         parts += [f"{len(board.running)} running"] if board.running else []
         parts += [f"{board.elsewhere} in other hands"] if board.elsewhere else []
-        left = duration(board.left_s(self.slots))
-        return ", ".join(parts) + (f", about {left} left" if left else "")
+        left_s = board.left_s(self.slots)
+        return ", ".join(parts) + ("" if left_s is None else f", about {format_duration(left_s)} left")
 
     def draw(self) -> Group:
         """The table: who is at what, for how long yet, and the films that failed last."""
         table = Table("film", "stage", "", "left", box=None, pad_edge=False)
         for running in list(self.board.running.values())[:_MOST_ROWS]:
-            left = duration(running.left_s(self.board.clock()))
+            left_s = running.left_s(self.board.clock())
+            left = "" if left_s is None else format_duration(left_s)
             table.add_row(Text(running.film.title), running.stage, _count(running), left)
         more = len(self.board.running) - _MOST_ROWS
         rows: list[Any] = [Text(self.sentence(), style="bold"), table]

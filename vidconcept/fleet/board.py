@@ -21,6 +21,12 @@ class Running:
     since_s: float = 0.0
     from_done: int = 0
 
+    def __str__(self) -> str:
+        """ "reading maps, 12 of 40"."""
+        if not self.done:
+            return self.stage
+        return f"{self.stage}, {self.done}" + (f" of {self.total}" if self.total else "")
+
     def left_s(self, now_s: float) -> float | None:
         """Of the present stage; None where that cannot be said."""
         moved = self.done - self.from_done

@@ -26,6 +26,7 @@ class Schedule:
     deaths: Counter[str] = field(default_factory=Counter)
     out_of_memory: Counter[str] = field(default_factory=Counter)
     vanished: Counter[str] = field(default_factory=Counter)
+    stalled: Counter[str] = field(default_factory=Counter)
     _alone_now: bool = False
 
     def add(self, films: Iterable[Film]) -> None:
@@ -90,6 +91,10 @@ class Schedule:
     def ran_out_of_memory(self, slot: int) -> tuple[Film, bool]:
         """The film, and whether it is tried once more, alone."""
         return self._once_more(slot, self.out_of_memory, self.alone)
+
+    def stood_still(self, slot: int) -> tuple[Film, bool]:
+        """The film, and whether it is tried once more, alone."""
+        return self._once_more(slot, self.stalled, self.alone)
 
     def lost_its_folder(self, slot: int) -> tuple[Film, bool]:
         """The film, and whether it is tried once more."""

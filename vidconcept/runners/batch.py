@@ -18,13 +18,14 @@ from vidconcept.fleet.intake import Intake
 from vidconcept.fleet.leases import BEAT_S, STALE_S, Watcher
 from vidconcept.fleet.records import Records, marks_of
 from vidconcept.fleet.schedule import Schedule
+from vidconcept.fleet.stalls import Stalls
 from vidconcept.manifest import MANIFEST
 from vidconcept.pipelines.parts import split_film
 from vidconcept.pipelines.plan import make_plan
 from vidconcept.runners.asking import Asking
 from vidconcept.runners.order import Order, Report
 from vidconcept.runners.pool import Pool, Progressed
-from vidconcept.wording import format_count
+from vidconcept.wording import format_count, format_duration
 
 # How often the films that others hold are looked at.
 LOOK_S = 2.0
@@ -48,7 +49,7 @@ class Batch:
 
     out: the folder of runs. tell: told of each film. tick: called several times a second. existing: what to do with
     runs that were made otherwise. stale_s: after which a lease without a sign of life is taken over. split_s: longer
-    films are done in parts of about this length.
+    films are done in parts of about this length. stalls: ends workers that show no progress.
     """
 
     out: Path
@@ -64,6 +65,7 @@ class Batch:
     beat_s: float = BEAT_S
     stale_s: float = STALE_S
     split_s: float | None = None
+    stalls: Stalls = field(default_factory=Stalls)
 
     def __post_init__(self) -> None:
         self._records = Records(self.out)
@@ -100,6 +102,7 @@ class Batch:
                 break
             for slot, message in self.pool.wait(0.0 if self._hurries else _PATIENCE_S):
                 self._read(slot, message)
+            self._end_stalled()
         if self._full:
             raise OutputError(self._full)
         if stopping:
@@ -145,6 +148,7 @@ class Batch:
             self._schedule.add_first(parts)
             return False
         self.board.starts(slot, film)
+        self.stalls.starts(slot, film)
         order = Order(
             str(film.source), str(self.out), dict(film.settings), str(film.config) if film.config else None,
             film.camera, asked, self.existing, self.tries, self.beat_s, film.part,
@@ -188,8 +192,10 @@ class Batch:
     def _read(self, slot: int, message: Progressed | Report) -> None:
         if isinstance(message, Progressed):
             self.board.progressed(slot, message.stage, message.done, message.total)
+            self.stalls.progressed(slot, message.stage, message.done)
             return
         self.board.running.pop(slot, None)
+        self.stalls.ends(slot)
         schedule = self._schedule
         match message.kind:
             case "busy":
@@ -226,6 +232,20 @@ class Batch:
                 self._full = self._full or message.said
             case _:
                 self._ended(schedule.finished(slot), message)
+
+    def _end_stalled(self) -> None:
+        for slot, silent_s in self.stalls.find():
+            self.pool.end(slot)
+            self.stalls.ends(slot)
+            at = self.board.running.pop(slot)
+            film, again = self._schedule.stood_still(slot)
+            self.board.deaths += 1
+            self._watcher.is_free(self._records.lease_path(film))
+            said = f"no progress for {format_duration(silent_s)} ({at}), so its worker was ended"
+            if again:
+                self._again(film, f"{said}; it is tried again alone")
+            else:
+                self._give_up(film, f"also alone: {said}. Next: a larger `stall`, if it is only slow")
 
     def _again(self, film: Film, said: str) -> None:
         self.board.retries += 1

@@ -38,6 +38,10 @@ class Pool(Protocol):
         """What workers told, each with its number; for each order one `Report` in the end, also when it died."""
         ...
 
+    def end(self, slot: int) -> None:
+        """End a worker that does not answer, at once. Nothing more is told of its order."""
+        ...
+
     def ask_to_stop(self) -> None:
         """Have every worker finish its window and report."""
         ...

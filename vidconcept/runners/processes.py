@@ -53,7 +53,6 @@ class _Worker:
     process: subprocess.Popen[bytes]
     log: Path
     order: Order | None = None
-    stopping: bool = False
 
 
 @dataclass
@@ -101,6 +100,9 @@ class ProcessPool:
 
     def _read(self, slot: int, worker: _Worker, line: str | None) -> Message | None:
         if line is not None:
+            if worker.order is None:
+                # It was ended while it told this.
+                return None
             try:
                 told = json.loads(line)
             except ValueError:
@@ -119,6 +121,16 @@ class ProcessPool:
         if worker.order is None:
             return None
         return Report("died", _how_it_ended(code, worker.log), 1)
+
+    def end(self, slot: int) -> None:
+        """End a worker with what it has started, without waiting: a disk may hold it where no signal arrives."""
+        worker = self._workers.pop(slot)
+        worker.order = None
+        with suppress(OSError):
+            if hasattr(os, "killpg"):
+                os.killpg(worker.process.pid, signal.SIGKILL)
+            else:
+                worker.process.kill()
 
     def ask_to_stop(self) -> None:
         """Have every worker finish its window."""

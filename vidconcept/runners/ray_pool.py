@@ -158,6 +158,12 @@ class RayPool:
             place.ready = place.actor.ready.remote()
         return report
 
+    def end(self, slot: int) -> None:
+        place = self._slots[slot]
+        place.order = place.answer = None
+        self._ray.kill(place.actor, no_restart=False)
+        place.ready = place.actor.ready.remote()
+
     def ask_to_stop(self) -> None:
         for place in self._slots:
             place.actor.stop.remote()
