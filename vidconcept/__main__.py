@@ -1,5 +1,6 @@
 """`vidconcept`, and `python -m vidconcept`: the imports take a while, and may be interrupted."""
 
+import os
 import sys
 
 from vidconcept.signals import stop_at_signals
@@ -7,6 +8,9 @@ from vidconcept.signals import stop_at_signals
 
 def main() -> None:
     stop_at_signals()
+    # Read when NumPy is imported. Its products here are small: a second thread for each only takes the processor away
+    # from the stages that run beside it.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         from vidconcept.cli import main as run_command
 

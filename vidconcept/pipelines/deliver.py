@@ -15,6 +15,7 @@ from vidconcept.pipelines.heat import HeatJournal
 from vidconcept.pipelines.maps import read_source_frames
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan, choose_film_size
+from vidconcept.pipelines.prefetch import overlap
 from vidconcept.runs import RunFolder, new_run_id
 from vidconcept.types import Event, Recurring, TrackMask
 from vidconcept.video.remux import count_pictures
@@ -93,6 +94,14 @@ def annotate(
     scores: Iterator[np.ndarray | None] = heat.frames() if annotator.needs_scores else repeat(None)
     cursor = _TrackCursor(path / "tracks.csv")
     audio = plan.source if plan.info.has_audio else None
+
+    def draw_frames() -> Iterator[tuple[np.ndarray, int]]:
+        for frame, score in zip(read_source_frames(plan, monitor), scores, strict=False):
+            own = cursor.read_tracks_at(frame.index)
+            thumbs.frame(frame.index, frame.image, own)
+            picture, own = shown.image(frame.image), [shown.track(track) for track in own]
+            yield annotator.draw(picture, own, frame.time_s, frame.index, score), frame.pts
+
     with open_writer(
         path / "annotated.mp4",
         plan.info,
@@ -103,12 +112,10 @@ def annotate(
         encoder_preset=plan.settings.encoder_preset,
     ) as video:
         count = 0
-        for count, (frame, score) in enumerate(zip(read_source_frames(plan, monitor), scores, strict=False), start=1):
-            own = cursor.read_tracks_at(frame.index)
-            thumbs.frame(frame.index, frame.image, own)
-            picture, own = shown.image(frame.image), [shown.track(track) for track in own]
-            video.write(annotator.draw(picture, own, frame.time_s, frame.index, score), frame.pts)
-            monitor.check("writing the video", count, findings.frames)
+        with overlap(draw_frames(), plan.settings.threads) as drawn:
+            for count, (picture, pts) in enumerate(drawn, start=1):
+                video.write(picture, pts)
+                monitor.check("writing the video", count, findings.frames)
         plan.identity.check()
         if count != findings.frames:
             raise InputError(

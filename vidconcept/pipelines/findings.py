@@ -15,6 +15,7 @@ from vidconcept.pipelines.heat import HeatJournal
 from vidconcept.pipelines.maps import estimate_frame_count, read_source_frames, split_recordings
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
+from vidconcept.pipelines.prefetch import overlap
 from vidconcept.pipelines.waiting import FrameRef, WaitingFrame, read_working_pictures
 from vidconcept.settings import TrackSettings
 from vidconcept.temporal.flow import Motion
@@ -34,6 +35,8 @@ from vidconcept.writers.journal import TrackJournal
 # Between windows that the motion chose: latent steps to look ahead, those of the next window of the embedded model; and
 # frames that are scored from one key frame.
 SPARSE_AHEAD, UNSEEN_FRAMES = 3, 8
+# Scored frames that wait to be linked: a picture and a map of each concept.
+SCORED_AHEAD = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +81,18 @@ def find(
     seen = array("q"), array("d")
     count = 0
     total = estimate_frame_count(plan)
-    for scored, tracks in link_frames(plan.settings, score_frames(plan, maps, monitor), linker):
-        journal.append(scored.ref, tracks, scored.scores, scored.origin)
-        if needs_scores(plan.settings.view):
-            heat.append(scored.scores)
-        if scored.reset:
-            cuts.append(scored.ref.index)
-        if plan.settings.skips_windows or not scored.origin.interpolated:
-            seen[0].append(scored.ref.index)
-            seen[1].append(scored.ref.time_s)
-        count += 1
-        monitor.check("finding tracks", count, None if total is None else total * plan.settings.frame_stride)
+    with overlap(score_frames(plan, maps, monitor), plan.settings.threads, SCORED_AHEAD) as frames:
+        for scored, tracks in link_frames(plan.settings, frames, linker):
+            journal.append(scored.ref, tracks, scored.scores, scored.origin)
+            if needs_scores(plan.settings.view):
+                heat.append(scored.scores)
+            if scored.reset:
+                cuts.append(scored.ref.index)
+            if plan.settings.skips_windows or not scored.origin.interpolated:
+                seen[0].append(scored.ref.index)
+                seen[1].append(scored.ref.time_s)
+            count += 1
+            monitor.check("finding tracks", count, None if total is None else total * plan.settings.frame_stride)
     events, tracker_ids = linker.finish()
     return Findings(events, tracker_ids, cuts, count, seen)
 
@@ -153,36 +157,37 @@ def score_recording(
     settings, stride = plan.settings, plan.settings.frame_stride
     waiting: deque[WaitingFrame] = deque()
     passes = _Passes()
-    pictures = passes.count_pictures(read_working_pictures(plan, frames, waiting))
-    seen = smooth(
-        stitch(passes.count_maps(maps)),
-        pictures,
-        method=settings.smooth,
-        settings=SmoothSettings(ahead_steps=SPARSE_AHEAD) if settings.skips_windows else None,
-        between=UNSEEN_FRAMES if settings.skips_windows else 0,
-        known=passes.motions,
-    )
-    before: FrameScores | None = None
-    for now in seen:
-        # A hole in time ends what was before it as a scene cut does.
-        cut = now.reset or (before is None and not is_first)
-        if before is not None:
-            for offset in range(1, stride):
-                frame = _interpolate(waiting.popleft(), before, now, offset, stride)
-                # A scene begins with the first frame that shows its scores.
-                begins = cut and 2 * offset >= stride
-                yield replace(frame, reset=begins)
-                cut = cut and not begins
-        own = waiting.popleft()
-        yield ScoredFrame(own.ref, now.origin, cut, now.scores, _divide_flow(now, stride), own.picture())
-        before = now
-    # Frames after the last one that the model saw, fewer than a stride.
-    deque(pictures, maxlen=0)
-    passes.check(plan)
-    while waiting and before is not None:
-        own = waiting.popleft()
-        origin = replace(before.origin, interpolated=True)
-        yield ScoredFrame(own.ref, origin, False, before.scores, None, own.picture())
+    with overlap(read_working_pictures(plan, frames, waiting), settings.threads) as working:
+        pictures = passes.count_pictures(working)
+        seen = smooth(
+            stitch(passes.count_maps(maps)),
+            pictures,
+            method=settings.smooth,
+            settings=SmoothSettings(ahead_steps=SPARSE_AHEAD) if settings.skips_windows else None,
+            between=UNSEEN_FRAMES if settings.skips_windows else 0,
+            known=passes.motions,
+        )
+        before: FrameScores | None = None
+        for now in seen:
+            # A hole in time ends what was before it as a scene cut does.
+            cut = now.reset or (before is None and not is_first)
+            if before is not None:
+                for offset in range(1, stride):
+                    frame = _interpolate(waiting.popleft(), before, now, offset, stride)
+                    # A scene begins with the first frame that shows its scores.
+                    begins = cut and 2 * offset >= stride
+                    yield replace(frame, reset=begins)
+                    cut = cut and not begins
+            own = waiting.popleft()
+            yield ScoredFrame(own.ref, now.origin, cut, now.scores, _divide_flow(now, stride), own.picture())
+            before = now
+        # Frames after the last one that the model saw, fewer than a stride.
+        deque(pictures, maxlen=0)
+        passes.check(plan)
+        while waiting and before is not None:
+            own = waiting.popleft()
+            origin = replace(before.origin, interpolated=True)
+            yield ScoredFrame(own.ref, origin, False, before.scores, None, own.picture())
 
 
 @dataclass

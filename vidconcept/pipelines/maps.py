@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain, groupby
 
@@ -16,7 +16,7 @@ from vidconcept.models.readout import read_described
 from vidconcept.pipelines.describe import describe, remember_motion
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
-from vidconcept.pipelines.prefetch import read_ahead
+from vidconcept.pipelines.prefetch import overlap
 from vidconcept.rarity.memory import Memory
 from vidconcept.runs import RunFolder
 from vidconcept.temporal.choose import Spacing, choose_windows
@@ -28,6 +28,8 @@ from vidconcept.video.reader import read_frames
 CHECKPOINT = 16
 # With `stride=auto`, the longest time between two windows, whatever moves; and the rate where none is known.
 LONGEST_S, USUAL_FPS = 2.0, 25.0
+# Windows that wait for the model take no more memory than this.
+WINDOWS_AHEAD_BYTES = 32_000_000
 # How often the model then sees each place that passes, where nobody says.
 LOOKS = 2
 
@@ -66,8 +68,12 @@ def compute_maps(plan: Plan, run: RunFolder, monitor: Monitor, get_model: GetMod
     model: Model | None = None
     total = estimate_frame_count(plan)
     windows = 0
-    with open_memory(run) as memory:
-        for window in cut_source_windows(plan, monitor):
+    ahead = count_windows_ahead(plan)
+    with (
+        open_memory(run) as memory,
+        overlap(cut_source_windows(plan, monitor), plan.settings.threads, ahead) as source_windows,
+    ):
+        for window in source_windows:
             if run.load_maps(window.index) is None or window.index > memory.last_window:
                 if model is None:
                     model = get_model(keep_dtype(plan, run), monitor)
@@ -83,6 +89,12 @@ def compute_maps(plan: Plan, run: RunFolder, monitor: Monitor, get_model: GetMod
             seen = window.begins_at // plan.settings.frame_stride + window.start + window.real_frames
             monitor.check("reading maps", seen, total)
     run.save(windows=windows, maps_done=True)
+
+
+def count_windows_ahead(plan: Plan) -> int:
+    """How many windows are chosen while the model is loaded or works on the ones before."""
+    window = plan.settings.window_frames * plan.tiles.height * plan.tiles.width * 3
+    return max(WINDOWS_AHEAD_BYTES // window, 1)
 
 
 def keep_dtype(plan: Plan, run: RunFolder) -> Plan:
@@ -196,9 +208,6 @@ def read_source_frames(plan: Plan, monitor: Monitor, stride: int = 1) -> Iterato
         reading=plan.reading,
         on_problem=monitor.problem,
     )
-    if settings.threads == 1:
-        yield from frames
-    else:
-        with closing(read_ahead(frames)) as ahead:
-            yield from ahead
+    with overlap(frames, settings.threads) as ahead:
+        yield from ahead
     plan.identity.check()

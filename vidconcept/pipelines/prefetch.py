@@ -1,11 +1,11 @@
-"""Reading ahead: frames are decoded in a thread of their own while the ones before are worked on."""
+"""Reading ahead: what a stage needs is made in a thread of its own while what came before is worked on."""
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Generator, Iterable
-from contextlib import suppress
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -14,6 +14,20 @@ T = TypeVar("T")
 AHEAD = 4
 # How often a thread that waits looks whether it is still wanted, seconds.
 _PATIENCE_S = 0.1
+
+
+@contextmanager
+def overlap(items: Iterable[T], threads: int | None, ahead: int = AHEAD) -> Iterator[Iterator[T]]:
+    """Give `items` to a block that works on them: read ahead, or, with one thread, made when they are asked for."""
+    source = iter(items)
+    if threads != 1:
+        source = read_ahead(source, ahead)
+    try:
+        yield source
+    finally:
+        close = getattr(source, "close", None)
+        if close is not None:
+            close()
 
 
 def read_ahead(items: Iterable[T], ahead: int = AHEAD) -> Generator[T, None, None]:

@@ -1,5 +1,7 @@
 """Sampling images and fields at points: the one place that knows OpenCV's conventions of remapping."""
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 
@@ -24,16 +26,23 @@ def lookup(values: np.ndarray, points: np.ndarray) -> np.ndarray:
     return sample(values, points * np.array([w, h], np.float32) - np.float32(0.5))
 
 
+@lru_cache(maxsize=64)
 def grid_points(rows: int, cols: int, margin: int = 0) -> np.ndarray:
-    """Centres of a grid over the frame and `margin` cells around it: `(rows + 2m, cols + 2m, 2)` normalised float32."""
+    """Centres of a grid over the frame and `margin` cells around it: `(rows + 2m, cols + 2m, 2)` normalised float32.
+
+    The same array for every caller, which cannot be written to.
+    """
     x = (np.arange(-margin, cols + margin, dtype=np.float32) + 0.5) / cols
     y = (np.arange(-margin, rows + margin, dtype=np.float32) + 0.5) / rows
-    return np.stack(np.meshgrid(x, y), axis=-1)
+    points = np.stack(np.meshgrid(x, y), axis=-1)
+    points.setflags(write=False)
+    return points
 
 
 def transform(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Points `(..., 2)` through an affine `(2, 3)` matrix; float32."""
-    return points @ matrix[:, :2].T.astype(np.float32) + matrix[:, 2].astype(np.float32)
+    pairs = np.ascontiguousarray(points, np.float32).reshape(-1, 1, 2)
+    return cv2.transform(pairs, matrix.astype(np.float32)).reshape(points.shape) if len(pairs) else points
 
 
 def chain_affine(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
