@@ -3,7 +3,8 @@
     python .ci/audit.py FOLDER
 
 writes licences.csv and sbom.cdx.json (CycloneDX) into the folder, of the packages that vidconcept needs at run time, at
-the versions that are installed. Ends with 1 where a package has a known vulnerability or no licence.
+the versions that are installed. Ends with 1 where a package has a known vulnerability or no licence, with 2 where the
+advisories could not be asked about every package.
 """
 
 from __future__ import annotations
@@ -83,11 +84,27 @@ def write_bill(path: Path, packages: set[str]) -> None:
     path.write_text(json.dumps(bill, indent=1) + "\n", encoding="utf-8")
 
 
-def check_vulnerabilities(pins: Path) -> bool:
-    """Ask PyPI's advisories about the pinned packages; prints what it finds. A package that could not be asked about is
-    not safe."""
+def check_vulnerabilities(pins: Path) -> bool | None:
+    """Ask PyPI's advisories about the packages; prints what it finds. None where any could not be asked about."""
     command = [sys.executable, "-m", "pip_audit", "--requirement", str(pins), "--no-deps", "--disable-pip", "--strict"]
-    return subprocess.run([*command, "--progress-spinner", "off"], check=False).returncode == 0
+    command += ["--progress-spinner", "off", "--timeout", "30", "--format", "json"]
+    asked = subprocess.run(command, check=False, capture_output=True, text=True)
+    try:
+        packages = json.loads(asked.stdout)["dependencies"]
+    except (ValueError, KeyError):
+        last = next((line for line in reversed(asked.stderr.splitlines()) if line.strip()), "it said nothing")
+        print(f"vulnerabilities: NOT CHECKED. pip-audit: {last.rpartition('pip_audit._cli:')[2].strip()[:300]}")
+        print(
+            "  The advisories are those of https://pypi.org, which a proxy or a mirror of packages may not hand on. "
+            f"Next: run it where that address answers, or there: pip-audit --no-deps --disable-pip -r {pins}"
+        )
+        return None
+    found = [(package, fault) for package in packages for fault in package.get("vulns", ())]
+    for package, fault in found:
+        mended = ", ".join(fault.get("fix_versions", ())) or "no version yet"
+        print(f"vulnerable: {package['name']} {package['version']}: {fault['id']}, mended in {mended}")
+    print(f"vulnerabilities: {len(found)} known in {len(packages)} packages")
+    return not found
 
 
 def main() -> None:
@@ -107,7 +124,7 @@ def main() -> None:
     for name in unknown:
         print(f"no licence in its metadata: {name}")
     safe = check_vulnerabilities(pins)
-    sys.exit(0 if safe and not unknown else 1)
+    sys.exit(2 if safe is None else 0 if safe and not unknown else 1)
 
 
 if __name__ == "__main__":
