@@ -1,17 +1,15 @@
 """A concept learnt from a few masks: what it is worth, what it is bound to, and that it moves nothing else."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from tests.helpers.clips import write_clip
+from tests.helpers.masked import write_masked
 from vidconcept.errors import InputError, UsageError
 from vidconcept.evaluation.datasets.read import read_dataset
 from vidconcept.models import teaching
@@ -34,21 +32,7 @@ def settings(tiny_model):
 
 @pytest.fixture(scope="module")
 def masked(tmp_path_factory) -> Path:
-    """Three clips of a disc that crosses a slope of grey, with masks of the disc, which is called spatter."""
-    folder = tmp_path_factory.mktemp("masked")
-    (folder / "videos").mkdir()
-    rows = []
-    for number in range(3):
-        name = f"clip{number}"
-        write_clip(folder / "videos" / f"{name}.mp4", count=5, size_px=(96, 64))
-        (folder / "annotations" / name).mkdir(parents=True)
-        for frame in range(5):
-            mask = np.zeros((64, 96), np.uint8)
-            cv2.circle(mask, (round(96 * (0.2 + 0.025 * frame)), round(64 * 0.7)), 10, 255, -1)
-            cv2.imwrite(str(folder / "annotations" / name / f"{frame:05d}.png"), mask)
-        rows.append({"clip": name, "fps": 25, "concept": "spatter", "truth": "mask"})
-    (folder / "clips.json").write_text(json.dumps(rows))
-    return folder
+    return write_masked(tmp_path_factory.mktemp("masked") / "data")
 
 
 @pytest.fixture(scope="module")

@@ -56,6 +56,7 @@ FLOW_ADAPTERS: dict[str, FlowAdapter] = {
         configs.MochiCodec,
         _always("mochi"),
         text_length=256,
+        text_width=lambda transformer: transformer.text_embed_dim,
     ),
     "HunyuanVideo15Transformer3DModel": FlowAdapter(
         ("vidconcept.models.hunyuan15", "HunyuanVideo15"),
@@ -65,6 +66,7 @@ FLOW_ADAPTERS: dict[str, FlowAdapter] = {
         text_length=1000,
         # The latents, those of a first picture, and a mask.
         own_channels=lambda transformer: (transformer.in_channels - 1) // 2,
+        text_width=lambda transformer: transformer.text_embed_dim,
     ),
     "FluxTransformer2DModel": FlowAdapter(
         ("vidconcept.models.stills", "Flux"),
@@ -73,6 +75,7 @@ FLOW_ADAPTERS: dict[str, FlowAdapter] = {
         _flux_preset,
         text_length=512,
         methods=OF_STILLS,
+        text_width=lambda transformer: transformer.joint_attention_dim,
     ),
     "Flux2Transformer2DModel": FlowAdapter(
         ("vidconcept.models.stills", "Flux2"),
@@ -81,6 +84,7 @@ FLOW_ADAPTERS: dict[str, FlowAdapter] = {
         _always("flux2"),
         text_length=512,
         methods=OF_STILLS,
+        text_width=lambda transformer: transformer.joint_attention_dim,
     ),
     "SD3Transformer2DModel": FlowAdapter(
         ("vidconcept.models.stills", "SD3"),
@@ -90,6 +94,7 @@ FLOW_ADAPTERS: dict[str, FlowAdapter] = {
         text_length=256,
         methods=OF_STILLS,
         largest=lambda transformer: transformer.pos_embed_max_size,
+        text_width=lambda transformer: transformer.joint_attention_dim,
     ),
     "HunyuanVideoTransformer3DModel": FlowAdapter(
         ("vidconcept.models.hunyuan", "HunyuanVideo"),
@@ -97,5 +102,6 @@ FLOW_ADAPTERS: dict[str, FlowAdapter] = {
         configs.HunyuanCodec,
         _always("hunyuanvideo"),
         text_length=256,
+        text_width=lambda transformer: transformer.text_embed_dim,
     ),
 }

@@ -37,7 +37,7 @@ class FlowAdapter:
 
     preset: name of the preset that a folder's transformer goes with. text_length: tokens that a prompt is padded to.
     largest: the longest side of a picture in pixels, None for any. own_channels: channels of the transformer's input
-    that are latents, where there are others.
+    that are latents, where there are others. text_width: numbers of a word's vector; None where none can be learnt.
     """
 
     model: tuple[str, str]
@@ -48,6 +48,7 @@ class FlowAdapter:
     methods: tuple[Method, ...] = METHODS
     largest: Callable[[Any], int | None] = lambda transformer: None
     own_channels: Callable[[Any], int] = lambda transformer: transformer.latent_channels
+    text_width: Callable[[Any], int | None] = lambda transformer: None
 
     def read_facts(self, folder: Path) -> Facts:
         """Raises ModelError when a configuration is missing or makes no sense, or the model wants a picture beside."""
@@ -79,6 +80,7 @@ class FlowAdapter:
             fingerprint=compute_fingerprint(folder),
             largest_px=None if largest is None else (largest * pitch_px, largest * pitch_px),
             methods=self.methods,
+            text_width=self.text_width(transformer),
         )
 
     def base_preset(self, folder: Path) -> str:

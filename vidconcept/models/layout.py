@@ -20,7 +20,7 @@ class ModelLayout:
 
     largest_px: height and width of the largest picture that the model's table of positions serves; None: any.
     methods: the ways in which its maps can be read. text_width: numbers of a word's vector; None where no vector can be
-    learnt for the model.
+    learnt for the model, because its text and video meet in cross-attention alone.
     """
 
     pitch_px: int

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from einops import rearrange
 from torch import Tensor
 
 from vidconcept.attention.hooks import Method, Recorder, Vectors
-from vidconcept.errors import ModelError
+from vidconcept.attention.replay import Observation
+from vidconcept.errors import ModelError, UsageError
 from vidconcept.models.flow_folder import Facts
 from vidconcept.models.flow_model import FlowModel
 from vidconcept.models.loading import name_classes
@@ -38,6 +40,14 @@ class Stills(FlowModel):
 
     def _scaled(self, latents: Tensor) -> Tensor:
         return (latents - (self.codec.config.shift_factor or 0.0)) * self.codec.config.scaling_factor
+
+    def observe(self, frames: np.ndarray) -> Observation:
+        if len(frames) != 1:
+            raise UsageError(
+                f"a concept is learnt from single pictures here, not from {len(frames)} frames at once. "
+                "Next: `window_frames=1`"
+            )
+        return super().observe(frames)
 
     def _read(self, latents: Tensor, draw: int, methods: Sequence[Method], vectors: Vectors = False) -> Recorder:
         return Recorder.join([super(Stills, self)._read(f, draw, methods, vectors) for f in latents.split(1, dim=2)])

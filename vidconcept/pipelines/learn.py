@@ -156,7 +156,10 @@ def _with_placeholder(name: str, word: str | None, settings: Mapping[str, Any], 
     preset = find_preset(first.model)
     layout = read_layout(find_folder(preset).path)
     if layout.text_width is None:
-        raise UsageError(f"no concept can be learnt for the model {preset.name}. Next: one of the CogVideoX kind")
+        raise UsageError(
+            f"no concept can be learnt for the model {preset.name}: its text never attends to the video. "
+            "Next: a model with joint attention, such as linecam or cogvideox-2b"
+        )
     if word is not None and (MINUS in f" {word} " or "@" in word):
         raise UsageError(f"`word={word}`: words alone, joined by |. Next: leave out what is subtracted")
     path = workspace.work / "start.safetensors"

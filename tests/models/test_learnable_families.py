@@ -1,0 +1,60 @@
+"""Concepts are learnt for every family whose text and video attend to each other, and refused for the others."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from tests.helpers.masked import write_masked
+from tests.models.test_flow_families import CROSS, STILLS, TOKENS, load, small, window
+from vidconcept.errors import UsageError
+from vidconcept.evaluation.datasets.read import read_dataset
+from vidconcept.models import teaching
+from vidconcept.models.adapter import read_layout
+from vidconcept.pipelines.learn import learn
+from vidconcept.pipelines.maps import ModelShelf, compute_window_maps, cut_source_windows
+from vidconcept.pipelines.monitor import Monitor
+from vidconcept.pipelines.plan import make_plan
+from vidconcept.pipelines.workspace import Workspace
+
+JOINT = [name for name in TOKENS if name not in CROSS]
+
+
+def one_window(name: str) -> np.ndarray:
+    return window(name, frames=1 if name in STILLS else None)
+
+
+@pytest.mark.parametrize("name", JOINT)
+def test_a_lesson_is_the_pass_itself_and_has_a_gradient(folders, name):
+    model = load(folders(name), name)
+    assert read_layout(folders(name)).text_width == model.vectors[0].shape[1]
+    seen = teaching.observe(model, one_window(name))
+    vectors = [vector.clone().requires_grad_(True) for vector in model.vectors]
+    again = seen.logits(torch.cat(vectors), [len(vector) for vector in vectors])
+    direct = model.logits(one_window(name))["concept-attention"]
+    np.testing.assert_allclose(again.detach().numpy(), direct, rtol=1e-5, atol=1e-4)
+    again[:, 0].sum().backward()
+    assert all(vector.grad.abs().max() > 0 for vector in vectors[:1])
+
+
+@pytest.mark.parametrize("name", ["mochi", "sd3"])
+def test_what_is_learnt_is_read_by_its_file(folders, name, tmp_path):
+    data = read_dataset(write_masked(tmp_path / "data", clips=1))
+    settings = {**small(name), "concepts": ("scratch",), "model": str(folders(name))}
+    found = learn(data, "spatter", settings, Workspace(tmp_path / "work"), windows=1, steps=2, cross_validate=False)
+    found.write(tmp_path / "spatter.safetensors")
+    plan = make_plan(data.clips[0].source, settings | {"concepts": (f"spatter@{tmp_path / 'spatter.safetensors'}",)})
+    model, cut = ModelShelf()(plan, Monitor()), next(cut_source_windows(plan, Monitor()))
+    maps = compute_window_maps(plan, model, cut).scores
+    scores = teaching.scores_of(model, plan.lexicon, teaching.observe(model, cut.frames), found.vector)
+    assert scores[0] == pytest.approx(maps[0].ravel(), abs=1e-5)
+
+
+def test_what_cannot_be_taught_is_refused_with_the_reason(folders, tmp_path):
+    data = read_dataset(write_masked(tmp_path / "data", clips=1))
+    settings = {**small("wan"), "concepts": ("scratch",), "model": str(folders("wan"))}
+    with pytest.raises(UsageError, match=r"its text never attends to the video\. Next: a model with joint attention"):
+        learn(data, "spatter", settings, Workspace(tmp_path / "work"))
+    with pytest.raises(UsageError, match=r"not from 2 frames at once\. Next: `window_frames=1`"):
+        teaching.observe(load(folders("flux"), "flux"), window("flux"))
