@@ -70,6 +70,19 @@ def test_a_point_out_of_sight_is_judged_by_the_frames_that_see_it():
     assert field[y, x] > 0.8
 
 
+def test_what_only_the_border_of_the_picture_says_counts_little():
+    canvas = Canvas(ROWS * 4, COLS * 4, 4)
+    spot = np.array([0.4, 2.5])  # x, y in tokens of the key frame: at its border, three farther inside in the other
+    at_border = touching(spot, 0.0, [0.0], canvas)
+    inside = replace(touching(spot, -3.0, [0.0], canvas), tokens=np.full((ROWS, COLS), 0.1, np.float32))
+    x, y = (int(v * 4) + canvas.margin for v in spot)
+    contradicted = compute_touched_field([at_border, inside], canvas, EnergySettings())
+    assert contradicted[y, x] < 0.3
+    # Where no other view is to be had, as with a still camera, the border's own stands.
+    alone = compute_touched_field([at_border, at_border], canvas, EnergySettings())
+    assert alone[y, x] > 0.8
+
+
 def test_rounding_keeps_peaks_and_takes_corners():
     field = np.zeros((48, 64), np.float32)
     field[16:20, 20:24] = 0.9  # one token

@@ -22,6 +22,9 @@ from scipy import sparse
 
 from vidconcept.temporal.pooling import Canvas, Observation, compute_footprints
 
+# A view of a place has its full weight from so many tokens inside the picture on, and at its border this share of it.
+BORDER_TOKENS, LEAST_AT_BORDER = 3.0, 0.15
+
 
 @dataclass(frozen=True, slots=True)
 class EnergySettings:
@@ -67,8 +70,16 @@ def average_robustly(
 
 
 def weigh_presence(observation: Observation) -> np.ndarray:
-    """Weight of a latent step at each point of its middle view; hardly any beyond its frame."""
-    return observation.middle.inside * np.float32(observation.weight) + np.float32(1e-4)
+    """Weight of a latent step at each point of its middle view; hardly any beyond its frame, little at its border.
+
+    What the border of the picture cuts is seen without what lies around it, and a cut part looks broken: another view
+    of the same place, farther inside, says more.
+    """
+    at = observation.middle.at
+    size = np.array(observation.tokens.shape[::-1], np.float32)
+    inside_by = np.minimum(at + 0.5, size - 0.5 - at).min(-1)  # tokens
+    context = np.clip(inside_by / BORDER_TOKENS, LEAST_AT_BORDER, 1.0)
+    return observation.middle.inside * context * np.float32(observation.weight) + np.float32(1e-4)
 
 
 def average_tokens(observations: Sequence[Observation], canvas: Canvas, settings: EnergySettings) -> np.ndarray:
