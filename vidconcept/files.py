@@ -9,7 +9,7 @@ import re
 import stat
 import tomllib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO, TypeVar, cast
@@ -59,7 +59,9 @@ def open_regular(path: Path, limit_bytes: int | None = None) -> BinaryIO:
     try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
-            raise InputError(f"{path} is a {_kind(status.st_mode)}, not a file. Next: save its content as a file first")
+            raise InputError(
+                f"{path} is a {describe_kind(status.st_mode)}, not a file. Next: save its content as a file first"
+            )
         if limit_bytes is not None and status.st_size > limit_bytes:
             raise InputError(
                 f"{path} has {status.st_size / 1e6:.0f} MB, more than the {limit_bytes / 1e6:.0f} MB that such a file "
@@ -104,10 +106,11 @@ def refuse_special(path: Path) -> None:
     except OSError:
         return
     if not stat.S_ISREG(mode):
-        raise InputError(f"{path} is a {_kind(mode)}, not a file. Next: save its content as a file first")
+        raise InputError(f"{path} is a {describe_kind(mode)}, not a file. Next: save its content as a file first")
 
 
-def _kind(mode: int) -> str:
+def describe_kind(mode: int) -> str:
+    """What is there in place of a file, by its mode."""
     kinds = {stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket"}
     return kinds.get(stat.S_IFMT(mode), "device")
 
@@ -189,33 +192,40 @@ def new_scratch(path: Path) -> Path:
 
 
 @contextmanager
-def open_replacing(path: Path, *, newline: str = "\n") -> Iterator[TextIO]:
+def open_replacing(path: Path, *, newline: str = "\n", seal: Callable[[Path], None] | None = None) -> Iterator[TextIO]:
     """A UTF-8 text file that takes `path`'s place when the block ends, and leaves nothing when the block raises.
 
+    seal: called with the whole file before it takes the place.
     Raises OutputError where the folder cannot be written, the disk is full, or `path` is a device or a pipe.
     """
-    with _open_replacing(path, "x", newline) as file:
+    with _open_replacing(path, "x", newline, seal) as file:
         yield cast(TextIO, file)
 
 
 @contextmanager
-def open_replacing_bytes(path: Path) -> Iterator[BinaryIO]:
+def open_replacing_bytes(path: Path, *, seal: Callable[[Path], None] | None = None) -> Iterator[BinaryIO]:
     """The same for bytes."""
-    with _open_replacing(path, "xb", None) as file:
+    with _open_replacing(path, "xb", None, seal) as file:
         yield cast(BinaryIO, file)
 
 
 @contextmanager
-def _open_replacing(path: Path, mode: str, newline: str | None) -> Iterator[object]:
+def _open_replacing(
+    path: Path, mode: str, newline: str | None, seal: Callable[[Path], None] | None
+) -> Iterator[object]:
     partial = new_scratch(path)
     try:
         with output_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.exists() and not path.is_file():
-                raise OutputError(f"{path} is a {_kind(path.stat().st_mode)}, not a file. Next: give another name")
+                raise OutputError(
+                    f"{path} is a {describe_kind(path.stat().st_mode)}, not a file. Next: give another name"
+                )
             # Exclusively: what a link of that name points to is never written.
             with open(partial, mode, encoding=None if "b" in mode else "utf-8", newline=newline) as file:
                 yield file
+            if seal is not None:
+                seal(partial)
             os.replace(partial, path)
     finally:
         # Where the folder itself is the trouble, there is nothing to clean up.

@@ -17,6 +17,7 @@ from types import TracebackType
 from vidconcept.errors import InputError, InUseError, OutputError, UsageError, output_errors
 from vidconcept.files import SCRATCH, SCRATCH_NAME
 from vidconcept.manifest import MANIFEST, read_manifest
+from vidconcept.written import check_replaceable
 
 log = logging.getLogger(__name__)
 RESULTS = ("annotated.mp4", "frames.csv", "tracks.csv", "events.csv", "recurring.csv", "masks.json", "review.html")
@@ -37,6 +38,21 @@ def list_own_files(run: Path) -> list[Path]:
         if (run / name).is_dir() and not (run / name).is_symlink():
             found += [path for path in sorted((run / name).iterdir()) if shape.fullmatch(path.name)]
     return found
+
+
+def list_missing(run: Path, pictures: int = 0) -> list[str]:
+    """What a finished run should hold and does not, or holds empty: somebody removed it, or the disk lost it.
+
+    pictures: how many thumbnails there are of its events and recurring groups. Maps are no result: whoever removes them
+    keeps the findings.
+    """
+    missing = [name for name in RESULTS if not _has_content(run / name)]
+    thumbs = sum(path.parent.name == "thumbs" and _has_content(path) for path in list_own_files(run))
+    return missing + ([f"{pictures - thumbs} of {pictures} pictures in thumbs"] if thumbs < pictures else [])
+
+
+def _has_content(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
 
 
 def check_ours(folder: Path) -> bool:
@@ -105,6 +121,13 @@ def check_apart(run: Path, read: Iterable[Path]) -> None:
 
 
 def check_output(path: Path, read: Iterable[Path]) -> None:
+    """Before the work of hours: raises UsageError where a file that is about to be written is one of those that are
+    read, and OutputError where it would take the place of one that no command wrote."""
+    refuse_what_is_read(path, read)
+    check_replaceable(path)
+
+
+def refuse_what_is_read(path: Path, read: Iterable[Path]) -> None:
     """Raises UsageError where a file that is about to be written is one of those that are read."""
     identity = _identity(path)
     for other in read:

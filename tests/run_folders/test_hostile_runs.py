@@ -171,7 +171,7 @@ class TestExports:
         theirs = tmp_path / "DAVIS" / "Annotations" / "line cam"
         theirs.mkdir(parents=True)
         (theirs / "00099.png").write_text("years of labelling")
-        with pytest.raises(OutputError, match="no export made"):
+        with pytest.raises(OutputError, match="was not written by vidconcept"):
             export(run, "davis", tmp_path / "DAVIS")
         assert (theirs / "00099.png").read_text() == "years of labelling"
         (theirs / "00099.png").unlink()

@@ -40,7 +40,9 @@ def calibrate(
     ] = "1/hour",
     setting: Setting = None,
     config: Config = None,
-    out: Annotated[Path | None, typer.Option(help="TOML for track --config [<footage>.calibration.toml]")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="TOML file to write, for track --config [<footage>.calibration.toml]")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Set thresholds for a target rate of false alarms from good footage, or choose how to read the maps from masks."""
@@ -67,7 +69,9 @@ def calibrate(
 
     target = parse_rate(false_alarms)
     path = out or footage[0].absolute().parent / f"{shorten_name(footage[0].stem)}.calibration.toml"
-    check_output(path, [*footage, *([config] if config else [])])
+    memory = path.with_suffix(".rarity.safetensors")
+    for written in (path, memory):
+        check_output(written, [*footage, *([config] if config else [])])
     with open_monitor() as monitor:
         result = calibrate_good(
             footage, parse_settings(concepts, setting), target, Workspace(path.with_suffix(".maps"), monitor, config)
@@ -76,7 +80,6 @@ def calibrate(
     provenance = {**result.provenance, "command": format_command_line()}
     keys = dict(result.keys)
     if result.good_parts is not None:
-        memory = path.with_suffix(".rarity.safetensors")
         write_good_parts(memory, result.good_parts.memory, result.good_parts.usual, result.provenance["weights"])
         # By its name alone: the two files lie side by side, wherever they are moved.
         keys["rarity"] = memory.name

@@ -21,10 +21,10 @@ EXAMPLES = """
   vidconcept watch rtsp://camera/stream --concepts scratch,dent --out recordings/
   ffmpeg -i camera -c copy -f mpegts - | vidconcept watch - --concepts scratch
 
-One JSON object a line on standard output: an event that began or ended, a recording that is whole.
-Ctrl-C, or SIGTERM, finishes the recording under way and ends.
+Prints one JSON object per line on standard output: an event that began or ended, a recording that is complete.
+Ctrl-C, or SIGTERM, finishes the current recording and ends.
 """
-WHERE, RECORD, TELL = "The source", "Recording", "Who is told"
+WHERE, RECORD, TELL = "Source", "Recording", "Notifications"
 
 
 def watch(
@@ -36,48 +36,50 @@ def watch(
     config: Config = None,
     max_delay: Annotated[
         float,
-        typer.Option(min=0.1, max=3600, metavar="S", help="skip frames rather than tell events later than this"),
+        typer.Option(min=0.1, max=3600, metavar="S", help="skip frames rather than report events later than this"),
     ] = 5.0,
     no_skip: Annotated[
         bool,
-        typer.Option("--no-skip", help="let the source wait instead; for a pipe from a file", rich_help_panel=WHERE),
+        typer.Option(
+            "--no-skip", help="skip no frames, let the source wait; for a pipe from a file", rich_help_panel=WHERE
+        ),
     ] = False,
     once: Annotated[
-        bool, typer.Option("--once", help="end when the source ends, do not connect again", rich_help_panel=WHERE)
+        bool, typer.Option("--once", help="end when the source ends; do not connect again", rich_help_panel=WHERE)
     ] = False,
     duration: Annotated[
-        float | None, typer.Option(min=0.1, metavar="S", help="stop after so many seconds", rich_help_panel=WHERE)
+        float | None, typer.Option(min=0.1, metavar="S", help="stop after this many seconds", rich_help_panel=WHERE)
     ] = None,
     input_option: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="KEY=VALUE", help="an option of FFmpeg's for this source; repeatable", rich_help_panel=WHERE
-        ),
+        typer.Option(metavar="KEY=VALUE", help="an FFmpeg option for this source; repeatable", rich_help_panel=WHERE),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="record into this folder, as run folders", rich_help_panel=RECORD)
+        Path | None, typer.Option(help="record into this folder: films with run folders", rich_help_panel=RECORD)
     ] = None,
     roll_minutes: Annotated[
         float, typer.Option(min=0.01, max=60, metavar="N", help="length of a recording", rich_help_panel=RECORD)
     ] = 10.0,
     roll_mb: Annotated[
-        float, typer.Option(min=0.1, metavar="N", help="size of a recording's film, at most", rich_help_panel=RECORD)
+        float,
+        typer.Option(min=0.1, metavar="N", help="largest size of the film of a recording", rich_help_panel=RECORD),
     ] = 1000.0,
     webhook: Annotated[
-        str | None, typer.Option(metavar="URL", help="POST each event there", rich_help_panel=TELL)
+        str | None,
+        typer.Option(metavar="URL", help="send each event to this address (HTTP POST)", rich_help_panel=TELL),
     ] = None,
     mqtt: Annotated[
         str | None,
-        typer.Option(metavar="mqtt://HOST/TOPIC", help="publish each event there", rich_help_panel=TELL),
+        typer.Option(metavar="mqtt://HOST/TOPIC", help="publish each event to this MQTT topic", rich_help_panel=TELL),
     ] = None,
     metrics: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="keep counters there in Prometheus's format", rich_help_panel=TELL),
+        typer.Option(metavar="FILE", help="write counters to this file, for Prometheus", rich_help_panel=TELL),
     ] = None,
 ) -> None:
     """Follow a live camera: events as JSON lines while they happen, recordings as run folders."""
     from vidconcept.commands.terminal import Stop, survive_hangup, warn
-    from vidconcept.fleet.metrics import write_metrics
+    from vidconcept.fleet.metrics import check_metrics, write_metrics
     from vidconcept.live.metrics import watch_metrics
     from vidconcept.live.outlets import Sender, make_mqtt_publisher, make_webhook_poster
     from vidconcept.live.sources import parse_input_options
@@ -96,6 +98,8 @@ def watch(
         input_options=parse_input_options(input_option or []),
     )
     settings = parse_settings(concepts, setting)
+    if metrics is not None:
+        check_metrics(metrics)
     senders = [Sender("webhook", make_webhook_poster(webhook), warn)] if webhook else []
     senders += [Sender("mqtt", make_mqtt_publisher(mqtt), warn)] if mqtt else []
     stop, line = Stop(), Lock()

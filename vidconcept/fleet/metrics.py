@@ -8,6 +8,10 @@ from pathlib import Path
 
 from vidconcept.files import open_replacing
 from vidconcept.fleet.board import Board
+from vidconcept.written import check_begins
+
+# The names of all our counters begin so.
+OURS = "vidconcept_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +22,11 @@ class Metric:
     kind: str
     help: str
     samples: Iterable[tuple[Mapping[str, str], float]]
+
+
+def check_metrics(path: Path) -> None:
+    """Raises OutputError where the counters would take the place of a file that holds none of ours."""
+    check_begins(path, f"# HELP {OURS}")
 
 
 def write_metrics(path: Path, metrics: Iterable[Metric]) -> None:

@@ -12,7 +12,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from vidconcept.errors import InputError, UsageError
-from vidconcept.files import open_replacing_bytes, read_bytes
+from vidconcept.files import read_bytes
+from vidconcept.written import open_own_bytes
 
 KIND = "vidconcept concept"
 # A token of the widest text encoders has 4096 numbers of four bytes; a concept is a few of them.
@@ -22,7 +23,7 @@ LARGEST_BYTES = 16 << 20
 def write_learnt(path: Path, embeds: np.ndarray, weights: str, facts: Mapping[str, str]) -> None:
     """embeds: `(token, text dim)`, in place of the text encoder's output. weights: fingerprint of the model."""
     tensors = {"embeds": np.ascontiguousarray(embeds, np.float32)}
-    with open_replacing_bytes(path) as file:
+    with open_own_bytes(path) as file:
         file.write(save(tensors, metadata={**facts, "kind": KIND, "weights": weights}))
 
 

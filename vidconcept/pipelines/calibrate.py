@@ -15,7 +15,6 @@ import numpy as np
 from vidconcept.errors import UsageError
 from vidconcept.evaluation.alarms import LOWEST, Candidate, Choice, Scale, choose, find_strengths
 from vidconcept.evaluation.background import Background
-from vidconcept.files import open_replacing
 from vidconcept.pipelines.findings import ScoredFrame, make_decision_settings, score_frames
 from vidconcept.pipelines.good_parts import GoodParts, learn_good_parts
 from vidconcept.pipelines.monitor import Monitor
@@ -29,6 +28,7 @@ from vidconcept.tracks.calibrated import decide_by_concept, subtract_lifts
 from vidconcept.tracks.events import frame_duration_s, measure_footage_s
 from vidconcept.tracks.link import Linker, LinkSettings
 from vidconcept.video.identity import hash_source
+from vidconcept.written import open_own
 
 
 @dataclass(frozen=True)
@@ -220,7 +220,7 @@ def write_toml(
     for title, table in (("thresholds", thresholds), ("place_lifts", lifts), ("provenance", provenance)):
         if table:
             lines += ["", f"[{title}]", *(f"{_toml(key)} = {_toml(value)}" for key, value in table.items())]
-    with open_replacing(path) as file:
+    with open_own(path) as file:
         file.write("\n".join(lines) + "\n")
 
 

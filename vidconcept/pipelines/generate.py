@@ -26,6 +26,7 @@ from vidconcept.temporal.windows import Window
 from vidconcept.types import ConceptMaps, VideoInfo
 from vidconcept.video.problems import Finding
 from vidconcept.video.writer import open_writer
+from vidconcept.written import check_replaceable, compute_digest, record
 
 # What these settings say of a film does not hold for one that is made here: it is read once, while it is made.
 FIXED: dict[str, Any] = {"rarity": "off", "tile": (1, 1), "stride": 1, "roi": None, "start_s": None, "end_s": None}
@@ -126,9 +127,10 @@ def _check_wish(wish: Wish, settled: Settled, step: int) -> Generation:
 
 
 def _check_free(video: Path, out: Path, existing: str) -> None:
-    """Before anything is computed: raises OutputError where results are in the way."""
+    """Before anything is computed: raises OutputError where results are in the way, or files of somebody else's."""
     if video.exists() and (existing == "error" or not video.is_file()):
         raise OutputError(f"{video} is there already. Next: `existing=overwrite`, or another `out`")
+    check_replaceable(video)
     if check_ours(out) and existing == "error":
         raise OutputError(f"{out} already holds a run. Next: `existing=overwrite`, or another `out`")
 
@@ -141,3 +143,4 @@ def _write_film(path: Path, frames: np.ndarray, rate_fps: float) -> None:
     with open_writer(path, info) as film:
         for number, frame in enumerate(frames):
             film.write(np.ascontiguousarray(frame), number)
+    record(path, compute_digest(path))

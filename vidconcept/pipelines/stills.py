@@ -25,7 +25,7 @@ from vidconcept.pipelines.workspace import Workspace
 from vidconcept.types import TrackMask
 from vidconcept.video.limits import MAX_MEGAPIXELS
 from vidconcept.video.source import IMAGE_SUFFIXES, list_photos, open_sequence
-from vidconcept.writers.stills import RESULT, SUMMARY, read_digest, result_names, write_still, write_summary
+from vidconcept.writers.stills import RESULT, SUMMARY, is_result, read_digest, result_names, write_still, write_summary
 
 Existing = Literal["error", "resume", "overwrite"]
 # A photo lasts no time, so there is no shortest duration.
@@ -69,6 +69,8 @@ def read_stills(
     settle(settings, config)
     photos = list_photos(source) if source.is_dir() else [source]
     _check_ours(out, SUMMARY if source.is_dir() else RESULT, existing)
+    if source.is_dir():
+        check_output(out / SUMMARY, [])
     folders = _folders(photos, out) if source.is_dir() else [out]
     done: list[StillResult] = []
     with TemporaryDirectory(prefix="vidconcept-") as work:
@@ -162,7 +164,7 @@ def _check_ours(out: Path, marker: str, existing: Existing) -> None:
         raise OutputError(f"{out} is a file, not a folder. Next: choose another folder with `out`")
     if not out.is_dir() or not any(out.iterdir()):
         return
-    if not (out / marker).is_file():
+    if not is_result(out / marker):
         raise OutputError(f"{out} is not empty, and no results of `image` are there. Next: another folder with `out`")
     if existing == "error":
         raise OutputError(

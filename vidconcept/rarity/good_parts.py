@@ -7,9 +7,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from vidconcept.errors import InputError, UsageError
-from vidconcept.files import open_replacing_bytes
 from vidconcept.rarity.distances import Usual
 from vidconcept.rarity.memory import Memory
+from vidconcept.written import open_own_bytes
 
 KIND = "vidconcept good parts"
 
@@ -33,7 +33,7 @@ def join_memories(memories: Sequence[Memory]) -> tuple[Memory, list[int]]:
 def write_good_parts(path: Path, memory: Memory, usual: Usual, weights: str) -> None:
     """usual: distances among good parts. weights: fingerprint of the model."""
     tensors, facts = memory.to_tensors()
-    with open_replacing_bytes(path) as file:
+    with open_own_bytes(path) as file:
         file.write(
             save(
                 tensors | {"limits": usual.limits, "distances": usual.distances},

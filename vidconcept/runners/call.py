@@ -14,12 +14,13 @@ from vidconcept.fleet.board import Board
 from vidconcept.fleet.cameras import Camera, read_cameras
 from vidconcept.fleet.footage import Film, find_films
 from vidconcept.fleet.metrics import batch_metrics, write_metrics
+from vidconcept.fleet.metrics import check_metrics as check_counters
 from vidconcept.fleet.shards import Shard
 from vidconcept.fleet.summarising import summary_rows
 from vidconcept.manifest import MANIFEST
-from vidconcept.ownership import check_output
-from vidconcept.writers.review.index import write_index
-from vidconcept.writers.summary import write_summary
+from vidconcept.ownership import refuse_what_is_read
+from vidconcept.writers.review.index import check_index, write_index
+from vidconcept.writers.summary import check_summary, write_summary
 
 METRICS_EVERY_S = 10.0
 # A batch that watches has no end: its summary is made anew while it goes on.
@@ -32,6 +33,8 @@ def check_out(out: Path) -> None:
         raise UsageError(f"{out} is a run, not a folder of runs. Next: choose another folder with `out`")
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file, not a folder. Next: choose another folder with `out`")
+    check_summary(out)
+    check_index(out)
 
 
 @dataclass(frozen=True)
@@ -137,5 +140,7 @@ def summarise(out: Path) -> list[Path]:
 
 
 def check_metrics(metrics: Path, films: Iterable[Film]) -> None:
-    """Raises UsageError where the counters would take the place of a film."""
-    check_output(metrics, (film.source for film in films))
+    """Raises UsageError where the counters would take the place of a film, OutputError where they would take that of
+    another file that is not ours."""
+    refuse_what_is_read(metrics, (film.source for film in films))
+    check_counters(metrics)

@@ -12,11 +12,12 @@ import cv2
 import numpy as np
 
 from vidconcept.errors import InputError
-from vidconcept.files import open_replacing, open_replacing_bytes, read_json
+from vidconcept.files import read_json, read_text
 from vidconcept.tracks.rle import decode, make_coco_object
 from vidconcept.types import Region, TrackMask
 from vidconcept.writers.cells import escape_text, write_rows
 from vidconcept.writers.frames.overlay import Annotator
+from vidconcept.written import open_own, open_own_bytes
 
 RESULT, SUMMARY = "image.json", "images.csv"
 HEAT_MAP, FINDINGS = "heatmap.png", "findings.png"
@@ -102,7 +103,7 @@ def write_still(folder: Path, still: StillFacts, digest: str) -> dict[str, Any]:
         "remarks": [f"{remark.about}: {remark.message}" for remark in plan.remarks],
         "made_from": digest,
     }
-    with open_replacing(folder / RESULT) as file:
+    with open_own(folder / RESULT) as file:
         file.write(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     return content
 
@@ -128,7 +129,7 @@ def _write_png(path: Path, image: np.ndarray) -> None:
     done, data = cv2.imencode(".png", np.ascontiguousarray(image))
     if not done:
         raise InputError(f"{path.name} of {image.shape[1]}x{image.shape[0]} pixels cannot be written as PNG")
-    with open_replacing_bytes(path) as file:
+    with open_own_bytes(path) as file:
         file.write(data.tobytes())
 
 
@@ -146,6 +147,15 @@ def _named(content: Mapping[str, Any]) -> list[str]:
     return [content["heat_map"], content["drawn"], *(row["mask"] for row in content["concepts"].values())]
 
 
+def is_result(marker: Path) -> bool:
+    """Whether a `RESULT` or `SUMMARY` is one that this module wrote."""
+    try:
+        text = read_text(marker)
+        return text.startswith(",".join(COLUMNS)) if marker.name == SUMMARY else "made_from" in read_json(marker)
+    except (InputError, TypeError):
+        return False
+
+
 def write_summary(out: Path, results: Sequence[ResultFacts]) -> None:
     """A row for each photo and concept, and one for each photo that could not be read."""
     rows: list[tuple[object, ...]] = []
@@ -156,5 +166,5 @@ def write_summary(out: Path, results: Sequence[ResultFacts]) -> None:
         for concept, row in result.content.get("concepts", {}).items():
             figures = (row["findings"], f"{row['score_max']:.6f}", f"{row['score_mean']:.6f}", row["area_px"])
             rows.append((photo, escape_text(concept), *figures, folder, ""))
-    with open_replacing(out / SUMMARY) as file:
+    with open_own(out / SUMMARY) as file:
         write_rows(file, [COLUMNS, *rows])

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
-from vidconcept.files import open_replacing, open_replacing_bytes
+from vidconcept.files import open_replacing
 from vidconcept.writers.cells import escape_text, write_rows
 from vidconcept.writers.columns import SUMMARY
+from vidconcept.written import check_begins, check_replaceable, open_own_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,18 @@ class SummaryRow:
     busy_s: float | None = None
 
 
+def check_summary(folder: Path) -> None:
+    """Raises OutputError where the summary would take the place of a table of somebody else's."""
+    check_begins(folder / "summary.csv", ",".join(SUMMARY))
+    check_replaceable(folder / "summary.parquet")
+
+
 def write_summary(folder: Path, rows: Iterable[SummaryRow]) -> list[Path]:
-    """Write `summary.csv`, and `summary.parquet` where pyarrow is installed; returns what was written."""
+    """Write `summary.csv`, and `summary.parquet` where pyarrow is installed; returns what was written.
+
+    Raises OutputError as `check_summary`.
+    """
+    check_summary(folder)
     table = list(rows)
     assert [field.name for field in fields(SummaryRow)] == list(SUMMARY)
     path = folder / "summary.csv"
@@ -63,11 +74,13 @@ def write_parquet(path: Path, table: list[SummaryRow]) -> bool:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
-        path.unlink(missing_ok=True)
+        if path.exists():
+            check_replaceable(path)
+            path.unlink()
         return False
     kinds = {"str": pyarrow.string(), "int | None": pyarrow.int64(), "float | None": pyarrow.float64()}
     schema = pyarrow.schema([(field.name, kinds[str(field.type)]) for field in fields(SummaryRow)])
     columns = {field.name: [getattr(row, field.name) for row in table] for field in fields(SummaryRow)}
-    with open_replacing_bytes(path) as file:
+    with open_own_bytes(path) as file:
         pyarrow.parquet.write_table(pyarrow.table(columns, schema=schema), file)
     return True

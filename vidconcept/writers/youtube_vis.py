@@ -7,6 +7,7 @@ import json
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -27,6 +28,7 @@ def write_youtube_vis(
     verdicts: Mapping[int, str] | None = None,
     compressed: bool = True,
     stem: str = "",
+    open_file: Callable[[Path], AbstractContextManager[TextIO]] = open_replacing,
 ) -> None:
     """Writes `path` track by track. frame_size: (width, height) in pixels.
 
@@ -44,7 +46,7 @@ def write_youtube_vis(
                 names.append(row.source_frame)
             indices.append(row.frame_index)
     named = _Names(video, shorten_name(stem or Path(video).stem), names, unseen)
-    with sort_by_track(tracks, path) as store, open_replacing(path) as file:
+    with sort_by_track(tracks, path) as store, open_file(path) as file:
         _write(file, named, concepts, frame_size, indices, store, verdicts or {}, compressed)
 
 

@@ -23,9 +23,9 @@ def test_files_of_others_are_not(tmp_path, kind):
         path = tmp_path / str(number) / name.replace("*", "imap")
         path.parent.mkdir()
         path.write_text("a week of work")
-        with pytest.raises(OutputError, match="was not written by a report, or changed since"):
+        with pytest.raises(OutputError, match="was not written by vidconcept, or changed since"):
             check_report(path.parent, kind)
-        with pytest.raises(OutputError, match="was not written by a report, or changed since"):
+        with pytest.raises(OutputError, match="was not written by vidconcept, or changed since"):
             write_part(path, "a report")
         assert path.read_text() == "a week of work"
         assert [*path.parent.iterdir()] == [path]
@@ -35,7 +35,7 @@ def test_a_checklist_that_was_filled_in_is_not(tmp_path):
     for text in ("[ ] looked at", "[ ] looked at again"):
         write_part(tmp_path / "checklist.md", text)
     (tmp_path / "checklist.md").write_text("[x] looked at again, M. Weber")
-    with pytest.raises(OutputError, match=r"checklist\.md was not written by a report, or changed since"):
+    with pytest.raises(OutputError, match=r"checklist\.md was not written by vidconcept, or changed since"):
         check_report(tmp_path, "stress")
 
 
@@ -51,7 +51,7 @@ def test_a_link_is_not(tmp_path):
 @pytest.mark.parametrize("record", ["", "[]", '{"report.md": 3}', "[" * 5000])
 def test_a_damaged_record_makes_nothing_ours(tmp_path, record):
     write_part(tmp_path / "report.md", "a report")
-    (tmp_path / ".reports.json").write_text(record)
+    next((tmp_path / ".vidconcept").iterdir()).write_text(record)
     with pytest.raises(OutputError):
         check_report(tmp_path, "evaluation")
 

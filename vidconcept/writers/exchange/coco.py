@@ -8,18 +8,18 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from vidconcept.files import open_replacing
 from vidconcept.tracks.rle import make_coco_object
 from vidconcept.writers.exchange.csv_table import trace_outlines
 from vidconcept.writers.exchange.selection import Selection
 from vidconcept.writers.youtube_vis import to_xywh
+from vidconcept.written import open_own
 
 
 def write_coco(selection: Selection, path: Path, masks: str) -> None:
     """Image ids are frame index + 1, category ids class id + 1: COCO's ids start at 1."""
     run = selection.run
     categories = [{"id": class_id + 1, "name": name} for class_id, name in enumerate(run.concepts)]
-    with open_replacing(path) as file:
+    with open_own(path) as file:
         file.write(f'{{"info": {json.dumps({"description": f"vidconcept masks of {run.video}"})},\n"images": [')
         _write_list(file, _list_images(selection))
         file.write(f'],\n"categories": {json.dumps(categories)},\n"annotations": [')

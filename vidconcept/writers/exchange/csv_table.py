@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-from vidconcept.files import open_replacing
 from vidconcept.tracks.polygons import polygons
 from vidconcept.types import TrackMask
 from vidconcept.writers.cells import escape_text, write_rows
@@ -11,6 +10,7 @@ from vidconcept.writers.exchange.selection import Selection
 from vidconcept.writers.locales import PLAIN, CsvStyle
 from vidconcept.writers.rows import format_track
 from vidconcept.writers.tables import TRACK_COLUMNS
+from vidconcept.written import open_own
 
 # The order of supervision's own CSVSink: the seven names, then what the caller adds.
 SUPERVISION_COLUMNS = (
@@ -34,7 +34,7 @@ def write_csv(selection: Selection, path: Path, masks: str, style: CsvStyle = PL
     decimals = [TRACK_COLUMNS.index(name) for name in _DECIMALS]
     if as_polygons:
         columns[at] = "mask_polygon"
-    with open_replacing(path, newline="") as file:
+    with open_own(path, newline="") as file:
         if style.bom:
             file.write("\ufeff")
         write_rows(file, [columns], style.separator)
@@ -53,7 +53,7 @@ def write_csv(selection: Selection, path: Path, masks: str, style: CsvStyle = PL
 def write_supervision(selection: Selection, path: Path) -> None:
     """One row a frame and track, in the columns of supervision's CSVSink."""
     width_px, height_px = selection.run.frame_size
-    with open_replacing(path, newline="") as file:
+    with open_own(path, newline="") as file:
         write_rows(file, [SUPERVISION_COLUMNS])
         for row in selection.tracks():
             head = [*row.box_px, row.class_id, f"{row.confidence:.4f}", row.tracker_id, escape_text(row.concept)]

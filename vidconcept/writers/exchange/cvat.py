@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TextIO
 from xml.sax.saxutils import escape, quoteattr
 
-from vidconcept.files import open_replacing
 from vidconcept.tracks.polygons import polygons
 from vidconcept.tracks.rle import encode_row_major
 from vidconcept.types import TrackMask
 from vidconcept.writers.by_track import TrackStore, sort_by_track
 from vidconcept.writers.exchange.selection import Selection
 from vidconcept.writers.frames.palette import choose_hex
+from vidconcept.written import open_own
 
 
 def write_cvat(selection: Selection, path: Path, masks: str) -> None:
@@ -28,7 +28,7 @@ def write_cvat(selection: Selection, path: Path, masks: str) -> None:
     # Of the video, which CVAT shows whole: a track that ends with the selection must be told that it ends.
     last_frame = selection.last_frame_of_run() + selection.run.cut
     path.parent.mkdir(parents=True, exist_ok=True)
-    with sort_by_track(selection.tracks(), path) as store, open_replacing(path) as file:
+    with sort_by_track(selection.tracks(), path) as store, open_own(path) as file:
         file.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n')
         file.write(_meta(selection, last_frame))
         if masks == "polygon":

@@ -5,21 +5,20 @@ Layout: https://davischallenge.org/davis2017/code.html, `Annotations/<sequence>/
 
 import io
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from vidconcept.errors import InputError, OutputError, UsageError
-from vidconcept.files import open_replacing, open_replacing_bytes
-from vidconcept.writers.cells import escape_text, read_rows, write_rows
+from vidconcept.errors import UsageError
+from vidconcept.writers.cells import escape_text, write_rows
 from vidconcept.writers.exchange.selection import Selection, paint_owners, write_inspected
+from vidconcept.written import FolderRecord, check_replaceable, open_own
 
 # 0 is the background and 255 means "void".
 _MAX_OBJECTS = 254
-_OBJECT_COLUMNS = ("index", "tracker_id", "concept", "verdict")
 _FRAME_NAME = re.compile(r"\d{5,}\.png")
+_OBJECT_COLUMNS = ("index", "tracker_id", "concept", "verdict")
 
 
 def write_davis(selection: Selection, folder: Path) -> None:
@@ -27,7 +26,7 @@ def write_davis(selection: Selection, folder: Path) -> None:
 
     A pixel has one owner: where masks overlap, the more confident one has it. Frames of an earlier, longer export into
     the same folder are removed, for its indices meant other tracks. Raises UsageError where there are more than 254
-    tracks, OutputError where the folder holds pictures that no export made.
+    tracks, OutputError where the folder holds pictures that no export made, or that were changed since.
     """
     if len(selection.verdicts) > _MAX_OBJECTS:
         raise UsageError(
@@ -39,10 +38,12 @@ def write_davis(selection: Selection, folder: Path) -> None:
     palette = _palette()
     width_px, height_px = selection.run.frame_size
     sequence, objects = folder / "Annotations" / selection.stem, folder / "objects.csv"
-    earlier = _find_earlier_frames(sequence, objects)
-    if not objects.exists():
-        # From now on the pictures are known as those of an export.
-        _write_objects(objects, [])
+    for path in (objects, folder / "inspected.csv"):
+        check_replaceable(path)
+    own = FolderRecord(folder, f"Annotations/{selection.stem}")
+    earlier = {path for path in sequence.glob("*") if _FRAME_NAME.fullmatch(path.name)}
+    own.check(sorted(earlier))
+    written = []
     for frame, rows in selection.group_by_frame():
         concept_of |= {row.tracker_id: row.concept for row in rows}
         indices = np.array([0, *(index_of[row.tracker_id] for row in rows)], np.uint8)
@@ -52,36 +53,18 @@ def write_davis(selection: Selection, folder: Path) -> None:
         png = io.BytesIO()
         image.save(png, "PNG")
         path = sequence / f"{frame.frame_index:05d}.png"
-        earlier.discard(path)
-        with open_replacing_bytes(path) as file:
-            file.write(png.getvalue())
-    for path in earlier:
+        own.write(path, png.getvalue())
+        written.append(path)
+    for path in earlier.difference(written):
         path.unlink()
+    own.close(written)
     write_inspected(selection, folder, first_number=0)
     rows_of = [
         [index_of[tracker_id], tracker_id, escape_text(concept), selection.verdicts[tracker_id]]
         for tracker_id, concept in sorted(concept_of.items())
     ]
-    _write_objects(objects, rows_of)
-
-
-def _write_objects(path: Path, rows: Sequence[Sequence[object]]) -> None:
-    with open_replacing(path, newline="") as file:
-        write_rows(file, [_OBJECT_COLUMNS, *rows])
-
-
-def _find_earlier_frames(sequence: Path, objects: Path) -> set[Path]:
-    """The frames of an earlier export. Raises OutputError for pictures that no export made."""
-    found = {path for path in sequence.glob("*") if not path.name.startswith(".")}
-    if not found:
-        return set()
-    try:
-        list(read_rows(objects, _OBJECT_COLUMNS, dict))
-    except InputError as error:
-        raise OutputError(
-            f"{sequence} holds {len(found)} files that no export made. Next: choose another folder with `out`"
-        ) from error
-    return {path for path in found if _FRAME_NAME.fullmatch(path.name)}
+    with open_own(objects, newline="") as file:
+        write_rows(file, [_OBJECT_COLUMNS, *rows_of])
 
 
 def _palette() -> list[int]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from vidconcept.errors import UsageError
 from vidconcept.manifest import read_manifest
-from vidconcept.ownership import check_apart, check_output
+from vidconcept.ownership import check_apart, refuse_what_is_read
 from vidconcept.registry import load_entry
 from vidconcept.settings import suggest
 from vidconcept.wording import format_count
@@ -50,7 +50,7 @@ def export(
     selection = select(run_dir, verdict, concepts, start_s, end_s)
     path = out or run_dir / "exports" / FORMATS[to].name.format(stem=selection.stem)
     check_apart(run_dir, [path])
-    check_output(path, [Path(read_manifest(run_dir)["video"].get("path", ""))])
+    refuse_what_is_read(path, [Path(read_manifest(run_dir)["video"].get("path", ""))])
     options: dict[str, Any] = {"masks": masks} if FORMATS[to].polygons else {}
     if excel:
         options["style"] = choose_excel_style(locale)

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
-from vidconcept.files import open_replacing
 from vidconcept.manifest import RunInfo
 from vidconcept.types import TrackMask
 from vidconcept.writers.by_track import sort_by_track
 from vidconcept.writers.exchange.selection import Selection
 from vidconcept.writers.frames.palette import choose_hex
+from vidconcept.written import check_replaceable, open_own
 
 _RATE_WHERE_NONE_IS_DECLARED = 25.0
 
@@ -28,8 +28,11 @@ def write_label_studio(selection: Selection, path: Path) -> None:
     for frame in selection.frames():
         last_s = frame.time_s + run.starts_at_s
     frames = _to_frame_number(last_s, rate_fps)
+    config = path.with_name(f"{path.stem}.config.xml")
+    for file_path in (path, config):
+        check_replaceable(file_path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with sort_by_track(selection.tracks(), path) as store, open_replacing(path) as file:
+    with sort_by_track(selection.tracks(), path) as store, open_own(path) as file:
         data = {"video": run.video, "run_id": run.run_id, "inspected": _describe_inspected(selection, rate_fps)}
         file.write(f'[{{"data": {json.dumps(data)}, "predictions": [{{"model_version": "vidconcept", "result": [')
         for number, (tracker_id, concept, _) in enumerate(store.ids()):
@@ -53,7 +56,7 @@ def write_label_studio(selection: Selection, path: Path) -> None:
             }
             file.write(("," if number else "") + "\n" + json.dumps(result, ensure_ascii=False))
         file.write("]}]}]\n")
-    with open_replacing(path.with_name(f"{path.stem}.config.xml")) as file:
+    with open_own(config) as file:
         labels = "".join(
             f"    <Label value={quoteattr(name)} background={quoteattr(choose_hex(class_id))}/>\n"
             for class_id, name in enumerate(run.concepts)

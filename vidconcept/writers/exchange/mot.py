@@ -6,10 +6,10 @@ Layouts: https://motchallenge.net/instructions (MOT), https://www.vision.rwth-aa
 from pathlib import Path
 
 from vidconcept.errors import UsageError
-from vidconcept.files import open_replacing
 from vidconcept.tracks import rle
 from vidconcept.writers.exchange.selection import Selection, paint_owners, write_inspected
 from vidconcept.writers.youtube_vis import to_xywh
+from vidconcept.written import check_replaceable, open_own
 
 # MOTS packs class and instance into one number; class 10 means "ignore this region".
 _MOTS_INSTANCES = 1000
@@ -22,15 +22,18 @@ def write_mot(selection: Selection, folder: Path) -> None:
     `results.txt` holds the same boxes as a tracker's result, with the confidence. Class ids start at 1.
     """
     run = selection.run
-    with open_replacing(folder / "gt" / "gt.txt") as truth, open_replacing(folder / "results.txt") as results:
+    names = ("gt/gt.txt", "gt/labels.txt", "results.txt", "seqinfo.ini", "inspected.csv")
+    for name in names:
+        check_replaceable(folder / name)
+    with open_own(folder / "gt" / "gt.txt") as truth, open_own(folder / "results.txt") as results:
         for row in selection.tracks():
             box = ",".join(str(value) for value in to_xywh(row.box_px))
             truth.write(f"{row.frame_index + 1},{row.tracker_id},{box},1,{row.class_id + 1},1\n")
             results.write(f"{row.frame_index + 1},{row.tracker_id},{box},{row.confidence:.4f},-1,-1,-1\n")
-    with open_replacing(folder / "gt" / "labels.txt") as labels:
+    with open_own(folder / "gt" / "labels.txt") as labels:
         labels.writelines(f"{_join_lines(name)}\n" for name in run.concepts)
     write_inspected(selection, folder, first_number=1)
-    with open_replacing(folder / "seqinfo.ini") as info:
+    with open_own(folder / "seqinfo.ini") as info:
         info.write(
             f"[Sequence]\nname={selection.stem}\nimDir=img1\nframeRate={run.rate_fps or 25:g}\n"
             f"seqLength={selection.last_frame_index() + 1}\nimWidth={run.frame_size[0]}\nimHeight={run.frame_size[1]}\n"
@@ -47,7 +50,9 @@ def write_mots(selection: Selection, folder: Path) -> None:
     width_px, height_px = selection.run.frame_size
     instances: dict[int, int] = {}
     counts = [0] * len(selection.run.concepts)
-    with open_replacing(folder / f"{selection.stem}.txt") as file:
+    for name in ("labels.txt", "inspected.csv"):
+        check_replaceable(folder / name)
+    with open_own(folder / f"{selection.stem}.txt") as file:
         for frame, rows in selection.group_by_frame():
             owner = paint_owners(selection, rows) if len(rows) > 1 else None
             for at, row in enumerate(rows):
@@ -68,7 +73,7 @@ def write_mots(selection: Selection, folder: Path) -> None:
                 head = f"{frame.frame_index + 1} {number * _MOTS_INSTANCES + instances[row.tracker_id]} {number}"
                 file.write(f"{head} {height_px} {width_px} {text.decode('ascii')}\n")
     write_inspected(selection, folder, first_number=1)
-    with open_replacing(folder / "labels.txt") as labels:
+    with open_own(folder / "labels.txt") as labels:
         labels.writelines(
             f"{to_mots_class(at)} {_join_lines(name)}\n" for at, name in enumerate(selection.run.concepts)
         )

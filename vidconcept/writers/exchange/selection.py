@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from vidconcept.errors import InputError, UsageError
-from vidconcept.files import open_replacing, shorten_name
+from vidconcept.files import shorten_name
 from vidconcept.manifest import RunInfo, read_run
 from vidconcept.tracks import rle
 from vidconcept.types import FrameRow, TrackMask
 from vidconcept.writers.cells import escape_text, write_rows
 from vidconcept.writers.rows import VERDICTS
 from vidconcept.writers.tables import read_events, read_frames, read_tracks
+from vidconcept.written import open_own
 
 # What `--verdict` calls events without one.
 OPEN = "open"
@@ -120,7 +121,7 @@ def select(
 def write_inspected(selection: Selection, folder: Path, *, first_number: int) -> None:
     """`inspected.csv`, for formats that cannot tell it themselves: which frames are in the export, and which of them
     the model saw. first_number: what the format calls frame index 0."""
-    with open_replacing(folder / "inspected.csv", newline="") as file:
+    with open_own(folder / "inspected.csv", newline="") as file:
         write_rows(file, [["frame", "time_s", "inspected", "source_frame"]])
         for row in selection.frames():
             cells = [row.frame_index + first_number, f"{row.time_s:.6f}", int(not row.origin.interpolated)]

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from vidconcept.evaluation.explanation import Explanation
-from vidconcept.files import open_replacing_bytes
 from vidconcept.geometry import resize
+from vidconcept.written import open_own_bytes
 
 TILE_PX, LABEL_PX = 200, 22
 
@@ -94,7 +94,7 @@ def _pad_row(row: np.ndarray, width: int) -> np.ndarray:
 
 
 def write_picture(path: Path, explanation: Explanation) -> None:
-    """Write the picture as PNG."""
+    """Write the picture as PNG. Raises OutputError, also for a file that no command wrote."""
     _, data = cv2.imencode(".png", np.ascontiguousarray(draw_explanation(explanation)[..., ::-1]))
-    with open_replacing_bytes(path) as file:
+    with open_own_bytes(path) as file:
         file.write(data.tobytes())

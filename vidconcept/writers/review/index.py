@@ -82,16 +82,22 @@ def write_index(folder: Path, *, pages: bool = True) -> Path:
         },
     )
     path = folder / "index.html"
-    if path.exists() and not _is_ours(path):
-        raise OutputError(f"{path} is a page that vidconcept did not write. Next: rename it, or review another folder")
+    check_index(folder)
     with open_replacing(path) as file:
         file.write(page)
     return path
 
 
+def check_index(folder: Path) -> None:
+    """Raises OutputError where the index would take the place of a page of somebody else's."""
+    path = folder / "index.html"
+    if (path.exists() or path.is_symlink()) and not _is_ours(path):
+        raise OutputError(f"{path} is a page that vidconcept did not write. Next: rename it, or choose another folder")
+
+
 def _is_ours(page: Path) -> bool:
     try:
-        return _CAPTION in read_text(page)
+        return not page.is_symlink() and _CAPTION in read_text(page)
     except InputError:
         return False
 
