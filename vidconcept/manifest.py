@@ -66,8 +66,11 @@ class _Manifest(_Part):
     windows: Annotated[int, Field(ge=0, le=10**9)] = 0
     maps_done: bool = False
     frames: Annotated[int, Field(ge=0)] = 0
+    events: dict[str, Annotated[int, Field(ge=0)]] = {}
+    recurring: Annotated[int, Field(ge=0)] = 0
     gaps: list[dict[str, Any]] = []
     cuts: list[int] = []
+    film_skips: list[tuple[Annotated[int, Field(ge=0)], Seconds]] = []
     remarks: list[_Remark] = []
     fallbacks: list[str] = []
     timings_s: dict[str, Seconds] = {}
@@ -83,8 +86,9 @@ class RunInfo:
     concept -> the score that its findings reach at their peak; empty where the run does not say. hysteresis: the share
     of it down to which they are followed. cut: whether the video goes on behind the run's last frame. rarity: what
     has to be known of it, if anything. stem: what sequences are called. starts_at_s: when a player of the source shows
-    its first picture. remarks: what to believe of the source. codec: of the annotated film. stride: the model saw every
-    n-th frame; None: windows as the motion asked for.
+    its first picture. remarks: what to believe of the source. codec: of the annotated film. film_skips: position of a
+    picture in it, and the seconds of a hole that are left out before it. stride: the model saw every n-th frame; None:
+    windows as the motion asked for.
     """
 
     run_id: str
@@ -103,6 +107,7 @@ class RunInfo:
     stride: int | None = 1
     remarks: tuple[str, ...] = ()
     codec: str = "h264"
+    film_skips: tuple[tuple[int, float], ...] = ()
 
 
 def find_runs(folder: Path) -> Iterator[Path]:
@@ -138,6 +143,7 @@ def read_run(run_dir: Path) -> RunInfo:
         starts_at_s=video.starts_at_s,
         stride=None if settings.stride == "auto" else settings.stride,
         codec=settings.codec,
+        film_skips=tuple(manifest.film_skips),
         remarks=tuple(f"{remark.about}: {remark.message}" for remark in manifest.remarks),
         rarity=manifest.rarity.says,
     )

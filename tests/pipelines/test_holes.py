@@ -1,15 +1,21 @@
 """A hole in time cuts windows, flow and tracks, and is said."""
 
+import base64
+
 import cv2
 import numpy as np
 import pytest
 
 from tests.helpers.clips import paint, write_clip
+from tests.helpers.reading import read
+from tests.helpers.small_runs import small_run
 from vidconcept.holes import hole_length_s
+from vidconcept.manifest import read_run
 from vidconcept.pipelines.maps import cut_source_windows
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import make_plan
 from vidconcept.pipelines.track import track
+from vidconcept.writers.review.data import collect_review_data
 
 # Twenty frames, ten minutes of nothing, twenty frames.
 WITH_HOLE_MS = [*range(0, 800, 40), *range(600_000, 600_800, 40)]
@@ -129,3 +135,20 @@ class TestNumbers:
         assert finished.manifest["frames"] == 6
         (remark,) = finished.manifest["remarks"]
         assert "IMG3(1).png" in remark["message"]
+
+
+def test_years_are_in_the_tables_and_not_in_the_film(tiny_model, tmp_path):
+    years_ms = 3 * 365 * 86_400_000
+    stamps = [*range(0, 200, 40), *range(years_ms, years_ms + 200, 40)]
+    clip = write_clip(tmp_path / "clock.mkv", count=10, stamps_ms=stamps, size_px=(96, 64)).path
+    finished = small_run(clip, tiny_model, tmp_path / "run")
+    assert [row.time_s for row in finished.frames()][::2] == pytest.approx([stamp / 1000 for stamp in stamps])
+    film = read(finished.path / "annotated.mp4")
+    assert np.diff([frame.time_s for frame in film]) == pytest.approx([*[0.04] * 4, 1, *[0.04] * 4], abs=2e-3)
+    (remark,) = [remark for remark in finished.manifest["remarks"] if remark["about"] == "film"]
+    assert "before its picture 5" in remark["message"]
+    page = collect_review_data(finished.path, read_run(finished.path))
+    ticks = np.frombuffer(base64.b64decode(page["times"]["base64"]), "<u4")
+    assert ticks * page["times"]["tick_s"] == pytest.approx([frame.time_s for frame in film], abs=2e-3)
+    ((position, skipped_s),) = page["times"]["skips"]
+    assert (position, ticks[5] * page["times"]["tick_s"] + skipped_s) == (5, pytest.approx(years_ms / 1000))

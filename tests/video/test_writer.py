@@ -17,7 +17,7 @@ from tests.helpers.reading import read
 from tests.helpers.writing import copy, info_of
 from vidconcept.errors import OutputError
 from vidconcept.video.probe import examine, probe
-from vidconcept.video.writer import open_writer
+from vidconcept.video.writer import find_longest_step_s, open_writer
 
 # The container does the timing, so the second codec needs fewer trials.
 VP9_TRIALS = ("vfr_mp4", "ntsc", "odd_size", "with_audio", "one_frame")
@@ -37,6 +37,35 @@ def test_every_format_keeps_its_frames_and_times(name, codec, tmp_path):
     width, height = truth.size_px
     assert written[0].image.shape == (height + height % 2, width + width % 2, 3)
     assert [p.name for p in tmp_path.glob("annotated*")] == ["annotated.mp4"]
+
+
+@pytest.mark.parametrize("time_base", [Fraction(1, 25), Fraction(1, 1000), Fraction(1, 90_000), Fraction(1, 1_000_000)])
+@pytest.mark.parametrize("codec", ["h264", "libvpx-vp9"])
+def test_a_hole_that_mp4_can_hold_is_kept_and_a_longer_one_is_shortened(time_base, codec, tmp_path):
+    step, years = round(Fraction(1, 25) / time_base), round(3 * 365 * 86_400 / time_base)
+    longest = int(find_longest_step_s(time_base) / time_base)
+    stamps = np.cumsum([7, step, longest, step, longest + 1, step, years, step]).tolist()
+    out = tmp_path / "annotated.mp4"
+    with open_writer(out, info_of(time_base=time_base), codec=codec) as video:
+        for number, pts in enumerate(stamps):
+            video.write(paint(number, (192, 128)), pts)
+    shown = [frame.time_s for frame in read(out)]
+    tick_s = float(time_base)
+    long_s = longest * tick_s
+    assert np.diff(shown) == pytest.approx([0.04, long_s, 0.04, 1, 0.04, 1, 0.04], abs=tick_s)
+    assert video.skips == [(4, pytest.approx((longest + 1) * tick_s - 1)), (6, pytest.approx(years * tick_s - 1))]
+
+
+def test_sound_is_left_out_of_a_film_in_which_a_hole_is_shortened(tmp_path):
+    source, problems = GOOD["with_audio"](tmp_path), []
+    out = tmp_path / "annotated.mp4"
+    with open_writer(out, info_of(), audio_from=source.path, on_problem=problems.append) as video:
+        for number, pts in enumerate((0, 1, 10**11)):
+            video.write(paint(number, (192, 128)), pts)
+    assert [problem.kind for problem in problems] == ["audio-dropped"]
+    with av.open(str(out)) as container:
+        assert not container.streams.audio
+    assert len(read(out)) == 3
 
 
 def test_pixels_that_are_not_square_stay_so(tmp_path):

@@ -18,6 +18,7 @@ from vidconcept.pipelines.plan import Plan, choose_film_size
 from vidconcept.pipelines.prefetch import overlap
 from vidconcept.runs import RunFolder, new_run_id
 from vidconcept.types import Event, Recurring, TrackMask
+from vidconcept.video.problems import Finding
 from vidconcept.video.remux import count_pictures
 from vidconcept.video.writer import open_writer
 from vidconcept.wording import format_count
@@ -49,7 +50,8 @@ def deliver(
     tables.write_recurring(path / "recurring.csv", recurring)
     frames, tracks = tables.read_frames(path / "frames.csv"), tables.read_tracks(path / "tracks.csv")
     write_youtube_vis(path / "masks.json", plan.video_name, concepts, frame_size, frames, tracks, stem=plan.stem)
-    annotate(plan, path, heat, findings, recurring, monitor)
+    if skips := annotate(plan, path, heat, findings, recurring, monitor):
+        run.save(film_skips=skips)
     check_counts(path, findings.frames)
 
 
@@ -86,8 +88,11 @@ def _keep_verdicts(run: RunFolder, events: list[Event], monitor: Monitor) -> lis
 
 def annotate(
     plan: Plan, path: Path, heat: HeatJournal, findings: Findings, recurring: Sequence[Recurring], monitor: Monitor
-) -> None:
-    """`annotated.mp4` with the source's timestamps and sound, and one thumbnail an event and recurring group."""
+) -> list[tuple[int, float]]:
+    """`annotated.mp4` with the source's timestamps and sound, and one thumbnail an event and recurring group.
+
+    Returns what had to be left out of holes in time; see `VideoWriter.write`.
+    """
     shown = Shrinker((plan.info.width_px, plan.info.height_px), choose_film_size(plan.settings, plan.info))
     annotator = Annotator(plan.settings.concepts, shown.film_size, plan.settings.view, shown.region(plan.region))
     thumbs = ThumbWriter(path, findings.events, recurring)
@@ -122,6 +127,13 @@ def annotate(
                 f"{plan.source} gave {findings.frames} frames, and {count} when it was read again. "
                 "Next: run again, with `existing=overwrite`"
             )
+    for picture, skipped_s in video.skips:
+        text = (
+            f"a hole is {skipped_s:.3f} s shorter in annotated.mp4, before its picture {picture}: MP4 cannot hold it; "
+            "the tables have the true times"
+        )
+        monitor.remark(Finding("remark", "film", text))
+    return video.skips
 
 
 class _TrackCursor:

@@ -33,6 +33,10 @@ _ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
 # A finer clock than this is rounded to 90 kHz: MP4 stores durations in 32 bits.
 MAX_TICKS_PER_SECOND = 1_000_000
 KEYFRAME_EVERY = 50
+# MP4 cannot hold a longer step between two pictures, and its writer counts no coarser than this.
+LONGEST_STEP_TICKS, COARSEST_TICKS_PER_SECOND = 2**31 - 2, 10_000
+# What is left in the film of a hole that is too long for it.
+SHOWN_HOLE_S = 1
 # What browsers decode of H.264 on every system: the limits of the decoder that Windows brings.
 H264_SIDE_PX, H264_AREA_PX = 4096, 4096 * 2304
 
@@ -50,6 +54,14 @@ def fit_film_size(size_px: tuple[int, int], codec: WriterCodec) -> tuple[int, in
         return size_px
     scale = min(1.0, H264_SIDE_PX / max(width, height), (H264_AREA_PX / (width * height)) ** 0.5)
     return size_px if scale == 1 else (max(2, int(width * scale) // 2 * 2), max(2, int(height * scale) // 2 * 2))
+
+
+def find_longest_step_s(time_base: Fraction) -> Fraction:
+    """How long one picture can last in an MP4 whose times are counted in `time_base`."""
+    ticks_per_second = time_base.denominator
+    while ticks_per_second < COARSEST_TICKS_PER_SECOND:
+        ticks_per_second *= 2
+    return Fraction(LONGEST_STEP_TICKS, ticks_per_second)
 
 
 def open_writer(
@@ -114,9 +126,12 @@ class VideoWriter:
         self._rate = Fraction(declared_fps).limit_denominator(100_000)
         self._held: tuple[av.VideoFrame, int, int | None] | None = None
         self._first_pts: int | None = None
-        self._held_pts = 0
+        self._held_pts = self._pictures = 0
         self._durations: dict[int, int] = {}
         self._step = max(1, round(1 / (self._rate * self._time_base)))
+        self._longest_step_s = find_longest_step_s(self._time_base)
+        self._skipped_s = Fraction(0)
+        self.skips: list[tuple[int, float]] = []
         self.frames_written = 0
 
     def __enter__(self) -> "VideoWriter":
@@ -135,7 +150,8 @@ class VideoWriter:
     def write(self, image: np.ndarray, pts: int, duration: int | None = None) -> None:
         """Append an RGB picture `(h, w, 3)` uint8 at `pts` (source time base, strictly rising).
 
-        duration: how long it is shown, in the same unit; by default until the next one.
+        duration: how long it is shown, in the same unit; by default until the next one. A hole that MP4 cannot hold
+        lasts `SHOWN_HOLE_S` in the film, and `skips` says what is left out: (number of the picture behind it, seconds).
         """
         height, width = image.shape[:2]
         if (width, height) != self._size_px or image.dtype != np.uint8:
@@ -144,7 +160,12 @@ class VideoWriter:
             )
         if self._first_pts is None:
             self._first_pts = pts
-        ticks = self._to_ticks(pts - self._first_pts)
+        step_s = (pts - self._held_pts) * self._source_time_base
+        if self._held is not None and step_s > self._longest_step_s:
+            self._skipped_s += step_s - SHOWN_HOLE_S
+            self.skips.append((self._pictures, float(step_s - SHOWN_HOLE_S)))
+        self._pictures += 1
+        ticks = self._to_ticks((pts - self._first_pts) * self._source_time_base - self._skipped_s)
         if self._held is not None:
             held_frame, held_ticks, held_duration = self._held
             if pts <= self._held_pts:
@@ -153,7 +174,11 @@ class VideoWriter:
             ticks = max(ticks, held_ticks + 1)
             self._encode(held_frame, held_ticks, held_duration or ticks - held_ticks)
         self._held_pts = pts
-        self._held = (self._to_yuv(image), ticks, None if duration is None else self._to_ticks(duration))
+        self._held = (
+            self._to_yuv(image),
+            ticks,
+            None if duration is None else self._to_ticks(duration * self._source_time_base),
+        )
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -172,18 +197,23 @@ class VideoWriter:
             raise OutputError(f"nothing to write to {self.path}: no frame was given. Next: write one before the end")
         start_s = self._first_pts * self._source_time_base
         with output_errors(self.path, av.error.FFmpegError):
+            audio_from = self._audio_from
+            if self.skips and audio_from is not None:
+                text = f"the sound of {audio_from} is left out: it does not fit a film in which a hole is shortened"
+                self._on_problem(Problem("audio-dropped", text))
+                audio_from = None
             remux(
                 self.partial_path,
                 self.path,
-                audio_from=self._audio_from,
+                audio_from=audio_from,
                 start_s=start_s,
                 end_s=end_s,
                 frames=self.frames_written,
                 on_problem=self._on_problem,
             )
 
-    def _to_ticks(self, source_units: int) -> int:
-        return round(source_units * self._source_time_base / self._time_base)
+    def _to_ticks(self, time_s: Fraction) -> int:
+        return round(time_s / self._time_base)
 
     def _add_stream(self) -> av.video.stream.VideoStream:
         stream = self._container.add_stream(self._encoder, rate=self._rate, options=self._options)

@@ -19,7 +19,7 @@ from vidconcept.writers.tables import read_events, read_frames, read_recurring
 
 # A strip is about a thousand pixels wide; more points cost loading time and show nothing.
 _BUCKETS = 2000
-# Timestamps are stored in 32 bits: ten microseconds reach for twelve hours, longer videos get a coarser tick.
+# Times in the film are stored in 32 bits: ten microseconds reach for twelve hours, longer films get a coarser tick.
 _TICK_S = 1e-5
 
 
@@ -29,8 +29,12 @@ def collect_review_data(run_dir: Path, run: RunInfo) -> dict[str, Any]:
     groups = read_recurring(run_dir / "recurring.csv", run)
     times_s, indices, scores = _group_by_frame(read_frames(run_dir / "frames.csv", run), run.concepts)
     first_s, end_s = (float(times_s[0]), float(times_s[-1])) if len(times_s) else (0.0, 0.0)
-    tick_s = max(_TICK_S, (end_s - first_s) / (2**32 - 2))
-    ticks = np.rint((times_s - first_s) / tick_s).astype("<u4")
+    film_s = times_s - first_s
+    for position, skipped_s in run.film_skips:
+        film_s[position:] -= skipped_s
+    film_s = np.maximum(film_s, 0)
+    tick_s = max(_TICK_S, float(film_s.max(initial=0.0)) / (2**32 - 2))
+    ticks = np.rint(film_s / tick_s).astype("<u4")
     return {
         "run_id": run.run_id,
         "events_digest": compute_events_digest(events),
@@ -43,7 +47,12 @@ def collect_review_data(run_dir: Path, run: RunInfo) -> dict[str, Any]:
             {"name": name, "colour": choose_hex(class_id), "levels": _list_levels(run, name)}
             for class_id, name in enumerate(run.concepts)
         ],
-        "times": {"first_s": first_s, "tick_s": tick_s, "base64": base64.b64encode(ticks.tobytes()).decode("ascii")},
+        "times": {
+            "first_s": first_s,
+            "tick_s": tick_s,
+            "base64": base64.b64encode(ticks.tobytes()).decode("ascii"),
+            "skips": [list(skip) for skip in run.film_skips],
+        },
         "frames": _find_runs(indices),
         "end_s": end_s,
         "series": _make_series(times_s, scores),

@@ -2,11 +2,13 @@
 const run = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
 
-const times = (() => {
+// Seconds of each picture in annotated.mp4, and in the source: holes that MP4 cannot hold are shorter in the film.
+const filmTimes = (() => {
   const bytes = Uint8Array.from(atob(run.times.base64), (c) => c.charCodeAt(0));
-  const ticks = new Uint32Array(bytes.buffer);
-  return Float64Array.from(ticks, (tick) => run.times.first_s + tick * run.times.tick_s);
+  return Float64Array.from(new Uint32Array(bytes.buffer), (tick) => tick * run.times.tick_s);
 })();
+const times = filmTimes.map((film_s, position) =>
+  run.times.skips.reduce((time_s, [from, skipped_s]) => time_s + (position >= from ? skipped_s : 0), run.times.first_s + film_s));
 
 // Frame numbers as runs of equal steps: [first, step, count].
 const frameNumbers = (() => {
@@ -16,11 +18,11 @@ const frameNumbers = (() => {
   return numbers;
 })();
 
-function positionAt(time_s) {
-  let low = 0, high = times.length - 1;
+function positionAt(time_s, stamps = times) {
+  let low = 0, high = stamps.length - 1;
   while (low < high) {
     const middle = (low + high + 1) >> 1;
-    if (times[middle] <= time_s) low = middle; else high = middle - 1;
+    if (stamps[middle] <= time_s) low = middle; else high = middle - 1;
   }
   return low;
 }

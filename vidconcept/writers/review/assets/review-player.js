@@ -2,8 +2,6 @@
 const video = $("video");
 const player = { position: 0, looped: null, listeners: [] };
 
-const origin_s = times.length ? times[0] : 0;
-
 function show(position) {
   if (position === player.position && player.shown) return;
   player.position = position;
@@ -13,9 +11,9 @@ function show(position) {
 
 function seekTo(position) {
   const wanted = Math.max(0, Math.min(times.length - 1, position));
-  const next = wanted + 1 < times.length ? times[wanted + 1] : times[wanted] + 0.02;
+  const next = wanted + 1 < filmTimes.length ? filmTimes[wanted + 1] : filmTimes[wanted] + 0.02;
   // Into the frame, not onto its edge: a browser rounds the time down to the frame before.
-  video.currentTime = times[wanted] - origin_s + Math.min(0.4 * (next - times[wanted]), 0.02);
+  video.currentTime = filmTimes[wanted] + Math.min(0.4 * (next - filmTimes[wanted]), 0.02);
   show(wanted);
 }
 
@@ -30,7 +28,7 @@ function togglePlay() {
 
 function onPicture(media_s) {
   // Half a tick of tolerance: the video's own clock may round a timestamp down.
-  const position = positionAt(media_s + origin_s + 5e-4);
+  const position = positionAt(media_s + 5e-4, filmTimes);
   if (player.looped && !video.paused && times[position] > player.looped.end_s + 1e-4) seekToTime(player.looped.start_s);
   else show(position);
 }
