@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from vidconcept.ownership import (
     check_apart,
     check_ours,
     clear_scratch,
+    list_missing,
     list_own_files,
     remove_results,
     sync,
@@ -34,6 +36,7 @@ from vidconcept.settings import Stage, TrackSettings
 from vidconcept.temporal.flow import pack_motions, unpack_motions
 from vidconcept.types import ConceptMaps
 
+log = logging.getLogger(__name__)
 Existing = Literal["error", "resume", "overwrite", "skip"]
 
 
@@ -160,8 +163,9 @@ def open_run(path: Path, facts: dict[str, Any], existing: Existing, read: Iterab
 
     facts: the manifest's first content; `facts["maps_from"]` is all that the maps depend on, and a resumed run must
     agree with it. read: the source, and the files in it: none may lie where the run writes. A finished run is skipped
-    only where its settings agree too, so that nobody takes an old answer for that to a new question. A folder that an
-    earlier call left before its first map counts as new.
+    only where its settings agree too, so that nobody takes an old answer for that to a new question, and where its
+    results are there; else it goes on as with "resume". A folder that an earlier call left before its first map counts
+    as new.
     Raises OutputError when the folder is no run and not empty, holds one and nothing was said, is in use by another
     process, or cannot be written; UsageError when a run was made otherwise, or would write over what it reads.
     """
@@ -169,14 +173,16 @@ def open_run(path: Path, facts: dict[str, Any], existing: Existing, read: Iterab
     check_apart(path, read)
     before = _read_earlier_run(path, facts, existing)
     if before is not None and existing == "skip" and before.get("done"):
-        return RunFolder(path, before), True
+        if not (missing := _list_missing(path, before)):
+            return RunFolder(path, before), True
+        log.warning("%s is done, but lacks %s: its results are made again", path, ", ".join(missing))
     with output_errors(path):
         path.mkdir(parents=True, exist_ok=True)
     lock = RunLock(path)
     try:
         # Again, now that nobody else writes: another process may have come before.
         before = _read_earlier_run(path, facts, existing)
-        if before is not None and existing == "skip" and before.get("done"):
+        if before is not None and existing == "skip" and before.get("done") and not _list_missing(path, before):
             lock.release()
             return RunFolder(path, before), True
         with output_errors(path):
@@ -194,6 +200,10 @@ def open_run(path: Path, facts: dict[str, Any], existing: Existing, read: Iterab
         lock.release()
         raise
     return run, False
+
+
+def _list_missing(path: Path, manifest: dict[str, Any]) -> list[str]:
+    return list_missing(path, sum(manifest.get("events", {}).values()) + manifest.get("recurring", 0))
 
 
 def _read_earlier_run(path: Path, facts: dict[str, Any], existing: Existing) -> dict[str, Any] | None:

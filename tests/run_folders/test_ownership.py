@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from tests.helpers.small_runs import small_clip, small_run, tree
 from vidconcept.errors import InputError, OutputError, UsageError, VidconceptError
 from vidconcept.manifest import read_manifest
-from vidconcept.ownership import RunLock
+from vidconcept.ownership import RESULTS, RunLock, list_missing
 from vidconcept.pipelines.deliver import check_counts
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.track import Run
@@ -227,6 +227,40 @@ class TestNames:
             small_run(source, tiny_model, odd if name == "folder" else work / "new")
         assert not odd.exists()
         assert not (work / "new").exists()
+
+
+class TestSkip:
+    @pytest.mark.parametrize("name", ["frames.csv", "annotated.mp4", "thumbs/00001.jpg"])
+    def test_a_finished_run_that_lacks_a_result_is_not_passed_over(self, work, tiny_model, caplog, name):
+        run = work / "run"
+        before = {path: digest for path, digest in tree(run).items() if path != "run.json"}
+        finished = Run.open(run).manifest["finished"]
+        (run / name).unlink()
+        small_run(work / "a.mp4", tiny_model, run, existing="skip")
+        assert {path: digest for path, digest in tree(run).items() if path != "run.json"} == before
+        (said,) = caplog.messages
+        assert f"{run} is done, but lacks {'1 of ' if 'thumbs' in name else name}" in said
+        assert Run.open(run).manifest["done"]
+        assert Run.open(run).manifest["finished"] >= finished
+
+    @pytest.mark.parametrize("name", RESULTS)
+    def test_each_result_counts(self, work, name):
+        assert list_missing(work / "run") == []
+        (work / "run" / name).unlink()
+        assert list_missing(work / "run") == [name]
+
+    def test_one_that_is_empty_counts_as_lost(self, work, tiny_model, caplog):
+        (work / "run" / "frames.csv").write_bytes(b"")
+        small_run(work / "a.mp4", tiny_model, work / "run", existing="skip")
+        assert "lacks frames.csv" in caplog.text
+        assert list(Run.open(work / "run").frames())
+
+    def test_whole_ones_are_passed_over_also_without_their_maps(self, work, tiny_model, caplog):
+        shutil.rmtree(work / "run" / "maps")
+        before = tree(work)
+        small_run(work / "a.mp4", tiny_model, work / "run", existing="skip")
+        assert tree(work) == before
+        assert not caplog.messages
 
 
 class TestLock:

@@ -93,6 +93,18 @@ class TestSecondCall:
         result = call(root / "archive" / "cam1" / "000*.mp4", model=tiny_model, out=root / "runs")
         assert (result["done"], result["skipped"], result["failed"]) == (0, 2, [])
 
+    def test_one_that_lacks_a_result_is_made_again(self, made, tiny_model, tmp_path):
+        root, _ = made
+        shutil.copytree(root / "runs", tmp_path / "runs")
+        run = runs_in(tmp_path / "runs")[0]
+        before = tables_of(run)
+        (run / "recurring.csv").unlink()
+        good = root / "archive" / "cam1" / "000*.mp4"
+        result = call(good, "--jobs", 1, model=tiny_model, out=tmp_path / "runs")
+        assert (result["done"], result["skipped"]) == (1, 1)
+        assert (run / "recurring.csv").is_file()
+        assert tables_of(run) == before
+
     @pytest.mark.slow
     def test_finished_runs_are_known_by_what_they_are(self, made, tiny_model):
         """Neither by their name nor by their time alone: a film that was copied over itself is looked at again."""

@@ -20,6 +20,7 @@ from vidconcept.fleet.records import Records, marks_of
 from vidconcept.fleet.schedule import Schedule
 from vidconcept.fleet.stalls import Stalls
 from vidconcept.manifest import MANIFEST
+from vidconcept.ownership import list_missing
 from vidconcept.pipelines.parts import split_film
 from vidconcept.pipelines.plan import make_plan
 from vidconcept.runners.asking import Asking
@@ -169,10 +170,11 @@ class Batch:
         return [replace(film, part=(part.first, part.end)) for part in parts] if len(parts) > 1 else []
 
     def _is_done(self, film: Film, asked: str) -> bool:
-        """By its record and the marks of its files alone: neither is opened."""
+        """By its record, the marks of its files and the names of its results alone: none is opened."""
         record = self._records.read(film)
         same = record.state == "done" and (record.asked, record.camera) == (asked, film.camera)
-        if not same or not all((self.out / film.run_name / name).is_file() for name in (MANIFEST, "events.csv")):
+        run = self.out / film.run_name
+        if not same or not (run / MANIFEST).is_file() or list_missing(run):
             return False
         try:
             return record.marks == marks_of(film.source)

@@ -15,6 +15,7 @@ from vidconcept.errors import InputError, Interrupted, InUseError, OutputError, 
 from vidconcept.fleet.leases import Holder, Lease, take_lease
 from vidconcept.fleet.records import Records, marks_of
 from vidconcept.manifest import read_manifest
+from vidconcept.ownership import list_missing
 from vidconcept.pipelines.maps import ModelShelf
 from vidconcept.pipelines.monitor import Monitor, Progress
 from vidconcept.pipelines.parts import Part, compute_part, take_parts
@@ -156,7 +157,7 @@ def _finished(out: Path) -> dict[str, Any] | None:
         earlier = read_manifest(out)
     except InputError:
         return None
-    return earlier if all((out / name).is_file() for name in ("events.csv", "frames.csv", "tracks.csv")) else None
+    return None if list_missing(out) else earlier
 
 
 def _result(manifest: dict[str, Any]) -> dict[str, Any]:
