@@ -56,8 +56,10 @@ def main() -> None:
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]
     logging.basicConfig(level=logging.WARNING, format="warning: %(message)s", stream=sys.stderr)
     try:
+        _check_working_directory()
         app(standalone_mode=True)
     except VidconceptError as error:
+        _refuse_if_adrift(debug, error)
         _say(debug, error, str(error))
         raise SystemExit(int(error.exit_code)) from None
     except KeyboardInterrupt:
@@ -73,6 +75,7 @@ def main() -> None:
         if signals.asked_to_stop:
             # A library that was interrupted in its import says so in words of its own.
             raise SystemExit(int(ExitCode.INTERRUPTED)) from None
+        _refuse_if_adrift(debug, error)
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
             # Whatever first looked for it: no path of an argument or a file can be so long.
             _say(
@@ -90,6 +93,23 @@ def main() -> None:
         advice = f"{SMALLER}, or device=cpu" if "out of memory" in text.lower() else "--debug shows where"
         _say(debug, error, f"{text}. Next: {advice}")
         raise SystemExit(int(ExitCode.FAILURE)) from None
+
+
+def _check_working_directory() -> None:
+    """Raises VidconceptError where it is gone: no relative path can be found then."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise VidconceptError("the working directory has been removed. Next: cd to a folder that is there") from error
+
+
+def _refuse_if_adrift(debug: bool, error: BaseException) -> None:
+    """Whatever a path came upon, where the working directory was removed meanwhile that is why."""
+    try:
+        _check_working_directory()
+    except VidconceptError as gone:
+        _say(debug, error, str(gone))
+        raise SystemExit(int(gone.exit_code)) from None
 
 
 def _say(debug: bool, error: BaseException, message: str) -> None:

@@ -353,3 +353,36 @@ def test_what_is_printed_and_cannot_be_written(tmp_path):
         done = subprocess.run(line, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
     assert done.stderr.startswith("error: cannot write what is printed: No space left")
+
+
+class TestWorkingDirectory:
+    GONE = "error: the working directory has been removed. Next: cd to a folder that is there"
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="a working directory cannot be removed there")
+    @pytest.mark.parametrize(
+        "line", [("probe", "a.mp4"), ("track", "a.mp4", "--concepts", "dent"), ("batch", "--out", "b")]
+    )
+    def test_gone_at_the_start(self, tmp_path, monkeypatch, line):
+        (tmp_path / "here").mkdir()
+        monkeypatch.chdir(tmp_path / "here")
+        (tmp_path / "here").rmdir()
+        assert type_command(monkeypatch, *line.split()) == (1, f"{self.GONE}\n")
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="a working directory cannot be removed there")
+    @pytest.mark.parametrize(
+        "line", [("probe", "a.mp4"), ("track", "a.mp4", "--concepts", "dent"), ("batch", "--out", "b")]
+    )
+    def test_gone_while_it_starts(self, tmp_path, line):
+        (tmp_path / "here").mkdir()
+        # As another process would, once the command has looked.
+        script = "import os, sys; from vidconcept import cli; look = os.getcwd\n"
+        script += "def once(): here = look(); os.getcwd = look; os.rmdir(here); return here\n"
+        script += "os.getcwd = once; cli.main()"
+        done = subprocess.run(
+            [sys.executable, "-c", script, *line.split()],
+            cwd=tmp_path / "here",
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert (done.returncode, done.stderr) == (1, f"{self.GONE}\n")
