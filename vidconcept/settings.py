@@ -76,17 +76,17 @@ class TrackSettings(BaseModel):
     concepts: Words = _setting(
         Stage.MAPS,
         (),
-        "concepts to track; NAME=WORD|WORD - WORD averages and subtracts words, NAME@FILE is a learnt one",
+        "concepts to track; NAME=WORD|WORD averages words, NAME=WORD - WORD subtracts one, NAME@FILE is a learnt one",
     )
-    words: dict[str, Word] = _setting(
-        Stage.MAPS, {}, "how single concepts are spelled for the model, name=WORD|WORD - WORD,…"
-    )
+    words: dict[str, Word] = _setting(Stage.MAPS, {}, "words of single concepts, name=WORD|WORD - WORD,…")
     background: Words = _setting(Stage.MAPS, (), "words for good surface, always part of the softmax")
     distractors: Words = _setting(
         Stage.MAPS, (), "other words that the model knows, part of the softmax but not reported"
     )
     sinks: Words = _setting(
-        Stage.MAPS, (), "stop words that draw off attention which means nothing, e.g. a,of,with; part of the softmax"
+        Stage.MAPS,
+        (),
+        "stop words that take up attention without meaning, e.g. a,of,with; part of the softmax but not reported",
     )
     prompt: str = _setting(Stage.MAPS, "", "caption of the footage for the model", max_length=10_000)
 
@@ -116,26 +116,38 @@ class TrackSettings(BaseModel):
     noise_samples: int = _setting(Stage.MAPS, 1, "average over this many random noises", ge=1, le=1024)
     seed: int = _setting(Stage.MAPS, 0, "random seed of the noise", ge=0, lt=1 << 63)
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = _setting(
-        Stage.MAPS, "float32", "precision of the model; auto: the one that this processor is quickest in"
+        Stage.MAPS, "float32", "precision of the model; auto: the fastest one on this processor"
     )
     device: str = _setting(Stage.MACHINE, "auto", "auto, cpu, cuda, cuda:1, mps")
     threads: int | None = _setting(
-        Stage.MACHINE, None, "processor threads to work on; 1: nothing beside one another [all]", ge=1, le=1024
+        Stage.MACHINE, None, "number of processor threads; 1: no parallel work; default: all", ge=1, le=1024
     )
     vae_tiling: Literal["auto", "on", "off"] = _setting(
         Stage.MAPS, "auto", "encode pictures in tiles to save memory; auto: when memory runs out"
     )
 
     # Space and time.
-    height: int = _setting(Stage.MAPS, 480, "model picture, pixels; the aspect follows the footage", ge=16, le=8192)
-    width: int = _setting(Stage.MAPS, 720, "model picture, pixels; the aspect follows the footage", ge=16, le=8192)
+    height: int = _setting(
+        Stage.MAPS,
+        480,
+        "height of the picture that the model reads, pixels; the aspect follows the footage",
+        ge=16,
+        le=8192,
+    )
+    width: int = _setting(
+        Stage.MAPS,
+        720,
+        "width of the picture that the model reads, pixels; the aspect follows the footage",
+        ge=16,
+        le=8192,
+    )
     window_frames: int = _setting(Stage.MAPS, 49, "frames that the model reads at once", ge=1, le=4097)
     overlap_frames: int = _setting(Stage.MAPS, 9, "frames that neighbouring windows share", ge=1, le=4097)
     stride: Annotated[int, Field(ge=1, le=1_000_000)] | Literal["auto"] = _setting(
-        Stage.MAPS, 1, "let the model see every n-th frame; auto: as many windows as the motion asks for"
+        Stage.MAPS, 1, "the model reads every n-th frame; auto: as many windows as the motion requires"
     )
     looks: int | None = _setting(
-        Stage.MAPS, None, "with stride auto: how often the model sees each place that passes [2]", ge=1, le=64
+        Stage.MAPS, None, "with stride auto: how often the model sees each place that passes; default: 2", ge=1, le=64
     )
     start_s: float | None = _setting(Stage.MAPS, None, "where to start, seconds", ge=0)
     end_s: float | None = _setting(Stage.MAPS, None, "where to stop, seconds, not included", gt=0)
@@ -145,16 +157,20 @@ class TrackSettings(BaseModel):
     tile: tuple[Tiles, Tiles] | Literal["auto"] = _setting(
         Stage.MAPS, (1, 1), "columns x rows of overlapping crops, or auto"
     )
-    fps: float | None = _setting(Stage.MAPS, None, "rate of images or of a raw stream", ge=1e-5, lt=100_000)
-    bits: int | None = _setting(Stage.MAPS, None, "depth of 16-bit pictures, e.g. 12 [found]", ge=8, le=16)
+    fps: float | None = _setting(Stage.MAPS, None, "frame rate of images or of a raw stream", ge=1e-5, lt=100_000)
+    bits: int | None = _setting(
+        Stage.MAPS, None, "bits used in 16-bit pictures, e.g. 12; default: found from the pictures", ge=8, le=16
+    )
     stream: int | None = _setting(
-        Stage.MAPS, None, "which video stream of the file, as probe numbers them", ge=0, le=10_000
+        Stage.MAPS, None, "number of the video stream in the file, as probe shows it", ge=0, le=10_000
     )
     max_megapixels: float | None = _setting(
-        Stage.MAPS, None, f"refuse larger pictures [{MAX_MEGAPIXELS:g}]", gt=0, le=1_000_000
+        Stage.MAPS, None, f"refuse larger pictures; default: {MAX_MEGAPIXELS:g}", gt=0, le=1_000_000
     )
-    deinterlace: bool = _setting(Stage.MAPS, False, "separate the two moments that each interlaced picture mixes")
-    tone_map: bool = _setting(Stage.MAPS, False, "map HDR to the range of a usual screen")
+    deinterlace: bool = _setting(
+        Stage.MAPS, False, "make one clean picture of each interlaced one, which mixes two moments"
+    )
+    tone_map: bool = _setting(Stage.MAPS, False, "convert HDR video to the range of a standard screen")
 
     # From maps to findings.
     smooth: str = _setting(Stage.DECISION, "energy", f"temporal smoothing method: {', '.join(OFFERED)}")
@@ -172,18 +188,18 @@ class TrackSettings(BaseModel):
     rarity: str = _setting(
         Stage.DECISION,
         "auto",
-        "what the footage shows all over is no finding: auto, off, or a file of good parts",
+        "leave out what looks the same all over the footage: auto, off, or a memory file of good parts",
         min_length=1,
     )
     keep_recurring: tuple[int, ...] = _setting(
-        Stage.DECISION, (), "groups of recurring.csv that are findings all the same, e.g. 1,3"
+        Stage.DECISION, (), "groups of recurring.csv to report as findings, e.g. 1,3"
     )
     ratio: float = _setting(
         Stage.DECISION, 0.55, "where a mask ends, as a share of the highest score nearby", gt=0, lt=1
     )
-    floor: float = _setting(Stage.DECISION, 0.15, "lowest peak that `ratio` is taken of", ge=0, lt=1)
+    floor: float = _setting(Stage.DECISION, 0.15, "lowest score that counts as the highest one in `ratio`", ge=0, lt=1)
     edges: Literal["pixel", "coarse"] = _setting(
-        Stage.DECISION, "pixel", "masks end at the edge in the picture, or as coarsely as the maps"
+        Stage.DECISION, "pixel", "pixel: masks end at the edge in the picture; coarse: as coarse as the maps"
     )
     min_area_px: int = _setting(Stage.DECISION, 12, "smallest mask to keep, pixels of the source", ge=0, le=1 << 40)
     min_duration_s: float = _setting(Stage.DECISION, 0.12, "shortest track to keep, seconds", ge=0)
@@ -194,7 +210,7 @@ class TrackSettings(BaseModel):
     )
     codec: Literal["h264", "libvpx-vp9"] = _setting(Stage.DRAWING, "h264", "video codec of annotated.mp4")
     encoder_preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium"] = _setting(
-        Stage.DRAWING, "veryfast", "effort of the H.264 encoder: a quicker one writes a larger annotated.mp4"
+        Stage.DRAWING, "veryfast", "effort of the H.264 encoder: a faster one writes a larger annotated.mp4"
     )
 
     @field_validator("concepts", "background", "distractors", "sinks")

@@ -25,9 +25,9 @@ EXAMPLES = """
   vidconcept batch --watch incoming/ --concepts scratch,dent --out runs/
   vidconcept batch --out runs/
 
-The last one writes summary and index of the runs that are there. The same command again goes on where it stopped.
+The last one writes summary and index of the existing runs. Run the same command again to continue where it stopped.
 """
-HOW, WHERE = "How it is done", "Where and by whom"
+HOW, WHERE = "Processing", "Workers and machines"
 
 
 class Runner(StrEnum):
@@ -41,7 +41,7 @@ class Existing(StrEnum):
 
 
 def batch(
-    out: Annotated[Path, typer.Option(help="folder of the runs")],
+    out: Annotated[Path, typer.Option(help="folder that holds the run folders")],
     footage: Annotated[
         list[str] | None,
         typer.Argument(help="Videos, folders, patterns in quotes, a list of cameras (CSV), or - for paths on stdin."),
@@ -50,13 +50,17 @@ def batch(
     setting: Setting = None,
     config: Config = None,
     fps: Annotated[
-        float | None, typer.Option(help="rate of folders of images, which then count as films", metavar="RATE")
+        float | None, typer.Option(help="frame rate of image folders; each then counts as one film", metavar="RATE")
     ] = None,
     existing: Annotated[
-        Existing, typer.Option(help="what to do with runs whose maps were made otherwise", rich_help_panel=HOW)
+        Existing,
+        typer.Option(help="what to do with runs whose maps were made with other settings", rich_help_panel=HOW),
     ] = Existing.resume,
     tries: Annotated[
-        int, typer.Option(min=1, max=100, help="give up a film that ends its worker so often", rich_help_panel=HOW)
+        int,
+        typer.Option(
+            min=1, max=100, help="give up a film after its worker process died this often", rich_help_panel=HOW
+        ),
     ] = 3,
     stall: Annotated[
         float | None,
@@ -73,13 +77,19 @@ def batch(
     ] = None,
     settle: Annotated[
         float,
-        typer.Option(min=0.1, metavar="S", help="take a recording that has not grown so long", rich_help_panel=HOW),
+        typer.Option(
+            min=0.1, metavar="S", help="take a recording when it has not grown for this long", rich_help_panel=HOW
+        ),
     ] = 10.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="list the films and stop", rich_help_panel=HOW)] = False,
     jobs: Annotated[
         int | None,
         typer.Option(
-            min=1, max=1024, metavar="N", help="workers; default: a GPU or 4 cores each", rich_help_panel=WHERE
+            min=1,
+            max=1024,
+            metavar="N",
+            help="number of workers; default: one per GPU, or per 4 cores",
+            rich_help_panel=WHERE,
         ),
     ] = None,
     split: Annotated[
@@ -87,27 +97,31 @@ def batch(
         typer.Option(
             min=1,
             metavar="S",
-            help="do longer films in parts of so many seconds, by several workers",
+            help="process longer films in parts of about this length, by several workers",
             rich_help_panel=WHERE,
         ),
     ] = None,
     shard: Annotated[
         str | None,
-        typer.Option(metavar="I/N", help="only part I of N, from 0: a part a machine", rich_help_panel=WHERE),
+        typer.Option(
+            metavar="I/N", help="process only part I of N, counted from 0: one part per machine", rich_help_panel=WHERE
+        ),
     ] = None,
     runner: Annotated[
-        Runner, typer.Option(help="processes here, or actors of a Ray cluster", rich_help_panel=WHERE)
+        Runner, typer.Option(help="local processes, or actors of a Ray cluster", rich_help_panel=WHERE)
     ] = Runner.local,
     address: Annotated[
         str | None,
-        typer.Option(help="Ray cluster; default: RAY_ADDRESS, or one is started here", rich_help_panel=WHERE),
+        typer.Option(
+            help="address of the Ray cluster; default: RAY_ADDRESS, or a new one on this machine", rich_help_panel=WHERE
+        ),
     ] = None,
     metrics: Annotated[
-        Path | None, typer.Option(help="keep counters in this file, for Prometheus", rich_help_panel=WHERE)
+        Path | None, typer.Option(help="write counters to this file, for Prometheus", rich_help_panel=WHERE)
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Track many films: a run folder each, a summary and an index page over all."""
+    """Track many films: one run folder for each, a summary table and an index page."""
     from vidconcept.fleet.footage import Film, absolute
     from vidconcept.fleet.shards import Shard
     from vidconcept.runners.asking import Asking

@@ -35,20 +35,22 @@ def concept() -> None:
 @group.command()
 def learn(
     source: Annotated[
-        Path, typer.Option("--from", help="a data set with truth, a reviewed run, or a folder of reviewed runs")
+        Path, typer.Option("--from", help="a labelled data set, a reviewed run, or a folder of reviewed runs")
     ],
-    name: Annotated[str, typer.Option(help="what the concept is called, in the data and from then on")],
+    name: Annotated[str, typer.Option(help="name of the concept, in the data and in later commands")],
     out: Annotated[Path | None, typer.Option(help="the file to write [<name>.safetensors]", show_default=False)] = None,
     word: Annotated[
         str | None,
-        typer.Option(metavar="A|B", help="the model's own word for it: to compare with, never to learn from"),
+        typer.Option(metavar="A|B", help="the model's own word for it, only to compare with"),
     ] = None,
     concepts: Annotated[
         str | None,
-        typer.Option("--concepts", metavar="A,B", help="other concepts, which must stay as good as now"),
+        typer.Option("--concepts", metavar="A,B", help="other concepts of the data, which must not become worse"),
     ] = None,
     tokens: Annotated[int, typer.Option(min=1, max=64, help="how many tokens to learn")] = 1,
-    windows: Annotated[int, typer.Option(min=1, help="windows to read of each clip, those that show most")] = 2,
+    windows: Annotated[
+        int, typer.Option(min=1, help="windows to read of each clip: those that show the most of it")
+    ] = 2,
     format: Format = None,
     split: Split = "val",
     rename: Rename = None,
@@ -56,7 +58,7 @@ def learn(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Learn a concept that the model has no good word for; say by cross-validation what it is worth."""
+    """Learn a concept that the model has no good word for, and measure by cross-validation how well it is found."""
     from vidconcept.commands.terminal import open_monitor, print_rows
     from vidconcept.evaluation.datasets.read import read_dataset
     from vidconcept.pipelines.learn import learn as run_learn

@@ -23,10 +23,13 @@ def generate(
     prompt: Annotated[str, typer.Argument(help="What the film is to show.")],
     concepts: Concepts = None,
     negative: Annotated[str, typer.Option(help="what it is not to show")] = "",
-    frames: Annotated[int | None, typer.Option(min=1, help="length [the model's window]", show_default=False)] = None,
-    steps: Annotated[int, typer.Option(min=1, max=1000, help="steps of the denoising")] = 50,
+    frames: Annotated[
+        int | None, typer.Option(min=1, help="number of frames; default: the model's window", show_default=False)
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, max=1000, help="number of denoising steps")] = 50,
     read_steps: Annotated[
-        str | None, typer.Option(metavar="N,N-N", help="steps at which maps are read, counted from 1 [all]")
+        str | None,
+        typer.Option(metavar="N,N-N", help="denoising steps at which maps are read, counted from 1; default: all"),
     ] = None,
     guidance: Annotated[float, typer.Option(min=0, max=100, help="how closely the film follows the prompt")] = 6.0,
     rate: Annotated[float, typer.Option(min=0.1, max=240, help="frames per second of the film")] = 8.0,
@@ -35,10 +38,12 @@ def generate(
     out: Annotated[Path, typer.Option(help="run folder; the film lies beside it, under the same name")] = Path(
         "generated.vidconcept"
     ),
-    existing: Annotated[Existing, typer.Option(help="what to do if film or run folder exist")] = Existing.error,
+    existing: Annotated[
+        Existing, typer.Option(help="what to do if the film or the run folder exists")
+    ] = Existing.error,
     as_json: Json = False,
 ) -> None:
-    """Generate a film from a prompt and track concepts in it, with maps that are gathered while it is made."""
+    """Generate a film from a prompt and track concepts in it, with maps that are read during generation."""
     from vidconcept.commands.terminal import open_monitor, print_events
     from vidconcept.commands.terminal import out as stdout
     from vidconcept.pipelines.generate import Wish, generate_run

@@ -29,7 +29,7 @@ def image(
         Path | None, typer.Option(help="folder of the results [<photo>.image, <folder>.images]", show_default=False)
     ] = None,
     existing: Annotated[
-        Existing, typer.Option(help="what to do if results are there; resume reads only photos that have none")
+        Existing, typer.Option(help="what to do if results exist; resume reads only photos that have none")
     ] = Existing.error,
     as_json: Json = False,
 ) -> None:

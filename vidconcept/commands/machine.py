@@ -11,23 +11,24 @@ import typer
 from vidconcept.commands.options import Json
 from vidconcept.files import MAX_MEGAPIXELS
 
-models_app = typer.Typer(help="Which models there are, what they need, and whether they are here.")
+models_app = typer.Typer(help="List the models: what they need, and whether their weights are on this machine.")
 
 
 def probe(
     source: Annotated[str, typer.Argument(help="A video, a folder of images, or a pattern like img_%04d.png.")],
-    fps: Annotated[float | None, typer.Option(help="rate of images or of a raw stream")] = None,
+    fps: Annotated[float | None, typer.Option(help="frame rate of images or of a raw stream")] = None,
     bits: Annotated[
-        int | None, typer.Option(min=8, max=16, help="bit depth of pictures stored in 16 bits, e.g. 12 [found]")
+        int | None,
+        typer.Option(min=8, max=16, help="bits used in 16-bit pictures, e.g. 12; default: found from the pictures"),
     ] = None,
-    stream: Annotated[int | None, typer.Option(min=0, help="look at this video stream of the file")] = None,
+    stream: Annotated[int | None, typer.Option(min=0, help="examine this video stream of the file")] = None,
     max_megapixels: Annotated[float, typer.Option(min=0, help="refuse larger pictures")] = MAX_MEGAPIXELS,
     decode: Annotated[
         bool, typer.Option("--decode", help="also decode every picture, to find damage inside them")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """What a file is, and whether its timestamps can be trusted."""
+    """Show what a file is, and whether its timestamps can be trusted."""
     from vidconcept.commands.terminal import print_rows
     from vidconcept.video.probe import examine
     from vidconcept.video.reading import Reading
@@ -45,7 +46,7 @@ def models(
     context: typer.Context,
     as_json: Json = False,
 ) -> None:
-    """List the models, or fetch one."""
+    """List the models: what they need, and whether their weights are on this machine."""
     if context.invoked_subcommand:
         return
     from vidconcept.commands.doctor import list_models
@@ -88,7 +89,7 @@ def fetch(
 
 
 def doctor(as_json: Json = False) -> None:
-    """What this machine can run: codecs, GPU, memory, weights on disk."""
+    """Show what this machine can run: codecs, GPU, memory, weights on disk."""
     from vidconcept.commands.doctor import describe_machine, list_models
     from vidconcept.commands.terminal import print_rows
 

@@ -19,7 +19,7 @@ Setting = Annotated[
 ]
 Config = Annotated[Path | None, typer.Option("--config", help="settings from a TOML file")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object on stdout")]
-Format = Annotated[str | None, typer.Option("--format", help="format of the data set, if it cannot be guessed")]
+Format = Annotated[str | None, typer.Option("--format", help="format of the data set, if it cannot be recognised")]
 Split = Annotated[str, typer.Option("--split", help="split of a DAVIS, YouTube-VIS or VSPW data set")]
 Rename = Annotated[
     str | None, typer.Option("--rename", metavar="THEIRS=YOURS,…", help="map a data-set label to a concept")

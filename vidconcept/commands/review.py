@@ -34,7 +34,7 @@ def review(
 def export(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
     to: Annotated[str, typer.Option(help="format: " + ", ".join(FORMATS))],
-    out: Annotated[Path | None, typer.Option(help="file or folder; default: exports/ in the run")] = None,
+    out: Annotated[Path | None, typer.Option(help="file or folder to write; default: in exports/ of the run")] = None,
     verdict: Annotated[
         str | None, typer.Option(help="only events with these verdicts: accept,reject,unsure,open", metavar="A,B")
     ] = None,
@@ -42,9 +42,12 @@ def export(
     start: Annotated[float | None, typer.Option(help="first second, included", metavar="S")] = None,
     end: Annotated[float | None, typer.Option(help="last second, included", metavar="S")] = None,
     masks: Annotated[str, typer.Option(help="write masks as rle or polygon")] = "rle",
-    excel: Annotated[bool, typer.Option("--excel", help="CSV that a spreadsheet opens by double click")] = False,
+    excel: Annotated[
+        bool, typer.Option("--excel", help="write a CSV that a spreadsheet opens by double click")
+    ] = False,
     locale: Annotated[
-        str | None, typer.Option(help="language of the spreadsheet, e.g. en [decimal commas]", metavar="L")
+        str | None,
+        typer.Option(help="language of the spreadsheet, e.g. en; default: one with decimal commas", metavar="L"),
     ] = None,
     as_json: Json = False,
 ) -> None:

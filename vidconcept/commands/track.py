@@ -20,7 +20,8 @@ EXAMPLES = """
 [bold]Two commands to copy[/]
 
   vidconcept track line_cam.mp4 --concepts scratch,dent
-  vidconcept track line_cam.mp4 --concepts scratch,dent --existing resume --threshold 0.6
+  vidconcept track line_cam.mp4 --concepts scratch,dent --existing resume \\
+    --threshold 0.6
 
 Any command takes --debug, which shows tracebacks.
 """
@@ -97,7 +98,10 @@ def track(
     codec: Annotated[str | None, _option("codec", OUTPUT, metavar="h264|libvpx-vp9")] = None,
     encoder_preset: Annotated[str | None, _option("encoder_preset", OUTPUT, metavar="ultrafast|...|medium")] = None,
     fail_on: Annotated[
-        str | None, typer.Option(help="exit 10 when these concepts (or: any) are found", rich_help_panel=OUTPUT)
+        str | None,
+        typer.Option(
+            help="exit with code 10 if one of these concepts is found; any: if anything is", rich_help_panel=OUTPUT
+        ),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="settings from a TOML file", rich_help_panel=OUTPUT)] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print the plan and stop", rich_help_panel=OUTPUT)] = False,

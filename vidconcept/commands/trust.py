@@ -40,17 +40,17 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="AXIS,…",
-            help="compare readings: layers,timestep,timesteps (averaged),method,reduce,noise-samples,background,sinks",
+            help="ways to compare: layers,timestep,timesteps (averaged),method,reduce,noise-samples,background,sinks",
         ),
     ] = None,
     windows: Annotated[int | None, typer.Option(min=1, help="for --sweep: read this many windows of each clip")] = None,
     timesteps: Annotated[str, typer.Option(metavar="N,…", help="for --sweep: timesteps to compare")] = "20,250,500,750",
     setting: Setting = None,
     config: Config = None,
-    out: Annotated[Path | None, typer.Option(help="folder of report and maps [<data set>.evaluation]")] = None,
+    out: Annotated[Path | None, typer.Option(help="folder of report and maps [<dataset>.evaluation]")] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure the findings against a data set with truth: a table, a JSON file and a Markdown report."""
+    """Measure the findings against a labelled data set: a table, a JSON file and a Markdown report."""
     from vidconcept.commands.terminal import open_monitor, print_rows
     from vidconcept.pipelines.evaluate import evaluate as run_evaluation
     from vidconcept.pipelines.evaluate import thin_out
@@ -145,7 +145,7 @@ def _run_sweep(
 
 
 def stress(
-    source: Annotated[Path, typer.Argument(help="A video, or a data set with truth.")],
+    source: Annotated[Path, typer.Argument(help="A video, or a labelled data set.")],
     format: Format = None,
     split: Split = "val",
     rename: Rename = None,
@@ -158,14 +158,14 @@ def stress(
     seed: Annotated[int, typer.Option(min=0, help="random seed of the perturbations")] = 0,
     calibration: Annotated[
         Path | None,
-        typer.Option(exists=True, dir_okay=False, help="test with this calibration; the checklist says how old it is"),
+        typer.Option(exists=True, dir_okay=False, help="test with this calibration; the checklist states its age"),
     ] = None,
     setting: Setting = None,
     config: Config = None,
     out: Annotated[Path | None, typer.Option(help="folder of the report [<source>.stress]")] = None,
     as_json: Json = False,
 ) -> None:
-    """Perturb footage as a plant does and report which findings are lost; writes a release checklist."""
+    """Add noise, blur, other light to footage, report which findings are lost, and write a release checklist."""
     from vidconcept.commands.terminal import open_monitor, print_rows
     from vidconcept.evaluation.datasets.dataset import Clip, Dataset
     from vidconcept.evaluation.perturb import PERTURBATIONS, SEVERITIES
@@ -217,7 +217,7 @@ def explain(
     out: Annotated[Path | None, typer.Option(help="the picture [RUN/explain_<event>.png]")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show why an event was reported: maps per layer and word, rivals and scores, as one picture."""
+    """Show why an event was reported: maps of each layer and word, competing words and scores, as one picture."""
     from vidconcept.commands.terminal import open_monitor, print_rows
     from vidconcept.pipelines.explain import explain as run_explain
     from vidconcept.writers.reports.explanation import write_picture
