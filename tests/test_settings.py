@@ -17,15 +17,9 @@ from vidconcept.pipelines.maps import ModelShelf, compute_window_maps, cut_sourc
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import find_preset_thresholds, make_plan, settle
 from vidconcept.runs import compute_digest
-from vidconcept.settings import (
-    Layer,
-    TrackSettings,
-    parse_text,
-    read_config_file,
-    read_environment,
-    resolve,
-    suggest,
-)
+from vidconcept.setting_layers import Layer, parse_text, read_config_file, read_environment, resolve
+from vidconcept.settings import TrackSettings
+from vidconcept.wording import suggest
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "line_cam.mp4"
 

@@ -10,7 +10,8 @@ from vidconcept.attention.maps import concept_scores
 from vidconcept.errors import UsageError
 from vidconcept.models.folder import find_preset
 from vidconcept.pipelines.vocabulary import compile_words
-from vidconcept.settings import Layer, TrackSettings, read_config_file, resolve
+from vidconcept.setting_layers import Layer, read_config_file, resolve
+from vidconcept.settings import TrackSettings
 from vidconcept.words import spell_out, spelling_of
 
 WORD = st.from_regex(r"[A-Za-zÀ-ž0-9]([A-Za-zÀ-ž0-9-]| [a-z]){0,8}", fullmatch=True)

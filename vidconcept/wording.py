@@ -1,6 +1,7 @@
-"""Counts in words, and what does not fit a field."""
+"""Counts and times in words, the nearest known word, and what does not fit a field."""
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 # By the type that pydantic gives a fault; names in braces are of the fault's own facts.
@@ -37,6 +38,12 @@ def format_duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def suggest(key: str, known: Iterable[str]) -> str:
+    """ " (did you mean 'x'?)" or an empty string."""
+    match = difflib.get_close_matches(key, list(known), n=1, cutoff=0.6)
+    return f" (did you mean {match[0]!r}?)" if match else ""
 
 
 def describe_fault(fault: Mapping[str, Any], subject: str = "") -> str:

@@ -21,7 +21,7 @@ from vidconcept.models.adapter import choose_adapter, read_layout
 from vidconcept.models.folder import find_folder, find_preset
 from vidconcept.pipelines.track import Run
 from vidconcept.runs import RunFolder
-from vidconcept.settings import Layer, read_config_file, resolve
+from vidconcept.setting_layers import Layer, read_config_file, resolve
 from vidconcept.tracks.rle import encode
 from vidconcept.video.probe import examine
 from vidconcept.video.reader import read_frames

@@ -17,7 +17,8 @@ from vidconcept.models.cogvideox import fit_grid, load
 from vidconcept.models.folder import ModelFolder, find_folder, find_preset
 from vidconcept.models.presets import presets
 from vidconcept.models.readout import read_scores
-from vidconcept.settings import TrackSettings, resolve
+from vidconcept.setting_layers import resolve
+from vidconcept.settings import TrackSettings
 
 WORDS = ("scratch", "dent", "clean surface")
 

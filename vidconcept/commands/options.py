@@ -10,7 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from vidconcept.errors import UsageError
-from vidconcept.settings import TrackSettings, parse_text, suggest
+from vidconcept.setting_layers import parse_text
+from vidconcept.settings import TrackSettings
+from vidconcept.wording import suggest
 
 Concepts = Annotated[str | None, typer.Option("--concepts", metavar="A,B", help="concepts to look for")]
 Setting = Annotated[

@@ -13,7 +13,8 @@ import typer
 
 from vidconcept.commands.options import parse_words
 from vidconcept.errors import ExitCode, Interrupted, UsageError
-from vidconcept.settings import TrackSettings, format_value, parse_text
+from vidconcept.setting_layers import format_value, parse_text
+from vidconcept.settings import TrackSettings
 from vidconcept.wording import format_count
 
 EXAMPLES = """

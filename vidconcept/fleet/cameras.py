@@ -11,7 +11,9 @@ from pydantic import ValidationError
 
 from vidconcept.errors import UsageError
 from vidconcept.files import shorten
-from vidconcept.settings import TrackSettings, parse_text, suggest
+from vidconcept.setting_layers import parse_text
+from vidconcept.settings import TrackSettings
+from vidconcept.wording import suggest
 from vidconcept.writers.cells import read_rows, unescape_text
 
 FOOTAGE, CAMERA, CONFIG = "video", "camera", "config"

@@ -21,7 +21,7 @@ from vidconcept.models.configs import (
     read_config,
 )
 from vidconcept.models.presets import Preset, presets
-from vidconcept.settings import suggest
+from vidconcept.wording import suggest
 
 # Safetensors only: a pickled weight file can run code when it is opened.
 _FILES = [

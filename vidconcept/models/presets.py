@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vidconcept.errors import UsageError
 from vidconcept.files import read_toml, validate
-from vidconcept.settings import Layer, suggest
+from vidconcept.setting_layers import Layer
+from vidconcept.wording import suggest
 
 
 class Preset(BaseModel):

@@ -24,7 +24,7 @@ from vidconcept.pipelines.evaluate import rename_to_asked
 from vidconcept.pipelines.plan import Plan
 from vidconcept.pipelines.sweep import pick_busiest_windows
 from vidconcept.pipelines.workspace import Workspace
-from vidconcept.settings import Layer, read_config_file, read_environment, resolve
+from vidconcept.setting_layers import Layer, read_config_file, read_environment, resolve
 from vidconcept.words import MINUS, parse_spelling
 
 # What the passes that are learnt from may hold in memory.

@@ -20,17 +20,8 @@ from vidconcept.models.learnt import check_learnt
 from vidconcept.models.presets import Preset
 from vidconcept.pipelines.vocabulary import compile_words, find_preset_thresholds, pick_asked
 from vidconcept.rarity.good_parts import check_good_parts
-from vidconcept.settings import (
-    COMMAND_LINE,
-    PRESETS,
-    RARITY_WORDS,
-    Layer,
-    Stage,
-    TrackSettings,
-    read_config_file,
-    read_environment,
-    resolve,
-)
+from vidconcept.setting_layers import COMMAND_LINE, Layer, read_config_file, read_environment, resolve
+from vidconcept.settings import PRESETS, RARITY_WORDS, Stage, TrackSettings
 from vidconcept.temporal.smoothers import SMOOTHERS
 from vidconcept.types import Region, VideoInfo
 from vidconcept.video.identity import SourceIdentity, hash_source, identify

@@ -15,7 +15,7 @@ from vidconcept.pipelines.maps import ModelShelf, compute_maps
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan, make_plan, setting_layers
 from vidconcept.runs import RunFolder, compute_digest, open_run
-from vidconcept.settings import resolve
+from vidconcept.setting_layers import resolve
 
 
 @dataclass(frozen=True)

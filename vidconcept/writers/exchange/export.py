@@ -8,8 +8,7 @@ from vidconcept.errors import UsageError
 from vidconcept.manifest import read_manifest
 from vidconcept.ownership import check_apart, refuse_what_is_read
 from vidconcept.registry import load_entry
-from vidconcept.settings import suggest
-from vidconcept.wording import format_count
+from vidconcept.wording import format_count, suggest
 from vidconcept.writers.exchange.formats import FORMATS
 from vidconcept.writers.exchange.selection import select
 from vidconcept.writers.locales import choose_excel_style
