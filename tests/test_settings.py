@@ -15,7 +15,9 @@ from vidconcept.errors import InputError, UsageError
 from vidconcept.models.folder import find_preset
 from vidconcept.pipelines.maps import ModelShelf, compute_window_maps, cut_source_windows
 from vidconcept.pipelines.monitor import Monitor
-from vidconcept.pipelines.plan import find_preset_thresholds, make_plan, settle
+from vidconcept.pipelines.plan import make_plan
+from vidconcept.pipelines.settle import settle
+from vidconcept.pipelines.vocabulary import find_preset_thresholds
 from vidconcept.runs import compute_digest
 from vidconcept.setting_layers import Layer, parse_text, read_config_file, read_environment, resolve
 from vidconcept.settings import TrackSettings

@@ -35,6 +35,14 @@ class Layer:
     values: Mapping[str, Any]
 
 
+def collect_layers(
+    overrides: Mapping[str, Any], config: Path | None = None, environ: Mapping[str, str] | None = None
+) -> list[Layer]:
+    """Where settings come from, the strongest first; the model's preset is not among them yet."""
+    given = Layer(COMMAND_LINE, {key: value for key, value in overrides.items() if value is not None})
+    return [given, read_environment(environ), *([read_config_file(config)] if config else [])]
+
+
 def resolve(layers: Iterable[Layer]) -> tuple[TrackSettings, dict[str, str]]:
     """Merge layers, the first winning, into settings and a map key -> name of the layer it came from.
 

@@ -13,7 +13,7 @@ from vidconcept.models.generation import Generation, generate
 from vidconcept.models.text import encode_texts
 from vidconcept.pipelines.generate import Wish, generate_run
 from vidconcept.pipelines.monitor import Monitor
-from vidconcept.pipelines.plan import settle
+from vidconcept.pipelines.settle import settle
 from vidconcept.pipelines.track import Run
 from vidconcept.video.reader import read_frames
 

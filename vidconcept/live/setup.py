@@ -12,7 +12,8 @@ from vidconcept.errors import UsageError
 from vidconcept.models.adapter import Model, choose_adapter, read_layout
 from vidconcept.models.folder import find_folder
 from vidconcept.pipelines.monitor import Monitor
-from vidconcept.pipelines.plan import Plan, Settled, check_reading, lay_out, settle
+from vidconcept.pipelines.plan import Plan, lay_out
+from vidconcept.pipelines.settle import Settled, check_reading, settle
 from vidconcept.rarity.good_parts import check_good_parts
 from vidconcept.settings import RARITY_WORDS
 from vidconcept.types import VideoInfo

@@ -25,7 +25,8 @@ from vidconcept.live.segment import Segment
 from vidconcept.live.setup import load_settled, plan_live, settle_live
 from vidconcept.live.sources import parse_source
 from vidconcept.pipelines.monitor import Monitor
-from vidconcept.pipelines.plan import Plan, choose_reading
+from vidconcept.pipelines.plan import Plan
+from vidconcept.pipelines.settle import choose_reading
 from vidconcept.video.problems import Problem
 
 # A run folder is no longer than this, whatever is asked for: an hour at 25 frames a second.

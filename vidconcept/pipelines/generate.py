@@ -19,7 +19,8 @@ from vidconcept.models.generation import Generation, film_step, generate
 from vidconcept.models.learnt import check_learnt
 from vidconcept.ownership import check_ours
 from vidconcept.pipelines.monitor import Monitor
-from vidconcept.pipelines.plan import Settled, make_plan, settle
+from vidconcept.pipelines.plan import make_plan
+from vidconcept.pipelines.settle import Settled, settle
 from vidconcept.pipelines.track import Run, carry_out, list_versions
 from vidconcept.runs import open_run
 from vidconcept.temporal.windows import Window

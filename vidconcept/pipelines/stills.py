@@ -19,8 +19,9 @@ from vidconcept.ownership import check_output
 from vidconcept.pipelines.findings import link_frame, make_linker, score_frames
 from vidconcept.pipelines.maps import read_source_frames
 from vidconcept.pipelines.monitor import Monitor
-from vidconcept.pipelines.plan import Plan, settle
+from vidconcept.pipelines.plan import Plan
 from vidconcept.pipelines.rarity import gate_maps
+from vidconcept.pipelines.settle import settle
 from vidconcept.pipelines.workspace import Workspace
 from vidconcept.types import TrackMask
 from vidconcept.video.limits import MAX_MEGAPIXELS

@@ -20,8 +20,9 @@ from vidconcept.files import new_scratch
 from vidconcept.pipelines.evaluate import measure_clip, rename_to_asked
 from vidconcept.pipelines.findings import link_frames, make_linker, score_frames
 from vidconcept.pipelines.monitor import Monitor
-from vidconcept.pipelines.plan import READING_KEYS, Plan
+from vidconcept.pipelines.plan import Plan
 from vidconcept.pipelines.rarity import gate_maps
+from vidconcept.pipelines.settle import READING_KEYS
 from vidconcept.pipelines.workspace import Workspace, choose_fps
 from vidconcept.tracks.rle import decode
 from vidconcept.types import Frame

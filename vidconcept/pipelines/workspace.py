@@ -13,9 +13,9 @@ from vidconcept.files import MAX_MEGAPIXELS
 from vidconcept.models.adapter import Model
 from vidconcept.pipelines.maps import ModelShelf, compute_maps
 from vidconcept.pipelines.monitor import Monitor
-from vidconcept.pipelines.plan import Plan, make_plan, setting_layers
+from vidconcept.pipelines.plan import Plan, make_plan
 from vidconcept.runs import RunFolder, compute_digest, open_run
-from vidconcept.setting_layers import resolve
+from vidconcept.setting_layers import collect_layers, resolve
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def open_dataset(
     config: Path | None,
 ) -> Dataset:
     """A data set, its truth read under the same limit as the footage. Raises as `read_dataset` and `make_plan`."""
-    limit = resolve(setting_layers(settings, config))[0].max_megapixels
+    limit = resolve(collect_layers(settings, config))[0].max_megapixels
     return read_dataset(path, format, split, rename, limit or MAX_MEGAPIXELS)
 
 

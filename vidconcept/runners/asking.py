@@ -12,7 +12,8 @@ from vidconcept.fleet.footage import Film
 from vidconcept.fleet.records import digest_of
 from vidconcept.models.adapter import read_layout
 from vidconcept.models.folder import find_folder
-from vidconcept.pipelines.plan import MAPS_VERSION, settle
+from vidconcept.pipelines.plan import MAPS_VERSION
+from vidconcept.pipelines.settle import settle
 from vidconcept.settings import RARITY_WORDS
 
 

@@ -1,0 +1,98 @@
+"""Settings settled for a model, before any picture is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vidconcept.attention.lexicon import Lexicon
+from vidconcept.attention.method_names import why_missing
+from vidconcept.errors import UsageError
+from vidconcept.models.folder import find_preset
+from vidconcept.models.layout import ModelLayout
+from vidconcept.models.presets import Preset
+from vidconcept.pipelines.vocabulary import compile_words, find_preset_thresholds, pick_asked
+from vidconcept.setting_layers import Layer, collect_layers, resolve
+from vidconcept.settings import PRESETS, TrackSettings
+from vidconcept.video.reading import Reading
+
+# Settings that are handed to whoever reads the source.
+READING_KEYS = ("bits", "stream", "max_megapixels", "deinterlace", "tone_map")
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Settings of all layers, before any picture is known. words, lexicon: as in `Plan`."""
+
+    settings: TrackSettings
+    sources: Mapping[str, str]
+    preset: Preset
+    words: tuple[str, ...]
+    lexicon: Lexicon
+
+
+def settle(
+    overrides: Mapping[str, Any], config: Path | None = None, environ: Mapping[str, str] | None = None
+) -> Settled:
+    """The effective settings. Raises UsageError or InputError; see `make_plan`."""
+    layers = collect_layers(overrides, config, environ)
+    first, _ = resolve(layers)
+    preset = find_preset(first.model)
+    asked = Layer(f"preset {first.preset}", PRESETS[first.preset])
+    settings, sources = resolve([*layers, asked, preset.layer])
+    if not settings.concepts:
+        known = f" The model {preset.name} knows: {', '.join(preset.vocabulary)}." if preset.vocabulary else ""
+        raise UsageError(f"no concepts given. Next: `concepts=scratch,dent`.{known}")
+    words, lexicon = compile_words(settings, preset)
+    # A calibration's thresholds go before the preset's, concept by concept.
+    given = {} if sources["thresholds"] == preset.layer.name else settings.thresholds
+    thresholds = find_preset_thresholds(settings, sources, preset) | pick_asked(given, settings, preset)
+    lifts = pick_asked(settings.place_lifts, settings, preset)
+    settings = settings.model_copy(update={"thresholds": thresholds, "place_lifts": lifts})
+    _check_range(settings)
+    return Settled(settings, sources, preset, words, lexicon)
+
+
+def choose_reading(settings: TrackSettings) -> Reading:
+    """How the settings want the source to be read."""
+    return Reading(**{key: value for key in READING_KEYS if (value := getattr(settings, key)) is not None})
+
+
+def _check_range(settings: TrackSettings) -> None:
+    if settings.end_s is not None and settings.end_s <= (settings.start_s or 0):
+        raise UsageError(
+            f"`end_s={settings.end_s:g}` is not after `start_s={settings.start_s or 0:g}`. "
+            "Next: give seconds of which the end is the later one"
+        )
+
+
+def check_reading(settings: TrackSettings, layout: ModelLayout) -> None:
+    """Raises UsageError for layers and lengths of windows that the model does not have."""
+    bad = [layer for layer in settings.layers or () if not -layout.num_layers <= layer < layout.num_layers]
+    if bad or settings.layers == ():
+        raise UsageError(
+            f"layers {list(settings.layers or ())}: this model has no such layer. "
+            f"Next: layers from 0 to {layout.num_layers - 1}"
+        )
+    if settings.method not in layout.methods:
+        offered = ", ".join(layout.methods)
+        raise UsageError(
+            f"`method={settings.method}` is not there for model {settings.model}: {why_missing(layout.methods)}. "
+            f"It has {offered}. Next: `method={layout.methods[0]}`"
+        )
+    for key in ("window_frames", "overlap_frames"):
+        value = getattr(settings, key)
+        if value % layout.step != 1 % layout.step:
+            near = 1 + round((value - 1) / layout.step) * layout.step
+            raise UsageError(
+                f"{key} = {value}: this model takes 1 + n x {layout.step} frames. Next: e.g. `{key}={near}`"
+            )
+    single = settings.window_frames == settings.overlap_frames == layout.step == 1
+    if settings.overlap_frames >= settings.window_frames and not single:
+        least = settings.overlap_frames + layout.step
+        raise UsageError(
+            f"overlap_frames = {settings.overlap_frames} must be less than window_frames. "
+            f"Next: e.g. `window_frames={least}`"
+        )
