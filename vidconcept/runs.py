@@ -33,7 +33,7 @@ from vidconcept.ownership import (
 )
 from vidconcept.rarity.memory import Described, Memory
 from vidconcept.settings import Stage, TrackSettings
-from vidconcept.temporal.flow import pack_motions, unpack_motions
+from vidconcept.temporal.motion import pack_motions, unpack_motions
 from vidconcept.types import ConceptMaps
 
 log = logging.getLogger(__name__)

@@ -90,7 +90,7 @@ class ConceptMaps:
         step j of the whole stream covers positions (j-1)*step+1 .. j*step, and step 0 covers position 0.
     real_frames: how many frames of the window are real; the rest is padding (the last frame repeated).
     scores: `(concept, t_lat, row, col)` float32 in [0, 1].
-    motions: of frames up to the window's end, by position, where windows were chosen by them: `temporal.flow.Motion`.
+    motions: of frames up to the window's end, by position, where windows were chosen by them: `temporal.motion.Motion`.
     features: `(n, row, col, dim)`, what tokens look like to the model, of each frame of the window or of each latent
         step; None for maps that come from a run folder.
     """

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vidconcept.temporal.choose import Spacing, choose_windows
-from vidconcept.temporal.flow import pack_motions, unpack_motions
+from vidconcept.temporal.motion import pack_motions, unpack_motions
 from vidconcept.temporal.smooth import smooth
 from vidconcept.temporal.windows import Window
 from vidconcept.types import LatentMaps, Origin

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from vidconcept.temporal.carry import compute_carries
-from vidconcept.temporal.flow import STILL, estimate, make_proxy
+from vidconcept.temporal.flow import estimate, make_proxy
+from vidconcept.temporal.motion import STILL
 from vidconcept.temporal.sampling import grid_points
 
 H, W = 256, 384

@@ -7,7 +7,8 @@ import numpy as np
 from vidconcept.rarity.features import SCALES, pick_strongest_tokens, pool_scales
 from vidconcept.rarity.memory import Described, Memory
 from vidconcept.temporal.choose import measure_shift
-from vidconcept.temporal.flow import STILL, estimate, make_proxy
+from vidconcept.temporal.flow import estimate, make_proxy
+from vidconcept.temporal.motion import STILL
 from vidconcept.temporal.windows import Window
 from vidconcept.types import ConceptMaps
 

@@ -18,7 +18,7 @@ from vidconcept.pipelines.plan import Plan
 from vidconcept.pipelines.prefetch import overlap
 from vidconcept.pipelines.waiting import FrameRef, WaitingFrame, read_working_pictures
 from vidconcept.settings import TrackSettings
-from vidconcept.temporal.flow import Motion
+from vidconcept.temporal.motion import Motion
 from vidconcept.temporal.parameters import SmoothSettings
 from vidconcept.temporal.smooth import smooth
 from vidconcept.temporal.stitch import split_recordings as recordings_of_maps

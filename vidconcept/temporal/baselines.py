@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from vidconcept.temporal.flow import Motion
+from vidconcept.temporal.motion import Motion
 from vidconcept.temporal.parameters import SmoothSettings
 from vidconcept.temporal.stream import Step
 from vidconcept.temporal.unpool import upsample

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from vidconcept.temporal.flow import Motion
+from vidconcept.temporal.motion import Motion
 from vidconcept.temporal.sampling import chain_affine, grid_points, lookup, transform
 
 

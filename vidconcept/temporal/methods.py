@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from vidconcept.temporal.carry import Carry, compute_carries
-from vidconcept.temporal.flow import Motion
+from vidconcept.temporal.motion import Motion
 from vidconcept.temporal.parameters import SmoothSettings
 from vidconcept.temporal.pooling import Canvas, Observation, make_view
 from vidconcept.temporal.regularize import average_tokens, choose_active_level, mark_active_cells, solve

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from vidconcept.registry import load_entry
-from vidconcept.temporal.flow import Motion
+from vidconcept.temporal.motion import Motion
 from vidconcept.temporal.parameters import SmoothSettings
 from vidconcept.temporal.sampling import grid_points
 from vidconcept.temporal.smoothers import SMOOTHERS

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vidconcept.temporal.flow import STILL, Motion, Proxy, estimate, make_proxy
+from vidconcept.temporal.flow import Proxy, estimate, make_proxy
+from vidconcept.temporal.motion import STILL, Motion
 from vidconcept.types import LatentMaps
 
 

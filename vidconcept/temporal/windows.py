@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vidconcept.temporal.flow import Motion
+from vidconcept.temporal.motion import Motion
 
 
 @dataclass(frozen=True, slots=True)
