@@ -14,10 +14,10 @@ from vidconcept.fleet.metrics import write_metrics
 from vidconcept.live.backlog import Backlog, Shot
 from vidconcept.live.clock import LiveClock
 from vidconcept.live.delays import Delays
+from vidconcept.live.messages import WatchState
 from vidconcept.live.metrics import watch_metrics
 from vidconcept.live.outlets import MOST_WAITING, Sender, make_mqtt_publisher, make_webhook_poster
 from vidconcept.live.sources import parse_input_options, parse_source
-from vidconcept.live.watch import WatchState
 
 TICK = Fraction(1, 90_000)
 

@@ -17,7 +17,8 @@ from tests.helpers.lines import write_line
 from tests.helpers.small_runs import SMALL
 from tests.helpers.streams import as_transport_stream, at_speed, http_camera, transport_stream
 from vidconcept.live import sources
-from vidconcept.live.watch import WatchOptions, WatchState, watch
+from vidconcept.live.messages import WatchState
+from vidconcept.live.watch import WatchOptions, watch
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.writers.review.index import write_index
 

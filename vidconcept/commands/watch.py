@@ -13,7 +13,7 @@ import typer
 from vidconcept.commands.options import Concepts, Config, Setting, parse_settings
 
 if TYPE_CHECKING:
-    from vidconcept.live.watch import WatchState
+    from vidconcept.live.messages import WatchState
 
 EXAMPLES = """
 [bold]Two commands to copy[/]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vidconcept.fleet.metrics import Metric
-from vidconcept.live.watch import WatchState
+from vidconcept.live.messages import WatchState
 
 # Field of the state, kind, and what it means.
 _TOLD = (

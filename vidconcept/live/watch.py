@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,8 @@ from vidconcept.live.camera import Camera
 from vidconcept.live.delays import Delays
 from vidconcept.live.deliverer import Deliverer
 from vidconcept.live.engine import count_lag_frames
-from vidconcept.live.events import LiveEvent
 from vidconcept.live.feed import Feed, find_view
+from vidconcept.live.messages import COUNTED, WatchState, describe_event, format_time, list_problems
 from vidconcept.live.rarity import RunningRarity
 from vidconcept.live.recording import Recording
 from vidconcept.live.segment import Segment
@@ -27,7 +26,6 @@ from vidconcept.live.sources import parse_source
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
 from vidconcept.pipelines.settle import choose_reading
-from vidconcept.video.problems import Problem
 
 # A run folder is no longer than this, whatever is asked for: an hour at 25 frames a second.
 MOST_FRAMES = 90_000
@@ -51,35 +49,6 @@ class WatchOptions:
     skips: bool = True
     input_options: Mapping[str, str] = field(default_factory=dict)
     every_s: float = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class WatchState:
-    """Where a watch stands, counted since it began.
-
-    frames: decoded. read: of those, taken by the model's side. delay_half_s, delay_95_s: how long half and 95 % of the
-    frames waited at most for their tracks. told_within_s: what is asked for, or more where one window takes longer.
-    """
-
-    source: str
-    frames: int
-    read: int
-    skipped: int
-    gaps: int
-    connections: int
-    failures: int
-    undecodable: int
-    corrupt: int
-    clock_jumps: int
-    events: int
-    runs: int
-    runs_failed: int
-    waiting: int
-    delay_half_s: float | None
-    delay_95_s: float | None
-    delay_longest_s: float
-    told_within_s: float
-    share_in_time: float
 
 
 def watch(
@@ -127,7 +96,7 @@ class Watch:
         self._rarity: RunningRarity | None = None
         self._told_within_s = options.max_delay_s
         self._is_late = False
-        self._counted: dict[str, int] = dict.fromkeys(_COUNTED, 0)
+        self._counted: dict[str, int] = dict.fromkeys(COUNTED, 0)
         self._next_event = 1
         self._state_told_at = time.monotonic()
         self._began_at = math.inf
@@ -183,9 +152,10 @@ class Watch:
             plan, self._model, self._rarity, recording, self._delays, self._monitor.warn, self._next_event
         )
         after_frame = partial(self._breathe, plan, feed)
+        source, run = self._camera.source.name, None if recording is None else recording.run
         for event, delay_s in segment.follow(feed, first, partial(self._is_due, segment), after_frame):
             self._next_event = segment.events.next_id
-            self._tell(self._line(event, delay_s, first.seen_s, recording))
+            self._tell(describe_event(event, delay_s, first.seen_s, source, run))
         if segment.recording is not None:
             self._deliver(segment, segment.recording, first)
 
@@ -230,28 +200,9 @@ class Watch:
             self._state_told_at = time.monotonic()
             self._tell_state(self.state())
 
-    def _line(self, event: LiveEvent, delay_s: float, began_s: float, recording: Recording | None) -> dict[str, Any]:
-        own = event.event
-        return {
-            "type": "event",
-            "state": event.state,
-            "event": own.event_id,
-            "concept": own.concept,
-            "start_time": _format_time(began_s + own.start_s),
-            "end_time": _format_time(began_s + own.end_s),
-            "peak_score": round(own.peak_score, 4),
-            "max_area_px": own.max_area_px,
-            "box_px": list(own.box_px),
-            "delay_s": round(delay_s, 3),
-            "source": self._camera.source.name,
-            "run": None if recording is None else str(recording.run),
-            "start_s": round(own.start_s, 4),
-            "end_s": round(own.end_s, 4),
-        }
-
     def _count_since_last(self, now: WatchState) -> dict[str, int]:
         """What was missed since the recording before was sealed."""
-        before, self._counted = self._counted, {key: getattr(now, key) for key in _COUNTED}
+        before, self._counted = self._counted, {key: getattr(now, key) for key in COUNTED}
         return {key: count - before[key] for key, count in self._counted.items()}
 
     def _deliver(self, segment: Segment, recording: Recording, first: Shot) -> None:
@@ -261,7 +212,7 @@ class Watch:
         now = self.state()
         facts = {
             "source": now.source,
-            "began": _format_time(first.seen_s),
+            "began": format_time(first.seen_s),
             **self._count_since_last(now),
             "delay_half_s": segment.own_delays.quantile(0.5),
             "delay_95_s": segment.own_delays.quantile(0.95),
@@ -269,7 +220,7 @@ class Watch:
             "told_within_s": now.told_within_s,
             "event_ids": numbers,
         }
-        problems = _list_problems(facts)
+        problems = list_problems(facts)
         # The run is of all windows, as they came.
         overrides = {**self._overrides, "stride": self._settled.settings.frame_stride}
 
@@ -281,28 +232,3 @@ class Watch:
             )
 
         self._deliverer.take(f"{recording.run} was not finished", work)
-
-
-# Counts that a recording tells of its own time, what was missed before its first frame included.
-_COUNTED = ("skipped", "gaps", "failures", "undecodable", "corrupt", "clock_jumps")
-
-
-def _list_problems(facts: Mapping[str, Any]) -> list[Problem]:
-    """What was missed in a segment, as `run.json` lists it."""
-    found = []
-    if facts["skipped"]:
-        text = f"{facts['skipped']} frames were skipped in {facts['gaps']} gaps: the model is slower than the camera"
-        found.append(Problem("skipped", text, count=max(facts["gaps"], 1)))
-    if facts["failures"]:
-        found.append(Problem("lost", "the source was lost and connected again", count=facts["failures"]))
-    if facts["undecodable"]:
-        found.append(Problem("undecodable", "packets could not be decoded; skipped", count=facts["undecodable"]))
-    if facts["corrupt"]:
-        found.append(Problem("corrupt-frame", "the decoder calls pictures damaged; used", count=facts["corrupt"]))
-    if facts["clock_jumps"]:
-        found.append(Problem("time-jump", "the source's clock jumped; time went on", count=facts["clock_jumps"]))
-    return found
-
-
-def _format_time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

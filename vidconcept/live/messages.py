@@ -1,0 +1,87 @@
+"""What a watch tells: where it stands, the events it sees, and what it missed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from vidconcept.live.events import LiveEvent
+from vidconcept.video.problems import Problem
+
+# Counts that a recording tells of its own time, what was missed before its first frame included.
+COUNTED = ("skipped", "gaps", "failures", "undecodable", "corrupt", "clock_jumps")
+
+
+@dataclass(frozen=True, slots=True)
+class WatchState:
+    """Where a watch stands, counted since it began.
+
+    frames: decoded. read: of those, taken by the model's side. delay_half_s, delay_95_s: how long half and 95 % of the
+    frames waited at most for their tracks. told_within_s: what is asked for, or more where one window takes longer.
+    """
+
+    source: str
+    frames: int
+    read: int
+    skipped: int
+    gaps: int
+    connections: int
+    failures: int
+    undecodable: int
+    corrupt: int
+    clock_jumps: int
+    events: int
+    runs: int
+    runs_failed: int
+    waiting: int
+    delay_half_s: float | None
+    delay_95_s: float | None
+    delay_longest_s: float
+    told_within_s: float
+    share_in_time: float
+
+
+def describe_event(event: LiveEvent, delay_s: float, began_s: float, source: str, run: Path | None) -> dict[str, Any]:
+    """An event as JSON values. began_s: when its recording began, seconds since 1970. run: the folder it goes into."""
+    own = event.event
+    return {
+        "type": "event",
+        "state": event.state,
+        "event": own.event_id,
+        "concept": own.concept,
+        "start_time": format_time(began_s + own.start_s),
+        "end_time": format_time(began_s + own.end_s),
+        "peak_score": round(own.peak_score, 4),
+        "max_area_px": own.max_area_px,
+        "box_px": list(own.box_px),
+        "delay_s": round(delay_s, 3),
+        "source": source,
+        "run": None if run is None else str(run),
+        "start_s": round(own.start_s, 4),
+        "end_s": round(own.end_s, 4),
+    }
+
+
+def list_problems(facts: Mapping[str, Any]) -> list[Problem]:
+    """What was missed in a segment, as `run.json` lists it."""
+    found = []
+    if facts["skipped"]:
+        text = f"{facts['skipped']} frames were skipped in {facts['gaps']} gaps: the model is slower than the camera"
+        found.append(Problem("skipped", text, count=max(facts["gaps"], 1)))
+    if facts["failures"]:
+        found.append(Problem("lost", "the source was lost and connected again", count=facts["failures"]))
+    if facts["undecodable"]:
+        found.append(Problem("undecodable", "packets could not be decoded; skipped", count=facts["undecodable"]))
+    if facts["corrupt"]:
+        found.append(Problem("corrupt-frame", "the decoder calls pictures damaged; used", count=facts["corrupt"]))
+    if facts["clock_jumps"]:
+        found.append(Problem("time-jump", "the source's clock jumped; time went on", count=facts["clock_jumps"]))
+    return found
+
+
+def format_time(seconds: float) -> str:
+    """Seconds since 1970 as ISO 8601, in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
