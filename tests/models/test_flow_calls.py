@@ -14,7 +14,7 @@ import torch
 import transformers
 from torch import Tensor
 
-from tests.models.test_flow_families import TOKENS, WORDS, load, small, window
+from tests.helpers.family_reading import TOKENS, WORDS, load, small, window
 from vidconcept.errors import ModelError
 from vidconcept.models.adapter import choose_adapter
 from vidconcept.models.hunyuan import INSTRUCTION

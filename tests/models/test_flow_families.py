@@ -11,52 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
 
 from tests.helpers.clips import write_clip
 from tests.helpers.family_folders import FOLDERS
+from tests.helpers.family_reading import CROSS, STILLS, TOKENS, load, small, window
 from vidconcept.errors import ModelError, UsageError
-from vidconcept.models.adapter import ADAPTERS, choose_adapter, read_layout
-from vidconcept.models.flow import FlowSchedule
+from vidconcept.models.adapter import ADAPTERS, read_layout
 from vidconcept.models.folder import find_folder, find_preset
 from vidconcept.models.presets import presets
 from vidconcept.models.readout import read_scores, token_grid
 from vidconcept.pipelines.plan import make_plan
 from vidconcept.settings import TrackSettings
-
-WORDS = ("scratch", "dent", "clean surface")
-# Frames a token covers in time, and pixels.
-TOKENS = {
-    "wan": (4, 16),
-    "wan22": (4, 16),
-    "ltx": (8, 32),
-    "mochi": (6, 16),
-    "hunyuan": (4, 16),
-    "hunyuan15": (4, 16),
-    "flux": (1, 16),
-    "flux2": (1, 16),
-    "sd3": (1, 16),
-}
-STILLS = ("flux", "flux2", "sd3")
-CROSS = ("wan", "wan22", "ltx")
-
-
-def small(name: str, **changes) -> dict:
-    step, pitch = TOKENS[name]
-    frames = 1 if name in STILLS else 1 + step
-    sizes = {"height": 2 * pitch, "width": 3 * pitch, "window_frames": frames, "overlap_frames": 1}
-    method = "cross-attention" if name in CROSS else "concept-attention"
-    return {"dtype": "float32", "device": "cpu", "method": method, "layers": (1, 2), **sizes, **changes}
-
-
-def load(folder: Path, name: str, report=lambda text: None, **changes):
-    return choose_adapter(folder).load(folder, TrackSettings(**small(name, **changes)), WORDS, report)
-
-
-def window(name: str, frames: int | None = None, height: int | None = None, width: int | None = None) -> np.ndarray:
-    step, pitch = TOKENS[name]
-    shape = (frames or 1 + step, height or 2 * pitch, width or 3 * pitch, 3)
-    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
 
 
 @pytest.mark.parametrize("name", FOLDERS)
@@ -147,48 +112,6 @@ def sum_of_tokens(found: dict[str, np.ndarray]) -> int:
     return next(iter(found.values())).shape[1]
 
 
-class TestSchedule:
-    """σ of every timestep against the scheduler's own table."""
-
-    @staticmethod
-    def ours(scheduler, tokens: int = 0) -> np.ndarray:
-        schedule = FlowSchedule.model_validate(dict(scheduler.config))
-        return np.array([schedule.sigma(t, tokens) for t in range(1, 1000)])
-
-    @pytest.mark.parametrize("shift", [1.0, 3.0, 7.0])
-    def test_constant_shift(self, shift):
-        scheduler = FlowMatchEulerDiscreteScheduler(shift=shift)
-        scheduler.set_timesteps(sigmas=np.arange(1, 1000)[::-1] / 1000)
-        np.testing.assert_allclose(self.ours(scheduler), scheduler.sigmas.numpy()[:-1][::-1], rtol=1e-5)
-
-    @pytest.mark.parametrize("kind", ["exponential", "linear"])
-    def test_shift_by_the_number_of_tokens(self, kind):
-        scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, time_shift_type=kind)
-        slope = (1.15 - 0.5) / (4096 - 256)
-        scheduler.set_timesteps(sigmas=np.arange(1, 1000)[::-1] / 1000, mu=0.5 + slope * (1024 - 256))
-        np.testing.assert_allclose(self.ours(scheduler, 1024), scheduler.sigmas.numpy()[:-1][::-1], rtol=1e-5)
-
-    def test_end_of_the_schedule(self):
-        scheduler = FlowMatchEulerDiscreteScheduler(shift_terminal=0.1)
-        scheduler.set_timesteps(sigmas=np.arange(1, 1001)[::-1] / 1000)
-        np.testing.assert_allclose(self.ours(scheduler)[1:], scheduler.sigmas.numpy()[:-2][::-1][1:], atol=2e-3)
-
-    def test_counted_from_the_noise(self):
-        scheduler = FlowMatchEulerDiscreteScheduler(invert_sigmas=True)
-        scheduler.set_timesteps(sigmas=np.arange(1, 1000)[::-1] / 1000)
-        schedule = FlowSchedule.model_validate(dict(scheduler.config))
-        times = [schedule.time(schedule.sigma(t, 0)) for t in range(1, 1000)]
-        np.testing.assert_allclose(times, scheduler.timesteps.numpy()[::-1], rtol=1e-4, atol=1e-3)
-
-    def test_unipc_under_its_own_name(self):
-        scheduler = UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=5.0)
-        scheduler.set_timesteps(10)
-        schedule = FlowSchedule.model_validate(dict(scheduler.config))
-        for sigma in scheduler.sigmas[1:-1]:
-            plain = float(sigma) / (5 - 4 * float(sigma))
-            assert schedule.sigma(round(1000 * plain), 0) == pytest.approx(float(sigma), abs=2e-3)
-
-
 class TestTwoExperts:
     def test_each_reads_its_noise_levels(self, folders):
         model = load(folders("wan22"), "wan22", timestep=500)  # σ = 0.75, below 0.875
@@ -220,71 +143,6 @@ def test_sd3_without_its_t5_says_so(folders, tmp_path):
     (folder / "model_index.json").write_text(json.dumps(index | nothing))
     with pytest.raises(ModelError, match="has no text_encoder_3"):
         load(folder, "sd3")
-
-
-class TestFoldersThatAreBroken:
-    @pytest.fixture
-    def broken(self, folders, tmp_path):
-        return lambda name: shutil.copytree(folders(name), tmp_path / name)
-
-    @pytest.mark.parametrize(
-        ("name", "file", "key", "value", "said"),
-        [
-            ("wan", "transformer/config.json", "patch_size", [1, 2], "transformer/config.json, patch_size"),
-            ("wan", "transformer/config.json", "in_channels", 36, "image-to-video"),
-            ("wan", "vae/config.json", "z_dim", 10**9, "vae/config.json, z_dim"),
-            ("ltx", "transformer/config.json", "num_layers", 10**9, "transformer/config.json, num_layers"),
-            ("ltx", "vae/config.json", "spatio_temporal_scaling", [], "spatio_temporal_scaling"),
-            ("mochi", "vae/config.json", "temporal_expansions", [0], "vae/config.json, temporal_expansions"),
-            ("mochi", "scheduler/scheduler_config.json", "shift", -1, "scheduler_config.json, shift"),
-            ("hunyuan", "text_encoder/config.json", "hidden_size", 10**9, "text_encoder/config.json, hidden_size"),
-            ("hunyuan", "text_encoder_2/config.json", "vocab_size", -1, "text_encoder_2/config.json, vocab_size"),
-            (
-                "hunyuan",
-                "tokenizer_2/tokenizer_config.json",
-                "auto_map",
-                {"AutoTokenizer": ["a.B", None]},
-                "code of its own",
-            ),
-        ],
-    )
-    def test_file_and_place_are_named(self, broken, name, file, key, value, said):
-        folder = broken(name)
-        path = folder / file
-        path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
-        with pytest.raises(ModelError, match=said) as caught:
-            load(folder, name)
-        assert caught.value.exit_code == 5
-
-    @pytest.mark.parametrize(("name", "part"), [("hunyuan", "text_encoder_2"), ("wan22", "transformer_2")])
-    def test_a_part_that_its_index_names_and_that_is_not_there(self, broken, name, part):
-        folder = broken(name)
-        shutil.rmtree(folder / part)
-        with pytest.raises(ModelError, match=f"incomplete: no {part}"):
-            find_folder(find_preset(str(folder)))
-
-    @pytest.mark.parametrize("part", ["vae", "transformer", "text_encoder", "text_encoder_2"])
-    def test_a_file_of_noise(self, broken, part, monkeypatch, tmp_path):
-        monkeypatch.setenv("VIDCONCEPT_CACHE_DIR", str(tmp_path / "cache"))
-        folder = broken("hunyuan")
-        next((folder / part).glob("*.safetensors")).write_bytes(b"noise" * 100)
-        with pytest.raises(ModelError, match=r"cannot load"):
-            load(folder, "hunyuan")
-
-    def test_a_foreign_class_is_refused(self, broken):
-        folder = broken("mochi")
-        index = json.loads((folder / "model_index.json").read_text())
-        (folder / "model_index.json").write_text(json.dumps(index | {"vae": ["evil", "Custom"]}))
-        with pytest.raises(ModelError, match=r"names vae 'Custom'"):
-            load(folder, "mochi")
-
-    def test_one_whose_text_never_sees_video_is_refused_with_the_reason(self, broken):
-        folder = broken("mochi")
-        index = json.loads((folder / "model_index.json").read_text())
-        index["transformer"] = ["diffusers", "Cosmos3OmniTransformer"]
-        (folder / "model_index.json").write_text(json.dumps(index))
-        with pytest.raises(ModelError, match=r"'Cosmos3OmniTransformer', which cannot be read: .*never sees the video"):
-            choose_adapter(folder)
 
 
 class TestPlan:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.helpers.refusals import set_cell
 from tests.helpers.review_runs import make_run
 from tests.helpers.small_runs import tree
 from vidconcept.errors import InputError, OutputError, UsageError
@@ -30,15 +31,6 @@ def made(tmp_path_factory) -> Path:
 @pytest.fixture
 def run(made, tmp_path) -> Path:
     return shutil.copytree(made, tmp_path / "run")
-
-
-def edit(path: Path, column: str, value: str, line: int = 1) -> None:
-    """Put another value into one cell of a table."""
-    rows = path.read_text("utf-8").splitlines()
-    cells = rows[line].split(",")
-    cells[rows[0].split(",").index(column)] = value
-    rows[line] = ",".join(cells)
-    path.write_text("\n".join(rows) + "\n", "utf-8")
 
 
 class TestManifest:
@@ -95,7 +87,7 @@ class TestTables:
         ],
     )
     def test_a_cell_that_cannot_be(self, run, table, column, value):
-        edit(run / table, column, value)
+        set_cell(run / table, column, value)
         with pytest.raises(InputError, match=rf"{table}, line 2"):
             export(run, "coco")
         if table != "tracks.csv":
@@ -138,7 +130,7 @@ class TestTables:
         assert not (run / ".work").exists()
 
     def test_messages_stay_short(self, run):
-        edit(run / "events.csv", "concept", "a" * 5000)
+        set_cell(run / "events.csv", "concept", "a" * 5000)
         with pytest.raises(InputError, match=r"events\.csv, line 2") as error:
             write_review(run)
         assert len(str(error.value)) < 500
