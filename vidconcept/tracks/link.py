@@ -3,7 +3,6 @@
 The linker holds the living tracks and one summary a track, nothing that grows with the number of frames.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
@@ -14,6 +13,7 @@ import numpy as np
 from vidconcept.errors import UsageError
 from vidconcept.tracks import rle
 from vidconcept.tracks.assign import assign, expected_overlap, find_parent
+from vidconcept.tracks.clock import FrameClock
 from vidconcept.tracks.components import Component, components, cut_part, from_points
 from vidconcept.tracks.edges import EdgeFinder
 from vidconcept.tracks.events import Summary, is_event, select_events
@@ -23,8 +23,6 @@ from vidconcept.types import Event, Origin, Region, TrackMask
 
 # Time constant of the confidence, so that a label does not flicker with the score of a single frame.
 _CONFIDENCE_S = 0.2
-# Intervals between frames are counted to this precision.
-_INTERVAL_S = 1e-4
 
 
 class FrameRef(Protocol):
@@ -105,9 +103,7 @@ class Linker:
         self._left: list[_Live | None] = [None] * len(self._concepts)
         self._summaries: dict[int, Summary] = {}
         self._ids = count(1)
-        self._first_s: float | None = None
-        self._latest_s = 0.0
-        self._intervals: Counter[int] = Counter()
+        self._clock = FrameClock()
 
     def step(
         self,
@@ -142,7 +138,7 @@ class Linker:
             self._forget([track for tracks in self._live for track in tracks], frame.time_s)
             self._live = [[] for _ in self._concepts]
             self._left = [None] * len(self._concepts)
-        dt_s = self._advance_clock(frame.time_s)
+        dt_s = self._clock.advance(frame.time_s)
         if self._edges is not None:
             self._edges.begin_frame(picture, flow, reset=reset)
         rows = []
@@ -183,9 +179,8 @@ class Linker:
 
     def finish(self) -> tuple[list[Event], dict[int, int]]:
         """Events ordered by start, and the final `tracker_id` of each provisional one that is kept."""
-        frame_s = self._frame_s()
-        footage_s = self._latest_s - (self._first_s or 0.0) + frame_s
-        return select_events(self._summaries.values(), min(self._settings.min_duration_s, footage_s), frame_s=frame_s)
+        least_s = min(self._settings.min_duration_s, self._clock.footage_s)
+        return select_events(self._summaries.values(), least_s, frame_s=self._clock.frame_s)
 
     @property
     def summaries(self) -> Mapping[int, Summary]:
@@ -200,33 +195,15 @@ class Linker:
 
     def is_sure(self, tracker_id: int, *, at_end: bool = False) -> bool:
         """Whether a track counts as an event by now. at_end: in all of the footage, which may be shorter than one."""
-        frame_s, least_s = self._frame_s(), self._settings.min_duration_s
+        least_s = self._settings.min_duration_s
         if at_end:
-            least_s = min(least_s, self._latest_s - (self._first_s or 0.0) + frame_s)
-        return is_event(self._summaries[tracker_id], least_s, frame_s)
+            least_s = min(least_s, self._clock.footage_s)
+        return is_event(self._summaries[tracker_id], least_s, self._clock.frame_s)
 
     def release(self, tracker_ids: Iterable[int]) -> None:
         """Forget dead tracks whose events somebody else has taken: footage without an end must not fill the memory."""
         for tracker_id in tracker_ids:
             del self._summaries[tracker_id]
-
-    def _advance_clock(self, time_s: float) -> float:
-        """Seconds since the previous frame, 0 on the first."""
-        if self._first_s is None:
-            self._first_s = self._latest_s = time_s
-        dt_s, self._latest_s = time_s - self._latest_s, time_s
-        if dt_s > 0:
-            self._intervals[round(dt_s / _INTERVAL_S)] += 1
-        return dt_s
-
-    def _frame_s(self) -> float:
-        """How long a frame is shown, as `frame_duration_s` tells it, without keeping every time."""
-        left = self._intervals.total() / 2
-        for interval in sorted(self._intervals):
-            left -= self._intervals[interval]
-            if left <= 0:
-                return interval * _INTERVAL_S
-        return 0.0
 
     def _remember(self, class_id: int, row: TrackMask, reached: bool) -> None:
         known = self._summaries.get(row.tracker_id)
@@ -238,10 +215,10 @@ class Linker:
 
     def _forget(self, dead: Sequence[_Live], now_s: float) -> None:
         """Drops what is known of dead tracks that are no events, so that hours of noise do not fill the memory."""
-        if not dead or now_s - (self._first_s or 0.0) < self._settings.min_duration_s:
+        if not dead or self._clock.since_first_s(now_s) < self._settings.min_duration_s:
             return
         # Twice the frame known so far: the median of the whole footage may come out longer.
-        frame_s = 2 * self._frame_s()
+        frame_s = 2 * self._clock.frame_s
         for track in dead:
             if not is_event(self._summaries[track.tracker_id], self._settings.min_duration_s, frame_s):
                 del self._summaries[track.tracker_id]
