@@ -69,7 +69,7 @@ class TestCodec:
         frames = torch.rand(2, 3, 40, 56) * 2 - 1
         with torch.inference_mode():
             torch.testing.assert_close(net(frames), net.out(net.fused(frames)))
-            torch.nn.init.normal_(net.beside[2].weight)
+            torch.nn.init.normal_(net.beside.get_parameter("2.weight"))
             assert not torch.allclose(net(frames), net.out(net.fused(frames)), atol=1e-3)
 
     def test_a_run_with_a_net_of_other_sizes_does_not_go_on(self, tmp_path):
@@ -108,6 +108,7 @@ class TestKernelMuon:
         conv = self.conv(torch.channels_last)
         conv(torch.randn(2, 4, 8, 8)).square().mean().backward()
         rows = torch.nn.Parameter(conv.weight.detach().flatten(1).clone())
+        assert conv.weight.grad is not None
         rows.grad = conv.weight.grad.flatten(1).clone()
         settings = {"lr": 0.1, "weight_decay": 0.0, "adjust_lr_fn": "match_rms_adamw"}
         KernelMuon([conv.weight], **settings).step()
@@ -124,8 +125,8 @@ class TestTrunk:
     def test_folded_batch_norms_compute_the_same(self):
         torch.manual_seed(0)
         conv, norm = torch.nn.Conv2d(3, 32, 3, 2, bias=False), torch.nn.BatchNorm2d(32, eps=1e-3).eval()
-        for buffer in (norm.weight, norm.bias, norm.running_mean, norm.running_var):
-            torch.nn.init.uniform_(buffer, 0.5, 1.5)
+        for key in ("weight", "bias", "running_mean", "running_var"):
+            torch.nn.init.uniform_(norm.state_dict()[key], 0.5, 1.5)
         published = {f"_bn0.{k}": v for k, v in norm.state_dict().items()} | {"_conv_stem.weight": conv.weight}
         trunk = Trunk()
         for name, part in trunk.state_dict().items():

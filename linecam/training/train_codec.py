@@ -6,6 +6,7 @@ Runs before `train`; the transformer then learns on the codec's latents.
 import json
 import time
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ class KernelMuon:
     Raises ValueError for another memory layout, and RuntimeError where torch has no Muon.
     """
 
-    def __init__(self, weights: list[nn.Parameter], **settings: Any) -> None:
+    def __init__(self, weights: Iterable[Tensor], **settings: Any) -> None:
         if not hasattr(torch.optim, "Muon"):
             raise RuntimeError(
                 f"training needs torch.optim.Muon; torch {torch.__version__} has none: install torch 2.9"

@@ -13,7 +13,7 @@ of 4×4 pixels; frames are grouped 1, 4, 4, ….
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, overload
 
 import torch
 import torch.nn.functional as F
@@ -219,6 +219,10 @@ class PatchCodec(ModelMixin, ConfigMixin):
         z = (self.pool_features(kinds) - self.feature_mean) / self.feature_std
         return rearrange(z, "b t h w (c p q) -> b c t (h p) (w q)", p=2, q=2)
 
+    @overload
+    def encode(self, x: Tensor, return_dict: Literal[True] = True) -> Encoded: ...
+    @overload
+    def encode(self, x: Tensor, return_dict: Literal[False]) -> tuple[_Exact]: ...
     def encode(self, x: Tensor, return_dict: bool = True) -> Encoded | tuple[_Exact]:
         """Latents of frames `(b, 3, t, h, w)` in [-1, 1]. Raises ValueError for a size that does not fit."""
         latents, _ = self.encode_described(x)
@@ -232,6 +236,10 @@ class PatchCodec(ModelMixin, ConfigMixin):
         kinds, described = self.classify_cells(x)
         return torch.cat([self.encode_picture(x), self.feature_latents(kinds).to(x.dtype)], 1), described
 
+    @overload
+    def decode(self, z: Tensor, return_dict: Literal[True] = True) -> Decoded: ...
+    @overload
+    def decode(self, z: Tensor, return_dict: Literal[False]) -> tuple[Tensor]: ...
     def decode(self, z: Tensor, return_dict: bool = True) -> Decoded | tuple[Tensor]:
         """Frames `(b, 3, t, h, w)` of latents `(b, channels, t_lat, h/4, w/4)`; the feature channels are not used."""
         group = self.config.temporal_compression_ratio
