@@ -114,8 +114,10 @@ class Neighbours:
         self._positions = np.repeat(positions, counts)[self._order]
         self._starts = np.append(np.flatnonzero(np.diff(token_views[self._order], prepend=-1)), len(vectors))
         kept = self._standard.apply(vectors[self._order])  # (token, scale, dim)
-        self._kept = [np.ascontiguousarray(kept[:, s]) for s in range(kept.shape[1])]
-        self._squares = [np.square(own).sum(1) for own in self._kept]
+        # For each scale `(dim + 1, token)`: one product with `(x, 1)` then gives |x - y|² but for |x|².
+        self._kept = [
+            np.vstack([-2 * own.T, np.square(own).sum(1)]).astype(np.float32) for own in np.moveaxis(kept, 1, 0)
+        ]
         self.usual = usual if usual is not None else self._measure_batch(vectors[self._order], drawn[self._order])
 
     def _measure_batch(self, vectors: np.ndarray, drawn: np.ndarray) -> Usual | None:
@@ -168,13 +170,15 @@ class Neighbours:
         needed = np.maximum(np.maximum(np.minimum(VIEWS, views), np.ceil(self._share * views).astype(int)), 1)
         counted = np.arange(int(needed.max()))[None] < np.minimum(needed, np.maximum(views, 1))[:, None]
         distances, tokens = [], []
-        for scale, (own, squares) in enumerate(zip(self._kept, self._squares, strict=True)):
-            one = np.ascontiguousarray(asked[:, scale])
-            square = np.square(one).sum(1)[:, None] + squares[None] - 2 * one @ own.T + closed
+        square = np.empty(closed.shape, np.float32)
+        for scale, own in enumerate(self._kept):
+            one = asked[:, scale]
+            np.matmul(np.hstack([one, np.ones((len(one), 1), np.float32)]), own, out=square)
+            square += closed
             nearest = np.stack([part.start + square[:, part].argmin(1) for part in slices], axis=1)  # (query, view)
-            away = np.take_along_axis(square, nearest, axis=1)
+            away = np.take_along_axis(square, nearest, axis=1) + np.square(one).sum(1)[:, None]
             best = np.argsort(away, axis=1)[:, : counted.shape[1]]
-            away = np.sqrt(np.maximum(np.take_along_axis(away, best, axis=1), 0.0) / own.shape[1])
+            away = np.sqrt(np.maximum(np.take_along_axis(away, best, axis=1), 0.0) / one.shape[1])
             distances.append(np.where(counted & (views > 0)[:, None], away, 0.0).sum(1) / counted.sum(1))
             tokens.append(np.take_along_axis(nearest, best, axis=1))
         return _Nearest(np.stack(distances), views, tokens, counted)
