@@ -16,6 +16,7 @@ from diffusers import (
     AutoencoderKLHunyuanVideo15,
     AutoencoderKLLTXVideo,
     AutoencoderKLMochi,
+    AutoencoderKLQwenImage,
     AutoencoderKLWan,
     FlowMatchEulerDiscreteScheduler,
     UniPCMultistepScheduler,
@@ -42,9 +43,34 @@ def write_chat(
     config: str = "LlamaConfig",
     dim: int = TEXT_DIM,
     layers: int = 3,
+    nested: dict[str, Any] | None = None,
+    write_tokenizer: Callable[[Path], int] | None = None,
     **options: Any,
 ) -> None:
-    """A language model, and a tokenizer of whole words and the marks of a chat."""
+    """A language model with a tokenizer.
+
+    nested: where its sizes are those of a part of the model, which has another for pictures. write_tokenizer: returns
+    the size of the vocabulary.
+    """
+    vocabulary = (write_tokenizer or write_words)(path / "tokenizer")
+    sizes = {
+        "vocab_size": vocabulary,
+        "hidden_size": dim,
+        "intermediate_size": 32,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "pad_token_id": 4,
+        "bos_token_id": 0,
+        "eos_token_id": 3,
+        **options,
+    }
+    settings = getattr(transformers, config)(**(sizes if nested is None else {"text_config": sizes, **nested}))
+    getattr(transformers, kind)(settings).save_pretrained(path / "text_encoder")
+
+
+def write_words(path: Path) -> int:
+    """A tokenizer of whole words and the marks of a chat."""
     marks = ["<|begin|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<pad>", "<unk>"]
     vocabulary = {word: number for number, word in enumerate([*marks, *_WORDS, "system", "user"])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
@@ -56,20 +82,26 @@ def write_chat(
         pad_token="<pad>",
         unk_token="<unk>",
         additional_special_tokens=["<|start_header_id|>", "<|end_header_id|>"],
-    ).save_pretrained(path / "tokenizer")
-    settings = getattr(transformers, config)(
-        vocab_size=len(vocabulary),
-        hidden_size=dim,
-        intermediate_size=32,
-        num_hidden_layers=layers,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        pad_token_id=4,
-        bos_token_id=0,
-        eos_token_id=3,
-        **options,
-    )
-    getattr(transformers, kind)(settings).save_pretrained(path / "text_encoder")
+    ).save_pretrained(path)
+    return len(vocabulary)
+
+
+def write_bytes(path: Path) -> int:
+    """A tokenizer as Qwen's is laid out: vocabulary, merges (none here), and the marks of a chat beside them."""
+    path.mkdir(parents=True)
+    vocabulary = {letter: number for number, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    marks = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    added = {
+        str(len(vocabulary) + number): {"content": mark, "special": True, "lstrip": False, "rstrip": False}
+        | {"normalized": False, "single_word": False}
+        for number, mark in enumerate(marks)
+    }
+    (path / "vocab.json").write_text(json.dumps(vocabulary))
+    (path / "merges.txt").write_text("#version: 0.2\n")
+    names = {"pad_token": marks[0], "eos_token": marks[2], "additional_special_tokens": marks[1:]}
+    config = {"tokenizer_class": "Qwen2Tokenizer", "added_tokens_decoder": added, "unk_token": None, **names}
+    (path / "tokenizer_config.json").write_text(json.dumps(config))
+    return len(vocabulary) + len(marks)
 
 
 def write_clip(path: Path, number: str, dim: int = 8, *, projected: bool = False) -> None:
@@ -219,6 +251,26 @@ def _sd3(path: Path) -> dict[str, Any]:
     return {}
 
 
+def _qwen(path: Path) -> dict[str, Any]:
+    sections = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 2, 2]}
+    pictures = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": TEXT_DIM}
+    write_chat(
+        path,
+        "Qwen2_5_VLForConditionalGeneration",
+        "Qwen2_5_VLConfig",
+        nested={"vision_config": pictures},
+        write_tokenizer=write_bytes,
+        rope_parameters=sections,
+    )
+    AutoencoderKLQwenImage(
+        base_dim=4, z_dim=1, dim_mult=[1, 1, 1, 1], num_res_blocks=1, latents_mean=[0.1], latents_std=[2.0]
+    ).save_pretrained(path / "vae")
+    FlowMatchEulerDiscreteScheduler(
+        use_dynamic_shifting=True, base_shift=0.5, max_shift=0.9, max_image_seq_len=8192, shift_terminal=0.02
+    ).save_pretrained(path / "scheduler")
+    return {}
+
+
 # Name of a folder -> what is beside its transformer, and the transformer's name in `TINY`.
 FOLDERS: dict[str, tuple[Callable[[Path], dict[str, Any]], str]] = {
     "wan": (_wan, "wan"),
@@ -230,6 +282,7 @@ FOLDERS: dict[str, tuple[Callable[[Path], dict[str, Any]], str]] = {
     "flux": (_flux, "flux"),
     "flux2": (_flux2, "flux2"),
     "sd3": (_sd3, "sd3"),
+    "qwen": (_qwen, "qwen"),
 }
 
 

@@ -19,8 +19,9 @@ TOKENS = {
     "flux": (1, 16),
     "flux2": (1, 16),
     "sd3": (1, 16),
+    "qwen": (1, 16),
 }
-STILLS = ("flux", "flux2", "sd3")
+STILLS = ("flux", "flux2", "sd3", "qwen")
 CROSS = ("wan", "wan22", "ltx")
 
 

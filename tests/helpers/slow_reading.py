@@ -72,6 +72,8 @@ def enter_by_hand(name: str, transformer, call: dict[str, Any]) -> Tensor:
         refined = [transformer.context_embedder(w, call["timestep"], o) for w, o in zip(words, ones, strict=True)]
         tokens = torch.cat(refined, dim=1)
         return tokens + transformer.cond_type_embed(torch.tensor(0)) if name == "hunyuan15" else tokens
+    if name == "qwen":
+        return transformer.txt_in(transformer.txt_norm(torch.cat(words, dim=1)))
     module = transformer.time_embed.caption_proj if name == "mochi" else transformer.context_embedder
     return module(torch.cat(words, dim=1))
 
@@ -92,6 +94,9 @@ def give_concepts(name: str, block, call: dict[str, Any], tokens: Tensor, video:
         given["encoder_hidden_states"] = tokens
     if name in ("flux", "flux2"):
         given["image_rotary_emb"] = at_no_position(given["image_rotary_emb"], count, video)
+    if name == "qwen":
+        picture, prompt = given["image_rotary_emb"]
+        given["image_rotary_emb"] = (picture, torch.ones(count, prompt.shape[1], dtype=prompt.dtype))
     if name == "hunyuan":
         given["attention_mask"] = torch.ones(1, 1, 1, video + count, dtype=torch.bool)
     if name == "hunyuan15":

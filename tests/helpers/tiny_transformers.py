@@ -14,6 +14,7 @@ from diffusers import (
     HunyuanVideoTransformer3DModel,
     LTXVideoTransformer3DModel,
     MochiTransformer3DModel,
+    QwenImageTransformer2DModel,
     SD3Transformer2DModel,
     WanTransformer3DModel,
 )
@@ -247,5 +248,24 @@ TINY: dict[str, Tiny] = {
             "pooled_projections": torch.randn(1, 8),
         },
         (1, 2, 3),
+    ),
+    "qwen": Tiny(
+        QwenImageTransformer2DModel,
+        {
+            "in_channels": 4,
+            "out_channels": 1,
+            "num_layers": 4,
+            "attention_head_dim": 16,
+            "num_attention_heads": 2,
+            "joint_attention_dim": TEXT_DIM,
+            "axes_dims_rope": (4, 6, 6),
+        },
+        lambda: {
+            "hidden_states": torch.randn(1, HEIGHT * WIDTH, 4),
+            "timestep": torch.tensor([0.5]),
+            "encoder_hidden_states": text(),
+            "img_shapes": [[(1, HEIGHT, WIDTH)]],
+        },
+        (1, 4, 6),
     ),
 }

@@ -14,12 +14,14 @@ import torch
 import transformers
 from torch import Tensor
 
-from tests.helpers.family_reading import TOKENS, WORDS, load, small, window
+from tests.helpers.family_reading import STILLS, TOKENS, WORDS, load, small, window
 from vidconcept.errors import ModelError
 from vidconcept.models.adapter import choose_adapter
 from vidconcept.models.hunyuan import INSTRUCTION
 from vidconcept.models.hunyuan15 import INSTRUCTION as HUNYUAN15_INSTRUCTION
 from vidconcept.models.loading import name_classes, pick_class
+from vidconcept.models.qwen import ENDING as QWEN_ENDING
+from vidconcept.models.qwen import INSTRUCTION as QWEN_INSTRUCTION
 from vidconcept.settings import TrackSettings
 
 PROMPT = "a long thin scratch"
@@ -30,9 +32,12 @@ PIPELINES = {
     "hunyuan": "HunyuanVideoPipeline",
     "flux": "FluxPipeline",
     "sd3": "StableDiffusion3Pipeline",
+    "qwen": "QwenImagePipeline",
 }
 # Where the prompt stands beside an instruction, the pipeline is told what the tokenizer of the test makes of it.
 TEMPLATES = {"hunyuan": {"template": INSTRUCTION + "{}<|eot_id|>"}}
+# Arguments that say nothing of the picture or the prompt.
+OF_LIBRARY = ("return_dict", "joint_attention_kwargs", "attention_kwargs")
 LENGTHS = {"wan": 512, "ltx": 128, "mochi": 256, "flux": 512, "sd3": 256}
 
 
@@ -42,13 +47,15 @@ def call_of_pipeline(folder, name: str) -> dict[str, Any]:
     pipeline.set_progress_bar_config(disable=True)
     height, width, frames = 2 * TOKENS[name][1], 3 * TOKENS[name][1], 1 + TOKENS[name][0]
     options: dict[str, Any] = {"height": height, "width": width, "num_inference_steps": 2, "output_type": "latent"}
-    if name not in ("flux", "sd3"):
+    if name not in STILLS:
         options["num_frames"] = frames
     if name in LENGTHS:
         options["max_sequence_length"] = LENGTHS[name]
     if name in TEMPLATES:
         start = len(pipeline.tokenizer(INSTRUCTION).input_ids)
         options["prompt_template"] = TEMPLATES[name] | {"crop_start": start}
+    elif name == "qwen":
+        pipeline.prompt_template_encode_start_idx = len(pipeline.tokenizer(QWEN_INSTRUCTION).input_ids)
     else:
         options["guidance_scale"] = 3.5 if name == "flux" else 1.0
     calls: list[dict[str, Any]] = []
@@ -62,9 +69,9 @@ def call_of_pipeline(folder, name: str) -> dict[str, Any]:
 def test_as_its_own_pipeline_calls_it(folders, name):
     theirs = call_of_pipeline(folders(name), name)
     model = load(folders(name), name, prompt=PROMPT)
-    latents, timestep = model.add_noise(model.encode(window(name))[:, :, : 1 if name in ("flux", "sd3") else None], 0)
+    latents, timestep = model.add_noise(model.encode(window(name))[:, :, : 1 if name in STILLS else None], 0)
     ours = model.arguments(latents, timestep, model.texts.prompt)
-    given = {key for key, value in theirs.items() if value is not None} - {"return_dict", "joint_attention_kwargs"}
+    given = {key for key, value in theirs.items() if value is not None} - set(OF_LIBRARY)
     assert {key for key, value in ours.items() if value is not None} == given
     for key in given:
         mine, expected = ours[key], theirs[key]
@@ -146,6 +153,8 @@ def test_instructions_are_the_pipelines_own():
     assert DEFAULT_PROMPT_TEMPLATE["template"] == INSTRUCTION + "{}<|eot_id|>"
     assert f"<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n" == HUNYUAN15_INSTRUCTION
     assert SYSTEM_MESSAGE == FLUX2_INSTRUCTION
+    qwen = diffusers.QwenImagePipeline(scheduler=None, vae=None, text_encoder=None, tokenizer=None, transformer=None)
+    assert qwen.prompt_template_encode == QWEN_INSTRUCTION + "{}" + QWEN_ENDING
 
 
 def test_a_class_that_this_diffusers_does_not_have_is_named():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
+from tests.helpers.family_reading import CROSS, STILLS, TOKENS, load, small, window
 from tests.helpers.masked import write_masked
-from tests.models.test_flow_families import CROSS, STILLS, TOKENS, load, small, window
 from vidconcept.errors import UsageError
 from vidconcept.evaluation.datasets.read import read_dataset
 from vidconcept.models import teaching
@@ -45,7 +47,8 @@ def test_what_is_learnt_is_read_by_its_file(folders, name, tmp_path):
     found = learn(data, "spatter", settings, Workspace(tmp_path / "work"), windows=1, steps=2, cross_validate=False)
     found.write(tmp_path / "spatter.safetensors")
     plan = make_plan(data.clips[0].source, settings | {"concepts": (f"spatter@{tmp_path / 'spatter.safetensors'}",)})
-    model, cut = ModelShelf()(plan, Monitor()), next(cut_source_windows(plan, Monitor()))
+    model: Any = ModelShelf()(plan, Monitor())
+    cut = next(cut_source_windows(plan, Monitor()))
     maps = compute_window_maps(plan, model, cut).scores
     scores = teaching.scores_of(model, plan.lexicon, teaching.observe(model, cut.frames), found.vector)
     assert scores[0] == pytest.approx(maps[0].ravel(), abs=1e-5)

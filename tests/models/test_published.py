@@ -14,6 +14,7 @@ from diffusers import (
     HunyuanVideoTransformer3DModel,
     LTXVideoTransformer3DModel,
     MochiTransformer3DModel,
+    QwenImageTransformer2DModel,
     SD3Transformer2DModel,
     WanTransformer3DModel,
 )
@@ -94,6 +95,15 @@ def sd3() -> dict:
     }
 
 
+def qwen() -> dict:
+    return {
+        "hidden_states": torch.empty(1, 1024, 64),
+        "encoder_hidden_states": torch.empty(1, 20, 3584),
+        "timestep": torch.empty(1),
+        "img_shapes": [[(1, 32, 32)]],
+    }
+
+
 # Preset -> class, configuration, and a call; two have masks that cannot run without numbers.
 PUBLISHED = {
     "wan2.1-1.3b": (WanTransformer3DModel, WAN_SMALL, lambda: wan(16, 21, 60, 104)),
@@ -107,6 +117,7 @@ PUBLISHED = {
     "flux2": (Flux2Transformer2DModel, {}, lambda: flux(128, 15360, 4)),
     "sd3.5-medium": (SD3Transformer2DModel, SD35_MEDIUM, sd3),
     "sd3.5-large": (SD3Transformer2DModel, SD35_LARGE, sd3),
+    "qwen-image": (QwenImageTransformer2DModel, {}, qwen),
 }
 
 

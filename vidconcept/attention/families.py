@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vidconcept.attention.blocks.cogvideox import CogVideoXKind
 from vidconcept.attention.blocks.cross import CrossKind
-from vidconcept.attention.blocks.dual import DualKind, Flux2DualKind, MochiKind
+from vidconcept.attention.blocks.dual import DualKind, Flux2DualKind, MochiKind, QwenKind
 from vidconcept.attention.blocks.kinds import BlockKind
 from vidconcept.attention.blocks.single import Flux2SingleKind, SingleKind
 from vidconcept.attention.method_names import METHODS, OF_CROSS_ATTENTION, OF_STILLS, REFUSED, Method
@@ -39,6 +39,11 @@ def refine_text(transformer: Any, family: Family, embeds: Tensor, counts: Sequen
     if kind_of_text is None:
         return refined
     return refined + kind_of_text.forward(torch.zeros(1, dtype=torch.long, device=refined.device))
+
+
+def norm_text(transformer: Any, family: Family, embeds: Tensor, counts: Sequence[int], call: Call) -> Tensor:
+    """Qwen-Image's projection, with a norm before it."""
+    return family.entrance(transformer).forward(transformer.txt_norm.forward(embeds))
 
 
 @dataclass(frozen=True)
@@ -156,6 +161,14 @@ FAMILIES: dict[str, Family] = {
         "context_embedder",
         lambda transformer: transformer.config.joint_attention_dim,
         _one_frame,
+        methods=OF_STILLS,
+    ),
+    "QwenImageTransformer2DModel": Family(
+        (("transformer_blocks", QwenKind("image_rotary_emb")),),
+        "txt_in",
+        lambda transformer: transformer.config.joint_attention_dim,
+        _one_frame,
+        norm_text,
         methods=OF_STILLS,
     ),
 }

@@ -96,6 +96,15 @@ FLOW_ADAPTERS: dict[str, FlowAdapter] = {
         largest=lambda transformer: transformer.pos_embed_max_size,
         text_width=lambda transformer: transformer.joint_attention_dim,
     ),
+    "QwenImageTransformer2DModel": FlowAdapter(
+        ("vidconcept.models.qwen", "QwenImage"),
+        configs.QwenTransformer,
+        configs.QwenCodec,
+        _always("qwen-image"),
+        text_length=512,
+        methods=OF_STILLS,
+        text_width=lambda transformer: transformer.joint_attention_dim,
+    ),
     "HunyuanVideoTransformer3DModel": FlowAdapter(
         ("vidconcept.models.hunyuan", "HunyuanVideo"),
         configs.HunyuanTransformer,

@@ -211,6 +211,30 @@ class FluxTransformer(FamilyTransformer):
         return self.in_channels // 4
 
 
+class QwenTransformer(FamilyTransformer):
+    """Qwen-Image: dual blocks only, latents packed as for Flux."""
+
+    num_layers: Few = 60
+    in_channels: Size = 64
+    joint_attention_dim: Size = 3584
+
+    @property
+    def patch_px(self) -> int:
+        return 2
+
+    @property
+    def latent_channels(self) -> int:
+        return self.in_channels // 4
+
+
+class QwenCodec(WanCodec):
+    """A codec of films that is given one picture at a time."""
+
+    @property
+    def latent_frames(self) -> int:
+        return 1
+
+
 class SD3Transformer(FamilyTransformer):
     num_layers: Few = 18
     num_attention_heads: Few = 18

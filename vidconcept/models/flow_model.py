@@ -94,6 +94,14 @@ class FlowModel(LatentModel):
         return self.texts.pooled.to(self.device, self.transformer.dtype)
 
 
+def standardise(latents: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """`(1, c, t_lat, h_lat, w_lat)` with the mean and deviation that a VAE was trained with, one a channel."""
+    middle, spread = (
+        torch.tensor(values, device=latents.device, dtype=latents.dtype).view(1, -1, 1, 1, 1) for values in (mean, std)
+    )
+    return (latents - middle) / spread
+
+
 @silence_libraries()
 def load(
     model: type[FlowModel],

@@ -93,6 +93,7 @@ class ChatText:
 
     kind: its class. ending: what follows the text. layers: whose hidden states are taken, side by side. is_cut: whether
     what it says of the instruction is cut off; else it counts for the length. for_empty: what an empty text is.
+    tokenizer: its class, where the folder holds no file that says all.
     """
 
     kind: str
@@ -101,6 +102,7 @@ class ChatText:
     layers: tuple[int, ...]
     is_cut: bool = True
     for_empty: str = ""
+    tokenizer: str = "PreTrainedTokenizerFast"
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -109,7 +111,7 @@ class ChatText:
     def encode(
         self, folder: Path, texts: Sequence[str], length: int, dtype: torch.dtype, device: torch.device
     ) -> list[Encoded]:
-        tokenizer = load_tokenizer("PreTrainedTokenizerFast", folder, "tokenizer")
+        tokenizer = load_tokenizer(self.tokenizer, folder, "tokenizer")
         encoder = load_encoder(self.kind, folder, "text_encoder", dtype, device)
         if self.is_cut:
             tokenizer.padding_side = "right"

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from vidconcept.models.flow_folder import Facts
-from vidconcept.models.flow_model import FlowModel
+from vidconcept.models.flow_model import FlowModel, standardise
 from vidconcept.models.loading import load_part, name_classes
 from vidconcept.models.text_encoders import T5Text, TextEncoder
 from vidconcept.settings import TrackSettings
@@ -42,12 +41,7 @@ class Wan(FlowModel):
         return replace(self, settings=settings, transformer=transformer)
 
     def _scaled(self, latents: Tensor) -> Tensor:
-        config = self.codec.config
-        mean, std = (
-            torch.tensor(values, device=latents.device, dtype=latents.dtype).view(1, -1, 1, 1, 1)
-            for values in (config.latents_mean, config.latents_std)
-        )
-        return (latents - mean) / std
+        return standardise(latents, self.codec.config.latents_mean, self.codec.config.latents_std)
 
     def arguments(self, latents: Tensor, timestep: Tensor, prompt: Tensor) -> dict[str, Any]:
         # Of Wan 2.2 5B every token has a timestep; here all have the same.

@@ -1,6 +1,7 @@
 """Blocks in which text has weights of its own and only attention joins it to the video (MMDiT, arXiv 2403.03206).
 
-HunyuanVideo 1.0 and 1.5, Flux.1 and SD3 share one shape of block, Flux.2 and Mochi have each their own modulation.
+HunyuanVideo 1.0 and 1.5, Flux.1 and SD3 share one shape of block; Flux.2, Qwen-Image and Mochi have each their own
+modulation.
 """
 
 from __future__ import annotations
@@ -97,6 +98,28 @@ class Flux2DualKind(DualKind):
         modulation = modulation[:, None] if modulation.ndim == 2 else modulation
         shift, scale, gate, *of_feed_forward = modulation.chunk(6, dim=-1)
         return (block.norm1_context.forward(tokens) * (1 + scale) + shift, gate, *of_feed_forward)
+
+
+class QwenKind(DualKind):
+    """`QwenImageTransformerBlock`: text modules called `txt_…`; complex rotary tables, that of the picture first."""
+
+    def rotate(self, tensor: Tensor, rope: Any) -> Tensor:
+        if rope is None:
+            return tensor
+        turned = torch.view_as_complex(tensor.float().unflatten(-1, (-1, 2)).contiguous()) * rope[0]
+        return torch.view_as_real(turned).flatten(-2).to(tensor.dtype)
+
+    def modulate(self, block: Any, tokens: Tensor, inputs: dict[str, Any]) -> tuple[Tensor, ...]:
+        # Of a model that edits pictures, the second row is for the pictures that it was given.
+        temb = inputs["temb"].chunk(2)[0] if block.zero_cond_t else inputs["temb"]
+        shift, scale, gate, *of_feed_forward = block.txt_mod.forward(temb)[:, None].chunk(6, dim=-1)
+        return (block.txt_norm1.forward(tokens) * (1 + scale) + shift, gate, *of_feed_forward)
+
+    def leave_attention(self, block: Any, tokens: Tensor, output: Tensor, carried: Carried) -> Tensor:
+        gate, shift, scale, gate_ff = carried
+        tokens = tokens + gate * block.attn.to_add_out.forward(output)
+        normed = block.txt_norm2.forward(tokens) * (1 + scale) + shift
+        return clip_half(tokens + gate_ff * block.txt_mlp.forward(normed))
 
 
 class MochiKind(DualKind):
