@@ -20,7 +20,7 @@ from vidconcept.evaluation.metrics.figures import Figures
 from vidconcept.evaluation.statistics import poisson_interval
 from vidconcept.pipelines.calibrate import calibrate_good, read_footage, write_toml
 from vidconcept.pipelines.evaluate import evaluate
-from vidconcept.pipelines.findings import link_frames, make_linker, score_frames
+from vidconcept.pipelines.findings import link_frame, make_linker, score_frames
 from vidconcept.pipelines.rarity import gate_maps
 from vidconcept.pipelines.workspace import Workspace
 from vidconcept.rarity.good_parts import write_good_parts
@@ -64,8 +64,10 @@ def false_events(
     for video in videos:
         part = read_footage(video, {**settings, **range_s}, workspace)
         linker = make_linker(part.plan)
-        frames = score_frames(part.plan, gate_maps(part.plan, part.run), workspace.monitor)
-        times = [scored.ref.time_s for scored, _ in link_frames(part.plan.settings, frames, linker)]
+        times = []
+        for scored in score_frames(part.plan, gate_maps(part.plan, part.run), workspace.monitor):
+            link_frame(part.plan.settings, scored, linker)
+            times.append(scored.ref.time_s)
         events += len(linker.finish()[0])
         minutes += (times[-1] - times[0]) / 60
     return events, minutes

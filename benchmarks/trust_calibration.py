@@ -33,7 +33,7 @@ from vidconcept.pipelines.calibrate import (
     score_footage,
 )
 from vidconcept.pipelines.evaluate import measure_clip, rename_to_asked
-from vidconcept.pipelines.findings import link_frames, make_linker
+from vidconcept.pipelines.findings import link_frame, make_linker
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.workspace import Workspace
 
@@ -57,8 +57,8 @@ class Held:
 def alarms(part: Footage, thresholds, lifts, held: Held, monitor: Monitor) -> int:
     settings = part.plan.settings.model_copy(update={"thresholds": thresholds, "place_lifts": lifts})
     linker = make_linker(replace(part.plan, settings=settings))
-    for _ in link_frames(settings, held(part, monitor), linker):
-        pass
+    for scored in held(part, monitor):
+        link_frame(settings, scored, linker)
     return len(linker.finish()[0])
 
 

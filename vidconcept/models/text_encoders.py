@@ -54,7 +54,7 @@ class T5Text:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        return (f"text_encoder{self.number}", f"tokenizer{self.number}")
+        return name_parts(self.number)
 
     def encode(
         self, folder: Path, texts: Sequence[str], length: int, dtype: torch.dtype, device: torch.device
@@ -106,13 +106,13 @@ class ChatText:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        return ("text_encoder", "tokenizer")
+        return name_parts()
 
     def encode(
         self, folder: Path, texts: Sequence[str], length: int, dtype: torch.dtype, device: torch.device
     ) -> list[Encoded]:
-        tokenizer = load_tokenizer(self.tokenizer, folder, "tokenizer")
-        encoder = load_encoder(self.kind, folder, "text_encoder", dtype, device)
+        tokenizer = load_tokenizer(self.tokenizer, folder, self.parts[1])
+        encoder = load_encoder(self.kind, folder, self.parts[0], dtype, device)
         if self.is_cut:
             tokenizer.padding_side = "right"
         return [self._encode(text, tokenizer, encoder, folder, length, dtype) for text in texts]
@@ -156,7 +156,7 @@ class ClipPooled:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        return (f"text_encoder{self.number}", f"tokenizer{self.number}")
+        return name_parts(self.number)
 
     def encode(
         self, folder: Path, texts: Sequence[str], length: int, dtype: torch.dtype, device: torch.device
@@ -206,6 +206,11 @@ class Together:
                 encoded["first"] = torch.tensor(len(front))
                 encoded["embeds"] = torch.cat([front, encoded["embeds"]])
         return found
+
+
+def name_parts(number: str = "") -> tuple[str, str]:
+    """The component folders of an encoder and its tokenizer."""
+    return f"text_encoder{number}", f"tokenizer{number}"
 
 
 def load_tokenizer(kind: str, folder: Path, part: str) -> Any:

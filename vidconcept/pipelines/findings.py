@@ -82,7 +82,8 @@ def find(
     count = 0
     total = estimate_frame_count(plan)
     with overlap(score_frames(plan, maps, monitor), plan.settings.threads, SCORED_AHEAD) as frames:
-        for scored, tracks in link_frames(plan.settings, frames, linker):
+        for scored in frames:
+            tracks = link_frame(plan.settings, scored, linker)
             journal.append(scored.ref, tracks, scored.scores, scored.origin)
             if needs_scores(plan.settings.view):
                 heat.append(scored.scores)
@@ -106,14 +107,6 @@ def make_linker(plan: Plan) -> Linker:
         LinkSettings(min_area_px=settings.min_area_px, min_duration_s=settings.min_duration_s),
         EdgeFinder(load_edge_net()) if settings.edges == "pixel" else None,
     )
-
-
-def link_frames(
-    settings: TrackSettings, frames: Iterable[ScoredFrame], linker: Linker
-) -> Iterator[tuple[ScoredFrame, list[TrackMask]]]:
-    """Scored frames with their tracks under provisional ids."""
-    for scored in frames:
-        yield scored, link_frame(settings, scored, linker)
 
 
 def link_frame(settings: TrackSettings, scored: ScoredFrame, linker: Linker) -> list[TrackMask]:
