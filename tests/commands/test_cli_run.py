@@ -147,6 +147,11 @@ class TestFetch:
         assert set(options) == {"allow_patterns"}
         assert tuple(filter_repo_objects([*self.PUBLISHED, *self.NOT_WANTED], **options)) == self.PUBLISHED
 
+    def test_a_commit_is_asked_for_by_its_digits(self, asked, monkeypatch):
+        self.free(monkeypatch, 100)
+        call("models", "fetch", f"cogvideox-2b@{'0' * 40}")
+        assert asked[0][1]["revision"] == "0" * 40
+
     def test_nothing_is_asked_for_that_the_disk_cannot_hold(self, asked, monkeypatch):
         self.free(monkeypatch, 10)
         with pytest.raises(OutputError, match=r"needs .* GB, .* has 10.0 GB free"):

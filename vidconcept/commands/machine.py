@@ -80,12 +80,24 @@ def fetch(
     name: Annotated[str, typer.Argument(help="A preset's name or a hub id.")],
     as_json: Json = False,
 ) -> None:
-    """Download a model's weights, with progress; an interrupted download continues where it stopped."""
+    """Download a model's weights, with progress; an interrupted download continues where it stopped.
+
+    NAME@COMMIT fetches one commit of the hub. Every file is compared with the digest that the hub has of it.
+    """
+    from vidconcept.commands.terminal import err
     from vidconcept.models.folder import fetch as fetch_weights
     from vidconcept.models.folder import find_preset
+    from vidconcept.models.pinned import revision_of
 
-    path = str(fetch_weights(find_preset(name)))
-    typer.echo(json.dumps({"name": name, "path": path}, ensure_ascii=False) if as_json else path)
+    preset = find_preset(name)
+    path = fetch_weights(preset)
+    revision = revision_of(path)
+    if as_json:
+        typer.echo(json.dumps({"name": name, "path": str(path), "revision": revision}, ensure_ascii=False))
+        return
+    typer.echo(path)
+    if revision is not None and preset.revision is None:
+        err.print(f"pin this commit: --set model={preset.name}@{revision}", style="dim", soft_wrap=True)
 
 
 def doctor(as_json: Json = False) -> None:

@@ -20,6 +20,7 @@ from vidconcept.models.configs import (
     components_of,
     read_config,
 )
+from vidconcept.models.pinned import revision_of, split_revision, verify_snapshot
 from vidconcept.models.presets import Preset, presets
 from vidconcept.wording import suggest
 
@@ -41,12 +42,28 @@ class ModelFolder:
     path: Path
     preset: Preset
 
+    @property
+    def revision(self) -> str | None:
+        """The commit of the hub that it is; None for a folder of one's own."""
+        return revision_of(self.path)
+
 
 def find_preset(model: str) -> Preset:
     """The preset of a name, or for a folder or hub id the one whose architecture it shares, under its own name.
 
-    Raises UsageError for a word that is neither a preset nor looks like a path or a hub id.
+    `NAME@COMMIT` pins a commit of the hub. Raises UsageError for a word that is neither a preset nor looks like a path
+    or a hub id, and for a commit of what does not come from the hub.
     """
+    name, revision = split_revision(model)
+    found = _find_preset(name, revision)
+    if revision is None:
+        return found
+    if found.source == "embedded":
+        raise UsageError(f"{name} comes with the package and has no commit. Next: leave @{revision} out")
+    return found.model_copy(update={"revision": revision})
+
+
+def _find_preset(model: str, revision: str | None) -> Preset:
     known = presets()
     if model.lower() in known:
         return known[model.lower()]
@@ -61,7 +78,7 @@ def find_preset(model: str) -> Preset:
         )
     if not path.is_dir():
         # A hub id that is not fetched yet has no configs to tell by.
-        path = _snapshot(model) or path
+        path = _snapshot(model, revision) or path
     own = path / "vidconcept.toml"
     if own.is_file():
         try:
@@ -77,10 +94,14 @@ def find_preset(model: str) -> Preset:
     return base.model_copy(update=facts)
 
 
-def _snapshot(source: str) -> Path | None:
+def _pin(revision: str | None) -> dict[str, str]:
+    return {} if revision is None else {"revision": revision}
+
+
+def _snapshot(source: str, revision: str | None) -> Path | None:
     """The folder of a hub id in the hub's cache, None where it is not there; never touches the network."""
     try:
-        return Path(snapshot_download(source, allow_patterns=_FILES, local_files_only=True))
+        return Path(snapshot_download(source, allow_patterns=_FILES, local_files_only=True, **_pin(revision)))
     except (LocalEntryNotFoundError, HFValidationError, FileNotFoundError):
         return None
 
@@ -95,12 +116,12 @@ def find_folder(preset: Preset) -> ModelFolder:
     elif Path(preset.source).expanduser().is_dir():
         path = Path(preset.source).expanduser()
     else:
-        found = _snapshot(preset.source)
+        found = _snapshot(preset.source, preset.revision)
         if found is None:
             need = f" ({preset.download_gb:g} GB of disk)" if preset.download_gb else ""
             raise ModelError(
-                f"the weights of {preset.name} are not on this machine. "
-                f"Next: vidconcept models fetch {preset.name}{need}"
+                f"the weights of {preset.spelled} are not on this machine. "
+                f"Next: vidconcept models fetch {preset.spelled}{need}"
             )
         path = found
     _check_complete(path, preset)
@@ -124,7 +145,8 @@ def _check_complete(path: Path, preset: Preset) -> None:
         if part not in missing:
             component_files(path, part)
     if missing:
-        again = "install vidconcept again" if preset.source == "embedded" else f"vidconcept models fetch {preset.name}"
+        fetch_it = f"vidconcept models fetch {preset.spelled}"
+        again = "install vidconcept again" if preset.source == "embedded" else fetch_it
         raise ModelError(f"model {preset.name} in {path} is incomplete: no {', '.join(missing)}. Next: {again}")
 
 
@@ -135,9 +157,10 @@ def _measure_cached_gb(cache: Path, source: str) -> float:
 
 
 def fetch(preset: Preset) -> Path:
-    """Download a model's folder with progress; a broken download resumes.
+    """Download a model's folder with progress; a broken download resumes, and every file is compared with its digest.
 
-    Raises ModelError when the hub cannot be reached or refuses, OutputError when the disk is too small.
+    Raises ModelError when the hub cannot be reached or refuses, or a file is damaged, OutputError when the disk is too
+    small.
     """
     if preset.source == "embedded" or Path(preset.source).expanduser().is_dir():
         return find_folder(preset).path
@@ -153,10 +176,12 @@ def fetch(preset: Preset) -> Path:
     if constants.HF_HUB_OFFLINE:
         raise ModelError(f"HF_HUB_OFFLINE is set, so {preset.name} cannot be fetched. Next: unset it.")
     try:
-        return Path(snapshot_download(preset.source, allow_patterns=_FILES))
+        path = Path(snapshot_download(preset.source, allow_patterns=_FILES, **_pin(preset.revision)))
     except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(
             f"could not fetch {preset.source}: {reason}. Next: check the network and the name, then run the same "
             "command again; it goes on where it stopped."
         ) from error
+    verify_snapshot(path)
+    return path

@@ -18,7 +18,8 @@ from vidconcept.wording import suggest
 class Preset(BaseModel):
     """One TOML of `configs/`.
 
-    source: hub id, or "embedded" for the model that the package carries. vocabulary: canonical word -> all words that
+    source: hub id, or "embedded" for the model that the package carries. revision: commit of the hub that is pinned;
+    None: what is there. vocabulary: canonical word -> all words that
     mean it, for a model with a closed vocabulary; empty for a model that takes any words.
     """
 
@@ -26,6 +27,7 @@ class Preset(BaseModel):
 
     name: Annotated[str, Field(min_length=1)]
     source: Annotated[str, Field(min_length=1)]
+    revision: Annotated[str, Field(pattern="^[0-9a-f]{40}$")] | None = None
     licence: str
     summary: str
     download_gb: Annotated[float, Field(ge=0)]
@@ -43,6 +45,11 @@ class Preset(BaseModel):
         return validate(
             cls, tables.model | {"settings": tables.settings, "vocabulary": tables.vocabulary}, path, "model"
         )
+
+    @property
+    def spelled(self) -> str:
+        """As it is asked for: the name, with the commit where one is pinned."""
+        return self.name if self.revision is None else f"{self.name}@{self.revision}"
 
     @property
     def layer(self) -> Layer:

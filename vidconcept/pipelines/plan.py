@@ -105,6 +105,7 @@ class Plan:
             "model": {
                 "name": self.folder.preset.name,
                 "source": self.folder.preset.source,
+                **({} if self.folder.revision is None else {"revision": self.folder.revision}),
                 "licence": self.folder.preset.licence,
                 "words": list(self.words),
                 "picture": [self.tiles.tile_width, self.tiles.tile_height],

@@ -10,21 +10,15 @@ import numpy as np
 
 from vidconcept.errors import InputError, UsageError
 from vidconcept.evaluation.datasets.dataset import Clip, Dataset, FrameTruth
-from vidconcept.manifest import MANIFEST
+from vidconcept.manifest import find_runs
 from vidconcept.pipelines.track import Run
 from vidconcept.tracks.rle import decode
 from vidconcept.types import TrackMask
 
 
 def is_reviewed(path: Path) -> bool:
-    """Whether a path is a run folder or a folder of such."""
-    return path.is_dir() and bool(_runs(path))
-
-
-def _runs(path: Path) -> list[Path]:
-    if (path / MANIFEST).is_file():
-        return [path]
-    return sorted(child for child in path.iterdir() if (child / MANIFEST).is_file())
+    """Whether a path is a run folder or a folder of such, at any depth, as `batch` makes it."""
+    return path.is_dir() and any(True for _ in find_runs(path))
 
 
 def read_verdicts(path: Path, rename: Mapping[str, str] | None = None) -> Dataset:
@@ -32,7 +26,7 @@ def read_verdicts(path: Path, rename: Mapping[str, str] | None = None) -> Datase
 
     Raises InputError where a run or its video is gone, UsageError where nothing was accepted.
     """
-    clips = tuple(_clip(run) for run in _runs(path))
+    clips = tuple(_clip(run) for run in find_runs(path))
     dataset = Dataset(path.resolve().name, "verdicts", tuple(clip.rename(rename or {}) for clip in clips))
     if not dataset.concepts:
         raise UsageError(
