@@ -21,7 +21,7 @@ from vidconcept.attention.blocks.kinds import find_text
 from vidconcept.attention.families import FAMILIES, find_family
 from vidconcept.attention.methods import STANDARDISED
 
-JOINT = ["hunyuan", "hunyuan15", "mochi", "flux", "flux2", "sd3", "qwen"]
+JOINT = ["hunyuan", "hunyuan15", "mochi", "flux", "flux2", "sd3", "qwen", "minimax"]
 CROSS = ["wan", "ltx"]
 
 

@@ -72,6 +72,8 @@ def enter_by_hand(name: str, transformer, call: dict[str, Any]) -> Tensor:
         refined = [transformer.context_embedder(w, call["timestep"], o) for w, o in zip(words, ones, strict=True)]
         tokens = torch.cat(refined, dim=1)
         return tokens + transformer.cond_type_embed(torch.tensor(0)) if name == "hunyuan15" else tokens
+    if name == "minimax":
+        return torch.cat([transformer.token_refiner(transformer.context_embedder(word)) for word in words], dim=1)
     if name == "qwen":
         return transformer.txt_in(transformer.txt_norm(torch.cat(words, dim=1)))
     module = transformer.time_embed.caption_proj if name == "mochi" else transformer.context_embedder
@@ -88,7 +90,13 @@ def give_concepts(name: str, block, call: dict[str, Any], tokens: Tensor, video:
     """Run a stock block with the concept tokens as its only text."""
     given = {key: value for key, value in call.items() if key != "attentions from"}
     count = tokens.shape[1]
-    if given.get("encoder_hidden_states", tokens) is None:  # Flux.2 joins before its single blocks
+    if name == "minimax":
+        given["hidden_states"] = torch.cat([tokens, given["hidden_states"][:, -video:]], dim=1)
+        given["rotary_emb"] = at_no_position(given["rotary_emb"], count, video)
+        numbers = given["adaln_indices"]
+        # The first row is of the prompt.
+        given["adaln_indices"] = torch.cat([numbers[:1].expand(count), numbers[-video:]])
+    elif given.get("encoder_hidden_states", tokens) is None:  # Flux.2 joins before its single blocks
         given["hidden_states"] = torch.cat([tokens, given["hidden_states"][:, -video:]], dim=1)
     else:
         given["encoder_hidden_states"] = tokens

@@ -13,6 +13,7 @@ from diffusers import (
     HunyuanVideo15Transformer3DModel,
     HunyuanVideoTransformer3DModel,
     LTXVideoTransformer3DModel,
+    MiniMaxH3Transformer3DModel,
     MochiTransformer3DModel,
     QwenImageTransformer2DModel,
     SD3Transformer2DModel,
@@ -41,6 +42,29 @@ def grid_ids(axes: int) -> Tensor:
     ids = torch.zeros(HEIGHT, WIDTH, axes)
     ids[..., 1], ids[..., 2] = torch.arange(HEIGHT)[:, None], torch.arange(WIDTH)[None]
     return ids.reshape(-1, axes)
+
+
+def packed() -> dict[str, Any]:
+    """A prompt, two rows of sound and a film in one sequence; the sound is less noisy."""
+    sound, video = 2, FRAMES * HEIGHT // 2 * WIDTH // 2
+    first = TEXT + sound
+    places = torch.zeros(first + video, 3, dtype=torch.long)
+    places[:first, 0] = torch.arange(first)
+    grid = torch.meshgrid(torch.arange(FRAMES), torch.arange(HEIGHT // 2), torch.arange(WIDTH // 2), indexing="ij")
+    places[first:] = torch.stack(grid, dim=-1).reshape(-1, 3) + torch.tensor([first, 0, 0])
+    rows = torch.arange(first + video)
+    return {
+        "hidden_states": torch.randn(1, video, 16),
+        "audio_hidden_states": torch.randn(1, sound, 3),
+        "encoder_hidden_states": text(),
+        "timestep": torch.tensor([0.5, 0.1]),
+        "timestep_indices": torch.tensor([0] * TEXT + [1] * sound + [0] * video),
+        "token_tags": torch.tensor([1] * TEXT + [2] * sound + [0] * video),
+        "position_ids": places,
+        "text_indices": rows[:TEXT],
+        "audio_indices": rows[TEXT:first],
+        "video_indices": rows[first:],
+    }
 
 
 @dataclass(frozen=True)
@@ -248,6 +272,26 @@ TINY: dict[str, Tiny] = {
             "pooled_projections": torch.randn(1, 8),
         },
         (1, 2, 3),
+    ),
+    "minimax": Tiny(
+        MiniMaxH3Transformer3DModel,
+        {
+            "num_attention_heads": 2,
+            "attention_head_dim": 16,
+            "hidden_size": 32,
+            "num_layers": 4,
+            "num_refiner_layers": 1,
+            "ffn_dim": 32,
+            "in_channels": 4,
+            "audio_in_channels": 3,
+            "text_dim": TEXT_DIM,
+            "freq_dim": 8,
+            "time_embed_hidden_dim": 16,
+            "time_embed_dim": 8,
+            "rope_freq_dim": 2,
+        },
+        packed,
+        (3, 2, 3),
     ),
     "qwen": Tiny(
         QwenImageTransformer2DModel,

@@ -17,6 +17,7 @@ from vidconcept.attention.blocks.cogvideox import CogVideoXKind
 from vidconcept.attention.blocks.cross import CrossKind
 from vidconcept.attention.blocks.dual import DualKind, Flux2DualKind, MochiKind, QwenKind
 from vidconcept.attention.blocks.kinds import BlockKind
+from vidconcept.attention.blocks.packed import VIDEO, PackedKind
 from vidconcept.attention.blocks.single import Flux2SingleKind, SingleKind
 from vidconcept.attention.method_names import METHODS, OF_CROSS_ATTENTION, OF_STILLS, REFUSED, Method
 
@@ -44,6 +45,12 @@ def refine_text(transformer: Any, family: Family, embeds: Tensor, counts: Sequen
 def norm_text(transformer: Any, family: Family, embeds: Tensor, counts: Sequence[int], call: Call) -> Tensor:
     """Qwen-Image's projection, with a norm before it."""
     return family.entrance(transformer).forward(transformer.txt_norm.forward(embeds))
+
+
+def refine_rows(transformer: Any, family: Family, embeds: Tensor, counts: Sequence[int], call: Call) -> Tensor:
+    """MiniMax-H3's projection and refiner, in which the tokens of a text see each other: each concept by itself."""
+    texts = family.entrance(transformer).forward(embeds).split(list(counts), dim=1)
+    return torch.cat([transformer.token_refiner.forward(text) for text in texts], dim=1)
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,11 @@ def _frames_at(axis: int) -> Callable[[Any, Call], int]:
     return count
 
 
+def _frames_of_rows(transformer: Any, call: Call) -> int:
+    """Steps in time of the video rows of a packed sequence."""
+    return len(call["position_ids"][call["token_tags"] == VIDEO, 0].unique())
+
+
 def _one_frame(transformer: Any, call: Call) -> int:
     return 1
 
@@ -121,6 +133,13 @@ FAMILIES: dict[str, Family] = {
         "time_embed.caption_proj",
         lambda transformer: transformer.config.text_embed_dim,
         lambda transformer, call: call["hidden_states"].shape[2],
+    ),
+    "MiniMaxH3Transformer3DModel": Family(
+        (("transformer_blocks", PackedKind()),),
+        "context_embedder",
+        lambda transformer: transformer.config.text_dim,
+        _frames_of_rows,
+        refine_rows,
     ),
     "WanTransformer3DModel": Family(
         (("blocks", CrossKind()),),
