@@ -1,21 +1,13 @@
 """Boxes that move over a grid, linked frame by frame."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from vidconcept.pipelines.waiting import FrameRef
 from vidconcept.tracks.link import Linker, LinkSettings
 from vidconcept.types import Event, Origin, Region, TrackMask
 
 GRID = (100, 160)  # h, w
 FRAME_S = 0.04
-
-
-@dataclass(frozen=True)
-class Ref:
-    index: int
-    pts: int
-    time_s: float
 
 
 class Scene:
@@ -41,7 +33,7 @@ class Scene:
         for x, y, w, h in boxes:
             masks[concept, max(0, y) : max(0, y + h), max(0, x) : max(0, x + w)] = True
         flow = None if flow_x is None else np.full((10, 16, 2), (flow_x, 0.0), np.float32)
-        ref = Ref(self.frames, self.frames * 512, self.frames * self.frame_s)
+        ref = FrameRef(self.frames, self.frames * 512, self.frames * self.frame_s)
         self.frames += 1
         return self.linker.step(
             ref, masks, masks * np.float32(0.8), flow, Origin(0, 0), reaches=masks & reaches, reset=reset

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from vidconcept.pipelines.waiting import FrameRef
 from vidconcept.tracks.link import Linker, LinkSettings
 from vidconcept.types import Event, Origin, Region, VideoInfo
 from vidconcept.video.writer import open_writer
@@ -24,16 +25,6 @@ CONCEPTS = ("Kratzer/傷", "<img src=x onerror=alert(1)>", "=1+1")
 SIZE = (320, 180)
 RUN_ID = "0f2c5d1e9a7b4c3d8e6f1a2b3c4d5e6f"
 TIME_BASE = Fraction(1, 12800)
-
-
-@dataclass(frozen=True)
-class Ref:
-    """A frame without its picture."""
-
-    index: int
-    pts: int
-    time_s: float
-    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,10 +48,10 @@ DEFECTS = (
 SPEED_PX = 5
 
 
-def frame_refs(frames: int) -> list[Ref]:
+def frame_refs(frames: int) -> list[FrameRef]:
     """Variable frame rate: every seventh frame is shown twice as long."""
     pts = np.cumsum([0, *(1024 if i % 7 == 0 else 512 for i in range(1, frames))])
-    return [Ref(i, int(p), float(p * TIME_BASE)) for i, p in enumerate(pts)]
+    return [FrameRef(i, int(p), float(p * TIME_BASE)) for i, p in enumerate(pts)]
 
 
 def draw(frame: int, concepts: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -135,7 +126,7 @@ def make_run(
 
 
 def _write_video(
-    folder: Path, refs: Sequence[Ref], concepts: Sequence[str], size: tuple[int, int], events: Sequence[Event]
+    folder: Path, refs: Sequence[FrameRef], concepts: Sequence[str], size: tuple[int, int], events: Sequence[Event]
 ) -> None:
     info = VideoInfo(Path("line cam.mp4"), *size, "h264", "yuv420p", TIME_BASE, 25.0, len(refs), None)
     tracks = dict(tables.read_tracks_by_frame(folder / "tracks.csv"))

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from tests.helpers.linking import FRAME_S, GRID, Ref, Scene, ids
+from tests.helpers.linking import FRAME_S, GRID, Scene, ids
 from vidconcept.errors import UsageError
+from vidconcept.pipelines.waiting import FrameRef
 from vidconcept.tracks.link import Linker, LinkSettings
 from vidconcept.tracks.rle import decode
 from vidconcept.types import Origin, Region
@@ -61,7 +62,7 @@ class TestGaps:
         linker, rows = Scene().linker, []
         for i, score in enumerate([0.9, 0.9, None, None, None, None, 0.5]):
             seen = masks & (score is not None)
-            rows += linker.step(Ref(i, i, i * FRAME_S), seen, seen * np.float32(score or 0.0), None, Origin(0, 0))
+            rows += linker.step(FrameRef(i, i, i * FRAME_S), seen, seen * np.float32(score or 0.0), None, Origin(0, 0))
         # Five frames of 0.04 s since it was seen, time constant 0.2 s.
         assert rows[-1].confidence == pytest.approx(0.5 + 0.4 * np.exp(-1), abs=1e-6)
 
@@ -154,7 +155,7 @@ class TestWhatCounts:
         scene, mask = Scene(), np.zeros((1, *GRID), bool)
         mask[0, 40:48, 60:68] = True
         for i, score in enumerate((0.95, 0.9, 0.82, 0.85, 0.9)):
-            ref = Ref(i, i, i * FRAME_S)
+            ref = FrameRef(i, i, i * FRAME_S)
             scene.linker.step(ref, mask, mask * np.float32(score), None, Origin(0, 0), reaches=mask & (i in (2, 3)))
         assert [(e.start_frame, e.peak_frame, e.end_frame) for e in scene.events()] == [(0, 3, 4)]
 
@@ -172,7 +173,7 @@ class TestWhatCounts:
             [*(k * FRAME_S for k in range(9)), 8.5 * FRAME_S, *(k * FRAME_S for k in range(9, 20))]
         ):
             seen = mask & (3 <= i < 6)
-            scene.linker.step(Ref(i, i, time_s), seen, seen * np.float32(0.8), None, Origin(0, 0))
+            scene.linker.step(FrameRef(i, i, time_s), seen, seen * np.float32(0.8), None, Origin(0, 0))
         assert len(scene.events()) == 1
 
     @pytest.mark.parametrize(("frame_s", "seen"), [(0.04, 2), (0.1, 1)])
@@ -209,7 +210,7 @@ class TestSourcePixels:
         linker = Linker(["x"], Region(40, 20, 320, 200), (400, 240), LinkSettings(16, 0.12))
         mask = np.zeros((1, *GRID), bool)
         mask[0, 30:50, 80:100] = True
-        row = linker.step(Ref(0, 0, 0.0), mask, mask * np.float32(0.9), None, Origin(3, 2))[0]
+        row = linker.step(FrameRef(0, 0, 0.0), mask, mask * np.float32(0.9), None, Origin(3, 2))[0]
         assert row.box_px == (40 + 160, 20 + 60, 40 + 200, 20 + 100)
         decoded = decode(row.rle, (400, 240))
         assert decoded.sum() == row.area_px
@@ -221,7 +222,7 @@ class TestSourcePixels:
         linker = Linker(["x"], Region(0, 0, 320, 200), (320, 200), LinkSettings(16, 0.12))
         mask = np.zeros((1, *GRID), bool)
         mask[0, :10, -8:] = True
-        row = linker.step(Ref(0, 0, 0.0), mask, mask * np.float32(0.9), None, Origin(0, 0))[0]
+        row = linker.step(FrameRef(0, 0, 0.0), mask, mask * np.float32(0.9), None, Origin(0, 0))[0]
         assert row.box_px == (304, 0, 320, 20)
 
     def test_confidence_is_calm_and_a_share(self) -> None:
@@ -231,7 +232,7 @@ class TestSourcePixels:
         confidences = []
         for i in range(20):
             scores = masks * np.float32(0.9 if i % 2 else 0.5)
-            rows = scene.linker.step(Ref(i, i, i * FRAME_S), masks, scores, None, Origin(0, 0))
+            rows = scene.linker.step(FrameRef(i, i, i * FRAME_S), masks, scores, None, Origin(0, 0))
             confidences += [row.confidence for row in rows]
         assert all(0 <= value <= 1 for value in confidences)
         assert np.abs(np.diff(confidences[5:])).max() < 0.1  # the score itself jumps by 0.4
@@ -239,7 +240,7 @@ class TestSourcePixels:
     def test_masks_of_one_concept_share_no_pixel(self) -> None:
         linker = Linker(["x"], Region(0, 0, 397, 251), (397, 251), LinkSettings(1, 0.12, merge_frac=0.0))
         mask = np.random.default_rng(0).random((1, *GRID)) > 0.8
-        rows = linker.step(Ref(0, 0, 0.0), mask, mask * np.float32(0.9), None, Origin(0, 0))
+        rows = linker.step(FrameRef(0, 0, 0.0), mask, mask * np.float32(0.9), None, Origin(0, 0))
         total = sum(decode(row.rle, (397, 251)).astype(int) for row in rows)
         assert len(rows) > 50
         assert np.max(total) == 1

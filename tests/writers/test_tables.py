@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
-from tests.helpers.review_runs import CONCEPTS, Ref, draw, make_run
+from tests.helpers.review_runs import CONCEPTS, draw, make_run
 from vidconcept.errors import InputError, OutputError
 from vidconcept.files import open_replacing
+from vidconcept.pipelines.waiting import FrameRef
 from vidconcept.tracks import rle
 from vidconcept.tracks.components import from_points
 from vidconcept.tracks.place import scale_to_source
@@ -253,7 +254,7 @@ class TestWriting:
         scores = np.zeros((2, 4, 4), np.float32)
         scores[1, 2, 2] = 0.5
         with TrackJournal(tmp_path / "j") as journal:
-            journal.append(Ref(7, 70, 0.7), [], scores, Origin(3, 1, interpolated=True))
+            journal.append(FrameRef(7, 70, 0.7), [], scores, Origin(3, 1, interpolated=True))
             record = next(journal.frames())
         assert (record.frame_index, record.pts, record.time_s, record.origin.latent_index) == (7, 70, 0.7, 3)
         assert (record.score_max, record.score_mean) == ((0.0, 0.5), (0.0, 0.03125))
