@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain, groupby
+from operator import itemgetter
 
 import numpy as np
 
@@ -154,15 +155,16 @@ def choose_spacing(plan: Plan) -> Spacing:
 
 def split_recordings(frames: Iterable[Frame]) -> Iterator[Iterator[Frame]]:
     """The frames between one hole in time and the next: nothing is known across. Each part must be read in its turn."""
-    part = 0
+    for _, numbered in groupby(_number_recordings(frames), itemgetter(0)):
+        yield (frame for _, frame in numbered)
 
-    def part_of(frame: Frame) -> int:
-        nonlocal part
-        part += frame.after_hole
-        return part
 
-    for _, own in groupby(frames, part_of):
-        yield own
+def _number_recordings(frames: Iterable[Frame]) -> Iterator[tuple[int, Frame]]:
+    """Each frame with the number of holes in time before it."""
+    holes = 0
+    for frame in frames:
+        holes += frame.after_hole
+        yield holes, frame
 
 
 def compute_window_maps(plan: Plan, model: Model, window: Window) -> ConceptMaps:
