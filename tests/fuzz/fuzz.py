@@ -164,9 +164,21 @@ def main() -> int:
     return bool(findings)
 
 
+def name_finding(what: str) -> str:
+    """A finding by what it has in common with others of its kind: without paths, values and numbers of lines."""
+    found = re.fullmatch(r"(.*) at (\w+\.py):\d+.*", what, re.DOTALL)
+    if found is None:
+        return shorten(what)
+    error = re.sub(r"\s*'[^']*('|$)", "", found[1])
+    return shorten(f"{error} at {found[2]}")
+
+
 def write_figures(given: argparse.Namespace, inputs: int, seconds: float, found: Mapping[str, int]) -> None:
     """What a run of this job says of itself, in the form in which the documentation shows figures."""
     first = f" FIRST={given.first}" if given.first else ""
+    kinds: collections.Counter[str] = collections.Counter()
+    for what, count in found.items():
+        kinds[name_finding(what)] += count
     content = {
         "title": "Damaged inputs",
         "command": f"make fuzz SECONDS={given.seconds:g}{first} FIGURES={given.figures}",
@@ -178,8 +190,7 @@ def write_figures(given: argparse.Namespace, inputs: int, seconds: float, found:
             "kinds": len(SEEDS),
             "seconds": round(seconds),
             "findings": sum(found.values()),
-            # Without the places of this machine.
-            "found": {shorten(what.replace(str(given.corpus.absolute()), "…")): n for what, n in found.items()},
+            "found": dict(kinds.most_common()),
         },
     }
     given.figures.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
