@@ -10,6 +10,7 @@ from typing import Any
 
 from vidconcept.live.events import LiveEvent
 from vidconcept.video.problems import Problem
+from vidconcept.wording import format_count
 
 # Counts that a recording tells of its own time, what was missed before its first frame included.
 COUNTED = ("skipped", "gaps", "failures", "undecodable", "corrupt", "clock_jumps")
@@ -69,7 +70,8 @@ def list_problems(facts: Mapping[str, Any]) -> list[Problem]:
     """What was missed in a segment, as `run.json` lists it."""
     found = []
     if facts["skipped"]:
-        text = f"{facts['skipped']} frames were skipped in {facts['gaps']} gaps: the model is slower than the camera"
+        frames, gaps = format_count(facts["skipped"], "frame"), format_count(facts["gaps"], "gap")
+        text = f"{frames} skipped in {gaps}: the model is slower than the camera"
         found.append(Problem("skipped", text, count=max(facts["gaps"], 1)))
     if facts["failures"]:
         found.append(Problem("lost", "the source was lost and connected again", count=facts["failures"]))

@@ -12,6 +12,7 @@ import numpy as np
 
 from vidconcept.evaluation.metrics.figures import Figures
 from vidconcept.evaluation.metrics.scores import Curves
+from vidconcept.wording import format_count
 from vidconcept.writers.reports.folder import write_part
 from vidconcept.writers.reports.svg import draw_bars, draw_lines
 
@@ -81,7 +82,8 @@ def write_report(out: Path, content: Mapping[str, Any], total: Figures, command:
     text = [
         f"# {data['name']} with {model['name']}",
         "",
-        f"Data: {data['clips']} clips ({data['format']}), concepts {', '.join(data['concepts']) or 'none'}. "
+        f"Data: {format_count(data['clips'], 'clip')} ({data['format']}), "
+        f"concepts {', '.join(data['concepts']) or 'none'}. "
         f"Asked: {', '.join(content['concepts'])}. In the softmax: {', '.join(content['words'])}.",
         "",
         f"Command: `{command}`",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vidconcept.evaluation.readings import Stressed, StressTest
+from vidconcept.wording import format_count
 from vidconcept.writers.reports.evaluation import format_number, write_json
 from vidconcept.writers.reports.folder import write_part
 from vidconcept.writers.reports.svg import draw_lines
@@ -95,8 +96,9 @@ def write_stress(out: Path, test: StressTest, command: str) -> dict[str, Any]:
     text = [
         "# Stress test",
         "",
-        f"Model {test.facts['model']}, weights {test.facts['weights'][:12]}; {test.facts['clips']} clips of "
-        f"{test.megapixels:.2g} megapixel; against {test.against}; seed {test.facts['seed']}. Command: `{command}`",
+        f"Model {test.facts['model']}, weights {test.facts['weights'][:12]}; "
+        f"{format_count(test.facts['clips'], 'clip')} of {test.megapixels:.2g} megapixel; "
+        f"against {test.against}; seed {test.facts['seed']}. Command: `{command}`",
         "",
         *(f"* {line}" for line in said),
         "",
@@ -150,7 +152,7 @@ def write_checklist(out: Path, test: StressTest, calibration: Path | None) -> Pa
 
 def _describe_coverage(test: StressTest) -> tuple[str, str]:
     clean = test.results[0]
-    sample = f"{test.facts['clips']} clips, {clean.counts.minutes:.1f} minutes"
+    sample = f"{format_count(test.facts['clips'], 'clip')}, {clean.counts.minutes:.1f} minutes"
     if test.against != "truth":
         findings = ", ".join(f"{name} {c.events}" for name, c in clean.by_concept.items())
         return f"{sample} without truth; findings: {findings}", "what is missed is not known: needs truth"
@@ -170,7 +172,7 @@ def _describe_calibration(calibration: Path | None, weights: str) -> tuple[str, 
     age = (datetime.now(UTC) - datetime.fromisoformat(facts["created"])).days
     look = [f"older than {CALIBRATION_DAYS} days"] if age > CALIBRATION_DAYS else []
     look += [] if facts["weights"] == weights else ["made with other weights: calibrate again"]
-    return f"{calibration.name}, {age} days old, {facts.get('kind', '')}", "; ".join(look) or "–"
+    return f"{calibration.name}, {format_count(age, 'day')} old, {facts.get('kind', '')}", "; ".join(look) or "–"
 
 
 def _describe_margin(found: Sequence[Stressed], clean: Stressed, megapixels: float) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from vidconcept.evaluation.readings import Reading, Sweep, Tally, compare_mean_ap, mean_ap, mean_iou, mean_leakage
+from vidconcept.wording import format_count
 from vidconcept.writers.reports.evaluation import format_number, write_json
 from vidconcept.writers.reports.folder import write_part
 from vidconcept.writers.reports.svg import draw_heat_map
@@ -102,8 +103,8 @@ def write_sweep(out: Path, sweep: Sweep, command: str) -> dict[str, Any]:
     text = [
         f"# Sweep over {data['name']} with {model['name']}",
         "",
-        f"{data['clips']} clips, concepts {', '.join(data['concepts'])}; asked {', '.join(sweep.concepts)}. "
-        f"Weights {model['weights'][:12]}. Command: `{command}`",
+        f"{format_count(data['clips'], 'clip')}, concepts {', '.join(data['concepts'])}; "
+        f"asked {', '.join(sweep.concepts)}. Weights {model['weights'][:12]}. Command: `{command}`",
         "",
         *(f"* {line}" for line in content["claims"]),
         "",

@@ -139,11 +139,10 @@ def count_recurring(groups: Sequence[Recurring]) -> str:
 def _summarise(
     run: RunInfo, events: Sequence[Event], groups: Sequence[Recurring], frames: int, duration_s: float
 ) -> str:
-    found = format_count(len(events), "event")
-    if groups:
-        found += f" · {count_recurring(groups)}"
     minutes, seconds = divmod(round(duration_s), 60)
-    return f"{found} · {frames} frames · {minutes}:{seconds:02d} min · {run.frame_size[0]}×{run.frame_size[1]}"
+    parts = [format_count(len(events), "event"), *([count_recurring(groups)] if groups else [])]
+    parts += [format_count(frames, "frame"), f"{minutes}:{seconds:02d} min", "×".join(map(str, run.frame_size))]
+    return " · ".join(parts)
 
 
 def _write_notice(run: RunInfo) -> str:

@@ -5,8 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vidconcept.commands.calibrate import parse_rate
-from vidconcept.errors import UsageError
 from vidconcept.evaluation.alarms import (
     LOWEST,
     Candidate,
@@ -16,7 +14,6 @@ from vidconcept.evaluation.alarms import (
     find_strengths,
     measure_clustering,
 )
-from vidconcept.evaluation.background import Background, place_lifts
 from vidconcept.models.folder import find_preset
 from vidconcept.pipelines.calibrate import find_floor
 from vidconcept.pipelines.findings import FrameRef
@@ -195,80 +192,3 @@ class TestChoose:
         bursts = measure_clustering(np.repeat([100.0, 1900.0, 3000.0], 20), 3600)
         assert steady == 1.0
         assert bursts > 5
-
-
-class TestPlaces:
-    def test_a_bright_corner_is_lifted_and_little_footage_shrinks_it(self):
-        rng = np.random.default_rng(0)
-        peaks = rng.uniform(0.02, 0.04, (600, 6, 8))
-        peaks[:, 0, 0] += 0.3
-        lifts = place_lifts(peaks)
-        assert lifts[0, 0] == pytest.approx(0.3 * 600 / 660, abs=0.02)
-        assert np.count_nonzero(lifts) == 1
-        assert place_lifts(peaks[:10])[0, 0] < 0.06
-
-    def test_background_takes_any_grid(self):
-        background = Background(("scratch", "dent"))
-        background.begin_video()
-        for _ in range(200):
-            maps = np.full((2, 5, 30), 0.05, np.float32)
-            maps[1, 4, 29] = 0.5
-            background.add(maps)
-        assert set(background.compute_lifts()) == {"dent"}
-
-    def test_no_stretch_of_footage_is_judged_by_the_lifts_it_taught(self):
-        """Of two videos the first half of the second alone has a bright corner."""
-        background = Background(("dent",))
-        for video in range(2):
-            background.begin_video()
-            for step in range(200):
-                maps = np.full((1, 12, 16), 0.05, np.float32)
-                maps[0, 0, 0] = 0.5 if video == 1 and step < 100 else 0.05
-                background.add(maps)
-        first, second = background.compute_left_out()
-        assert (len(first), len(second)) == (200, 200)
-        corner = background.compute_lifts()["dent"][0][0]
-        assert corner > 0.3
-        assert second[0] == second[99] == {}
-        for lifts in (*first, *second[100:]):
-            assert lifts["dent"][0][0] == pytest.approx(corner, abs=0.05)
-
-    def test_a_single_step_teaches_nothing_to_itself(self):
-        background = Background(("dent",))
-        background.begin_video()
-        background.add(np.full((1, 12, 16), 0.5, np.float32))
-        assert background.compute_left_out() == [[{}]]
-
-    def test_the_decision_uses_thresholds_and_lifts_of_their_concept(self):
-        scores = np.zeros((2, 48, 64), np.float32)
-        scores[:, 4:14, 4:14] = 0.45
-        scores[:, 30:40, 40:50] = 0.45
-        lifts = {"dent": [[0.3, 0.0], [0.0, 0.0]]}
-        decided = decide_by_concept(scores, ("scratch", "dent"), DecisionSettings(0.5, 0.5, 0.15), {"dent": 0.4}, lifts)
-        masks = decided.pieces
-        assert np.array_equal(masks, decided.reaches)
-        assert np.array_equal(masks, decided.shown)
-        assert not masks[0].any()
-        assert not masks[1, :20, :20].any()
-        assert masks[1, 30:40, 40:50].all()
-
-    def test_what_is_followed_is_told_from_what_reaches_the_threshold(self):
-        scores = np.zeros((1, 48, 64), np.float32)
-        scores[0, 4:14, 4:14], scores[0, 8, 8] = 0.4, 0.5
-        scores[0, 30:40, 40:50], scores[0, 4:14, 40:50] = 0.31, 0.29
-        decided = decide_by_concept(scores, ("dent",), DecisionSettings(0.5, 0.5, 0.15), {}, {}, 0.6)
-        assert decided.pieces[0, 4:14, 4:14].all()
-        assert decided.pieces[0, 30:40, 40:50].all()
-        assert not decided.pieces[0, 4:14, 40:50].any()
-        assert np.argwhere(decided.reaches).tolist() == [[0, 8, 8]]
-
-
-@pytest.mark.parametrize(("text", "rate"), [("1/hour", 1), ("20/h", 20), ("12/day", 0.5), ("0.1/min", 6), ("3", 3)])
-def test_rates(text, rate):
-    assert parse_rate(text) == pytest.approx(rate)
-
-
-@pytest.mark.parametrize("text", ["0/hour", "-1/h", "1/fortnight", "often"])
-def test_no_rates(text):
-    with pytest.raises(UsageError, match="false-alarms"):
-        parse_rate(text)

@@ -1,0 +1,76 @@
+"""What a stress test says: sentences that are true of the counts, a checklist that knows what it does not know."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from vidconcept.evaluation.metrics.events import EventCounts
+from vidconcept.evaluation.readings import Stressed, StressTest
+from vidconcept.writers.reports.stress import describe_perturbation, write_checklist
+
+LEVELS = (4.0, 10.0, 24.0)
+
+
+def result(level, found, false=0, name="sensor noise", unit="grey levels", misnamed=0):
+    counts = EventCounts(found + false, false, 6, found, found, 2.0, misnamed)
+    return Stressed(name if level else "none", unit, int(level > 0), level, counts, {"dent": counts})
+
+
+def said(found, false=(0, 0, 0), **what):
+    rows = [result(level, f, n, **what) for level, f, n in zip(LEVELS, found, false, strict=True)]
+    return describe_perturbation(rows, result(0.0, 6), 0.1).partition(": ")[2]
+
+
+class TestSentence:
+    @pytest.mark.parametrize(
+        ("found", "words"),
+        [
+            ((6, 6, 6), "nothing is lost and nothing false added up to 24 grey levels."),
+            ((6, 0, 0), "the dent findings are lost from 10 grey levels on."),
+            ((6, 3, 1), "the dent findings drop to 3 of 6 or fewer from 10 grey levels on."),
+            # Fewer than half are lost: that is a change all the same.
+            ((6, 5, 5), "the dent findings drop to 5 of 6 from 10 grey levels on."),
+            # Found again at the highest level.
+            ((6, 2, 6), "the dent findings drop to 2 of 6 at 10 grey levels, though not at every level beyond."),
+        ],
+    )
+    def test_findings(self, found, words):
+        assert said(found) == words
+
+    def test_false_events(self):
+        assert said((6, 6, 6), (0, 1, 4)) == "false events rise from 0 to 1 or more from 10 grey levels on."
+        assert said((6, 6, 6), (0, 1, 0)).endswith("at 10 grey levels, though not at every level beyond.")
+
+    def test_resolution_goes_down(self):
+        rows = [result(level, 6, name="low resolution", unit="of the width") for level in (0.7, 0.5, 0.3)]
+        assert describe_perturbation(rows, result(0.0, 6), 2.0).endswith("added down to 0.18 megapixel.")
+
+
+def checklist(tmp_path, against, provenance=None):
+    facts = {"model": "m", "weights": "abc", "clips": 1, "concepts": ["dent"], "seed": 0}
+    results = (result(0.0, 3, 2, misnamed=1), *(result(level, 3, 2) for level in LEVELS))
+    calibration = None
+    if provenance is not None:
+        calibration = tmp_path / "line.toml"
+        calibration.write_text("[provenance]\n" + "\n".join(f"{key} = {value}" for key, value in provenance.items()))
+    return write_checklist(tmp_path, StressTest(results, against, 0.1, facts), calibration).read_text()
+
+
+class TestChecklist:
+    def test_with_truth(self, tmp_path):
+        text = checklist(tmp_path, "truth")
+        assert "1 clip, 2.0 minutes; defects found: dent 3 of 6" in text
+        # One of the two false events is on a defect of another name: nobody was alarmed for nothing.
+        assert "1 in 2.0 minutes of the sample" in text
+
+    def test_without_truth_nothing_is_claimed_of_defects_and_false_alarms(self, tmp_path):
+        text = checklist(tmp_path, "the clean run's findings")
+        assert "without truth" in text
+        assert "defects found" not in text
+        assert "not counted in the sample" in text
+
+    def test_a_calibration_of_other_weights(self, tmp_path):
+        created = f'"{datetime.now(UTC).isoformat(timespec="seconds")}"'
+        text = checklist(tmp_path, "truth", {"created": created, "weights": '"old"', "kind": '"good footage"'})
+        assert "0 days old" in text
+        assert "made with other weights" in text
