@@ -78,9 +78,7 @@ def main() -> None:
         _refuse_if_adrift(debug, error)
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
             # Whatever first looked for it: no path of an argument or a file can be so long.
-            _say(
-                debug, error, f"{shorten(str(error.filename))!r} is no name that a file can have. Next: check the path"
-            )
+            _say(debug, error, f"{shorten(str(error.filename))!r} is not a valid file name. Next: check the path")
             raise SystemExit(int(ExitCode.USAGE)) from None
         if (
             isinstance(error, OSError)

@@ -85,14 +85,14 @@ def check_name(path: Path) -> None:
     except UnicodeEncodeError as error:
         raise InputError(f"the name {os.fsencode(path)!r} is not UTF-8. Next: rename it") from error
     if longest > LONGEST_NAME_BYTES or "\0" in str(path):
-        raise InputError(f"{shorten(str(path))!r} is no name that a file can have. Next: check the path")
+        raise InputError(f"{shorten(str(path))!r} is not a valid file name. Next: check the path")
 
 
 def check_path(path: Path) -> None:
     """The same, and raises InputError for links that lead back to themselves and for folders without end."""
     check_name(path)
     if len(path.parts) > DEEPEST_PATH:
-        raise InputError(f"{shorten(str(path))!r} lies too deep. Next: check the path")
+        raise InputError(f"{shorten(str(path))!r} is in too many folders. Next: check the path")
     try:
         path.resolve()
     except (OSError, RuntimeError) as error:

@@ -141,7 +141,7 @@ class RunFolder:
             if maps is None:
                 raise InputError(
                     f"{self.map_path(index)} is missing or damaged. Next: run again with `existing=resume`, "
-                    "which computes it anew."
+                    "which computes it again."
                 )
             yield maps
 
@@ -217,14 +217,16 @@ def _read_earlier_run(path: Path, facts: dict[str, Any], existing: Existing) -> 
         return None
     if existing == "error":
         raise OutputError(
-            f"{path} already holds a run. Next: `existing=resume` (go on, or decide anew on its maps), overwrite "
-            "or skip; or another `out`"
+            f"{path} already holds a run. Next: `existing=resume` (continue, or use its maps with other settings), "
+            "overwrite or skip; or another `out`"
         )
     manifest = read_manifest(path)
     if existing == "skip" and manifest.get("done"):
         check_same(path, "skipped: made with different settings", _select_question(manifest), _select_question(facts))
     elif existing != "overwrite":
-        check_same(path, "resumed, its maps were made otherwise", manifest.get("maps_from", {}), facts["maps_from"])
+        check_same(
+            path, "resumed: its maps were made with other settings", manifest.get("maps_from", {}), facts["maps_from"]
+        )
     return manifest
 
 

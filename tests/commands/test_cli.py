@@ -58,7 +58,7 @@ class TestStreamsAndExitCodes:
             (2, ["track", clip], "no concepts given"),
             (2, ["track", clip, *options, "--stride", "often"], "--stride often does not fit"),
             (2, ["track", clip, *options, "--roi", "0,0,9999,10"], "does not lie inside"),
-            (2, ["track", clip, *options, "--fail-on", "rust"], "is none of the concepts"),
+            (2, ["track", clip, *options, "--fail-on", "rust"], "is not one of the concepts"),
             (2, ["track", clip, *options, "--nonsense"], "nonsense"),
             (2, ["track", clip, *options, "--start", "3", "--end", "2"], "is not after"),
             (4, ["track", tmp_path / "nowhere.mp4", "--concepts", "scratch"], "nowhere.mp4"),

@@ -194,7 +194,7 @@ class TestErrors:
     def test_an_event_that_is_not_there(self, footage, tiny_model, tmp_path):
         run = track(footage / "videos" / "good_0.mp4", ["dent"], model=str(tiny_model), threshold=0.99,
                     out=tmp_path / "run")  # fmt: skip
-        with pytest.raises(UsageError, match="no event of the run"):
+        with pytest.raises(UsageError, match="not an event of the run"):
             call("explain", run.path, "--event", 99)
 
     def test_words_that_the_data_set_lacks(self, footage, model, tmp_path):

@@ -116,5 +116,5 @@ class TestShards:
 
     @pytest.mark.parametrize("text", ["8/8", "-1/8", "1", "a/b", "1/0", ""])
     def test_what_is_no_shard(self, text):
-        with pytest.raises(UsageError, match="no I/N"):
+        with pytest.raises(UsageError, match="not I/N"):
             Shard.parse(text)

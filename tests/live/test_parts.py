@@ -127,7 +127,7 @@ class TestSources:
 
     def test_options_are_pairs(self):
         assert parse_input_options(["video_size=640x480", "a=b=c"]) == {"video_size": "640x480", "a": "b=c"}
-        with pytest.raises(UsageError, match="no KEY=VALUE"):
+        with pytest.raises(UsageError, match="not KEY=VALUE"):
             parse_input_options(["x"])
 
 

@@ -232,7 +232,7 @@ def test_a_recording_that_cannot_be_written_does_not_stop_the_events(fifo, tiny_
         fifo.write_bytes(transport_stream(20))
         own.wait()
     assert [line["state"] for line in own.told if line["type"] == "event"]
-    assert [text for text in own.warnings if "events go on" in text]
+    assert [text for text in own.warnings if "events continue" in text]
     assert not own.runs
 
 

@@ -31,7 +31,7 @@ class TestOwnPreset:
         mine = shutil.copytree(tiny_model, tmp_path / "mine")
         for text in ("[settings]\n", "[model\n", '[model]\nname = "mine"\nweights = "x"\n'):
             (mine / "vidconcept.toml").write_text(text)
-            with pytest.raises(ModelError, match="is no preset"):
+            with pytest.raises(ModelError, match="is not a preset"):
                 find_preset(str(mine))
 
 

@@ -89,11 +89,11 @@ class TestUse:
         with pytest.raises(UsageError, match="learnt with other weights"):
             make_plan(masked / "videos" / "clip0.mp4", {"concepts": (f"spatter@{learnt[0]}",)})
         (tmp_path / "no.safetensors").write_bytes(b"nothing")
-        with pytest.raises(InputError, match="is no learnt concept"):
+        with pytest.raises(InputError, match="is not a learnt concept"):
             make_plan(masked / "videos" / "clip0.mp4", {"concepts": (f"spatter@{tmp_path / 'no.safetensors'}",)})
         tensors = load_file(learnt[0])
         save_file({"embeds": tensors["embeds"] * np.float32("nan")}, tmp_path / "nan.safetensors")
-        with pytest.raises(InputError, match="is no learnt concept"):
+        with pytest.raises(InputError, match="is not a learnt concept"):
             make_plan(masked / "videos" / "clip0.mp4", {"concepts": (f"spatter@{tmp_path / 'nan.safetensors'}",)})
 
     def test_the_file_says_where_it_comes_from(self, learnt):

@@ -136,5 +136,5 @@ class TestAnyModel:
         with pytest.raises(UsageError, match="learnt with other weights"):
             make_plan(video, settings, config)
         (tmp_path / "good.safetensors").write_bytes(b"nothing")
-        with pytest.raises(InputError, match="no memory of good parts"):
+        with pytest.raises(InputError, match="memory of good parts"):
             make_plan(video, settings, config)

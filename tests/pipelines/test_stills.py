@@ -98,7 +98,7 @@ class TestFolder:
 class TestOne:
     def test_what_is_no_photo(self, small, photos, tmp_path):
         (tmp_path / "a.mp4").write_bytes(b"film")
-        with pytest.raises(InputError, match=r"is no photo.*vidconcept track"):
+        with pytest.raises(InputError, match=r"is not a photo.*vidconcept track"):
             read_stills(tmp_path / "a.mp4", small, tmp_path / "out", "error", Monitor())
         with pytest.raises(InputError):
             read_stills(photos / "broken.png", small, tmp_path / "out", "error", Monitor())

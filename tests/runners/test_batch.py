@@ -128,7 +128,7 @@ class TestSecondCall:
         line = batch_arguments(cameras, "--jobs", 1, model=tiny_model, out=tmp_path / "runs")
         result = CliRunner().invoke(app, line, catch_exceptions=False)
         assert result.exit_code == ExitCode.SOME_FAILED, result.output
-        assert "decided anew, threshold was 0.01, is 0.02" in result.stderr
+        assert "decided again, threshold was 0.01, is 0.02" in result.stderr
         assert "height was 32, is 48. Next: --existing overwrite" in result.stdout
         rows = {row["video"]: row for row in summary(tmp_path / "runs")}
         assert (rows["0000.mp4"]["state"], rows["0000.mp4"]["camera"]) == ("done", "north")

@@ -129,7 +129,7 @@ def batch(
 
     check_out(out)
     if address is not None and runner is not Runner.ray:
-        raise UsageError("--address is of Ray. Next: add --runner ray")
+        raise UsageError("--address is only for Ray. Next: add --runner ray")
     settings = parse_settings(concepts, setting) | ({} if fps is None else {"fps": fps})
     part = Shard.parse(shard) if shard is not None else None
     arguments, folders = footage or [], [absolute(folder) for folder in watch or []]

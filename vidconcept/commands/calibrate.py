@@ -132,7 +132,7 @@ def parse_rate(text: str) -> float:
     except (ValueError, KeyError):
         rate = 0.0
     if not 0 < rate < float("inf"):
-        raise UsageError(f"--false-alarms {text!r} is no rate above 0. Next: give one like 1/hour, 2/day or 0.1/min")
+        raise UsageError(f"--false-alarms {text!r} is not a rate above 0. Next: give one like 1/hour, 2/day or 0.1/min")
     return rate
 
 

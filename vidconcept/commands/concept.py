@@ -68,7 +68,9 @@ def learn(
     from vidconcept.writers.reports.evaluation import replace_nan
 
     if split_concept(name.strip()) != (name, None) or "," in name:
-        raise UsageError(f"--name {name!r} is no name of a concept. Next: a word without , = @ | or a minus in blanks")
+        raise UsageError(
+            f"--name {name!r} cannot be the name of a concept. Next: a word without , = @ | or a minus in blanks"
+        )
     path = out or Path(f"{name.replace('/', '_')}.safetensors")
     check_output(path, [source, *([config] if config else [])])
     renames = parse_renames(rename)

@@ -34,7 +34,7 @@ def parse_settings(concepts: str | None, pairs: list[str] | None) -> dict[str, A
     for pair in pairs or []:
         key, separator, value = pair.partition("=")
         if not separator:
-            raise UsageError(f"--set {pair!r} is no KEY=VALUE. Next: give both, e.g. --set threshold=0.4")
+            raise UsageError(f"--set {pair!r} is not KEY=VALUE. Next: give both, e.g. --set threshold=0.4")
         key = key.strip().replace("-", "_")
         if key not in TrackSettings.model_fields:
             raise UsageError(f"--set: unknown key {key!r}{suggest(key, TrackSettings.model_fields)}. Next: correct it")
@@ -56,7 +56,7 @@ def parse_renames(text: str | None) -> dict[str, str]:
     pairs = [part.partition("=") for part in parse_words(text or "")]
     if any(not separator for _, separator, _ in pairs):
         raise UsageError(
-            f"--rename {text!r} is no THEIRS=YOURS. Next: give both words, e.g. --rename broken_large=chip"
+            f"--rename {text!r} is not THEIRS=YOURS. Next: give both words, e.g. --rename broken_large=chip"
         )
     return {theirs.strip(): yours.strip() for theirs, _, yours in pairs}
 
@@ -65,4 +65,4 @@ def refuse_for_video(format: str | None, rename: str | None) -> None:
     """Raises UsageError for an option that says nothing of a bare video."""
     given = [name for name, value in (("--format", format), ("--rename", rename)) if value is not None]
     if given:
-        raise UsageError(f"{given[0]} is of data sets with truth, and this is footage without. Next: leave it out")
+        raise UsageError(f"{given[0]} is only for labelled data sets, and this is a video. Next: leave it out")

@@ -132,7 +132,7 @@ def track(
             run = run_plan(plan, folder, existing.value, monitor)
     except Interrupted:
         again = resume_command(sys.argv[1:])
-        raise Interrupted(f"interrupted; what was done is kept. Go on with: {again}") from None
+        raise Interrupted(f"interrupted; what was done is kept. Continue with: {again}") from None
     events = run.events
     if as_json:
         result = {"run": str(run.path), "frames": run.manifest["frames"], "events": [asdict(e) for e in events]}
@@ -172,7 +172,7 @@ def _parse_fail_on(fail_on: str | None, concepts: tuple[str, ...]) -> set[str]:
     unknown = [word for word in wanted if word not in concepts]
     if unknown or not wanted:
         raise UsageError(
-            f"--fail-on {(unknown or [fail_on])[0]!r} is none of the concepts. "
+            f"--fail-on {(unknown or [fail_on])[0]!r} is not one of the concepts. "
             f"Next: one of {', '.join(concepts)}, or any"
         )
     return set(wanted)

@@ -21,7 +21,7 @@ class Shard:
         """Raises UsageError for what is no `I/N` with I from 0 to N-1."""
         match = re.fullmatch(r"\s*(\d{1,6})\s*/\s*(\d{1,6})\s*", text)
         if match is None or not int(match[1]) < int(match[2]):
-            raise UsageError(f"`shard={text}` is no I/N with I from 0 to N-1. Next: e.g. `shard=0/8` to `shard=7/8`")
+            raise UsageError(f"`shard={text}` is not I/N with I from 0 to N-1. Next: e.g. `shard=0/8` to `shard=7/8`")
         return cls(int(match[1]), int(match[2]))
 
     def holds(self, film: Film) -> bool:

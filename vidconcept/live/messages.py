@@ -80,7 +80,9 @@ def list_problems(facts: Mapping[str, Any]) -> list[Problem]:
     if facts["corrupt"]:
         found.append(Problem("corrupt-frame", "the decoder calls pictures damaged; used", count=facts["corrupt"]))
     if facts["clock_jumps"]:
-        found.append(Problem("time-jump", "the source's clock jumped; time went on", count=facts["clock_jumps"]))
+        found.append(
+            Problem("time-jump", "the source's clock jumped; this machine's clock is used", count=facts["clock_jumps"])
+        )
     return found
 
 

@@ -86,9 +86,9 @@ class Sender:
 
 
 def make_webhook_poster(url: str) -> Callable[[bytes], None]:
-    """POSTs each message as JSON. Raises UsageError for what is no address on the web."""
+    """POSTs each message as JSON. Raises UsageError for what is not a web address."""
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-        raise UsageError(f"`webhook={url}` is no address on the web. Next: e.g. http://host:8080/events")
+        raise UsageError(f"`webhook={url}` is not a web address. Next: e.g. http://host:8080/events")
 
     def send(message: bytes) -> None:
         request = urllib.request.Request(url, message, {"Content-Type": "application/json"}, method="POST")
@@ -106,7 +106,7 @@ def make_mqtt_publisher(address: str) -> Callable[[bytes], None]:
     parts = urlsplit(address)
     topic = unquote(parts.path.lstrip("/"))
     if parts.scheme != "mqtt" or not parts.hostname or not topic or "+" in topic or "#" in address:
-        raise UsageError(f"`mqtt={address}` is no broker and topic. Next: e.g. mqtt://localhost:1883/line1/events")
+        raise UsageError(f"`mqtt={address}` is not a broker and topic. Next: e.g. mqtt://localhost:1883/line1/events")
     try:
         from paho.mqtt.client import Client
         from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode

@@ -94,6 +94,6 @@ class Segment:
         try:
             write(self.recording)
         except OutputError as error:
-            self._warn(f"{error}; events go on, and the next recording is tried again")
+            self._warn(f"{error}; events continue, and the next recording is tried again")
             self.recording.give_up()
             self.recording = None

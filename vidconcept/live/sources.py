@@ -95,7 +95,7 @@ def parse_source(text: str, *, once: bool = False) -> LiveSource:
     if stat.S_ISFIFO(mode):
         return LiveSource("fifo", text, once)
     raise InputError(
-        f"{text} is a recording, which does not go on. Next: vidconcept track {text}, or pipe it: "
+        f"{text} is a finished recording, not a live source. Next: vidconcept track {text}, or pipe it: "
         f"cat FILE.ts | vidconcept watch -"
     )
 
@@ -208,6 +208,6 @@ def parse_input_options(pairs: list[str]) -> dict[str, str]:
     for pair in pairs:
         key, separator, value = pair.partition("=")
         if not separator or not key.strip():
-            raise UsageError(f"`input_option={pair}` is no KEY=VALUE. Next: e.g. `input_option=video_size=1280x720`")
+            raise UsageError(f"`input_option={pair}` is not KEY=VALUE. Next: e.g. `input_option=video_size=1280x720`")
         found[key.strip()] = value.strip()
     return found

@@ -166,7 +166,7 @@ class Watch:
         try:
             return Recording(self._options.out, first.seen_s, plan, self._rarity, self._model.engine)
         except OutputError as error:
-            self._monitor.warn(f"{error}; events go on, and the next recording is tried again")
+            self._monitor.warn(f"{error}; events continue, and the next recording is tried again")
             return None
 
     def _is_due(self, segment: Segment, length_s: float) -> bool:

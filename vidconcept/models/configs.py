@@ -135,7 +135,7 @@ def model_errors(path: Path) -> Iterator[None]:
         yield
     except InputError as error:
         raise ModelError(
-            f"{path} is no model folder that can be used: {error}. Next: fetch the model again, see vidconcept models"
+            f"{path} is not a usable model folder: {error}. Next: fetch the model again, see vidconcept models"
         ) from error
 
 

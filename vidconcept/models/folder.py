@@ -85,7 +85,9 @@ def _find_preset(model: str, revision: str | None) -> Preset:
             # Whatever model the preset was copied from, the weights are those beside it.
             return Preset.read(own).model_copy(update={"source": str(path)})
         except InputError as error:
-            raise ModelError(f"{own} is no preset: {error}. Next: write it as those in vidconcept/configs/") from error
+            raise ModelError(
+                f"{own} is not a preset: {error}. Next: write it as those in vidconcept/configs/"
+            ) from error
     adapter = choose_adapter(path)
     base = known[adapter.base_preset(path)]
     settings = {key: value for key, value in base.settings.items() if key != "layers"}
@@ -181,7 +183,7 @@ def fetch(preset: Preset) -> Path:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(
             f"could not fetch {preset.source}: {reason}. Next: check the network and the name, then run the same "
-            "command again; it goes on where it stopped."
+            "command again; it continues where it stopped."
         ) from error
     verify_snapshot(path)
     return path

@@ -28,7 +28,7 @@ def write_learnt(path: Path, embeds: np.ndarray, weights: str, facts: Mapping[st
 
 
 def check_learnt(path: Path, weights: str) -> str:
-    """Digest of the file. Raises InputError where it is no learnt concept, UsageError where other weights made it."""
+    """Digest of the file. Raises InputError where it is none, UsageError where other weights made it."""
     read_learnt(path)
     data = _read(path)
     facts = _facts(data)
@@ -49,7 +49,7 @@ def read_learnt(path: Path) -> np.ndarray:
     except (SafetensorError, KeyError, ValueError):
         is_usable, embeds = False, np.zeros((0, 0), np.float32)
     if not is_usable or _facts(data).get("kind") != KIND:
-        raise InputError(f"{path} is no learnt concept. Next: a file that vidconcept concept learn wrote")
+        raise InputError(f"{path} is not a learnt concept. Next: a file that vidconcept concept learn wrote")
     return embeds
 
 

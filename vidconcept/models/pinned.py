@@ -26,7 +26,7 @@ def split_revision(model: str) -> tuple[str, str | None]:
         return model, None
     if not _COMMIT.fullmatch(commit):
         raise UsageError(
-            f"{commit!r} is no commit of {name}. Next: all 40 digits of one; vidconcept models fetch {name} tells them"
+            f"{commit!r} is not a commit of {name}. Next: give all 40 digits; vidconcept models fetch {name} shows them"
         )
     return name, commit
 

@@ -76,7 +76,7 @@ def encode_texts(
         if part["unknown"]:
             raise UsageError(f"the text encoder of this model cannot read {word!r}. Next: say it in English")
         if int(part["tokens"]) == 0:
-            raise UsageError(f"{word!r} is no word to the text encoder of this model. Next: another word")
+            raise UsageError(f"{word!r} is not a word for the text encoder of this model. Next: another word")
         embeds[word] = part["embeds"][int(part["first"]) :][: int(part["tokens"])]
     first = parts[0]
     dim = first["embeds"].shape[1]

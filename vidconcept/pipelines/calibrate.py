@@ -70,7 +70,7 @@ def calibrate_good(
     background = learn_background(footage)
     candidates, scales, hours = find_candidates(footage, background, workspace.monitor)
     if not hours:
-        raise UsageError("footage of single frames lasts no time, so it has no rate of alarms. Next: give videos")
+        raise UsageError("single frames have no duration, so there is no rate of alarms. Next: give videos")
     first = footage[0].plan
     choice = choose(candidates, scales, hours, target_per_hour, find_floor(first))
     return Calibration(

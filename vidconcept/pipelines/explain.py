@@ -38,7 +38,7 @@ def explain(run_path: Path, event_id: int, monitor: Monitor, shelf: ModelShelf |
     if event is None:
         ids = ", ".join(str(e.event_id) for e in run.events[:20])
         step = f"one of {ids}" if ids else "a run that has events; this one found nothing"
-        raise UsageError(f"`event={event_id}` is no event of the run. Next: {step}")
+        raise UsageError(f"`event={event_id}` is not an event of the run. Next: {step}")
     own = _restore_plan(run)
     check_same(
         run_path, "explained", run.manifest.get("maps_from", {}), own.facts()["maps_from"],

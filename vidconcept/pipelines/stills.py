@@ -110,7 +110,9 @@ def _result(
 def plan_still(photo: Path, settings: Mapping[str, Any], workspace: Workspace) -> Plan:
     """Raises InputError for what is not one picture."""
     if photo.suffix.lower() not in IMAGE_SUFFIXES and photo.exists():
-        raise InputError(f"{photo} is no photo ({', '.join(sorted(IMAGE_SUFFIXES))}). Next: vidconcept track for films")
+        raise InputError(
+            f"{photo} is not a photo ({', '.join(sorted(IMAGE_SUFFIXES))}). Next: vidconcept track for films"
+        )
     limit = settle(settings, workspace.config).settings.max_megapixels
     sequence = open_sequence(photo, MAX_MEGAPIXELS if limit is None else limit)
     if sequence is not None and len(sequence.pages) > 1:

@@ -244,7 +244,7 @@ def compute_logits(
         if path.is_file() and set(plan.layout.methods) <= (stored := load_file(path)).keys():
             return stored
     except SafetensorError:
-        workspace.monitor.note_fallback(f"{path.name} was damaged and is computed anew")
+        workspace.monitor.note_fallback(f"{path.name} was damaged and is computed again")
     settings = plan.settings.model_copy(update={"timestep": timestep, "timesteps": ()})
     model = workspace.load(replace(plan, settings=settings))
     with workspace.monitor.time_stage("model"):

@@ -21,7 +21,9 @@ def compile_words(settings: TrackSettings, preset: Preset) -> tuple[tuple[str, .
     for a name that another word has.
     """
     if not settings.background:
-        raise UsageError("no background words: one of the concepts would win everywhere. Next: `background=surface`")
+        raise UsageError(
+            "no background words: one of the concepts would score high everywhere. Next: `background=surface`"
+        )
     asked, without, replaced = [], [], set()
     for name in settings.concepts:
         spelling = spelling_of(name, settings.words)

@@ -43,7 +43,7 @@ def write_good_parts(path: Path, memory: Memory, usual: Usual, weights: str) -> 
 
 
 def check_good_parts(path: Path, weights: str) -> None:
-    """Raises InputError where the file is no memory of good parts, UsageError where other weights made it."""
+    """Raises InputError where the file is not a memory of good parts, UsageError where other weights made it."""
     try:
         with safe_open(path, framework="numpy") as stored:
             facts = stored.metadata() or {}
@@ -53,7 +53,7 @@ def check_good_parts(path: Path, weights: str) -> None:
             "or `rarity=auto`"
         ) from error
     if facts.get("kind") != KIND:
-        raise InputError(f"rarity = {path} is no memory of good parts. Next: one that vidconcept calibrate wrote")
+        raise InputError(f"rarity = {path} is not a memory of good parts. Next: one that vidconcept calibrate wrote")
     if facts["weights"] != weights:
         raise UsageError(
             f"rarity = {path} was learnt with other weights ({facts['weights']}, these are {weights}). "

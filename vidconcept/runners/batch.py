@@ -109,7 +109,7 @@ class Batch:
         if stopping:
             raise Interrupted(
                 f"interrupted with {format_count(self.left, 'film')} left; what was done is kept. "
-                "Next: the same command again goes on"
+                "Next: run the same command again to continue"
             )
         return self.board
 

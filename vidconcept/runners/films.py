@@ -112,12 +112,12 @@ def _track(plan: Plan, out: Path, order: Order, monitor: Monitor, desk: Desk, pa
     earlier, existing = _finished(out), _existing(order, out, facts)
     said = ""
     if existing == "overwrite":
-        said = "made anew"
+        said = "made again"
     elif earlier is not None:
         changes = _changes(earlier, facts)
         if not changes:
             return Report("skipped", "done before", facts=_result(earlier))
-        said = f"decided anew, {'; '.join(changes[:3])}"
+        said = f"decided again, {'; '.join(changes[:3])}"
     elif windows := _windows_in(out):
         said = f"went on after {format_count(windows, 'window')}"
     if parts.is_dir():
@@ -189,7 +189,9 @@ def _stopping(lease: Lease, desk: Desk) -> Callable[[], bool]:
         if time.monotonic() - looked_s > _LOOK_S:
             looked_s = time.monotonic()
             if not lease.is_held():
-                raise InUseError(f"{lease.path.name} was taken over by another runner, which took this one for dead")
+                raise InUseError(
+                    f"{lease.path.name} was taken over by another runner, because this one showed no sign of life"
+                )
         return desk.stop()
 
     return stop

@@ -92,7 +92,7 @@ def read_pts(coded: av.VideoFrame | av.packet.Packet) -> int | None:
 def _demux(
     container: av.container.InputContainer, stream: av.video.stream.VideoStream, ledger: "_Ledger"
 ) -> Iterator[av.packet.Packet]:
-    """Packets, the flushing one last. The demuxer is started again after an error: it goes on where it stopped."""
+    """Packets, the flushing one last. The demuxer is started again after an error: it continues where it stopped."""
     errors = 0
     while errors < MAX_DEMUX_ERRORS:
         try:

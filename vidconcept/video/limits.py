@@ -34,7 +34,7 @@ def open_picture(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Iterator
     except InputError:
         raise
     except UnidentifiedImageError as error:
-        raise InputError(f"{path} is no picture of a kind that is known here") from error
+        raise InputError(f"{path} is not a known kind of picture") from error
     except Exception as error:
         # Of damaged files the decoders raise whatever their inside came upon.
         raise InputError(f"cannot read the picture {path}: {error}. Next: save it again") from error

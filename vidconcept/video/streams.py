@@ -26,7 +26,7 @@ def pick_stream(
         found = next((stream for stream in streams if stream.index == wanted), None)
         if found is None:
             known = ", ".join(_describe(stream) for stream in streams) or "none"
-            raise UsageError(f"`stream={wanted}` is no video stream of {source}. Next: one of: {known}")
+            raise UsageError(f"`stream={wanted}` is not a video stream of {source}. Next: one of: {known}")
         return found
     if not streams:
         if container.streams.audio:

@@ -42,7 +42,7 @@ def read_dataset(
     unknown = [word for word in rename if word not in dataset.concepts]
     if unknown:
         raise UsageError(
-            f"`rename={unknown[0]!r}` is no concept of the data set. Next: one of {', '.join(dataset.concepts)}"
+            f"`rename={unknown[0]!r}` is not a concept of the data set. Next: one of {', '.join(dataset.concepts)}"
         )
     return replace(dataset, clips=tuple(clip.rename(rename) for clip in dataset.clips))
 
@@ -65,7 +65,7 @@ def guess_format(path: Path, split: str) -> str:
     found = _find_json(path, split)
     if found is not None:
         return _guess_json_format(found)
-    raise InputError(f"{path} is no data set that is known here. Next: `format={'|'.join(FORMATS)}`")
+    raise InputError(f"{path} is not a known data set. Next: `format={'|'.join(FORMATS)}`")
 
 
 def _read(path: Path, format: str, split: str, max_megapixels: float) -> Dataset:

@@ -24,7 +24,7 @@ def _check_file_name(name: str) -> str:
     """Raises ValueError for what no file system holds, at which every look for the file would fail."""
     longest = max(len(part.encode()) for part in name.split("/"))
     if longest > LONGEST_NAME_BYTES or "\0" in name:
-        raise ValueError("no name that a file can have")
+        raise ValueError("not a valid file name")
     return name
 
 

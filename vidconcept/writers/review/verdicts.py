@@ -50,7 +50,7 @@ def _apply(run: RunInfo, run_dir: Path, verdicts_csv: Path) -> str:
             raise UsageError(
                 f"{verdicts_csv} judges event {judged.event_id} "
                 f"({shorten(judged.concept)} from frame {judged.start_frame}), "
-                f"which {run_dir} does not have; it was tracked again since. Next: review it anew"
+                f"which {run_dir} does not have; it was tracked again since. Next: review it again"
             )
         events[judged.event_id] = replace(event, verdict=judged.verdict)
     ordered = [events[event_id] for event_id in sorted(events)]
