@@ -9,6 +9,7 @@ queries and attention outputs; the concept tokens then take the same step with t
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -21,6 +22,7 @@ from vidconcept.attention.method_names import METHODS, Method, why_missing
 from vidconcept.attention.methods import MOTION_HEADS, NEED_QUERIES
 from vidconcept.attention.recorder import Recorder, Vectors
 from vidconcept.attention.stream import ConceptStream
+from vidconcept.attention.undisturbed import UnheededBackend, check_undisturbed, find_unheeded_backend
 
 __all__ = ["METHODS", "ConceptStream", "Method", "Recorder", "Vectors", "concept_attention", "resolve_layers"]
 
@@ -60,7 +62,8 @@ def concept_attention(
     concepts: how many concepts the tokens spell, or how many tokens each of them takes, None for one each.
     motion_heads: how many heads of a layer `imap` keeps. Both as of `attention.methods`.
     Yields a `Recorder`. On leaving, also by an exception, the model is as it was. Raises ValueError for a transformer
-    that is not read, a layer or a method that it does not have, or embeddings of the wrong width.
+    that is not read, a layer or a method that it does not have, or embeddings of the wrong width, and ModelError where
+    caches, skipped layers or several devices change what hooks see. Warns of an attention backend without effect.
     """
     family = find_family(transformer)
     blocks = family.layers_of(transformer)
@@ -75,6 +78,9 @@ def concept_attention(
         raise ValueError(f"concept_embeds are (concept token, {text_dim}), got {tuple(concept_embeds.shape)}")
     counts = _token_counts(concepts, embeds.shape[1])
 
+    if unheeded := find_unheeded_backend(transformer):
+        # Two frames of the standard library's lie between here and the caller.
+        warnings.warn(unheeded, UnheededBackend, stacklevel=3)
     recorder = Recorder(chosen)
     stream = ConceptStream(family, embeds, recorder, methods, vectors, counts=counts, motion_heads=motion_heads)
     with attached(transformer, stream, early_stop=early_stop):
@@ -84,6 +90,7 @@ def concept_attention(
 @contextmanager
 def attached(transformer: Any, stream: ConceptStream, *, early_stop: bool) -> Iterator[None]:
     """Send a stream through every forward pass that runs inside the context; see `concept_attention`."""
+    check_undisturbed(transformer)
     blocks, last = stream.family.layers_of(transformer), stream.recorder.layers[-1]
     names = {"query", "key", "value"} if NEED_QUERIES & set(stream.methods) else {"key", "value"}
     with ExitStack() as undo:

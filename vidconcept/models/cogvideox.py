@@ -26,6 +26,7 @@ from vidconcept.models.loading import (
     load_part,
     pick_class,
     prepare_machine,
+    report_attention,
     silence_libraries,
     tile_if_asked,
 )
@@ -144,4 +145,5 @@ def load(
     how["batch_norms_folded"] = engine.fold_batch_norms(codec)
     engine.lay_out_convolutions(codec)
     tile_if_asked(codec, settings, report)
+    report_attention(transformer, report)
     return CogVideoX(transformer, codec, texts, settings, device, report, how, scheduler)

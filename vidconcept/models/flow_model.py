@@ -14,7 +14,14 @@ from torch import Tensor
 from vidconcept.models.configs import check_configs, check_kinds
 from vidconcept.models.flow_folder import Facts, FlowAdapter
 from vidconcept.models.latent_model import LatentModel
-from vidconcept.models.loading import load_part, pick_class, prepare_machine, silence_libraries, tile_if_asked
+from vidconcept.models.loading import (
+    load_part,
+    pick_class,
+    prepare_machine,
+    report_attention,
+    silence_libraries,
+    tile_if_asked,
+)
 from vidconcept.models.text import encode_texts
 from vidconcept.models.text_encoders import TextEncoder
 from vidconcept.settings import TrackSettings
@@ -135,4 +142,5 @@ def load(
     codec = load_part(path, "vae", codec_class, dtype).to(device)
     transformer = load_part(path, model.transformer_part(facts, settings), transformer_class, dtype).to(device)
     tile_if_asked(codec, settings, report)
+    report_attention(transformer, report)
     return model(transformer, codec, texts, settings, device, report, how, facts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import metadata
@@ -13,6 +14,7 @@ import torch
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
+from vidconcept.attention.undisturbed import UnheededBackend, find_unheeded_backend
 from vidconcept.errors import ModelError
 from vidconcept.models import engine
 from vidconcept.models.text_encoders import summarise_error
@@ -84,6 +86,13 @@ def tile_if_asked(codec: Any, settings: TrackSettings, report: Callable[[str], N
     if settings.vae_tiling == "on" and hasattr(codec, "enable_tiling"):
         codec.enable_tiling()
         report("the VAE runs tiled as asked, which changes the latents by some percent")
+
+
+def report_attention(transformer: Any, report: Callable[[str], None]) -> None:
+    """Say it once where an attention backend is set that these blocks do not use."""
+    if unheeded := find_unheeded_backend(transformer):
+        report(unheeded)
+        warnings.simplefilter("ignore", UnheededBackend)
 
 
 def is_out_of_memory(error: Exception) -> bool:
