@@ -35,7 +35,7 @@ SMALLER = "smaller window_frames, height and width (options of track, --set KEY=
 
 @app.callback(invoke_without_command=True)
 def root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    version: Annotated[bool, typer.Option("--version", metavar="", help="Print the version.")] = False,
 ) -> None:
     if version:
         typer.echo(__version__)

@@ -81,7 +81,9 @@ def batch(
             min=0.1, metavar="S", help="take a recording when it has not grown for this long", rich_help_panel=HOW
         ),
     ] = 10.0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="list the films and stop", rich_help_panel=HOW)] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", metavar="", help="list the films and stop", rich_help_panel=HOW)
+    ] = False,
     jobs: Annotated[
         int | None,
         typer.Option(

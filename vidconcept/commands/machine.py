@@ -24,7 +24,7 @@ def probe(
     stream: Annotated[int | None, typer.Option(min=0, help="examine this video stream of the file")] = None,
     max_megapixels: Annotated[float, typer.Option(min=0, help="refuse larger pictures")] = MAX_MEGAPIXELS,
     decode: Annotated[
-        bool, typer.Option("--decode", help="also decode every picture, to find damage inside them")
+        bool, typer.Option("--decode", metavar="", help="also decode every picture, to find damage inside them")
     ] = False,
     as_json: Json = False,
 ) -> None:

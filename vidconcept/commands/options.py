@@ -20,7 +20,7 @@ Setting = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="any setting of track, e.g. --set threshold=0.4; repeatable"),
 ]
 Config = Annotated[Path | None, typer.Option("--config", help="settings from a TOML file")]
-Json = Annotated[bool, typer.Option("--json", help="print one JSON object on stdout")]
+Json = Annotated[bool, typer.Option("--json", metavar="", help="print one JSON object on stdout")]
 Format = Annotated[str | None, typer.Option("--format", help="format of the data set, if it cannot be recognised")]
 Split = Annotated[str, typer.Option("--split", help="split of a DAVIS, YouTube-VIS or VSPW data set")]
 Rename = Annotated[

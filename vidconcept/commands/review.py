@@ -17,7 +17,7 @@ from vidconcept.writers.exchange.formats import FORMATS
 def review(
     run: Annotated[Path, typer.Argument(help="A run folder, or a folder of run folders.")],
     apply: Annotated[Path | None, typer.Option(help="write the verdicts saved by the page into events.csv")] = None,
-    no_open: Annotated[bool, typer.Option("--no-open", help="write the page without opening it")] = False,
+    no_open: Annotated[bool, typer.Option("--no-open", metavar="", help="write the page without opening it")] = False,
     as_json: Json = False,
 ) -> None:
     """Open the review page of a run, or one index page over many runs."""
@@ -43,7 +43,7 @@ def export(
     end: Annotated[float | None, typer.Option(help="last second, included", metavar="S")] = None,
     masks: Annotated[str, typer.Option(help="write masks as rle or polygon")] = "rle",
     excel: Annotated[
-        bool, typer.Option("--excel", help="write a CSV that a spreadsheet opens by double click")
+        bool, typer.Option("--excel", metavar="", help="write a CSV that a spreadsheet opens by double click")
     ] = False,
     locale: Annotated[
         str | None,

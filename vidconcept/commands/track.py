@@ -73,8 +73,8 @@ def track(
     bits: Annotated[str | None, _option("bits", SPACE, metavar="N")] = None,
     stream: Annotated[str | None, _option("stream", SPACE, metavar="N")] = None,
     max_megapixels: Annotated[str | None, _option("max_megapixels", SPACE, metavar="N")] = None,
-    deinterlace: Annotated[bool | None, _option("deinterlace", SPACE, "--deinterlace")] = None,
-    tone_map: Annotated[bool | None, _option("tone_map", SPACE, "--tone-map")] = None,
+    deinterlace: Annotated[bool | None, _option("deinterlace", SPACE, "--deinterlace", metavar="")] = None,
+    tone_map: Annotated[bool | None, _option("tone_map", SPACE, "--tone-map", metavar="")] = None,
     roi: Annotated[str | None, _option("roi", SPACE, metavar="X,Y,W,H")] = None,
     tile: Annotated[str | None, _option("tile", SPACE, metavar="CxR|auto")] = None,
     height: Annotated[str | None, _option("height", SPACE, metavar="PX")] = None,
@@ -105,8 +105,12 @@ def track(
         ),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="settings from a TOML file", rich_help_panel=OUTPUT)] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the plan and stop", rich_help_panel=OUTPUT)] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout", rich_help_panel=OUTPUT)] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", metavar="", help="print the plan and stop", rich_help_panel=OUTPUT)
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", metavar="", help="one JSON object on stdout", rich_help_panel=OUTPUT)
+    ] = False,
 ) -> None:
     """Track concepts through a video: an annotated MP4, tables, masks and a review page in one folder."""
     _check_one_video(video, context.args)

@@ -41,11 +41,17 @@ def watch(
     no_skip: Annotated[
         bool,
         typer.Option(
-            "--no-skip", help="skip no frames, let the source wait; for a pipe from a file", rich_help_panel=WHERE
+            "--no-skip",
+            metavar="",
+            help="skip no frames, let the source wait; for a pipe from a file",
+            rich_help_panel=WHERE,
         ),
     ] = False,
     once: Annotated[
-        bool, typer.Option("--once", help="end when the source ends; do not connect again", rich_help_panel=WHERE)
+        bool,
+        typer.Option(
+            "--once", metavar="", help="end when the source ends; do not connect again", rich_help_panel=WHERE
+        ),
     ] = False,
     duration: Annotated[
         float | None, typer.Option(min=0.1, metavar="S", help="stop after this many seconds", rich_help_panel=WHERE)
