@@ -106,8 +106,11 @@ def record(path: Path, digest: str) -> None:
 
 def compute_digest(path: Path) -> str:
     """SHA-256 of a regular file. Raises InputError."""
+    digest = hashlib.sha256()
     with open_regular(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _record_path(path: Path) -> Path:
