@@ -29,10 +29,10 @@ def evaluate(
     monitor: Monitor | None = None,
     **settings: Any,
 ) -> Evaluation:
-    """Measure what `track` finds in a data set against its truth; what the command `vidconcept evaluate` does.
+    """Measure what `track` finds in a labelled data set; what the command `vidconcept evaluate` does.
 
-    dataset: a folder or JSON file. out: where maps stay, so that a second call goes on there; default
-    `<data set>.evaluation/` beside it. settings: any key of `TrackSettings`.
+    dataset: a folder or JSON file. out: folder of the maps, which a second call uses again; default
+    `<dataset>.evaluation/` beside it. settings: any key of `TrackSettings`.
     Raises a `VidconceptError` subclass.
     """
     monitor = monitor or Monitor(warn=log.warning)
@@ -53,10 +53,10 @@ def calibrate(
     monitor: Monitor | None = None,
     **settings: Any,
 ) -> Calibration:
-    """Learn thresholds from good footage, videos in which nothing is wrong; as the command `vidconcept calibrate` does.
+    """Learn thresholds from good footage, videos without a defect; what the command `vidconcept calibrate` does.
 
-    work: where maps stay, so that a second call goes on there; default `<video stem>.calibration.maps/` beside the
-    first video. The result's `keys`, `choice.thresholds` and `lifts` are settings for `track`.
+    work: folder of the maps, which a second call uses again; default `<video stem>.calibration.maps/` beside the first
+    video. The result's `keys`, `choice.thresholds` and `lifts` are settings for `track`.
     Raises a `VidconceptError` subclass.
     """
     monitor = monitor or Monitor(warn=log.warning)

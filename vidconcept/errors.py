@@ -15,13 +15,13 @@ class ExitCode(IntEnum):
     meaning: str
 
     DONE = 0, "done"
-    FAILURE = 1, "a failure that has no code of its own, among them output that cannot be written"
-    USAGE = 2, "an option, key, word or setting that does not exist or does not fit"
-    SOME_FAILED = 3, "some of several inputs failed; each is named with its reason, and the others are complete"
+    FAILURE = 1, "any other failure, for example output that cannot be written"
+    USAGE = 2, "an option, a setting or a word that does not exist or is not valid"
+    SOME_FAILED = 3, "some of several inputs failed; each is named with its reason; the others are complete"
     UNREADABLE_INPUT = 4, "the input cannot be read"
     MODEL_UNAVAILABLE = 5, "the model or its weights are missing or damaged"
-    FINDINGS = 10, "`--fail-on` was given and such a finding is there; the run is complete"
-    INTERRUPTED = 130, "stopped by Ctrl-C; `--existing resume` goes on"
+    FINDINGS = 10, "`--fail-on` was given and there is such a finding; the run is complete"
+    INTERRUPTED = 130, "stopped by Ctrl-C; `--existing resume` continues"
 
     def __new__(cls, code: int, meaning: str) -> Self:
         member = int.__new__(cls, code)

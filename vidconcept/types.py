@@ -192,7 +192,7 @@ class TrackMask:
 
 @dataclass(frozen=True, slots=True)
 class FrameRow:
-    """One frame × concept: a row of `frames.csv`, zeros included."""
+    """One frame and concept: a row of `frames.csv`, also where nothing was found."""
 
     frame_index: int
     pts: int

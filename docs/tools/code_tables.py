@@ -23,7 +23,7 @@ DEFAULTS = {"layers": "the deep half", "tile": "1x1"}
 
 def settings_table() -> str:
     options = {parameter.name: parameter.opts[0] for parameter in typer.main.get_command(app).commands["track"].params}
-    rows = ["| key | option | default | what |", "| --- | --- | --- | --- |"]
+    rows = ["| key | option | default | meaning |", "| --- | --- | --- | --- |"]
     for key, field in TrackSettings.model_fields.items():
         option = f"`{options[key]}`" if key in options else "–"
         rows.append(
@@ -45,7 +45,7 @@ def presets_table() -> str:
 def columns_table(name: str) -> str:
     """The columns of `frames`, `tracks` or `events` in their order."""
     rows = [f"| `{column}` | {meaning} |" for column, meaning in columns.TABLES[name].items()]
-    return "\n".join(["| column | what |", "| --- | --- |", *rows]) + "\n"
+    return "\n".join(["| column | meaning |", "| --- | --- |", *rows]) + "\n"
 
 
 @cache
@@ -56,7 +56,7 @@ def shipped_weights() -> str:
 
 def exit_codes_table() -> str:
     rows = [f"| {int(code)} | {code.meaning} |" for code in ExitCode]
-    return "\n".join(["| code | what |", "| --- | --- |", *rows]) + "\n"
+    return "\n".join(["| code | meaning |", "| --- | --- |", *rows]) + "\n"
 
 
 def command_line() -> str:

@@ -12,8 +12,9 @@ from vidconcept.types import Event
 
 @dataclass(frozen=True, slots=True)
 class LiveEvent:
-    """What became sure of an event. state: "began": it is one, and `event` is what is known so far; "ended": it is
-    over, and `event` is all of it. `event.event_id` counts events in the order in which they became sure.
+    """The beginning or the end of an event. state: "began": it is certain that there is an event, and `event` describes
+    it so far; "ended": it is over, and `event` is complete. `event.event_id` numbers events in the order in which they
+    became certain.
     """
 
     state: Literal["began", "ended"]

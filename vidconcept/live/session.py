@@ -36,14 +36,14 @@ class Session:
             for frame, time_s in camera:
                 for event in session.push(frame, time_s):
                     print(event.state, event.event)
-        print(session.rest)                        # what became sure when it closed
+        print(session.rest)                        # events that became certain at the end
 
-    concepts: names, or one string with commas between them. settings: any key of `TrackSettings` that is not of
-    recordings. rarity "auto" compares with the footage so far, of which the session remembers a bounded number of
-    tokens; see `rarity_says`. on_frame: is given each frame's tracks, `lag_frames` after it was pushed, masks included.
+    concepts: names, or one string with commas between them. settings: any key of `TrackSettings`, except those for
+    recordings. rarity "auto" compares with the footage so far, of which the session keeps a limited number of tokens;
+    see `rarity_says`. on_frame: called with the tracks and masks of each frame, `lag_frames` after it was pushed.
     The model is loaded at once. Memory does not grow with the number of frames.
 
-    Raises a `VidconceptError` subclass: UsageError, InputError, ModelError. Not for several threads at a time.
+    Raises a `VidconceptError` subclass: UsageError, InputError, ModelError. Use it from one thread at a time.
     """
 
     def __init__(
@@ -83,11 +83,11 @@ class Session:
         self.close()
 
     def push(self, frame: np.ndarray, time_s: float) -> list[LiveEvent]:
-        """Give the next frame; returns the events that became sure by it.
+        """Give the next frame; returns the events that became certain with it.
 
         frame: `(h, w, 3)` uint8 RGB, all of one size; it is not changed and may be reused afterwards. time_s: when it
-        was taken, in seconds from anywhere, rising. After a hole in time (several times the usual step) nothing is
-        followed on. Raises UsageError for anything else, and after `close`.
+        was taken, in seconds from any origin, increasing. No track continues across a hole in time (several times the
+        usual step). Raises UsageError for anything else, and after `close`.
         """
         image = self._checked(frame, time_s)
         is_hole = self._frames > 0 and self._holes.step(time_s - self._latest_s)
@@ -103,7 +103,7 @@ class Session:
             raise
 
     def close(self) -> list[LiveEvent]:
-        """There are no more frames: returns what becomes sure by that, also kept as `rest`. Twice is once."""
+        """End the session; returns the events that become certain by this, also kept as `rest`. May be called twice."""
         if not self._is_closed and self._turns is not None:
             self._is_closed = True
             self.rest = self._turns.end()
@@ -112,12 +112,12 @@ class Session:
 
     @property
     def lag_frames(self) -> int:
-        """After how many more frames the tracks of a frame are known; 0 before the first frame."""
+        """Number of further frames until the tracks of a frame are known; 0 before the first frame."""
         return 0 if self._plan is None else count_lag_frames(self._plan)
 
     @property
     def rarity_says(self) -> str:
-        """What to know of rarity so far: that it is off, had nothing to compare with yet, or ""."""
+        """A note on rarity: that it is off, or has nothing to compare with yet; otherwise ""."""
         if self._settled.settings.rarity == "off":
             return "rarity is off: what the footage shows all over may be a finding"
         return "" if self._rarity is None else self._rarity.evidence.describe()
