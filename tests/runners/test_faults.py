@@ -13,9 +13,14 @@ import pytest
 from tests.helpers.archives import batch, batch_arguments, runs_in, tables_of, write_archive
 from tests.helpers.faults import with_faults
 from tests.helpers.kills import kill_at_random
-from tests.helpers.small_runs import small_clip, small_run
+from tests.helpers.small_runs import SMALL, small_clip, small_run
 from vidconcept.errors import ExitCode
+from vidconcept.fleet.board import Board
 from vidconcept.fleet.footage import Film
+from vidconcept.fleet.intake import Listed
+from vidconcept.fleet.stalls import Stalls
+from vidconcept.runners.batch import Batch
+from vidconcept.runners.processes import ProcessPool
 
 FATES = ("good", "killer", "greedy", "hungry", "unlucky", "removed")
 
@@ -48,13 +53,29 @@ def test_every_film_but_the_guilty_is_done(tmp_path, tiny_model):
 
 
 @pytest.mark.slow
-def test_a_worker_that_stands_still_is_ended_and_its_film_done(tmp_path, tiny_model):
-    film = small_clip(tmp_path / "archive" / "asleep.mp4")
-    out = tmp_path / "runs"
-    done = batch(film, "--jobs", 1, "--stall", 15, "--json", model=tiny_model, out=out, env=with_faults(tmp_path / "h"))
-    assert done.returncode == 0, done.stderr
-    assert "no progress for 15 s (starting), so its worker was ended; it is tried again alone" in done.stderr
-    assert tables_of(out / Film(film).run_name) == tables_of(small_run(film, tiny_model, tmp_path / "alone").path)
+def test_a_worker_that_stands_still_is_ended_and_its_film_done(tmp_path, tiny_model, monkeypatch):
+    for key, value in with_faults(tmp_path / "hook").items():
+        monkeypatch.setenv(key, value)
+    path, out = small_clip(tmp_path / "asleep.mp4"), tmp_path / "runs"
+    film = Film(path, {"concepts": ("scratch", "dent"), "model": str(tiny_model), **SMALL, "threshold": 0.01})
+    board, mark = Board(), out / ".batch" / f"asleep-asleep-{film.key[:8]}"
+
+    def clock() -> float:
+        """Hours pass for a worker that is stopped, and for no other."""
+        nonlocal skipped_s
+        skipped_s += 600.0 if not board.deaths and mark.exists() else 0.0
+        return time.monotonic() + skipped_s
+
+    skipped_s, words = 0.0, []
+    pool = ProcessPool.in_runs(out, 1)
+    try:
+        Batch(out, Listed([film]), pool, board=board, tell=words.append, stalls=Stalls(300.0, clock)).run()
+    finally:
+        pool.close()
+    assert (board.done, board.deaths, board.failed) == (1, 1, [])
+    (again,) = [word.said for word in words if word.kind == "again"]
+    assert again == "no progress for 5 min (starting), so its worker was ended; it is tried again alone"
+    assert tables_of(out / film.run_name) == tables_of(small_run(path, tiny_model, tmp_path / "alone").path)
     assert not list((out / ".batch" / "leases").iterdir())
 
 
