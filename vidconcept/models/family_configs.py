@@ -193,38 +193,34 @@ class Hunyuan15Codec(HunyuanCodec):
     spatial_compression_ratio: Annotated[int, Field(ge=1, le=256)] = 16
 
 
-class FluxTransformer(FamilyTransformer):
-    """Flux.1 and Flux.2: two by two latents are packed into the channels of a token before the transformer."""
+class PackedTransformer(FamilyTransformer):
+    """Two by two latents are packed into the channels of a token before the transformer."""
+
+    in_channels: Size = 64
+    joint_attention_dim: Size = 4096
+
+    @property
+    def patch_px(self) -> int:
+        return 2
+
+    @property
+    def latent_channels(self) -> int:
+        return self.in_channels // 4
+
+
+class FluxTransformer(PackedTransformer):
+    """Flux.1 and Flux.2."""
 
     num_layers: Few = 19
     num_single_layers: Few = 38
-    in_channels: Size = 64
-    joint_attention_dim: Size = 4096
     guidance_embeds: bool = False
 
-    @property
-    def patch_px(self) -> int:
-        return 2
 
-    @property
-    def latent_channels(self) -> int:
-        return self.in_channels // 4
-
-
-class QwenTransformer(FamilyTransformer):
-    """Qwen-Image: dual blocks only, latents packed as for Flux."""
+class QwenTransformer(PackedTransformer):
+    """Qwen-Image: dual blocks only."""
 
     num_layers: Few = 60
-    in_channels: Size = 64
     joint_attention_dim: Size = 3584
-
-    @property
-    def patch_px(self) -> int:
-        return 2
-
-    @property
-    def latent_channels(self) -> int:
-        return self.in_channels // 4
 
 
 class QwenCodec(WanCodec):

@@ -77,8 +77,7 @@ def compute_maps(plan: Plan, run: RunFolder, monitor: Monitor, get_model: GetMod
         for window in source_windows:
             if run.load_maps(window.index) is None or window.index > memory.last_window:
                 if model is None:
-                    model = get_model(keep_dtype(plan, run), monitor)
-                    run.save(engine=dict(model.engine))
+                    model = load_for_run(plan, run, monitor, get_model)
                 with monitor.time_stage("model"):
                     maps = compute_checked_maps(plan, model, window)
                 with monitor.time_stage("rarity"):
@@ -98,7 +97,14 @@ def count_windows_ahead(plan: Plan) -> int:
     return max(WINDOWS_AHEAD_BYTES // window, 1)
 
 
-def keep_dtype(plan: Plan, run: RunFolder) -> Plan:
+def load_for_run(plan: Plan, run: RunFolder, monitor: Monitor, get_model: GetModel) -> Model:
+    """The model, in the precision that the run began in; how it runs is recorded in the run."""
+    model = get_model(_keep_dtype(plan, run), monitor)
+    run.save(engine=dict(model.engine))
+    return model
+
+
+def _keep_dtype(plan: Plan, run: RunFolder) -> Plan:
     """The plan with the precision that the run began in: what is quickest may come out otherwise another time."""
     begun_in = run.manifest.get("engine", {}).get("dtype")
     if plan.settings.dtype != "auto" or begun_in is None:

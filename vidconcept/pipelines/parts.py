@@ -28,7 +28,7 @@ from vidconcept.pipelines.maps import (
     compute_checked_maps,
     cut_source_windows,
     estimate_frame_count,
-    keep_dtype,
+    load_for_run,
 )
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
@@ -140,8 +140,7 @@ def compute_part(plan: Plan, run: RunFolder, part: Part, monitor: Monitor, get_m
             _pass_over(memory, window)
         else:
             if model is None:
-                model = get_model(keep_dtype(plan, run), monitor)
-                run.save(engine=dict(model.engine))
+                model = load_for_run(plan, run, monitor, get_model)
             with monitor.time_stage("model"):
                 maps = compute_checked_maps(plan, model, window)
             with monitor.time_stage("rarity"):
