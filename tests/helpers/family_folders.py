@@ -9,22 +9,11 @@ from typing import Any
 
 import torch
 import transformers
-from diffusers import (
-    AutoencoderKL,
-    AutoencoderKLFlux2,
-    AutoencoderKLHunyuanVideo,
-    AutoencoderKLHunyuanVideo15,
-    AutoencoderKLLTXVideo,
-    AutoencoderKLMochi,
-    AutoencoderKLQwenImage,
-    AutoencoderKLWan,
-    FlowMatchEulerDiscreteScheduler,
-    UniPCMultistepScheduler,
-)
+from diffusers import FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from tests.helpers.model_folders import write_t5_tokenizer
-from tests.helpers.tiny_transformers import TEXT_DIM, TINY
+from tests.helpers.tiny_transformers import TEXT_DIM, TINY, find_class
 
 _WORDS = ["a", "long", "thin", "scratch", "dent", "surface", "round", "metal", "machine", "part", "clean", "background"]
 
@@ -139,7 +128,7 @@ def write_clip(path: Path, number: str, dim: int = 8, *, projected: bool = False
 
 def _wan(path: Path) -> dict[str, Any]:
     write_t5(path, "UMT5")
-    AutoencoderKLWan(
+    find_class("AutoencoderKLWan")(
         base_dim=4, z_dim=4, dim_mult=[1, 1, 1, 1], num_res_blocks=1, latents_mean=[0.1] * 4, latents_std=[2.0] * 4
     ).save_pretrained(path / "vae")
     UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0).save_pretrained(
@@ -151,13 +140,13 @@ def _wan(path: Path) -> dict[str, Any]:
 def _wan22(path: Path) -> dict[str, Any]:
     _wan(path)
     torch.manual_seed(7)
-    TINY["wan"].cls(**TINY["wan"].config).save_pretrained(path / "transformer_2")
+    find_class(TINY["wan"].kind)(**TINY["wan"].config).save_pretrained(path / "transformer_2")
     return {"boundary_ratio": 0.875, "transformer_2": ["diffusers", "WanTransformer3DModel"]}
 
 
 def _ltx(path: Path) -> dict[str, Any]:
     write_t5(path)
-    AutoencoderKLLTXVideo(
+    find_class("AutoencoderKLLTXVideo")(
         latent_channels=4,
         block_out_channels=(8, 8, 8, 8),
         decoder_block_out_channels=(8, 8, 8, 8),
@@ -172,7 +161,7 @@ def _ltx(path: Path) -> dict[str, Any]:
 
 def _mochi(path: Path) -> dict[str, Any]:
     write_t5(path)
-    AutoencoderKLMochi(
+    find_class("AutoencoderKLMochi")(
         encoder_block_out_channels=(32, 32, 32, 32),
         decoder_block_out_channels=(32, 32, 32, 32),
         latent_channels=4,
@@ -187,7 +176,7 @@ def _mochi(path: Path) -> dict[str, Any]:
 def _hunyuan(path: Path) -> dict[str, Any]:
     write_chat(path)
     write_clip(path, "_2")
-    AutoencoderKLHunyuanVideo(
+    find_class("AutoencoderKLHunyuanVideo")(
         latent_channels=4, block_out_channels=(8, 8, 8, 8), layers_per_block=1, norm_num_groups=2
     ).save_pretrained(path / "vae")
     FlowMatchEulerDiscreteScheduler(shift=7.0).save_pretrained(path / "scheduler")
@@ -198,7 +187,7 @@ def _hunyuan15(path: Path) -> dict[str, Any]:
     sections = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 2, 2]}
     write_chat(path, "Qwen2_5_VLTextModel", "Qwen2_5_VLTextConfig", rope_parameters=sections)
     write_t5(path, number="_2", dim=10)
-    AutoencoderKLHunyuanVideo15(
+    find_class("AutoencoderKLHunyuanVideo15")(
         latent_channels=4, block_out_channels=(16, 16, 16, 16, 16), layers_per_block=1
     ).save_pretrained(path / "vae")
     FlowMatchEulerDiscreteScheduler(shift=5.0).save_pretrained(path / "scheduler")
@@ -206,7 +195,7 @@ def _hunyuan15(path: Path) -> dict[str, Any]:
 
 
 def write_picture_vae(path: Path, channels: int) -> None:
-    AutoencoderKL(
+    find_class("AutoencoderKL")(
         block_out_channels=(8, 8, 8, 8),
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
@@ -227,7 +216,7 @@ def _flux(path: Path) -> dict[str, Any]:
 
 def _flux2(path: Path) -> dict[str, Any]:
     write_chat(path, "Qwen3ForCausalLM", "Qwen3Config", TEXT_DIM // 3, layers=28)
-    vae = AutoencoderKLFlux2(
+    vae = find_class("AutoencoderKLFlux2")(
         block_out_channels=(8, 8, 8, 8),
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
@@ -262,7 +251,7 @@ def _qwen(path: Path) -> dict[str, Any]:
         write_tokenizer=write_bytes,
         rope_parameters=sections,
     )
-    AutoencoderKLQwenImage(
+    find_class("AutoencoderKLQwenImage")(
         base_dim=4, z_dim=1, dim_mult=[1, 1, 1, 1], num_res_blocks=1, latents_mean=[0.1], latents_std=[2.0]
     ).save_pretrained(path / "vae")
     FlowMatchEulerDiscreteScheduler(
