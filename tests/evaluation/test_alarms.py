@@ -45,9 +45,16 @@ class TestStrengths:
     def test_an_event_lasts_as_long_as_it_is_followed(self):
         times = np.arange(100) * FRAME_S
         scores = np.full(100, 0.1)
-        scores[10:40], scores[20], scores[60:64] = 0.5, 0.8, 0.4
-        assert find_strengths(times, scores, 0.12, 0.4, FRAME_S, hysteresis=0.6) == [(0.8, 0.4), (0.4, 2.4)]
-        assert find_strengths(times, scores, 0.12, 0.4, FRAME_S, hysteresis=1.0)[0] == (0.5, 0.4)
+        # Five single frames above the rest, too far apart to be one run.
+        scores[5:65], scores[5:65:13], scores[85:89] = 0.5, 0.8, 0.4
+        assert find_strengths(times, scores, 0.12, 0.4, FRAME_S, hysteresis=0.6) == [(0.8, 0.2), (0.4, 3.4)]
+        assert find_strengths(times, scores, 0.12, 0.4, FRAME_S, hysteresis=1.0)[0] == (0.5, 0.2)
+
+    def test_a_moment_above_a_level_is_no_event_at_it(self):
+        times = np.arange(100) * FRAME_S
+        scores = np.full(100, 0.1)
+        scores[10:60], scores[20:24] = 0.5, 0.8
+        assert find_strengths(times, scores, 0.12, 0.4, FRAME_S, hysteresis=0.6) == [(0.5, 0.4)]
 
     @pytest.mark.parametrize("hysteresis", [0.6, 1.0])
     def test_track_finds_no_more_than_is_counted(self, hysteresis):

@@ -137,11 +137,21 @@ class TestWhatCounts:
         events = scene.events()
         assert [(e.event_id, e.tracker_id, e.start_frame, e.end_frame) for e in events] == [(1, 1, 1, 5)]
 
-    def test_a_track_is_an_event_from_its_first_mask_where_it_reaches_the_threshold_once(self) -> None:
+    def test_a_track_is_an_event_from_its_first_mask_where_it_reaches_the_threshold_for_a_quarter_of_it(self) -> None:
         scene = Scene()
         for i in range(9):
-            scene.step(*([(60, 40, 8, 8)] if 2 <= i < 8 else []), reaches=i == 5)
+            scene.step(*([(60, 40, 8, 8)] if 2 <= i < 8 else []), reaches=i in (4, 6))
         assert [(e.start_frame, e.end_frame) for e in scene.events()] == [(2, 7)]
+
+    @pytest.mark.parametrize(
+        ("frames", "reaching", "events"), [(40, 4, 0), (40, 5, 1), (12, 2, 0), (12, 3, 1), (4, 1, 1)]
+    )
+    def test_a_moment_above_the_threshold_makes_no_event(self, frames: int, reaching: int, events: int) -> None:
+        # At 25 frames a second 0.2 s are five frames; of a short track a quarter is enough.
+        scene = Scene()
+        for i in range(frames):
+            scene.step((60, 40, 8, 8), reaches=i < reaching)
+        assert len(scene.events()) == events
 
     def test_a_track_that_never_reaches_the_threshold_is_none(self) -> None:
         scene = Scene()

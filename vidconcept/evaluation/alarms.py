@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vidconcept.evaluation.statistics import CONFIDENCE, exposure_for_bound, poisson_interval, predicted_count
-from vidconcept.tracks.events import shortest_span_s
+from vidconcept.tracks.events import holds_threshold, shortest_span_s
 
 # The tail beyond the highest candidates is fitted to at most this many, and not to fewer than this.
 TAIL, SMALLEST_TAIL = 40, 8
@@ -72,8 +72,9 @@ def find_strengths(
     """The events that a track, given by its rows, turns into at rising thresholds: `(strength, start in seconds)`.
 
     Rows below `hysteresis` times the threshold drop out; a run of rows in which less than `max_gap_s` is missing, that
-    lasts `min_duration_s` and reaches the threshold, is an event. One long track at a low threshold may be several
-    events at a higher one: as many strengths lie above a level as there are events at the level above it that has most.
+    lasts `min_duration_s` and reaches the threshold for long enough, is an event. One long track at a low threshold may
+    be several events at a higher one: as many strengths lie above a level as there are events at the level above it
+    that has most.
     """
     times, values = np.asarray(times_s), np.asarray(scores, float)
     peaks = _floor_to_thousandths(values)
@@ -85,8 +86,9 @@ def find_strengths(
         left = np.flatnonzero(values >= hysteresis * level)
         starts = np.append(0, np.flatnonzero(np.diff(times[left]) > max_gap_s + 1.5 * frame_s) + 1)
         begins, ends = times[left[starts]], times[left[np.append(starts[1:], len(left)) - 1]]
-        reached = np.maximum.reduceat(peaks[left], starts) >= level
-        lasting = np.flatnonzero(reached & (ends - begins >= shortest_s))
+        reached = np.add.reduceat((peaks[left] >= level).astype(int), starts)
+        span_s = ends - begins
+        lasting = np.flatnonzero((span_s >= shortest_s) & holds_threshold(reached, span_s, frame_s))
         known = np.sort([start for _, start in found])
         new = np.searchsorted(known, begins[lasting], "left") == np.searchsorted(known, ends[lasting], "right")
         fresh = begins[lasting][new][: max(len(lasting) - len(found), 0)]

@@ -8,10 +8,14 @@ import numpy as np
 from vidconcept.holes import hole_length_s
 from vidconcept.types import Event, TrackMask
 
+# A track is an event if it reaches the threshold for so many seconds, or for this share of its duration if that is
+# less: what does so for a moment only is mostly a mark that the model is not sure of. See linecam/NOTEBOOK.md.
+HOLD_S, HOLD_SHARE = 0.2, 0.25
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What is known of a track so far: first, peak and latest row, largest area, whether it reached the threshold.
+    """What is known of a track so far: first, peak and latest row, largest area, how many rows reach the threshold.
 
     The peak is the highest of the rows that reach the threshold, of all rows while none does.
     """
@@ -20,22 +24,22 @@ class Summary:
     peak: TrackMask
     last: TrackMask
     max_area_px: int
-    reached: bool
+    reached: int
 
     @classmethod
     def begin(cls, row: TrackMask, reached: bool) -> "Summary":
         """The summary of a track that was just born. reached: its row reaches the threshold."""
-        return cls(row, row, row, row.area_px, reached)
+        return cls(row, row, row, row.area_px, int(reached))
 
     def extend(self, row: TrackMask, reached: bool) -> "Summary":
         """The summary after one more row; of equal peaks the first one stays."""
-        higher = (reached, row.score_max) > (self.reached, self.peak.score_max)
+        higher = (reached, row.score_max) > (self.reached > 0, self.peak.score_max)
         return replace(
             self,
             peak=row if higher else self.peak,
             last=row,
             max_area_px=max(self.max_area_px, row.area_px),
-            reached=self.reached or reached,
+            reached=self.reached + reached,
         )
 
 
@@ -53,20 +57,34 @@ def measure_footage_s(times_s: Sequence[float]) -> float:
 
 def shortest_span_s(min_duration_s: float, frame_s: float) -> float:
     """Seconds from the first to the last frame of what just lasts long enough. frame_s: how long one frame is shown."""
-    tolerance_s = max(frame_s / 10, 0.001)  # timestamps are rounded to the stream's time base, often to 1 ms
-    return min_duration_s - frame_s - tolerance_s
+    return min_duration_s - frame_s - _tolerance_s(frame_s)
+
+
+def _tolerance_s(frame_s: float) -> float:
+    """Timestamps are rounded to the stream's time base, often to 1 ms."""
+    return max(frame_s / 10, 0.001)
+
+
+def holds_threshold(reached: np.ndarray, span_s: np.ndarray, frame_s: float) -> np.ndarray:
+    """Whether tracks reach the threshold for long enough: `HOLD_S`, of short ones `HOLD_SHARE` of their duration; bool.
+
+    reached: frames on which they do, `(n,)`. span_s: seconds from their first frame to the last, `(n,)`.
+    """
+    least_s = np.minimum(HOLD_S, HOLD_SHARE * (span_s + frame_s))
+    return (reached > 0) & (reached * frame_s >= least_s - _tolerance_s(frame_s))
 
 
 def is_event(summary: Summary, min_duration_s: float, frame_s: float) -> bool:
-    """Whether the track is an event: it reached the threshold on one frame at least, and it lasted."""
+    """Whether the track is an event: it lasted, and it reached the threshold for long enough."""
     span_s = summary.last.time_s - summary.first.time_s
-    return summary.reached and span_s >= shortest_span_s(min_duration_s, frame_s)
+    lasted = span_s >= shortest_span_s(min_duration_s, frame_s)
+    return lasted and bool(holds_threshold(np.array(summary.reached), np.array(span_s), frame_s))
 
 
 def select_events(
     summaries: Iterable[Summary], min_duration_s: float, frame_s: float
 ) -> tuple[list[Event], dict[int, int]]:
-    """Events of the tracks that reach the threshold and last at least `min_duration_s`, ordered by start, then concept.
+    """Events of the tracks that hold the threshold and last at least `min_duration_s`, ordered by start, then concept.
 
     frame_s: how long one frame is shown: a track that is seen on n frames lasts n of them. Returns the events and the
     final `tracker_id` (from 1, in that order) of each provisional id that is kept.
