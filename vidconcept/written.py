@@ -25,7 +25,7 @@ def check_replaceable(path: Path) -> None:
 
 def check_begins(path: Path, start: str) -> None:
     """The same for a file that is written again and again, and is known as ours by how its text begins."""
-    _check(path, lambda: _begins(path, start), "is no file that vidconcept wrote, and")
+    _check(path, lambda: _begins(path, start), "was not written by vidconcept, and")
 
 
 def _check(path: Path, is_known: Callable[[], bool], what: str) -> None:

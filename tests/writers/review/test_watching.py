@@ -1,5 +1,8 @@
 """Playing, stepping, seeking, what is shown."""
 
+import csv
+import json
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -8,9 +11,29 @@ import pytest
 from tests.helpers.review_runs import CONCEPTS, SIZE
 from tests.helpers.seeing import frame_shown, media_s, until
 from vidconcept.writers import tables
+from vidconcept.writers.review.page import write_review
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = pytest.mark.browser
+
+
+def shift_times(run_dir: Path, first_frame: int, by_s: float) -> None:
+    """As if years had passed before a frame, which the film leaves out."""
+    columns = {"frames.csv": {"time_s": "frame_index"}, "events.csv": {"start_s": "start_frame", "end_s": "end_frame"}}
+    for name, times in columns.items():
+        rows = list(csv.DictReader((run_dir / name).open(newline="")))
+        for row in rows:
+            row |= {
+                time: f"{float(row[time]) + by_s * (int(row[at]) >= first_frame):.6f}" for time, at in times.items()
+            }
+        with (run_dir / name).open("w", newline="") as file:
+            table = csv.DictWriter(file, rows[0])
+            table.writeheader()
+            table.writerows(rows)
+    manifest = json.loads((run_dir / "run.json").read_text())
+    frames = [*dict.fromkeys(row.frame_index for row in tables.read_frames(run_dir / "frames.csv"))]
+    (run_dir / "run.json").write_text(json.dumps(manifest | {"film_skips": [[frames.index(first_frame), by_s]]}))
+    write_review(run_dir)
 
 
 class TestVideo:
@@ -69,6 +92,25 @@ class TestEvents:
             assert page.inner_text("tr[aria-selected=true] td:nth-child(2)") == str(event.event_id)
         page.keyboard.press("p")
         assert frame_shown(page) == events[-2].start_frame
+
+    def test_years_that_the_film_leaves_out_are_in_the_times_alone(
+        self, browser: "playwright.Browser", run_dir: Path, tmp_path: Path
+    ) -> None:
+        folder = shutil.copytree(run_dir, tmp_path / "run")
+        last, years_s = tables.read_events(folder / "events.csv")[-1], 3 * 365 * 86_400.0
+        shift_times(folder, last.start_frame, years_s)
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto((folder / "review.html").as_uri())
+        until(page, "document.getElementById('video').readyState >= 2")
+        page.keyboard.press("p")
+        assert frame_shown(page) == last.start_frame
+        assert media_s(page) == pytest.approx(last.start_s, abs=1e-3)
+        assert page.inner_text("#clock").startswith(f"{int(years_s // 3600)}:00:0")
+        page.keyboard.press(",")
+        assert frame_shown(page) == last.start_frame - 1
+        assert page.inner_text("#clock").startswith("0:0")
+        context.close()
 
     def test_a_click_on_a_row_seeks(self, page: "playwright.Page", run_dir: Path) -> None:
         events = tables.read_events(run_dir / "events.csv")
