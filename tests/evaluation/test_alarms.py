@@ -141,7 +141,7 @@ class TestChoose:
     def test_quiet_footage_of_one_concept_says_so(self):
         choice = choose([Candidate("dent", 0.2, 0.0)], {"dent": Scale(-3.0, 1.0)}, 1, 20)
         assert choice.thresholds == {"dent": 0.05}
-        assert "lowest threshold" in " ".join(describe_choice(choice))
+        assert "lowest possible threshold" in " ".join(describe_choice(choice))
 
     def test_no_threshold_is_offered_below_what_track_follows_anyway(self):
         """A concept that is all but silent would get one on the scale of its own noise, whatever the others do."""

@@ -96,9 +96,9 @@ class TestAnyModel:
     def test_a_still_camera_leaves_it_out_and_says_so(self, tmp_path, tiny_model):
         film = write_line(tmp_path / "still.mp4", 20, speed=0)
         run = vidconcept.track(film, ["scratch"], out=tmp_path / "run", **settings_of(tiny_model))
-        assert "stayed out of it" in run.manifest["rarity"]["says"]
+        assert "changed nothing" in run.manifest["rarity"]["says"]
         assert run.recurring == []
-        assert "stayed out of it" in (run.path / "review.html").read_text()
+        assert "changed nothing" in (run.path / "review.html").read_text()
 
     def test_an_interrupted_pass_goes_on_to_the_same_memory(self, random_run, tmp_path, tiny_model):
         video = random_run.manifest["video"]["path"]

@@ -215,8 +215,8 @@ def describe_choice(choice: Choice) -> list[str]:
     lines = [
         f"{footage} of good footage gave {choice.alarms} alarms at these thresholds: the rate lies between "
         f"{low:.3g} and {high:.3g} an hour ({CONFIDENCE:.0%}); target {choice.target_per_hour:g}.",
-        f"Another {footage} will show {fewest:.0f} to {most:.0f} alarms ({CONFIDENCE:.0%}): their number is chance "
-        "even at a known rate.",
+        f"Another {footage} of good footage will give {fewest:.0f} to {most:.0f} alarms ({CONFIDENCE:.0%}): "
+        "this number is random even if the rate is known.",
     ]
     if choice.extrapolated:
         how = (
@@ -230,19 +230,19 @@ def describe_choice(choice: Choice) -> list[str]:
         )
     if choice.capped:
         lines.append(
-            f"Good footage scores above the highest threshold offered ({HIGHEST:g}) more often than the target, and no "
-            "amount of footage changes that. Next: leave out the concept that fires, or name what it fires at in "
-            "`background=…`"
+            f"Good footage scores above the highest possible threshold ({HIGHEST:g}) more often than the target "
+            "allows; more footage does not change that. Next: leave out the concept that raises the alarms, or "
+            "name what it finds in `background=…`"
         )
     elif high > 2 * choice.target_per_hour:
         lines.append(
-            f"This is too little to promise {choice.target_per_hour:g} an hour: no more than that is sure "
+            f"This is too little to promise {choice.target_per_hour:g} an hour: that limit is certain "
             f"({CONFIDENCE:.0%}) after {_duration(choice.hours_for_bound)} without an alarm; to know the rate to about "
-            f"a half takes {_duration(choice.hours_for_half)}."
+            f"±50 % takes {_duration(choice.hours_for_half)}."
         )
     if choice.clamped:
         lines.append(
-            f"Good footage scores so low that the lowest threshold offered ({choice.lowest:g}) gives fewer alarms."
+            f"Good footage scores so low that the lowest possible threshold ({choice.lowest:g}) gives fewer alarms."
         )
     if choice.dispersion > 1.5:
         lines.append(f"Alarms come in clusters ({choice.dispersion:.1f} at a time); the interval allows for that.")

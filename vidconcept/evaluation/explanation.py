@@ -42,7 +42,7 @@ class Explanation:
         return [dict(zip(self.words, layer[:, row, col].tolist(), strict=True)) for layer in self.maps]
 
     def describe(self) -> str:
-        """Why it fired, in one sentence."""
+        """Why it was reported, in plain words."""
         scores = self.scores()
         own = scores[self.words[0]]
         rival = next(name for name in scores if name != self.words[0])
@@ -51,7 +51,7 @@ class Explanation:
         won = "wins over" if own >= scores[rival] else "loses to"
         return (
             f"At its peak {self.words[0]!r} scores {own:.2f} and {won} {rival!r} ({scores[rival]:.2f}); layer {best} "
-            f"sees it most clearly ({single[best]:.2f}). Over time, space and rarity this becomes "
+            f"shows it most clearly ({single[best]:.2f}). After smoothing and rarity its score is "
             f"{self.event.peak_score:.2f}, "
             + (f"less {self.lift:.2f} at this place of the picture, " if self.lift else "")
             + f"against a threshold of {self.threshold:.2f}."

@@ -119,7 +119,7 @@ class Session:
     def rarity_says(self) -> str:
         """A note on rarity: that it is off, or has nothing to compare with yet; otherwise ""."""
         if self._settled.settings.rarity == "off":
-            return "rarity is off: what the footage shows all over may be a finding"
+            return "rarity is off: what looks the same all over the footage may be a finding"
         return "" if self._rarity is None else self._rarity.evidence.describe()
 
     def _work(self, frames: Iterator[Frame]) -> Iterator[LiveEvent]:

@@ -23,10 +23,10 @@ from vidconcept.runs import RunFolder
 from vidconcept.settings import TrackSettings
 from vidconcept.types import ConceptMaps, Recurring
 
-NO_FEATURES = "rarity stayed out of it: the maps are of a version that kept no features"
+NO_FEATURES = "rarity changed nothing: these maps were stored without features"
 NO_EVIDENCE = (
-    "rarity stayed out of it: the footage shows too little other surface to compare with (a still camera, or too short "
-    "a clip)"
+    "rarity changed nothing: the footage shows too little other surface to compare with (a still camera, or a short "
+    "clip)"
 )
 
 
@@ -66,8 +66,8 @@ class Evidence:
             return NO_EVIDENCE
         if self.unsure > 0.05 * self.tokens:
             return (
-                f"rarity judged {1 - self.unsure / self.tokens:.0%} of the places that may be findings; for the rest "
-                "the footage shows too little other surface"
+                f"rarity was used for {1 - self.unsure / self.tokens:.0%} of the possible findings; for the others "
+                "the footage shows too little other surface to compare with"
             )
         return ""
 
