@@ -262,7 +262,7 @@ def test_interrupt_journals_and_resume_goes_on(tmp_path, tiny_model):
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 130, said
-    resume_words = shlex.split(said.split("Go on with: ")[1])
+    resume_words = shlex.split(said.split("Continue with: ")[1])
     assert resume_words == ["vidconcept", *map(str, arguments), "--existing", "resume"]
     # The windows that were read stay; the memory of the footage grows with those to come.
     kept = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "run" / "maps").glob("window_*")}

@@ -83,7 +83,7 @@ def test_a_stress_test_takes_one_file_of_settings(run, tmp_path):
 @pytest.mark.parametrize("command", ["stress", "calibrate"])
 @pytest.mark.parametrize("option", [("--rename", "a=b"), ("--format", "davis2017")])
 def test_what_says_nothing_of_a_bare_video_is_not_ignored(run, tmp_path, command, option):
-    with pytest.raises(UsageError, match=f"{option[0]} is of data sets"):
+    with pytest.raises(UsageError, match=f"{option[0]} is only for labelled data sets"):
         call(command, run.path.parent / "five.mp4", "--concepts", "dent", *option, "--out", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -62,7 +62,7 @@ def test_in_the_middle_of_a_run(number, tmp_path, tiny_model):
     arguments = ["track", clip, "--concepts", "dent", "--model", tiny_model, "--out", tmp_path / "run", *settings]
     done = command("the second pass", number, *arguments)
     assert done.returncode == 130, done.stderr
-    assert "Go on with: vidconcept track" in done.stderr
+    assert "Continue with: vidconcept track" in done.stderr
     manifest = json.loads((tmp_path / "run" / "run.json").read_text())
     assert "interrupted" in manifest
     assert not manifest["done"]

@@ -230,7 +230,7 @@ def test_coco_with_boxes_alone(tmp_path):
 
 class TestErrors:
     def test_no_data_set(self, tmp_path):
-        with pytest.raises(InputError, match="no data set"):
+        with pytest.raises(InputError, match="not a known data set"):
             read_dataset(tmp_path)
 
     def test_unknown_word_to_rename(self, tmp_path):
