@@ -47,7 +47,9 @@ def list_missing(run: Path, pictures: int = 0) -> list[str]:
     keeps the findings.
     """
     missing = [name for name in RESULTS if not _has_content(run / name)]
-    thumbs = sum(path.parent.name == "thumbs" and _has_content(path) for path in list_own_files(run))
+    # The folder is looked into only where it should hold any: a batch asks of ten thousand runs.
+    found = (run / "thumbs").glob("*.jpg") if pictures else ()
+    thumbs = sum(THUMB_NAME.fullmatch(path.name) is not None and _has_content(path) for path in found)
     return missing + ([f"{pictures - thumbs} of {pictures} pictures in thumbs"] if thumbs < pictures else [])
 
 
