@@ -1,5 +1,7 @@
 """A file that a command writes takes the place of its own files alone."""
 
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -51,6 +53,15 @@ class TestFile:
             file.write("ours")
         assert path.read_text() == "ours"
 
+    def test_nothing_is_written_through_a_link(self, tmp_path):
+        (tmp_path / "elsewhere").mkdir()
+        (tmp_path / "here").mkdir()
+        (tmp_path / "here" / ".vidconcept").symlink_to(tmp_path / "elsewhere")
+        with pytest.raises(OutputError, match="is a link"), open_own(tmp_path / "here" / "table.csv") as file:
+            file.write("ours")
+        assert not list((tmp_path / "elsewhere").iterdir())
+        assert not (tmp_path / "here" / "table.csv").exists()
+
     def test_a_file_of_the_same_content_elsewhere_is_not_ours(self, tmp_path):
         with open_own(tmp_path / "a.csv") as file:
             file.write("ours")
@@ -58,8 +69,9 @@ class TestFile:
         with pytest.raises(OutputError, match=REFUSED):
             check_replaceable(tmp_path / "b.csv")
 
-    def test_a_name_as_long_as_names_can_be(self, tmp_path):
-        path = tmp_path / ("n" * 255)
+    @pytest.mark.parametrize("name", ["n" * 255, os.fsdecode(b"bad\xff.csv"), "two\nlines"])
+    def test_any_name(self, tmp_path, name):
+        path = tmp_path / name
         for _ in range(2):
             with open_own(path) as file:
                 file.write("ours")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,7 +71,7 @@ class FolderRecord:
     """
 
     def __init__(self, beside: Path, name: str) -> None:
-        self._path = beside / RECORDS / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.list"
+        self._path = _find_records(beside) / f"{_shorten(name)}.list"
         try:
             lines = read_text(self._path).splitlines()
         except InputError:
@@ -101,7 +102,7 @@ def record(path: Path, digest: str) -> None:
     leaves nothing that is not known. Raises OutputError."""
     digests = [*_read_record(path)[-1:], digest]
     with open_replacing(_record_path(path)) as file:
-        file.writelines(f"{known}  {path.name}\n" for known in digests)
+        file.writelines(f"{known}  {json.dumps(path.name)}\n" for known in digests)
 
 
 def compute_digest(path: Path) -> str:
@@ -114,8 +115,20 @@ def compute_digest(path: Path) -> str:
 
 
 def _record_path(path: Path) -> Path:
-    # By a digest: the file's own name may be as long as names can be.
-    return path.parent / RECORDS / f"{hashlib.sha256(path.name.encode()).hexdigest()[:16]}.sha256"
+    return _find_records(path.parent) / f"{_shorten(path.name)}.sha256"
+
+
+def _find_records(folder: Path) -> Path:
+    """Raises OutputError where a link lies there: nothing is written through one."""
+    records = folder / RECORDS
+    if records.is_symlink():
+        raise OutputError(f"{records} is a link, and nothing is written into links. Next: remove it")
+    return records
+
+
+def _shorten(name: str) -> str:
+    """Stands for a name, which may be as long as names can be, and of any bytes."""
+    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def _read_record(path: Path) -> list[str]:
@@ -124,4 +137,4 @@ def _read_record(path: Path) -> list[str]:
     except InputError:
         # Nothing is known then, so nothing is replaced.
         return []
-    return [digest for digest, _, name in (line.partition("  ") for line in lines) if name == path.name]
+    return [line.partition(" ")[0] for line in lines]
