@@ -15,7 +15,7 @@ from tests.helpers.slow_reading import (
     make_concepts,
     read_slowly,
 )
-from tests.helpers.tiny_transformers import TINY, find_class
+from tests.helpers.tiny_transformers import TINY, find_class, offload_groups
 from vidconcept.attention import METHODS, concept_attention
 from vidconcept.attention.blocks.kinds import find_text
 from vidconcept.attention.families import FAMILIES, find_family
@@ -173,13 +173,7 @@ class TestLeavesTheModelAlone:
     def test_weights_that_are_moved_by_blocks_give_the_same_maps(self, name, tmp_path):
         transformer = TINY[name].make()
         output, expected = record(name, transformer)
-        transformer.enable_group_offload(
-            onload_device=torch.device("cpu"),
-            offload_device=torch.device("cpu"),
-            offload_type="block_level",
-            num_blocks_per_group=1,
-            offload_to_disk_path=str(tmp_path),
-        )
+        offload_groups(transformer, "block_level", num_blocks_per_group=1, offload_to_disk_path=str(tmp_path))
         moved, recorder = record(name, transformer)
         assert torch.equal(moved, output)
         for method, logits in expected.logits.items():

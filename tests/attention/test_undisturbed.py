@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import warnings
 from types import SimpleNamespace
+from typing import Any
 
+import diffusers
 import pytest
 import torch
 from diffusers import (
     CogVideoXTransformer3DModel,
-    FasterCacheConfig,
     FirstBlockCacheConfig,
     LayerSkipConfig,
-    PyramidAttentionBroadcastConfig,
-    TaylorSeerCacheConfig,
 )
 from diffusers.hooks import apply_first_block_cache, apply_layer_skip
-from diffusers.models.attention_dispatch import attention_backend
+from diffusers.models.attention_dispatch import _AttentionBackendRegistry, attention_backend
 
-from tests.helpers.tiny_transformers import TINY
+from tests.helpers.tiny_transformers import TINY, find_class, offload_groups
 from vidconcept.attention.hooks import concept_attention
 from vidconcept.attention.undisturbed import UnheededBackend, check_undisturbed, find_unheeded_backend
 from vidconcept.errors import ModelError
@@ -26,11 +25,11 @@ from vidconcept.errors import ModelError
 TEXT_DIM = 16
 # As the libraries' own examples have them.
 STEPS = {"spatial_attention_block_skip_range": 2, "spatial_attention_timestep_skip_range": (100, 800)}
-CACHES = {
-    "FirstBlockCache": FirstBlockCacheConfig(threshold=0.2),
-    "FasterCache": FasterCacheConfig(current_timestep_callback=lambda: 500, **STEPS),
-    "PyramidAttentionBroadcast": PyramidAttentionBroadcastConfig(current_timestep_callback=lambda: 500, **STEPS),
-    "TaylorSeerCache": TaylorSeerCacheConfig(),
+CACHES: dict[str, dict[str, Any]] = {
+    "FirstBlockCache": {"threshold": 0.2},
+    "FasterCache": {"current_timestep_callback": lambda: 500, **STEPS},
+    "PyramidAttentionBroadcast": {"current_timestep_callback": lambda: 500, **STEPS},
+    "TaylorSeerCache": {},
 }
 
 
@@ -63,14 +62,14 @@ class TestRefused:
     @pytest.mark.parametrize("name", CACHES)
     def test_caches_until_they_are_off(self, transformer, name):
         expected = read(transformer)
-        transformer.enable_cache(CACHES[name])
+        transformer.enable_cache(find_class(f"{name}Config")(**CACHES[name]))
         with pytest.raises(ModelError, match=rf"runs with {name}, and maps .* Next: `transformer.disable_cache\(\)`"):
             read(transformer)
         transformer.disable_cache()
         assert torch.equal(read(transformer), expected)
 
     def test_hooks_that_were_put_on_by_hand(self, transformer):
-        apply_first_block_cache(transformer, CACHES["FirstBlockCache"])
+        apply_first_block_cache(transformer, FirstBlockCacheConfig(**CACHES["FirstBlockCache"]))
         with pytest.raises(ModelError, match=r"'fbc_leader_block_hook' is on transformer_blocks\.0, and maps"):
             read(transformer)
 
@@ -89,8 +88,7 @@ class TestRefused:
 class TestTaken:
     def test_moved_weights(self, transformer):
         expected = read(transformer)
-        cpu = torch.device("cpu")
-        transformer.enable_group_offload(cpu, offload_type="leaf_level", offload_device=cpu)
+        offload_groups(transformer, "leaf_level")
         assert torch.equal(read(transformer), expected)
 
     def test_stored_in_another_precision(self, transformer):
@@ -110,6 +108,8 @@ class TestAttentionBackends:
     def test_set_on_the_transformer_it_is_the_same(self, transformer):
         with attention_backend("native"):
             transformer.set_attention_backend("_native_math")
+            if "native" in _AttentionBackendRegistry.get_active_backend():
+                pytest.skip(f"diffusers {diffusers.__version__} keeps the choice on processors that look at it")
             assert "CogVideoXAttnProcessor2_0 of CogVideoXTransformer3DModel" in find_unheeded_backend(transformer)
 
     def test_processors_that_look_at_it_are_not_warned_of(self):

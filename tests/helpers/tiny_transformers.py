@@ -64,6 +64,15 @@ def find_class(name: str) -> Any:
     return getattr(diffusers, name)
 
 
+def offload_groups(transformer: Any, offload_type: str, **options: Any) -> None:
+    """Have diffusers move weights in and out between blocks, here from the processor to the processor."""
+    cpu = torch.device("cpu")
+    try:
+        transformer.enable_group_offload(cpu, offload_type=offload_type, offload_device=cpu, **options)
+    except AttributeError:
+        pytest.skip(f"diffusers {diffusers.__version__} moves weights only where there is an accelerator")
+
+
 @dataclass(frozen=True)
 class Tiny:
     """kind: the transformer's class in diffusers. config, call: its arguments and those of a forward pass.
