@@ -13,6 +13,7 @@ __all__ = [
     "events_table",
     "identity_table",
     "list_figure_files",
+    "method_table",
     "reading_table",
     "real_maps_table",
     "temporal_table",
@@ -171,6 +172,13 @@ def reading_table(files: Files, name: str) -> str:
         for method, layers in dict.fromkeys((r["method"], r["layers_name"]) for r in readings)
     ]
     return table(["mean AP", *(f"t = {t}" for t in timesteps)], rows)
+
+
+def method_table(files: Files, name: str) -> str:
+    """The methods of a sweep side by side, the best first."""
+    rows = sorted(files[name]["figures"]["readings"], key=lambda row: -row["mean_ap"])
+    cells = [[f"`{r['method']}`", *(f"{r[key]:.3f}" for key in ("mean_ap", "mean_iou", "mean_leakage"))] for r in rows]
+    return table(["method", "mean AP", "mean IoU", "leakage"], cells)
 
 
 def claims_list(files: Files, name: str) -> str:

@@ -15,7 +15,11 @@ from typing import Any
 FIGURES = Path(__file__).parents[1] / "figures"
 FINGERPRINT_DIGITS = 16
 # What pages show of a reading in a sweep.
-READING = ("method", "layers_name", "timestep", "reduce", "mean_ap")
+READING = ("method", "layers_name", "timestep", "reduce", "mean_ap", "mean_iou", "mean_leakage")
+
+
+def rounded(value: Any) -> Any:
+    return round(value, 4) if isinstance(value, float) else value
 
 
 def extract_figures(text: str) -> tuple[dict[str, Any], str | None]:
@@ -26,7 +30,7 @@ def extract_figures(text: str) -> tuple[dict[str, Any], str | None]:
     result = json.loads(text)
     weights = result.get("model", {}).get("weights", "")[:FINGERPRINT_DIGITS] or None
     if "readings" in result:
-        readings = [{key: row[key] for key in READING} for row in result["readings"]]
+        readings = [{key: rounded(row[key]) for key in READING} for row in result["readings"]]
         readings.sort(key=lambda row: (row["method"], row["layers_name"], row["timestep"]))
         return {"claims": result["claims"], "readings": readings}, weights
     if "figures" not in result:

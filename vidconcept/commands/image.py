@@ -44,7 +44,7 @@ def image(
         results = read_stills(photo, settings, folder, existing.value, monitor, config)
     if as_json:
         rows = [{"folder": str(r.folder), **r.content} if not r.error else {"error": r.error} for r in results]
-        rows = [{"photo": str(r.photo), **row} for r, row in zip(results, rows, strict=True)]
+        rows = [{"photo": str(r.photo.absolute()), **row} for r, row in zip(results, rows, strict=True)]
         typer.echo(json.dumps({"out": str(folder), "photos": rows}, ensure_ascii=False))
     else:
         print_rows("photos", [(r.photo.name, r.error or _summary(r.content)) for r in results])

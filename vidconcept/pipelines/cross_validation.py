@@ -14,6 +14,10 @@ from vidconcept.evaluation.statistics import bootstrap_interval
 from vidconcept.models.teaching import Lesson, scores_of, scores_without
 from vidconcept.pipelines.plan import Plan
 from vidconcept.pipelines.workspace import Workspace
+from vidconcept.wording import format_count
+
+# Of two parts there are but three resamples: an interval over so few is narrower than the truth.
+FEWEST_PARTS = 5
 
 
 @dataclass(frozen=True)
@@ -126,9 +130,12 @@ def phrase_figures(name: str, word: str | None, figures: Mapping[str, Any]) -> I
         yield "There is no word to compare with; give one as `word` if the model has it."
     else:
         low, high = figures["gap_interval"]
-        verdict = (
-            "It helps over" if low > 0 else "It does not help over" if high < 0 else "It is not surely better than"
-        )
+        if parts < FEWEST_PARTS:
+            verdict = f"{format_count(parts, 'part')} cannot tell whether it helps over"
+        elif low > 0:
+            verdict = "It helps over"
+        else:
+            verdict = "It does not help over" if high < 0 else "It is not surely better than"
         yield (
             f"{verdict} the word {word!r}, AP {figures['ap_word']:.2f} (difference {figures['gap']:+.2f}, 95 % "
             f"{low:+.2f} to {high:+.2f})."
