@@ -3,7 +3,7 @@
 import os
 import sys
 
-from vidconcept.signals import stop_at_signals
+from vidconcept.signals import end_at_signals, stop_at_signals
 
 
 def main() -> None:
@@ -17,6 +17,9 @@ def main() -> None:
         run_command()
     except KeyboardInterrupt:
         sys.exit(130)
+    finally:
+        # What libraries do when the process ends would print where it was interrupted.
+        end_at_signals()
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import json
 import logging
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -60,8 +61,11 @@ class RunFolder:
         self.close()
 
     def close(self) -> None:
-        """Let others write into the folder."""
+        """Leave nothing that is not whole, and let others write into the folder."""
         if self.lock is not None:
+            # What went wrong before goes first.
+            with suppress(OSError):
+                clear_scratch(self.path)
             self.lock.release()
 
     @property

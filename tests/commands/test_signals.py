@@ -66,7 +66,7 @@ def test_in_the_middle_of_a_run(number, tmp_path, tiny_model):
     manifest = json.loads((tmp_path / "run" / "run.json").read_text())
     assert "interrupted" in manifest
     assert not manifest["done"]
-    assert not [name for name in tree(tmp_path / "run") if "partial" in name or "by-track" in name]
+    assert not (tmp_path / "run" / ".work").exists()
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no such signal here")
@@ -95,3 +95,21 @@ def stopped(store):
     return ids(store)
 by_track.TrackStore.ids = stopped
 """
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signals there")
+def test_what_comes_when_the_process_ends_prints_no_traceback():
+    script = "import atexit, os, signal, sys; atexit.register(lambda: os.kill(os.getpid(), signal.SIGTERM))\n"
+    script += "sys.argv = ['vidconcept', '--version']; from vidconcept.__main__ import main; main()"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (-signal.SIGTERM, "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signals there")
+def test_what_comes_while_the_terminal_library_imports_a_part_of_itself_is_heard():
+    # A module that is there and not whole, as in the middle of its import.
+    script = "import os, signal, sys, types; from vidconcept.commands.terminal import Stop; import rich.text\n"
+    script += "sys.modules['rich._emoji_codes'] = types.ModuleType('x'); sys.modules.pop('rich._emoji_replace', None)\n"
+    script += "stop = Stop('stopping')\nwith stop.on_signals(): os.kill(os.getpid(), signal.SIGTERM)\nprint(stop())"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.stdout, done.stderr) == ("True\n", "stopping\n")

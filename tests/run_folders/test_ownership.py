@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from tests.helpers.small_runs import small_clip, small_run, tree
-from vidconcept.errors import InputError, OutputError, UsageError, VidconceptError
+from vidconcept.errors import InputError, Interrupted, OutputError, UsageError, VidconceptError
 from vidconcept.manifest import read_manifest
 from vidconcept.ownership import RESULTS, RunLock, list_missing
 from vidconcept.pipelines.deliver import check_counts
@@ -227,6 +227,18 @@ class TestNames:
             small_run(source, tiny_model, odd if name == "folder" else work / "new")
         assert not odd.exists()
         assert not (work / "new").exists()
+
+
+class TestScratch:
+    def test_an_interrupted_run_leaves_none_and_goes_on(self, work, tiny_model):
+        before = tree(work / "run" / "thumbs") | {"frames.csv": (work / "run" / "frames.csv").read_bytes()}
+        at = []
+        monitor = Monitor(progress=lambda stage, *_: at.append(stage), stop=lambda: at[-1:] == ["writing the video"])
+        with pytest.raises(Interrupted):
+            small_run(work / "a.mp4", tiny_model, work / "run", existing="resume", monitor=monitor)
+        assert not (work / "run" / ".work").exists()
+        small_run(work / "a.mp4", tiny_model, work / "run", existing="resume")
+        assert tree(work / "run" / "thumbs") | {"frames.csv": (work / "run" / "frames.csv").read_bytes()} == before
 
 
 class TestSkip:

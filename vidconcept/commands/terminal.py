@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import sys
@@ -50,8 +51,7 @@ class Stop:
             if self.asked:
                 raise KeyboardInterrupt
             self.asked = True
-            with survive_hangup():
-                err.print(self._said)
+            _print_in_handler(self._said)
 
         before = {number: signal.signal(number, handle) for number in STOPPING}
         try:
@@ -59,6 +59,15 @@ class Stop:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _print_in_handler(text: str) -> None:
+    """Print on stderr wherever the program is: also while Rich imports a part of itself, or prints."""
+    with survive_hangup():
+        try:
+            err.print(text)
+        except (ImportError, RuntimeError):
+            os.write(sys.stderr.fileno(), f"{text}\n".encode())
 
 
 @contextmanager
