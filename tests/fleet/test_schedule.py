@@ -1,6 +1,9 @@
 """The order of films over workers that die, run out of memory, or find a film in other hands."""
 
+import os
 from pathlib import Path
+
+import pytest
 
 from vidconcept.fleet.footage import Film
 from vidconcept.fleet.schedule import Schedule
@@ -81,3 +84,19 @@ def test_an_empty_file_has_not_begun(tmp_path):
     for _ in range(20):
         now_s += 1
         assert settling.take() == []
+
+
+@pytest.mark.parametrize("year_s", [0.0, 4e9])
+def test_times_of_files_that_lie_far_off_delay_nothing(tmp_path, year_s):
+    """A camera whose clock was set back, or runs years ahead: what counts is that the file no longer changes."""
+    now_s = 0.0
+    settling = Settling([tmp_path], tmp_path / "runs", Film, settle_s=10, look_s=1, clock=lambda: now_s)
+    film = tmp_path / "a.mp4"
+    film.write_bytes(b"1")
+    taken = []
+    for now_s in range(0, 40, 2):
+        if now_s == 4:
+            # Of the same size, and older or newer than a moment ago.
+            os.utime(film, (year_s, year_s))
+        taken += [(now_s, found.source) for found in settling.take()]
+    assert taken == [(14, film)]

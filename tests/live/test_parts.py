@@ -17,6 +17,7 @@ from vidconcept.live.delays import Delays
 from vidconcept.live.messages import WatchState
 from vidconcept.live.metrics import watch_metrics
 from vidconcept.live.outlets import MOST_WAITING, Sender, make_mqtt_publisher, make_webhook_poster
+from vidconcept.live.recording import choose_stem
 from vidconcept.live.sources import parse_input_options, parse_source
 
 TICK = Fraction(1, 90_000)
@@ -100,6 +101,16 @@ class TestBacklog:
         backlog.put(shot(0))
         backlog.clear()
         assert (backlog.take(0.01), backlog.skipped) == ("end", 1)
+
+
+def test_a_clock_that_was_set_back_never_gives_a_name_that_is_taken(tmp_path):
+    began_s = 1_700_000_000.0
+    assert choose_stem(tmp_path, began_s) == "20231114T221320Z"
+    # A whole recording, one whose film is left of a kill, and one under way.
+    for name in ("20231114T221320Z.mp4", "20231114T221320Z-2.1a2b.partial.mp4", "20231114T221320Z-3.partial"):
+        (tmp_path / name).touch()
+    assert choose_stem(tmp_path, began_s + 0.9) == "20231114T221320Z-4"
+    assert choose_stem(tmp_path, began_s - 3600) == "20231114T211320Z"
 
 
 class TestSources:
