@@ -57,7 +57,7 @@ def test_another_commit_is_not_taken_in_its_place():
     other = "f" * 40
     with pytest.raises(ModelError, match=f"Next: vidconcept models fetch me/tiny@{other}"):
         find_folder(find_preset(f"me/tiny@{other}"))
-    with pytest.raises(UsageError, match=r"'main' is not a commit of me/tiny\. Next: all 40 digits"):
+    with pytest.raises(UsageError, match=r"'main' is not a commit of me/tiny\. Next: give all 40 digits"):
         find_preset("me/tiny@main")
     with pytest.raises(UsageError, match="linecam comes with the package"):
         find_preset(f"linecam@{OLD}")
