@@ -112,6 +112,8 @@ def test_what_is_wrong_is_said_before_anything_is_made(run, settings, tmp_path):
 
     with pytest.raises(UsageError, match=r"1 \+ n x 8 frames, e.g. 9"):
         again(Wish(frames=8))
+    with pytest.raises(UsageError, match=r"`frames=1`.*e.g. 9"):
+        again(Wish(frames=1))
     with pytest.raises(UsageError, match="from 1 to 3"):
         again(Wish(frames=9, steps=3, read_steps=(0, 9)))
     with pytest.raises(UsageError, match="multiples of 16"):
@@ -129,3 +131,14 @@ def test_the_embedded_model_says_that_it_makes_textures(tmp_path):
                        Monitor(warn=warned.append))  # fmt: skip
     assert any("texture" in text for text in warned)
     assert any("texture" in remark["message"] for remark in run.manifest["remarks"])
+
+
+def test_a_film_of_its_own_is_generated_again_and_another_is_kept(settings, tmp_path):
+    wish, film, out = Wish(frames=9, steps=1), tmp_path / "a.mp4", tmp_path / "a.vidconcept"
+    for _ in range(2):
+        generate_run(PROMPT, settings, wish, film, out, "overwrite", Monitor())
+    assert Run.open(out).manifest["frames"] == 9
+    film.write_bytes(b"a film of somebody else's")
+    with pytest.raises(OutputError, match=r"a\.mp4 was not written by vidconcept, or changed since"):
+        generate_run(PROMPT, settings, wish, film, out, "overwrite", Monitor())
+    assert film.read_bytes() == b"a film of somebody else's"

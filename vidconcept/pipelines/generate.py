@@ -112,8 +112,9 @@ def _facts_of(prompt: str, asked: Generation, model: Any) -> dict[str, Any]:
 def _check_wish(wish: Wish, settled: Settled, step: int) -> Generation:
     settings = settled.settings
     frames = 1 + (settings.window_frames - 1) // step * step if wish.frames is None else wish.frames
-    if frames % step != 1 % step:
-        near = 1 + round((frames - 1) / step) * step
+    # Tracking needs more than the first latent step.
+    if frames % step != 1 % step or frames == 1 < step:
+        near = 1 + max(1, round((frames - 1) / step)) * step
         raise UsageError(f"`frames={frames}`: this model makes 1 + n x {step} frames, e.g. {near}")
     if settings.method != "concept-attention":
         raise UsageError(f"`method={settings.method}`: maps are gathered by concept-attention. Next: leave it out")
