@@ -144,7 +144,7 @@ class TestFetch:
         assert call("models", "fetch", "cogvideox-2b").strip() == str(tmp_path / "snapshot")
         ((source, options),) = asked
         assert source == "zai-org/CogVideoX-2b"
-        assert set(options) == {"allow_patterns"}
+        assert (set(options), options.pop("revision")) == ({"allow_patterns", "revision"}, None)
         assert tuple(filter_repo_objects([*self.PUBLISHED, *self.NOT_WANTED], **options)) == self.PUBLISHED
 
     def test_a_commit_is_asked_for_by_its_digits(self, asked, monkeypatch):

@@ -96,14 +96,10 @@ def _find_preset(model: str, revision: str | None) -> Preset:
     return base.model_copy(update=facts)
 
 
-def _pin(revision: str | None) -> dict[str, str]:
-    return {} if revision is None else {"revision": revision}
-
-
 def _snapshot(source: str, revision: str | None) -> Path | None:
     """The folder of a hub id in the hub's cache, None where it is not there; never touches the network."""
     try:
-        return Path(snapshot_download(source, allow_patterns=_FILES, local_files_only=True, **_pin(revision)))
+        return Path(snapshot_download(source, revision=revision, allow_patterns=_FILES, local_files_only=True))
     except (LocalEntryNotFoundError, HFValidationError, FileNotFoundError):
         return None
 
@@ -178,7 +174,7 @@ def fetch(preset: Preset) -> Path:
     if constants.HF_HUB_OFFLINE:
         raise ModelError(f"HF_HUB_OFFLINE is set, so {preset.name} cannot be fetched. Next: unset it.")
     try:
-        path = Path(snapshot_download(preset.source, allow_patterns=_FILES, **_pin(preset.revision)))
+        path = Path(snapshot_download(preset.source, revision=preset.revision, allow_patterns=_FILES))
     except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(

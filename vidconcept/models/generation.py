@@ -20,8 +20,9 @@ from vidconcept.attention.lexicon import Lexicon
 from vidconcept.attention.recorder import Recorder
 from vidconcept.attention.stream import ConceptStream
 from vidconcept.errors import UsageError
+from vidconcept.models.adapter import choose_adapter
 from vidconcept.models.cogvideox import CogVideoX
-from vidconcept.models.cogvideox_folder import read_layout
+from vidconcept.models.cogvideox_folder import CogVideoXAdapter, read_layout
 from vidconcept.models.configs import PipelineIndex, read_config
 from vidconcept.models.text import encode_texts
 
@@ -37,6 +38,12 @@ class Generation:
     guidance: float
     read_steps: Collection[int] = field(repr=False)
     negative: str = ""
+
+
+def check_generates(folder: Path, name: str) -> None:
+    """Raises UsageError for a model of a family whose pipeline is not run here, before anything of it is loaded."""
+    if not isinstance(choose_adapter(folder), CogVideoXAdapter):
+        raise UsageError(f"{name} cannot generate here. Next: `model=cogvideox-2b`, or another of the CogVideoX family")
 
 
 def film_step(folder: Path, step: int) -> int:
@@ -87,11 +94,9 @@ def generate(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Frames `(t, h, w, 3)` uint8 and scores `(entry, token)` of all entries, averaged over layers and read steps.
 
-    The frames are those of diffusers' own pipeline with the same seed, to the last bit. Raises UsageError for a family
-    whose pipeline is not run here.
+    The frames are those of diffusers' own pipeline with the same seed, to the last bit. model: of `check_generates`.
     """
-    if not isinstance(model, CogVideoX):
-        raise UsageError(f"{type(model).__name__} models are not generated with. Next: a `model` of the CogVideoX kind")
+    assert isinstance(model, CogVideoX)
     layers = resolve_layers(model.settings.layers, len(model.transformer.transformer_blocks))
     recorder = MeanRecorder(layers, model.word_tokens, lexicon, model.settings)
     family = find_family(model.transformer)

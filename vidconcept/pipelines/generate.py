@@ -15,7 +15,7 @@ from vidconcept.attention.maps import arrange_tokens
 from vidconcept.errors import OutputError, UsageError
 from vidconcept.models.adapter import choose_adapter, read_layout
 from vidconcept.models.folder import find_folder
-from vidconcept.models.generation import Generation, film_step, generate
+from vidconcept.models.generation import Generation, check_generates, film_step, generate
 from vidconcept.models.learnt import check_learnt
 from vidconcept.ownership import check_ours
 from vidconcept.pipelines.monitor import Monitor
@@ -66,6 +66,7 @@ def generate_run(
     settings = {**settings, **FIXED, "prompt": prompt}
     settled = settle(settings, config)
     folder = find_folder(settled.preset)
+    check_generates(folder.path, folder.preset.name)
     layout = read_layout(folder.path)
     asked = _check_wish(wish, settled, film_step(folder.path, layout.step))
     _check_free(video, out, existing)

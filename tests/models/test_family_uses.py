@@ -1,7 +1,8 @@
-"""Concepts are learnt for every family whose text and video attend to each other, and refused for the others."""
+"""What families offer beside maps: which can be taught a concept, and which generate; the others say why not."""
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from vidconcept.errors import UsageError
 from vidconcept.evaluation.datasets.read import read_dataset
 from vidconcept.models import teaching
 from vidconcept.models.adapter import read_layout
+from vidconcept.pipelines.generate import Wish, generate_run
 from vidconcept.pipelines.learn import learn
 from vidconcept.pipelines.maps import ModelShelf, compute_window_maps, cut_source_windows
 from vidconcept.pipelines.monitor import Monitor
@@ -29,7 +31,7 @@ def one_window(name: str) -> np.ndarray:
 
 @pytest.mark.parametrize("name", JOINT)
 def test_a_lesson_is_the_pass_itself_and_has_a_gradient(folders, name):
-    model = load(folders(name), name)
+    model: Any = load(folders(name), name)
     assert read_layout(folders(name)).text_width == model.vectors[0].shape[1]
     seen = teaching.observe(model, one_window(name))
     vectors = [vector.clone().requires_grad_(True) for vector in model.vectors]
@@ -61,3 +63,14 @@ def test_what_cannot_be_taught_is_refused_with_the_reason(folders, tmp_path):
         learn(data, "spatter", settings, Workspace(tmp_path / "work"))
     with pytest.raises(UsageError, match=r"not from 2 frames at once\. Next: `window_frames=1`"):
         teaching.observe(load(folders("flux"), "flux"), window("flux"))
+
+
+def test_a_family_that_does_not_generate_says_so_before_it_is_loaded(folders, tmp_path):
+    folder = shutil.copytree(folders("mochi"), tmp_path / "mochi")
+    # Weights that nothing could load.
+    next((folder / "transformer").glob("*.safetensors")).write_bytes(b"")
+    settings = {**small("mochi"), "concepts": ("scratch",), "model": str(folder)}
+    out = tmp_path / "run"
+    with pytest.raises(UsageError, match=r"mochi cannot generate here\. Next: `model=cogvideox-2b`"):
+        generate_run("a scratch", settings, Wish(), tmp_path / "film.mp4", out, "error", Monitor())
+    assert not out.exists()
