@@ -30,15 +30,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vidconcept.models.cogvideox import CogVideoX
 from vidconcept.models.presets import presets
+from vidconcept.models.published import PUBLISHED
 from vidconcept.models.readout import read_scores
 from vidconcept.models.text import TextEmbeds
 from vidconcept.settings import TrackSettings
 
-# What the published configurations differ in from diffusers' defaults, which are those of 2B.
-TRANSFORMERS: dict[str, dict[str, Any]] = {
-    "cogvideox-2b": {},
-    "cogvideox-5b": {"num_attention_heads": 48, "num_layers": 42, "use_rotary_positional_embeddings": True},
-}
 TINY = {"num_attention_heads": 2, "attention_head_dim": 16, "num_layers": 3, "text_embed_dim": 32}
 TINY_CODEC = {"block_out_channels": (8, 8, 8, 8), "layers_per_block": 1, "norm_num_groups": 2}
 WORDS, WORD_TOKENS = 8, 2
@@ -52,7 +48,7 @@ def build_model(name: str, device: torch.device, *, tiny: bool) -> CogVideoX:
     if tiny:
         changes |= {"height": 64, "width": 96, "window_frames": 9, "overlap_frames": 1, "layers": (1,)}
     settings = TrackSettings(**{**preset.settings, **changes})
-    config: dict[str, Any] = TRANSFORMERS[name] | (TINY if tiny else {})
+    config: dict[str, Any] = dict(PUBLISHED[name].transformer) | (TINY if tiny else {})
     codec_config: dict[str, Any] = TINY_CODEC if tiny else {}
     # Their annotations do not say that `to` takes a precision.
     transformer: Any
@@ -157,7 +153,7 @@ def list_variants(options: argparse.Namespace) -> list[tuple[str, Callable[[CogV
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", choices=sorted(TRANSFORMERS), default="cogvideox-2b")
+    parser.add_argument("--model", choices=sorted(PUBLISHED), default="cogvideox-2b")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--attention", default="", help="backends of diffusers, e.g. native,flash")
     parser.add_argument("--compile", action="store_true")

@@ -123,6 +123,7 @@ OTHERWISE = {
     "device": "cpu:0",
     "threads": 2,
     "vae_tiling": "on",
+    "offload": "group",
     "height": 96,
     "width": 144,
     "window_frames": 5,

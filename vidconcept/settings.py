@@ -110,6 +110,12 @@ class TrackSettings(BaseModel):
     vae_tiling: Literal["auto", "on", "off"] = _setting(
         Stage.MAPS, "auto", "encode pictures in tiles to save memory; auto: when memory runs out"
     )
+    offload: Literal["none", "model", "group"] = _setting(
+        Stage.MACHINE,
+        "none",
+        "keep weights out of the GPU until they are used, CogVideoX only; model: one part at a time; group: one block "
+        "at a time",
+    )
 
     # Space and time.
     height: int = _setting(

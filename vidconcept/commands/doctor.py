@@ -12,9 +12,12 @@ import av
 import torch
 from huggingface_hub import constants
 
+from vidconcept.commands.flags import name_options
 from vidconcept.errors import ModelError
+from vidconcept.models.fit import RESERVED_BYTES, Needs, Way, describe_fit
 from vidconcept.models.folder import find_folder
 from vidconcept.models.presets import Preset, presets
+from vidconcept.models.published import find_needs
 from vidconcept.models.text import cache_dir
 
 _CODECS = {"H.264": "h264", "HEVC": "hevc", "VP9": "vp9", "AV1": "libdav1d", "FFV1": "ffv1", "MJPEG": "mjpeg"}
@@ -22,12 +25,24 @@ _CODECS = {"H.264": "h264", "HEVC": "hevc", "VP9": "vp9", "AV1": "libdav1d", "FF
 
 @dataclass(frozen=True)
 class ModelState:
-    """A preset, whether its weights are on this machine, and whether its memory fits. path: None when not here."""
+    """A preset, whether its weights are on this machine, and whether its memory fits. path: None when not here.
+
+    needs: what it takes, where that is known part by part.
+    """
 
     preset: Preset
     path: Path | None
     problem: str
     fits: str
+    needs: Needs | None = None
+
+    @property
+    def estimates_gb(self) -> dict[str, float] | None:
+        """By what `offload` says; None where nothing is known of the model's parts."""
+        if self.needs is None:
+            return None
+        ways = ("none", "model", "group")
+        return {offload: round((self.needs.peak(Way(offload)) + RESERVED_BYTES) / 1e9, 1) for offload in ways}
 
 
 def list_models() -> list[ModelState]:
@@ -37,14 +52,19 @@ def list_models() -> list[ModelState]:
             path, problem = find_folder(preset).path, ""
         except ModelError as error:
             path, problem = None, str(error)
-        states.append(ModelState(preset, path, problem, _say_fit(preset)))
+        dtype = str(preset.settings.get("dtype", "float32"))
+        needs = find_needs(preset.name, dtype, has_gpu=torch.cuda.is_available())
+        states.append(ModelState(preset, path, problem, _say_fit(preset, needs), needs))
     return states
 
 
-def _say_fit(preset: Preset) -> str:
+def _say_fit(preset: Preset, needs: Needs | None) -> str:
     gpu_gb = measure_gpu_memory_gb()
     if preset.source == "embedded":
         return "runs on the CPU"
+    if needs is not None:
+        memory = 1e9 * (gpu_gb or measure_memory_gb())
+        return name_options(describe_fit(needs, memory, has_gpu=bool(gpu_gb)))
     if gpu_gb >= preset.memory_gb:
         return "fits this GPU"
     if gpu_gb:

@@ -57,7 +57,7 @@ def models(
         table = [
             {"name": s.preset.name, "source": s.preset.source, "licence": s.preset.licence, "fits": s.fits}
             | {"download_gb": s.preset.download_gb, "memory_gb": s.preset.memory_gb, "path": s.path and str(s.path)}
-            | {"problem": s.problem}
+            | {"problem": s.problem, "estimates_gb": s.estimates_gb}
             for s in states
         ]
         typer.echo(json.dumps({"models": table}, ensure_ascii=False))

@@ -65,6 +65,7 @@ def track(
     device: Annotated[str | None, _option("device", MODEL)] = None,
     threads: Annotated[str | None, _option("threads", MODEL, metavar="N")] = None,
     vae_tiling: Annotated[str | None, _option("vae_tiling", MODEL, metavar="auto|on|off")] = None,
+    offload: Annotated[str | None, _option("offload", MODEL, metavar="none|model|group")] = None,
     start_s: Annotated[str | None, _option("start_s", SPACE, "--start", metavar="S")] = None,
     end_s: Annotated[str | None, _option("end_s", SPACE, "--end", metavar="S")] = None,
     stride: Annotated[str | None, _option("stride", SPACE, metavar="N|auto")] = None,

@@ -30,6 +30,7 @@ from vidconcept.models.loading import (
     silence_libraries,
     tile_if_asked,
 )
+from vidconcept.models.placement import choose_text_device, place
 from vidconcept.models.text import encode_texts
 from vidconcept.settings import TrackSettings
 
@@ -126,7 +127,7 @@ def load(
     """Load a pipeline folder. The text encoder is freed before the transformer loads; nothing comes from the network.
 
     words: every word in the softmax, in the order of the scores. Raises ModelError when a component cannot be loaded,
-    lacks weights, or asks for code of its own.
+    lacks weights, asks for code of its own, or is far too large for the memory that is there.
     """
     device, dtype, how = prepare_machine(settings, report)
     check_configs(path)
@@ -137,13 +138,28 @@ def load(
     check_kinds(path / "transformer" / "config.json", CogVideoXTransformer3DModel.__init__)
     check_kinds(path / "scheduler" / "scheduler_config.json", scheduler_class.__init__)
     length = read_layout(path).text_length
-    texts = encode_texts(path, settings.prompt, words, text_length=length, dtype=dtype, device=device)
+    if codec_class is not PatchCodec:
+        _check_memory(path, settings, device, dtype, report)
+    text_device, text_dtype = choose_text_device(settings.offload, device, dtype)
+    texts = encode_texts(path, settings.prompt, words, text_length=length, dtype=text_dtype, device=text_device)
     with errors_of(path, "scheduler"):
         scheduler = scheduler_class.from_pretrained(path / "scheduler", local_files_only=True)
-    codec = load_part(path, "vae", codec_class, dtype).to(device)
-    transformer = load_part(path, "transformer", CogVideoXTransformer3DModel, dtype).to(device)
+    codec = load_part(path, "vae", codec_class, dtype)
+    transformer = load_part(path, "transformer", CogVideoXTransformer3DModel, dtype)
     how["batch_norms_folded"] = engine.fold_batch_norms(codec)
     engine.lay_out_convolutions(codec)
+    place(codec, transformer, device, settings.offload)
+    if settings.offload != "none":
+        how["offload"] = settings.offload
     tile_if_asked(codec, settings, report)
     report_attention(transformer, report)
     return CogVideoX(transformer, codec, texts, settings, device, report, how, scheduler)
+
+
+def _check_memory(
+    path: Path, settings: TrackSettings, device: torch.device, dtype: torch.dtype, report: Callable[[str], None]
+) -> None:
+    # The estimate builds a model of this module.
+    from vidconcept.models.memory import check_memory
+
+    check_memory(path, settings, device, dtype, report)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from vidconcept.errors import UsageError
 from vidconcept.models.configs import check_configs, check_kinds
 from vidconcept.models.flow_folder import Facts, FlowAdapter
 from vidconcept.models.latent_model import LatentModel
@@ -121,8 +122,13 @@ def load(
     """Load a pipeline folder. Text encoders are freed before the transformer loads; nothing comes from the network.
 
     words: every word in the softmax, in the order of the scores. Raises ModelError when a component cannot be loaded,
-    lacks weights, or asks for code of its own.
+    lacks weights, or asks for code of its own, UsageError for what these models are not run with.
     """
+    if settings.offload != "none":
+        raise UsageError(
+            f"`offload={settings.offload}` is for models of the CogVideoX kind, and {path} is none. "
+            "Next: `offload=none`"
+        )
     device, dtype, how = prepare_machine(settings, report)
     check_configs(path, adapter.shapes)
     facts = adapter.read_facts(path)

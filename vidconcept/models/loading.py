@@ -17,6 +17,7 @@ from transformers.utils import logging as transformers_logging
 from vidconcept.attention.undisturbed import UnheededBackend, find_unheeded_backend
 from vidconcept.errors import ModelError
 from vidconcept.models import engine
+from vidconcept.models.placement import has_own_memory
 from vidconcept.models.text_encoders import summarise_error
 from vidconcept.settings import TrackSettings
 
@@ -57,6 +58,10 @@ def prepare_machine(
     if device.type == "cpu" and dtype == torch.float16:
         dtype, how["dtype"] = torch.float32, "float32"
         report("float16 is emulated on a CPU, so the model runs in float32")
+    if settings.offload != "none" and not has_own_memory(device):
+        report(
+            f"the device is {device}, which has no memory of its own: offload={settings.offload} saves nothing there"
+        )
     return device, dtype, how
 
 

@@ -53,7 +53,8 @@ class ModelShelf:
     def __call__(self, plan: Plan, monitor: Monitor) -> Model:
         settings = plan.settings
         words = (plan.lexicon.words, tuple(plan.learnt.values()))
-        key = (plan.folder.path, words, settings.prompt, settings.dtype, settings.device, settings.vae_tiling)
+        machine = (settings.dtype, settings.device, settings.vae_tiling, settings.offload)
+        key = (plan.folder.path, words, settings.prompt, *machine)
         if self._model is None or key != self._key:
             self._key, self._model = key, load_model(plan, monitor)
         return self._model.with_settings(settings)
