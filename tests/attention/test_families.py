@@ -10,12 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tests.helpers.diffusers_at_hand import find_class, offload_groups
 from tests.helpers.slow_reading import (
     COUNTS,
     make_concepts,
     read_slowly,
 )
-from tests.helpers.tiny_transformers import TINY, find_class, offload_groups
+from tests.helpers.tiny_transformers import TINY
 from vidconcept.attention import METHODS, concept_attention
 from vidconcept.attention.blocks.kinds import find_text
 from vidconcept.attention.families import FAMILIES, find_family

@@ -17,7 +17,8 @@ from diffusers import (
 from diffusers.hooks import apply_first_block_cache, apply_layer_skip
 from diffusers.models.attention_dispatch import _AttentionBackendRegistry, attention_backend
 
-from tests.helpers.tiny_transformers import TINY, find_class, offload_groups
+from tests.helpers.diffusers_at_hand import find_class, offload_groups
+from tests.helpers.tiny_transformers import TINY
 from vidconcept.attention.hooks import concept_attention
 from vidconcept.attention.undisturbed import UnheededBackend, check_undisturbed, find_unheeded_backend
 from vidconcept.errors import ModelError

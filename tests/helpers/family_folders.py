@@ -12,8 +12,9 @@ import transformers
 from diffusers import FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from tests.helpers.diffusers_at_hand import find_class
 from tests.helpers.model_folders import write_t5_tokenizer
-from tests.helpers.tiny_transformers import TEXT_DIM, TINY, find_class
+from tests.helpers.tiny_transformers import TEXT_DIM, TINY
 
 _WORDS = ["a", "long", "thin", "scratch", "dent", "surface", "round", "metal", "machine", "part", "clean", "background"]
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import diffusers
-import pytest
 import torch
 from torch import Tensor
+
+from tests.helpers.diffusers_at_hand import find_class
 
 FRAMES, HEIGHT, WIDTH = 3, 4, 6  # latents; tokens where a patch is one of them
 TEXT, PADDING, TEXT_DIM = 5, 2, 24
@@ -55,22 +55,6 @@ def packed() -> dict[str, Any]:
         "audio_indices": rows[TEXT:first],
         "video_indices": rows[first:],
     }
-
-
-def find_class(name: str) -> Any:
-    """A class of diffusers. Where the version at hand has none of that name, the test that asks is skipped."""
-    if not hasattr(diffusers, name):
-        pytest.skip(f"diffusers {diffusers.__version__} has no {name}")
-    return getattr(diffusers, name)
-
-
-def offload_groups(transformer: Any, offload_type: str, **options: Any) -> None:
-    """Have diffusers move weights in and out between blocks, here from the processor to the processor."""
-    cpu = torch.device("cpu")
-    try:
-        transformer.enable_group_offload(cpu, offload_type=offload_type, offload_device=cpu, **options)
-    except AttributeError:
-        pytest.skip(f"diffusers {diffusers.__version__} moves weights only where there is an accelerator")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.helpers.tiny_transformers import find_class
+from tests.helpers.diffusers_at_hand import find_class
 from vidconcept.attention import concept_attention
 from vidconcept.attention.families import find_family
 from vidconcept.models.presets import presets
