@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any, ClassVar
 
 import torch
@@ -41,10 +42,14 @@ class QwenImage(Stills):
 
     def arguments(self, latents: Tensor, timestep: Tensor, prompt: Tensor) -> dict[str, Any]:
         rows, cols = latents.shape[3] // 2, latents.shape[4] // 2
+        # Without padding, as its pipeline gives a single prompt: then no mask is needed.
+        text = prompt[:, : int(self.mask().sum())]
+        # The first releases of diffusers that have it must be told how long the text is.
+        asks_length = "txt_seq_lens" in signature(self.transformer.forward).parameters
         return {
             "hidden_states": rearrange(latents, "b c 1 (h ph) (w pw) -> b (h w) (c ph pw)", ph=2, pw=2),
-            # Without padding, as its pipeline gives a single prompt: then no mask is needed.
-            "encoder_hidden_states": prompt[:, : int(self.mask().sum())],
+            "encoder_hidden_states": text,
             "timestep": (timestep / 1000).to(latents.dtype),
             "img_shapes": [[(1, rows, cols)]],
+            **({"txt_seq_lens": [text.shape[1]]} if asks_length else {}),
         }

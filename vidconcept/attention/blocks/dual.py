@@ -59,9 +59,8 @@ class DualKind:
             rope = (rope[0][length:], rope[1][length:])
 
         def split(name: str) -> Tensor:
-            tensor = seen[name]
-            is_split = tensor.ndim == 4 and self.heads_first
-            return tensor if is_split else split_heads(tensor, self.attention(block).heads)
+            heads, tokens = self.attention(block).heads, seen["output"].shape[1]
+            return split_heads(seen[name], heads, tokens, heads_first=self.heads_first)
 
         query = self.rotate(split("query"), rope) if "query" in seen else None
         return Tokens(query, self.rotate(split("key"), rope), split("value"), seen["output"])
@@ -111,7 +110,7 @@ class QwenKind(DualKind):
 
     def modulate(self, block: Any, tokens: Tensor, inputs: dict[str, Any]) -> tuple[Tensor, ...]:
         # Of a model that edits pictures, the second row is for the pictures that it was given.
-        temb = inputs["temb"].chunk(2)[0] if block.zero_cond_t else inputs["temb"]
+        temb = inputs["temb"].chunk(2)[0] if getattr(block, "zero_cond_t", False) else inputs["temb"]
         shift, scale, gate, *of_feed_forward = block.txt_mod.forward(temb)[:, None].chunk(6, dim=-1)
         return (block.txt_norm1.forward(tokens) * (1 + scale) + shift, gate, *of_feed_forward)
 

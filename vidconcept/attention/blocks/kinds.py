@@ -97,10 +97,15 @@ def watch_input(module: Any, seen: dict[str, Tensor], done: Callable[[], None], 
     undo.callback(module.register_forward_pre_hook(see_output).remove)
 
 
-def split_heads(tensor: Tensor, heads: int) -> Tensor:
-    """`(b, token, heads·dim)` or `(b, token, heads, dim)` -> `(b, heads, token, dim)`."""
+def split_heads(tensor: Tensor, heads: int, tokens: int | None = None, *, heads_first: bool = False) -> Tensor:
+    """`(b, token, heads·dim)`, `(b, token, heads, dim)` or `(b, heads, token, dim)` -> `(b, heads, token, dim)`.
+
+    tokens: how many there are, which tells the last two shapes apart: releases of diffusers differ in them. Where
+    there are as many heads, heads_first does.
+    """
     if tensor.ndim == 4:
-        return tensor.transpose(1, 2)
+        is_split = heads_first if tokens in (None, heads) else tensor.shape[1] == heads
+        return tensor if is_split else tensor.transpose(1, 2)
     return rearrange(tensor, "b token (heads dim) -> b heads token dim", heads=heads)
 
 

@@ -61,7 +61,7 @@ class SingleKind:
             rope = (rope[0][video], rope[1][video])
 
         def cut(name: str) -> Tensor:
-            return split_heads(seen[name][:, video], block.attn.heads)
+            return split_heads(seen[name], block.attn.heads, seen["joined"].shape[1])[:, :, video]
 
         query = rotate(cut("query"), rope) if "query" in seen else None
         is_apart = seen["output"].shape[1] < seen["joined"].shape[1]
