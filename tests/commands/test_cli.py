@@ -85,7 +85,7 @@ class TestStreamsAndExitCodes:
             text = " ".join(runner.invoke(cli.app, [*arguments, "--help"]).output.split())
             assert set(re.findall(r"\bvidconcept ([a-z]+)", text)) <= known
             assert text.count("vidconcept track line_cam.mp4") == (2 if arguments in ([], ["track"]) else 0)
-        for command in re.findall("vidconcept (.*)", track_command.EXAMPLES):
+        for command in re.findall("vidconcept (.*)", track_command.EXAMPLES.replace("\\\n", "")):
             copied = command.replace("line_cam.mp4", shlex.quote(str(clip)))
             assert runner.invoke(cli.app, [*shlex.split(copied), "--dry-run"]).exit_code == 0
 
