@@ -3,11 +3,11 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
 from itertools import pairwise
 
 import pytest
@@ -16,75 +16,9 @@ import vidconcept
 from tests.helpers.lines import write_line
 from tests.helpers.small_runs import SMALL
 from tests.helpers.streams import as_transport_stream, at_speed, http_camera, transport_stream
+from tests.helpers.watching import EASY, until, watching
 from vidconcept.live import sources
-from vidconcept.live.messages import WatchState
-from vidconcept.live.watch import WatchOptions, watch
-from vidconcept.pipelines.monitor import Monitor
 from vidconcept.writers.review.index import write_index
-
-# Everything is a finding, so that there are events.
-EASY = {"threshold": 0.001, "min_duration_s": 0.0, "edges": "coarse", "rarity": "off"}
-
-
-class Watching:
-    """A watch that runs in a thread of the test."""
-
-    def __init__(self, source, model, *, settings=None, **options) -> None:
-        self.told: list[dict] = []
-        self.warnings: list[str] = []
-        self.state: WatchState | None = None
-        self.error: BaseException | None = None
-        self._stop = threading.Event()
-        settings = {"concepts": ("scratch", "dent"), "model": str(model), **SMALL, **EASY, **(settings or {})}
-        monitor = Monitor(stop=self._stop.is_set, warn=self.warnings.append)
-
-        def work():
-            try:
-                self.state = watch(
-                    str(source), settings, WatchOptions(**{"max_delay_s": 60.0, **options}),
-                    config=None, monitor=monitor, tell=self.told.append, tell_state=self._see,
-                )  # fmt: skip
-            except BaseException as error:
-                self.error = error
-
-        self._thread = threading.Thread(target=work)
-        self._thread.start()
-
-    def _see(self, state: WatchState) -> None:
-        self.state = state
-
-    def wait(self, timeout_s: float = 120) -> WatchState:
-        self._thread.join(timeout_s)
-        assert not self._thread.is_alive()
-        if self.error is not None:
-            raise self.error
-        assert self.state is not None
-        return self.state
-
-    def stop(self) -> WatchState:
-        self._stop.set()
-        return self.wait()
-
-    @property
-    def runs(self) -> list[vidconcept.Run]:
-        return [vidconcept.Run.open(line["run"]) for line in self.told if line["type"] == "run"]
-
-
-@contextmanager
-def watching(*given, **options):
-    own = Watching(*given, **options)
-    try:
-        yield own
-    finally:
-        own._stop.set()
-        own._thread.join(60)
-
-
-def until(condition, timeout_s: float = 60.0) -> None:
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end, "did not come"
-        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -223,6 +157,49 @@ def test_a_camera_over_http_that_drops_stalls_and_talks_nonsense_is_connected_to
     assert [text for text in own.warnings if "trying again" in text]
     assert sum(run.manifest["frames"] for run in own.runs) == state.read
     assert all(run.manifest["done"] for run in own.runs)
+
+
+def test_a_camera_over_tcp_is_watched_to_its_end(tiny_model):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def send() -> None:
+            with server.accept()[0] as connection:
+                connection.sendall(transport_stream(20))
+
+        thread = threading.Thread(target=send)
+        thread.start()
+        with watching(f"tcp://127.0.0.1:{server.getsockname()[1]}", tiny_model, once=True, skips=False) as own:
+            state = own.wait()
+        thread.join(20)
+    assert (state.frames, state.read, state.failures) == (20, 20, 0)
+    assert [line["state"] for line in own.told if line["type"] == "event"]
+
+
+def test_a_camera_over_udp_is_watched_while_it_sends(tiny_model):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    data, done = transport_stream(200), threading.Event()
+
+    def send() -> None:
+        """Seven packets of the stream a datagram, as cameras do, over and over."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            while not done.is_set():
+                for start in range(0, len(data), 7 * 188):
+                    sender.sendto(data[start : start + 7 * 188], ("127.0.0.1", port))
+                    time.sleep(0.002)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        with watching(f"udp://127.0.0.1:{port}", tiny_model, every_s=0.01) as own:
+            until(lambda: own.state is not None and own.state.read >= 10)
+            state = own.stop()
+    finally:
+        done.set()
+        thread.join(20)
+    assert state.connections == 1
+    assert state.failures == 0
 
 
 def test_a_recording_that_cannot_be_written_does_not_stop_the_events(fifo, tiny_model, tmp_path):
