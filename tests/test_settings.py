@@ -1,6 +1,7 @@
 """Settings: which layer wins, where each value came from, and which of them the maps depend on."""
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +125,7 @@ OTHERWISE = {
     "threads": 2,
     "vae_tiling": "on",
     "offload": "group",
+    "quantize": "int8",
     "height": 96,
     "width": 144,
     "window_frames": 5,
@@ -217,8 +219,12 @@ def maps_of(tmp_path_factory, tiny_model):
     return compute
 
 
-# The table of a tone mapping takes seconds to make.
-KEYS = [pytest.param(key, marks=pytest.mark.slow) if key == "tone_map" else key for key in TrackSettings.model_fields]
+MARKS = {
+    # The table of a tone mapping takes seconds to make.
+    "tone_map": pytest.mark.slow,
+    "quantize": pytest.mark.skipif(find_spec("torchao") is None, reason="needs torchao, the extra `quantize`"),
+}
+KEYS = [pytest.param(key, marks=MARKS[key]) if key in MARKS else key for key in TrackSettings.model_fields]
 
 
 @pytest.mark.parametrize("key", KEYS)

@@ -116,6 +116,11 @@ class TrackSettings(BaseModel):
         "keep weights out of the GPU until they are used, CogVideoX only; model: one part at a time; group: one block "
         "at a time",
     )
+    quantize: Literal["none", "int8", "fp8", "nf4"] = _setting(
+        Stage.MAPS,
+        "none",
+        "weights of the transformer in 8 or 4 bits, CogVideoX only: less memory, slightly other maps",
+    )
 
     # Space and time.
     height: int = _setting(

@@ -66,6 +66,7 @@ def track(
     threads: Annotated[str | None, _option("threads", MODEL, metavar="N")] = None,
     vae_tiling: Annotated[str | None, _option("vae_tiling", MODEL, metavar="auto|on|off")] = None,
     offload: Annotated[str | None, _option("offload", MODEL, metavar="none|model|group")] = None,
+    quantize: Annotated[str | None, _option("quantize", MODEL, metavar="none|int8|fp8|nf4")] = None,
     start_s: Annotated[str | None, _option("start_s", SPACE, "--start", metavar="S")] = None,
     end_s: Annotated[str | None, _option("end_s", SPACE, "--end", metavar="S")] = None,
     stride: Annotated[str | None, _option("stride", SPACE, metavar="N|auto")] = None,

@@ -31,6 +31,7 @@ from vidconcept.models.loading import (
     tile_if_asked,
 )
 from vidconcept.models.placement import choose_text_device, place
+from vidconcept.models.quantize import check_quantize, quantize
 from vidconcept.models.text import encode_texts
 from vidconcept.settings import TrackSettings
 
@@ -127,8 +128,10 @@ def load(
     """Load a pipeline folder. The text encoder is freed before the transformer loads; nothing comes from the network.
 
     words: every word in the softmax, in the order of the scores. Raises ModelError when a component cannot be loaded,
-    lacks weights, asks for code of its own, or is far too large for the memory that is there.
+    lacks weights, asks for code of its own, or is far too large for the memory that is there;
+    UsageError for a way to run it that needs a library which is not here.
     """
+    check_quantize(settings.quantize, settings.offload)
     device, dtype, how = prepare_machine(settings, report)
     check_configs(path)
     index = read_config(path / "model_index.json", PipelineIndex)
@@ -148,9 +151,10 @@ def load(
     transformer = load_part(path, "transformer", CogVideoXTransformer3DModel, dtype)
     how["batch_norms_folded"] = engine.fold_batch_norms(codec)
     engine.lay_out_convolutions(codec)
+    quantize(transformer, settings.quantize)
     place(codec, transformer, device, settings.offload)
-    if settings.offload != "none":
-        how["offload"] = settings.offload
+    asked = {"offload": settings.offload, "quantize": settings.quantize}
+    how |= {key: value for key, value in asked.items() if value != "none"}
     tile_if_asked(codec, settings, report)
     report_attention(transformer, report)
     return CogVideoX(transformer, codec, texts, settings, device, report, how, scheduler)

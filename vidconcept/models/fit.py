@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import product
 
 # Bytes of a weight in the linear layers that are quantized, with its share of the scales: int8 and fp8 have one scale a
-# row, nf4 a float32 for every 64 weights.
-QUANTIZED_BYTES = {"int8": 1.0, "fp8": 1.0, "nf4": 0.5 + 4 / 64}
+# row, nf4 one of a byte for every 64 weights, and a float32 for every 256 of these.
+QUANTIZED_BYTES = {"int8": 1.0, "fp8": 1.0, "nf4": 0.5 + 1 / 64 + 4 / (64 * 256)}
 # What a process and the driver take for themselves; assumed, not measured.
 RESERVED_BYTES = 600_000_000
 # Estimates are trusted this far: what is larger than the memory by more is refused.

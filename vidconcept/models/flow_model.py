@@ -124,11 +124,11 @@ def load(
     words: every word in the softmax, in the order of the scores. Raises ModelError when a component cannot be loaded,
     lacks weights, or asks for code of its own, UsageError for what these models are not run with.
     """
-    if settings.offload != "none":
-        raise UsageError(
-            f"`offload={settings.offload}` is for models of the CogVideoX kind, and {path} is none. "
-            "Next: `offload=none`"
-        )
+    for key in ("offload", "quantize"):
+        if (value := getattr(settings, key)) != "none":
+            raise UsageError(
+                f"`{key}={value}` is for models of the CogVideoX kind, and {path} is none. Next: `{key}=none`"
+            )
     device, dtype, how = prepare_machine(settings, report)
     check_configs(path, adapter.shapes)
     facts = adapter.read_facts(path)

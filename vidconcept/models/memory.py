@@ -77,7 +77,7 @@ def check_memory(
         report(f"the memory that the model needs could not be estimated: {summarise_error(error)}")
         return
     memory, has_gpu = measure_memory(device), has_own_memory(device)
-    asked = Way(settings.offload if has_gpu else "none", tiled=settings.vae_tiling == "on")
+    asked = Way(settings.offload if has_gpu else "none", settings.quantize, settings.vae_tiling == "on")
     peak = needs.peak(asked) + RESERVED_BYTES
     if settings.vae_tiling == "auto":
         # The VAE goes over to tiles by itself, and says so.
@@ -87,7 +87,7 @@ def check_memory(
     place = "the GPU" if has_gpu else "this machine"
     size = f"{settings.width}x{settings.height} and {settings.window_frames} frames"
     text = f"the model needs about {format_gb(peak)} of memory at {size}, and {place} has {format_gb(memory)}"
-    way = needs.find_way(memory, ways=WAYS if has_gpu else WAYS_OF_CPU)
+    way = needs.find_way(memory, quantize=settings.quantize, ways=WAYS if has_gpu else WAYS_OF_CPU)
     if way is None:
         text += ". Next: fewer `window_frames`, or a smaller `height` and `width`"
     else:

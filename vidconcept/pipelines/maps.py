@@ -53,7 +53,7 @@ class ModelShelf:
     def __call__(self, plan: Plan, monitor: Monitor) -> Model:
         settings = plan.settings
         words = (plan.lexicon.words, tuple(plan.learnt.values()))
-        machine = (settings.dtype, settings.device, settings.vae_tiling, settings.offload)
+        machine = (settings.dtype, settings.device, settings.vae_tiling, settings.offload, settings.quantize)
         key = (plan.folder.path, words, settings.prompt, *machine)
         if self._model is None or key != self._key:
             self._key, self._model = key, load_model(plan, monitor)

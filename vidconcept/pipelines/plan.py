@@ -132,7 +132,7 @@ class Plan:
                     key: settings[key]
                     for key in sorted(TrackSettings.list_keys(Stage.MAPS) - {"model", "concepts", "words"})
                     if settings[key] not in (None, False)
-                    and (key, settings[key]) != ("method", "concept-attention")
+                    and (key, settings[key]) not in (("method", "concept-attention"), ("quantize", "none"))
                     and (settings[key] or key not in NEW_WORD_SETTINGS)
                 },
             },
