@@ -1,5 +1,6 @@
 """Mask tracks in the order of their ids, from rows in the order of frames, without holding them in memory."""
 
+import errno
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -32,6 +33,13 @@ class TrackStore:
             yield TrackMask(**fields | {"origin": Origin(**fields["origin"])})
 
 
+def _with_number(error: OSError | sqlite3.Error) -> OSError | sqlite3.Error:
+    """SQLite keeps the number of a full disk to itself, by which callers know that nothing else can be written."""
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+        return OSError(errno.ENOSPC, "the disk is full")
+    return error
+
+
 @contextmanager
 def sort_by_track(rows: Iterable[TrackMask], path: Path) -> Iterator[TrackStore]:
     """Sorts the rows into a scratch file where `path` is about to be written, which is gone when the block ends.
@@ -55,7 +63,9 @@ def sort_by_track(rows: Iterable[TrackMask], path: Path) -> Iterator[TrackStore]
         finally:
             db.close()
     except (OSError, sqlite3.Error) as error:
-        raise OutputError(f"cannot write scratch files in {scratch.parent}: {error}. Next: free some space") from error
+        cause = _with_number(error)
+        said = cause.strerror if isinstance(cause, OSError) else cause
+        raise OutputError(f"cannot write scratch files in {scratch.parent}: {said}. Next: free some space") from cause
     finally:
         with suppress(OSError):
             scratch.unlink()
