@@ -32,7 +32,7 @@ def fill_at_random(root: Path, model: Path, disks: int, seed: int) -> Counter[st
     given = {"concepts": ["scratch", "dent"], "model": str(model), **SMALL, "threshold": 0.01}
     desk, draw, found = Desk(), random.Random(seed), Counter[str]()
     for number in range(disks):
-        with mount(root / f"disk{number}", round(draw.uniform(0.02, 1.1) * needs)) as (disk, grow):
+        with mount(root / f"disk{number}", round(draw.uniform(0.02, 2.5) * needs)) as (disk, grow):
             order = Order(str(film), str(disk / "runs"), given)
             run = disk / "runs" / order.film.run_name
             first = do_film(order, desk)

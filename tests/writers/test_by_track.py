@@ -15,7 +15,8 @@ def make_rows(count: int) -> list[TrackMask]:
     return [
         TrackMask(
             frame_index=number, pts=number, time_s=number / 25, concept="scratch", class_id=0,
-            tracker_id=1 + number % 2, confidence=0.5, box_px=(0, 0, 4, 4), area_px=16, score_mean=0.5, score_max=0.6, rle=b"0" * 400,
+            tracker_id=1 + number % 2, confidence=0.5,
+            box_px=(0, 0, 4, 4), area_px=16, score_mean=0.5, score_max=0.6, rle=b"0" * 400,
             origin=Origin(0, 0, False),
         )
         for number in range(count)
