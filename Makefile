@@ -72,7 +72,7 @@ $(LOWEST)/.ready: pyproject.toml constraints.txt Makefile
 	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt torch uv
 	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct -c constraints.txt -e .
-	$(LOWEST)/bin/pip install --quiet --disable-pip-version-check pytest pytest-timeout hypothesis
+	$(LOWEST)/bin/pip install --quiet --disable-pip-version-check pytest pytest-timeout hypothesis ftfy
 	touch $@
 
 clean:

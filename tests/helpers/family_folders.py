@@ -248,9 +248,10 @@ def _qwen(path: Path) -> dict[str, Any]:
         path,
         "Qwen2_5_VLForConditionalGeneration",
         "Qwen2_5_VLConfig",
-        nested={"vision_config": pictures},
+        # Older releases of transformers do not have these by themselves, as published folders do.
+        nested={"vision_config": pictures, "vision_start_token_id": 151652, "vision_end_token_id": 151653},
         write_tokenizer=write_bytes,
-        rope_parameters=sections,
+        **{"rope_parameters" if hasattr(transformers, "TokenizersBackend") else "rope_scaling": sections},
     )
     find_class("AutoencoderKLQwenImage")(
         base_dim=4, z_dim=1, dim_mult=[1, 1, 1, 1], num_res_blocks=1, latents_mean=[0.1], latents_std=[2.0]

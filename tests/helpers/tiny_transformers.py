@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from inspect import signature
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from tests.helpers.diffusers_at_hand import find_class
+from tests.helpers.diffusers_at_hand import find_class, keep_known
 
 FRAMES, HEIGHT, WIDTH = 3, 4, 6  # latents; tokens where a patch is one of them
 TEXT, PADDING, TEXT_DIM = 5, 2, 24
-
-
-# Arguments that not every release has.
-OF_SOME_RELEASES = {"txt_seq_lens"}
 
 
 def latents(channels: int) -> Tensor:
@@ -86,8 +81,7 @@ class Tiny:
     def arguments(self) -> dict[str, Any]:
         """Of a forward pass; what only other releases of diffusers ask for is left out."""
         torch.manual_seed(1)
-        known = signature(find_class(self.kind).forward).parameters
-        return {key: value for key, value in self.call().items() if key in known or key not in OF_SOME_RELEASES}
+        return keep_known(self.kind, self.call())
 
 
 TINY: dict[str, Tiny] = {

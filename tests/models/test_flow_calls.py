@@ -68,6 +68,9 @@ def call_of_pipeline(folder, name: str) -> dict[str, Any]:
 @pytest.mark.parametrize("name", PIPELINES)
 def test_as_its_own_pipeline_calls_it(folders, name):
     theirs = call_of_pipeline(folders(name), name)
+    if name == "qwen" and (mask := theirs.pop("encoder_hidden_states_mask", None)) is not None:
+        # Some releases give one where nothing is hidden.
+        assert mask.all()
     model = load(folders(name), name, prompt=PROMPT)
     latents, timestep = model.add_noise(model.encode(window(name))[:, :, : 1 if name in STILLS else None], 0)
     ours = model.arguments(latents, timestep, model.texts.prompt)
@@ -143,7 +146,7 @@ def test_a_timestep_for_every_token(folders, tmp_path):
 
 
 def test_instructions_are_the_pipelines_own():
-    from diffusers.pipelines.flux2.system_messages import SYSTEM_MESSAGE
+    flux2 = pytest.importorskip("diffusers.pipelines.flux2.system_messages")
     from diffusers.pipelines.hunyuan_video.pipeline_hunyuan_video import DEFAULT_PROMPT_TEMPLATE
 
     from vidconcept.models.stills import FLUX2_INSTRUCTION
@@ -152,7 +155,7 @@ def test_instructions_are_the_pipelines_own():
     system = parameters["system_message"].default
     assert DEFAULT_PROMPT_TEMPLATE["template"] == INSTRUCTION + "{}<|eot_id|>"
     assert f"<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n" == HUNYUAN15_INSTRUCTION
-    assert SYSTEM_MESSAGE == FLUX2_INSTRUCTION
+    assert flux2.SYSTEM_MESSAGE == FLUX2_INSTRUCTION
     qwen = diffusers.QwenImagePipeline(scheduler=None, vae=None, text_encoder=None, tokenizer=None, transformer=None)
     assert qwen.prompt_template_encode == QWEN_INSTRUCTION + "{}" + QWEN_ENDING
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.helpers.diffusers_at_hand import find_class
+from tests.helpers.diffusers_at_hand import find_class, keep_known
 from tests.helpers.meta_masks import selecting
 from vidconcept.attention import concept_attention
 from vidconcept.attention.families import find_family
@@ -113,6 +113,7 @@ def qwen() -> dict:
         "encoder_hidden_states": torch.empty(1, 20, 3584),
         "timestep": torch.empty(1),
         "img_shapes": [[(1, 32, 32)]],
+        "txt_seq_lens": [20],
     }
 
 
@@ -160,7 +161,7 @@ def test_full_size_on_the_meta_device(name, monkeypatch):
             selecting([block for block, _ in family.layers_of(transformer)], monkeypatch),
             concept_attention(transformer, concepts, layers=[0, 1], early_stop=True, concepts=(2, 2, 1)) as recorder,
         ):
-            transformer(**call())
+            transformer(**keep_known(kind, call()))
     (logits,) = recorder.logits.values()
     assert logits.shape == (2, 1, 5, int(tokens.replace(",", "")))
 

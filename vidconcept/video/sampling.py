@@ -111,6 +111,6 @@ def _count_combed(frames: list[av.VideoFrame]) -> tuple[int, int]:
     graph.push(None)
     while True:
         try:
-            kinds.append(getattr(graph.pull(), "metadata", {}).get("lavfi.idet.multiple.current_frame", ""))
+            kinds.append(graph.pull().metadata.get("lavfi.idet.multiple.current_frame", ""))
         except (av.error.BlockingIOError, av.error.EOFError):
             return sum(kind in ("tff", "bff") for kind in kinds), kinds.count("progressive")
