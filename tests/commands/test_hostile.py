@@ -137,7 +137,7 @@ class TestWorkingDirectory:
         (tmp_path / "here").mkdir()
         monkeypatch.chdir(tmp_path / "here")
         (tmp_path / "here").rmdir()
-        assert type_command(monkeypatch, *line.split()) == (1, f"{self.GONE}\n")
+        assert type_command(monkeypatch, *line) == (1, f"{self.GONE}\n")
 
     @pytest.mark.skipif(sys.platform == "win32", reason="a working directory cannot be removed there")
     @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ class TestWorkingDirectory:
         script += "def once(): here = look(); os.getcwd = look; os.rmdir(here); return here\n"
         script += "os.getcwd = once; cli.main()"
         done = subprocess.run(
-            [sys.executable, "-c", script, *line.split()],
+            [sys.executable, "-c", script, *line],
             cwd=tmp_path / "here",
             capture_output=True,
             text=True,

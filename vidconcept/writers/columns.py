@@ -5,7 +5,7 @@ FRAMES = {
     "frame_index": "number of the frame, from 0, among those that can be decoded",
     "pts": "timestamp of the frame in the time base of the stream",
     "time_s": "timestamp in seconds after the first frame",
-    "concept": "name of the concept, as in `--concepts`",
+    "concept": "name of the concept, as it was asked for",
     "score_max": "highest score of the whole picture (or of `roi`), inside and outside of masks",
     "score_mean": "mean score of the whole picture (or of `roi`)",
     "area_px": "number of pixels of all masks of the concept together",
@@ -20,8 +20,8 @@ TRACKS = {
     "frame_index": "number of the frame, from 0, among those that can be decoded",
     "pts": "timestamp of the frame in the time base of the stream",
     "time_s": "timestamp in seconds after the first frame",
-    "concept": "name of the concept, as in `--concepts`",
-    "class_id": "position of the concept in `--concepts`, from 0",
+    "concept": "name of the concept, as it was asked for",
+    "class_id": "position of the concept among those asked for, from 0",
     "tracker_id": "number of the defect, from 1, in the order in which they begin",
     "confidence": "`score_max` of the track, averaged over the last frames (time constant 0.2 s)",
     "x_min": "left edge of the box, pixels of the source as it is displayed",
@@ -41,9 +41,9 @@ TRACKS = {
 # Columns that tables of earlier versions lack; reading them gives the default.
 LATER = frozenset({"source_frame", "edges"})
 EVENTS = {
-    "event_id": "number of the event, from 1; for `explain --event`",
+    "event_id": "number of the event, from 1; for `explain`",
     "tracker_id": "the track of the event in `tracks.csv`",
-    "concept": "name of the concept, as in `--concepts`",
+    "concept": "name of the concept, as it was asked for",
     "start_frame": "first frame that shows the defect",
     "end_frame": "last frame that shows it, included",
     "start_s": "time of the first frame, seconds after the start of the video",
@@ -58,8 +58,8 @@ EVENTS = {
     "verdict": "empty, `accept`, `reject` or `unsure`, from the review page",
 }
 RECURRING = {
-    "group_id": "number of the group, from 1, the most frequent first; for `--keep-recurring`",
-    "concept": "name of the concept, as in `--concepts`",
+    "group_id": "number of the group, from 1, the most frequent first; for `keep_recurring`",
+    "concept": "name of the concept, as it was asked for",
     "count": "number of similar places on the surface",
     "start_s": "time of the first, seconds after the start of the video",
     "end_s": "time of the last",
