@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 import torch
@@ -25,7 +27,11 @@ def plain(tiny_model):
     return load_tiny(tiny_model).logits(FRAMES)["concept-attention"]
 
 
-@pytest.mark.parametrize("offload", ["model", "group"])
+# By the module that came with diffusers 0.36; before that, blocks are moved to a GPU alone.
+moves_blocks = pytest.mark.skipif(find_spec("diffusers.hooks.taylorseer_cache") is None, reason="needs diffusers 0.36")
+
+
+@pytest.mark.parametrize("offload", ["model", pytest.param("group", marks=moves_blocks)])
 def test_maps_are_the_same(tiny_model, plain, offload):
     said = []
     model = load_tiny(tiny_model, said.append, offload=offload)
@@ -51,6 +57,7 @@ def test_by_model_each_part_sends_the_other_one_away(tiny_model, monkeypatch):
     assert calls == [(model.codec, model.transformer, cpu), (model.transformer, model.codec, cpu)]
 
 
+@moves_blocks
 def test_by_group_every_block_is_a_group_of_its_own(tiny_model):
     model = load_tiny(tiny_model, offload="group")
     groups = [block._diffusers_hook.hooks["group_offloading"].group for block in model.transformer.transformer_blocks]

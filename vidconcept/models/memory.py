@@ -89,7 +89,8 @@ def check_memory(
     text = f"the model needs about {format_gb(peak)} of memory at {size}, and {place} has {format_gb(memory)}"
     way = needs.find_way(memory, quantize=settings.quantize, ways=WAYS if has_gpu else WAYS_OF_CPU)
     if way is None:
-        text += ". Next: fewer `window_frames`, or a smaller `height` and `width`"
+        halve = "" if dtype != torch.float32 else "`dtype=bfloat16`, which takes half of it, or "
+        text += f". Next: {halve}fewer `window_frames`, or a smaller `height` and `width`"
     else:
         text += f". Next: {way.settings}, with which it needs about {format_gb(needs.peak(way) + RESERVED_BYTES)}"
     if peak > TRUST * memory:
@@ -118,6 +119,7 @@ def build_empty(
             AutoencoderKLCogVideoX.from_config(dict(architecture.codec)),
         )
     # The plain way of torch: diffusers' own warns of layers that it would keep in float32, even where there are none.
+    transformer: Any
     transformer, codec = (nn.Module.to(part, dtype).eval() for part in parts)
     dim, length = transformer.config.text_embed_dim, transformer.config.max_text_seq_length
     words = tuple(torch.empty(_WORD_TOKENS, dim, dtype=dtype, device=place) for _ in range(_WORDS))

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from accelerate import cpu_offload_with_hook
 
+from vidconcept.errors import ModelError
+
 
 def has_own_memory(device: torch.device) -> bool:
     """Whether weights can be moved out of the device: a GPU with memory of its own."""
@@ -26,17 +28,24 @@ def place(codec: Any, transformer: Any, device: torch.device, offload: str) -> N
 
     none: both stay there. model: whichever is called sends the other one away. group: the codec stays there, and each
     block of the transformer comes for its own turn. A codec that is not of diffusers is small, and stays there always.
+    Raises ModelError where the library cannot do it.
     """
     moves_codec = offload == "model" and type(codec).__module__.startswith("diffusers.")
     if not moves_codec:
         codec.to(device)
     if offload == "group":
-        transformer.enable_group_offload(
-            onload_device=device,
-            offload_device=torch.device("cpu"),
-            offload_type="block_level",
-            num_blocks_per_group=1,
-        )
+        try:
+            transformer.enable_group_offload(
+                onload_device=device,
+                offload_device=torch.device("cpu"),
+                offload_type="block_level",
+                num_blocks_per_group=1,
+            )
+        except (AttributeError, RuntimeError, ValueError) as error:
+            # diffusers 0.35 does it on a GPU alone.
+            raise ModelError(
+                f"this diffusers cannot move the blocks of the transformer to {device}: {error}. Next: `offload=model`"
+            ) from error
     elif offload == "model":
         # The first to be called would wait for nobody; after that they take turns.
         _, of_transformer = cpu_offload_with_hook(transformer, device)
