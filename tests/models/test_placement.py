@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
+import diffusers
 import numpy as np
 import pytest
 import torch
 from accelerate.hooks import CpuOffload
 from diffusers.models.attention_dispatch import attention_backend
 
+from vidconcept.errors import ModelError
 from vidconcept.models.cogvideox import CogVideoX, load
 from vidconcept.settings import TrackSettings
 
@@ -19,7 +19,12 @@ FRAMES = np.random.default_rng(0).integers(0, 256, (9, 64, 96, 3), np.uint8)
 
 def load_tiny(folder, report=lambda _: None, **settings) -> CogVideoX:
     settings = {"dtype": "float32", "device": "cpu", "height": 64, "width": 96, "window_frames": 9, **settings}
-    return load(folder, TrackSettings(**settings), WORDS, report)
+    try:
+        return load(folder, TrackSettings(**settings), WORDS, report)
+    except ModelError as error:
+        if "cannot move the blocks" not in str(error):
+            raise
+        pytest.skip(f"diffusers {diffusers.__version__} moves weights only where there is an accelerator")
 
 
 @pytest.fixture(scope="module")
@@ -27,11 +32,7 @@ def plain(tiny_model):
     return load_tiny(tiny_model).logits(FRAMES)["concept-attention"]
 
 
-# By the module that came with diffusers 0.36; before that, blocks are moved to a GPU alone.
-moves_blocks = pytest.mark.skipif(find_spec("diffusers.hooks.taylorseer_cache") is None, reason="needs diffusers 0.36")
-
-
-@pytest.mark.parametrize("offload", ["model", pytest.param("group", marks=moves_blocks)])
+@pytest.mark.parametrize("offload", ["model", "group"])
 def test_maps_are_the_same(tiny_model, plain, offload):
     said = []
     model = load_tiny(tiny_model, said.append, offload=offload)
@@ -57,7 +58,6 @@ def test_by_model_each_part_sends_the_other_one_away(tiny_model, monkeypatch):
     assert calls == [(model.codec, model.transformer, cpu), (model.transformer, model.codec, cpu)]
 
 
-@moves_blocks
 def test_by_group_every_block_is_a_group_of_its_own(tiny_model):
     model = load_tiny(tiny_model, offload="group")
     groups = [block._diffusers_hook.hooks["group_offloading"].group for block in model.transformer.transformer_blocks]
