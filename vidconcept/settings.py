@@ -171,7 +171,7 @@ class TrackSettings(BaseModel):
     # From maps to findings.
     smooth: str = _setting(Stage.DECISION, "energy", f"temporal smoothing method: {', '.join(OFFERED)}")
     threshold: float = _setting(
-        Stage.DECISION, 0.5, "score that a finding must reach for 0.2 s or a quarter of its time", gt=0, lt=1
+        Stage.DECISION, 0.5, "score that a finding must reach for 0.3 s or a quarter of its time", gt=0, lt=1
     )
     hysteresis: float = _setting(
         Stage.DECISION, 0.6, "follow a finding down to this share of its threshold", gt=0, le=1

@@ -43,11 +43,11 @@ class TestStrengths:
         assert [level for level, _ in found] == pytest.approx([0.8, 0.7])
 
     def test_an_event_lasts_as_long_as_it_is_followed(self):
-        times = np.arange(100) * FRAME_S
-        scores = np.full(100, 0.1)
-        # Five single frames above the rest, too far apart to be one run.
-        scores[5:65], scores[5:65:13], scores[85:89] = 0.5, 0.8, 0.4
-        assert find_strengths(times, scores, 0.12, 0.4, FRAME_S, hysteresis=0.6) == [(0.8, 0.2), (0.4, 3.4)]
+        times = np.arange(140) * FRAME_S
+        scores = np.full(140, 0.1)
+        # Eight single frames above the rest, too far apart to be one run.
+        scores[5:105], scores[5:105:13], scores[120:124] = 0.5, 0.8, 0.4
+        assert find_strengths(times, scores, 0.12, 0.4, FRAME_S, hysteresis=0.6) == [(0.8, 0.2), (0.4, 4.8)]
         assert find_strengths(times, scores, 0.12, 0.4, FRAME_S, hysteresis=1.0)[0] == (0.5, 0.2)
 
     def test_a_moment_above_a_level_is_no_event_at_it(self):

@@ -144,10 +144,10 @@ class TestWhatCounts:
         assert [(e.start_frame, e.end_frame) for e in scene.events()] == [(2, 7)]
 
     @pytest.mark.parametrize(
-        ("frames", "reaching", "events"), [(40, 4, 0), (40, 5, 1), (12, 2, 0), (12, 3, 1), (4, 1, 1)]
+        ("frames", "reaching", "events"), [(40, 7, 0), (40, 8, 1), (12, 2, 0), (12, 3, 1), (4, 1, 1)]
     )
     def test_a_moment_above_the_threshold_makes_no_event(self, frames: int, reaching: int, events: int) -> None:
-        # At 25 frames a second 0.2 s are five frames; of a short track a quarter is enough.
+        # At 25 frames a second 0.3 s are eight frames; of a short track a quarter is enough.
         scene = Scene()
         for i in range(frames):
             scene.step((60, 40, 8, 8), reaches=i < reaching)

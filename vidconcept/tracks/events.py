@@ -10,7 +10,7 @@ from vidconcept.types import Event, TrackMask
 
 # A track is an event if it reaches the threshold for so many seconds, or for this share of its duration if that is
 # less: what does so for a moment only is mostly a mark that the model is not sure of. See linecam/NOTEBOOK.md.
-HOLD_S, HOLD_SHARE = 0.2, 0.25
+HOLD_S, HOLD_SHARE = 0.3, 0.25
 
 
 @dataclass(frozen=True, slots=True)
