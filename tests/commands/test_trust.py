@@ -107,6 +107,28 @@ def test_calibrate_writes_what_track_takes(footage, model, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.slice
+def test_calibrate_reads_footage_of_which_the_model_sees_some_windows_only(tiny_model, tmp_path):
+    still = np.random.default_rng(1).integers(90, 160, (64, 96, 3), dtype=np.uint8)
+    write_video(tmp_path / "good.mp4", np.stack([still] * 130))
+    settings = {
+        "model": str(tiny_model),
+        "stride": "auto",
+        "smooth": "flow",
+        "window_frames": 5,
+        "overlap_frames": 1,
+        "height": 32,
+        "width": 48,
+        "threshold": 0.05,
+    }
+    options = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    found = call("calibrate", tmp_path / "good.mp4", "--concepts", "dent,scratch", *options,
+                 "--out", tmp_path / "line.toml", "--json")  # fmt: skip
+    assert found["alarms"] >= 0
+    windows = [path for path in tmp_path.rglob("run.json") if json.loads(path.read_text("utf-8"))["windows"] < 130 // 5]
+    assert windows
+    assert tomllib.loads((tmp_path / "line.toml").read_text("utf-8"))["thresholds"]
+
+
 def test_calibrate_with_masks_says_when_the_sample_is_too_small(footage, model, tmp_path):
     found = call("calibrate", "--labelled", footage, "--concepts", "ding", "--rename", "dent=ding", *model,
                  "--out", tmp_path / "line.toml", "--json")  # fmt: skip

@@ -19,10 +19,10 @@ def test_a_bright_corner_is_lifted_and_little_footage_shrinks_it():
 def test_background_takes_any_grid():
     background = Background(("scratch", "dent"))
     background.begin_video()
-    for _ in range(200):
+    for step in range(200):
         maps = np.full((2, 5, 30), 0.05, np.float32)
         maps[1, 4, 29] = 0.5
-        background.add(maps)
+        background.add(step, maps)
     assert set(background.compute_lifts()) == {"dent"}
 
 
@@ -34,18 +34,18 @@ def test_no_stretch_of_footage_is_judged_by_the_lifts_it_taught():
         for step in range(200):
             maps = np.full((1, 12, 16), 0.05, np.float32)
             maps[0, 0, 0] = 0.5 if video == 1 and step < 100 else 0.05
-            background.add(maps)
+            background.add(step, maps)
     first, second = background.compute_left_out()
     assert (len(first), len(second)) == (200, 200)
     corner = background.compute_lifts()["dent"][0][0]
     assert corner > 0.3
     assert second[0] == second[99] == {}
-    for lifts in (*first, *second[100:]):
+    for lifts in (*first.values(), *list(second.values())[100:]):
         assert lifts["dent"][0][0] == pytest.approx(corner, abs=0.05)
 
 
 def test_a_single_step_teaches_nothing_to_itself():
     background = Background(("dent",))
     background.begin_video()
-    background.add(np.full((1, 12, 16), 0.5, np.float32))
-    assert background.compute_left_out() == [[{}]]
+    background.add(7, np.full((1, 12, 16), 0.5, np.float32))
+    assert background.compute_left_out() == [{7: {}}]

@@ -29,38 +29,41 @@ def place_lifts(peaks: np.ndarray, quantile: float = 0.99) -> np.ndarray:
 
 @dataclass
 class Background:
-    """Statistics of good footage while it passes by: place peaks of each concept at each latent step of each video."""
+    """Statistics of good footage while it passes by: place peaks of each concept at each latent step of each video.
+
+    videos: of each the peaks by latent step, of those that the model saw.
+    """
 
     concepts: tuple[str, ...]
-    videos: list[list[np.ndarray]] = field(default_factory=list, repr=False)
+    videos: list[dict[int, np.ndarray]] = field(default_factory=list, repr=False)
 
     def begin_video(self) -> None:
         """Another video."""
-        self.videos.append([])
+        self.videos.append({})
 
-    def add(self, scores: np.ndarray) -> None:
-        """Maps of the next latent step of the video, `(concept, row, col)`."""
+    def add(self, latent: int, scores: np.ndarray) -> None:
+        """Maps of a latent step of the video, `(concept, row, col)`."""
         rows = np.array_split(np.arange(scores.shape[1]), min(PLACES[0], scores.shape[1]))
         cols = np.array_split(np.arange(scores.shape[2]), min(PLACES[1], scores.shape[2]))
-        self.videos[-1].append(np.array([[scores[:, r][:, :, c].max((1, 2)) for c in cols] for r in rows]))
+        self.videos[-1][latent] = np.array([[scores[:, r][:, :, c].max((1, 2)) for c in cols] for r in rows])
 
     def compute_lifts(self) -> dict[str, list[list[float]]]:
         """Lifts of the concepts that have any."""
-        return self._compute_lifts([step for video in self.videos for step in video])
+        return self._compute_lifts([step for video in self.videos for step in video.values()])
 
-    def compute_left_out(self) -> list[list[dict[str, list[list[float]]]]]:
-        """For each video and latent step the lifts that this stretch of footage did not teach.
+    def compute_left_out(self) -> list[dict[int, dict[str, list[list[float]]]]]:
+        """For each video, by latent step, the lifts that this stretch of footage did not teach.
 
         Lifts that were learnt on a stretch suit it better than any other: false alarms that are counted under them are
         too few. So the steps of all videos are cut into `FOLDS` runs, and each takes the lifts of the others.
         """
-        steps = [step for video in self.videos for step in video]
+        steps = [step for video in self.videos for step in video.values()]
         folds = [number * FOLDS // len(steps) for number in range(len(steps))]
         tables = [
             self._compute_lifts([s for s, own in zip(steps, folds, strict=True) if own != k]) for k in range(FOLDS)
         ]
         each = iter(folds)
-        return [[tables[next(each)] for _ in video] for video in self.videos]
+        return [{latent: tables[next(each)] for latent in video} for video in self.videos]
 
     def _compute_lifts(self, steps: Sequence[np.ndarray]) -> dict[str, list[list[float]]]:
         if not steps:

@@ -96,9 +96,13 @@ def learn_background(footage: Sequence[Footage]) -> Background:
     background = Background(footage[0].plan.settings.concepts)
     for part in footage:
         background.begin_video()
+        # Counted as `score_frames` counts them: on from one recording to the next.
+        begins = last = 0
         for maps in split_recordings(gate_maps(part.plan, part.run, part.judge)):
             for step in stitch(maps):
-                background.add(step.scores)
+                last = begins + step.origin.latent_index
+                background.add(last, step.scores)
+            begins = last + 1
     return background
 
 
@@ -117,7 +121,7 @@ def find_candidates(
     background: of the same footage; each stretch is judged by the lifts of the others. None: without lifts.
     """
     concepts = footage[0].plan.settings.concepts
-    lifts = background.compute_left_out() if background else [[] for _ in footage]
+    lifts = background.compute_left_out() if background else [{} for _ in footage]
     candidates: list[Candidate] = []
     peaks: list[np.ndarray] = []
     seconds = 0.0
@@ -132,7 +136,7 @@ def find_candidates(
 
 
 def _subtract_step_lifts(
-    part: Footage, frames: Iterable[ScoredFrame], by_step: Sequence[Mapping[str, Sequence[Sequence[float]]]]
+    part: Footage, frames: Iterable[ScoredFrame], by_step: Mapping[int, Mapping[str, Sequence[Sequence[float]]]]
 ) -> Iterable[ScoredFrame]:
     """Frames with their scores less the lifts of their latent step; none where there is no table at all."""
     concepts = part.plan.settings.concepts
