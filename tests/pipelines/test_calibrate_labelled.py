@@ -59,7 +59,7 @@ class TestReading:
         good = [None] * 4
         reading, why = choose_reading(swept({BASE: [0.1] * defective + good, OTHER: [0.9] * defective + good}))
         assert reading == chosen
-        assert why.startswith("Chosen" if chosen == OTHER else "5 clips with defects are too few")
+        assert why.startswith("Chosen" if chosen == OTHER else "too few clips with defects to choose a reading: 5")
 
     def test_its_settings_make_track_read_so(self):
         asked = {"concepts": ("dent",), "distractors": ("Fleck", "rust")}

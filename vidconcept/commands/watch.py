@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vidconcept.commands.options import Concepts, Config, Setting, parse_settings
+from vidconcept.wording import format_count
 
 if TYPE_CHECKING:
     from vidconcept.live.messages import WatchState
@@ -141,9 +142,10 @@ def watch(
 def _describe_state(state: WatchState) -> str:
     """Where a watch stands, in one line."""
     delay = "" if state.delay_95_s is None else f", 95 % of frames within {state.delay_95_s:.1f} s"
-    skipped = f", {state.skipped} skipped in {state.gaps} gaps" if state.skipped else ""
-    lost = f", lost {state.failures} times" if state.failures else ""
-    return f"{state.source}: {state.frames} frames, {state.read} read{skipped}{lost}{delay}, {state.events} events"
+    skipped = f", {state.skipped} skipped in {format_count(state.gaps, 'gap')}" if state.skipped else ""
+    lost = f", lost {format_count(state.failures, 'time')}" if state.failures else ""
+    frames, events = format_count(state.frames, "frame"), format_count(state.events, "event")
+    return f"{state.source}: {frames}, {state.read} read{skipped}{lost}{delay}, {events}"
 
 
 def register(app: typer.Typer) -> None:

@@ -95,7 +95,7 @@ def choose_reading(compared: Sweep) -> tuple[Reading, str]:
     defective = [n for n, t in tallies[base].items() if any(c.positive.sum() for c in t.curves)]
     if len(defective) < SMALLEST_CLIPS:
         return base, (
-            f"{len(defective)} clips with defects are too few to choose a reading (at least {SMALLEST_CLIPS}); "
+            f"too few clips with defects to choose a reading: {len(defective)}, at least {SMALLEST_CLIPS}; "
             "layers, timestep, reduction and words stay the preset's."
         )
     candidates = [r for r in tallies if r.method == base.method]
@@ -197,7 +197,10 @@ def choose_thresholds(
     for concept, now in preset.items():
         objects = total(clips, levels[0], concept).objects
         if objects < SMALLEST_OBJECTS:
-            reasons.append(f"{concept}: {objects} defects are too few to choose a threshold; {now:g} stays.")
+            reasons.append(
+                f"{concept}: too few defects to choose a threshold: {objects}, at least {SMALLEST_OBJECTS}; "
+                f"{now:g} stays."
+            )
             continue
         held = EventCounts()
         for part in split_folds(clips):
