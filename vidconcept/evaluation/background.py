@@ -24,7 +24,8 @@ def place_lifts(peaks: np.ndarray, quantile: float = 0.99) -> np.ndarray:
     """
     high = np.quantile(peaks, quantile, axis=0)
     excess = np.maximum(high - np.median(high), 0.0) * (len(peaks) / (len(peaks) + PLACE_PRIOR_STEPS))
-    return np.where(excess < SMALLEST_LIFT, 0.0, excess).round(3)
+    # In double precision, so that a file shows three decimals.
+    return np.where(excess < SMALLEST_LIFT, 0.0, excess).astype(np.float64).round(3)
 
 
 @dataclass
