@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.clips import write_clip
+from tests.helpers.small_runs import SMALL
 from vidconcept.errors import Interrupted, OutputError
 from vidconcept.fleet.footage import Film
 from vidconcept.fleet.intake import Listed
@@ -16,6 +17,7 @@ from vidconcept.fleet.leases import Lease, take_lease
 from vidconcept.fleet.records import Records
 from vidconcept.fleet.stalls import Stalls
 from vidconcept.runners.batch import Batch, Word
+from vidconcept.runners.films import Desk, do_film
 from vidconcept.runners.order import Kind, Order, Report
 from vidconcept.runners.pool import Message
 
@@ -29,6 +31,7 @@ class WrittenPool:
     def __init__(self, slots: int, reports: dict[str, list[Report]]) -> None:
         self.slots = slots
         self.given: list[str] = []
+        self.orders: list[Order] = []
         self.together: list[set[str]] = []
         self.silent: set[str] = set()
         self._reports = defaultdict(list, reports)
@@ -40,6 +43,7 @@ class WrittenPool:
     def give(self, slot: int, order: Order) -> None:
         name = Path(order.source).stem + ("" if order.part is None else f".{order.part[0]}")
         self.given.append(name)
+        self.orders.append(order)
         self._at_work[slot] = name
         self.together.append(set(self._at_work.values()))
 
@@ -139,25 +143,51 @@ def test_a_film_in_other_hands_is_waited_for(tmp_path, films, monkeypatch):
 
 
 class TestParts:
-    """Of a film of four seconds, split by one second."""
+    """Of a film that a worker wants to have split, into four."""
+
+    SPLIT = Report("split", facts={"parts": [[0, 25], [25, 50], [50, 75], [75, None]]})
 
     @pytest.fixture
     def long(self, tmp_path) -> Film:
-        return Film(write_clip(tmp_path / "long.mp4", count=100, size_px=(96, 64)).path, {"concepts": ("scratch",)})
+        (tmp_path / "long.mp4").touch()
+        return Film(tmp_path / "long.mp4", {"concepts": ("scratch",)})
 
     def test_the_film_comes_when_all_its_parts_are_there(self, tmp_path, films, long):
-        pool = WrittenPool(2, {})
+        pool = WrittenPool(2, {"long": [self.SPLIT]})
         board = batch(tmp_path, [long, *films], pool, split_s=1.0)[0].run()
         parts = [name for name in pool.given if name.startswith("long.")]
-        assert len(parts) == 4
-        assert pool.given.count("long") == 1
-        assert pool.given.index("long") > max(pool.given.index(part) for part in parts)
+        assert sorted(parts) == ["long.0", "long.25", "long.50", "long.75"]
+        assert [place for place, name in enumerate(pool.given) if name == "long"][1:] == [
+            max(pool.given.index(part) for part in parts) + 1
+        ]
         assert (board.films, board.done) == (4, 4)
+        assert [order.split_s for order in pool.orders if order.film.source == long.source and order.part is None] == [
+            1.0,
+            None,
+        ]
 
     @pytest.mark.parametrize(("kind", "times"), [("failed", 1), ("died", 3), ("memory", 2)])
     def test_a_part_that_fails_costs_its_film_once(self, tmp_path, films, long, kind, times):
-        pool = WrittenPool(1, {"long.0": reports(kind, times)})
+        pool = WrittenPool(1, {"long": [self.SPLIT], "long.0": reports(kind, times)})
         board = batch(tmp_path, [long, *films], pool, split_s=1.0)[0].run()
         assert [film.source for film, _ in board.failed] == [long.source]
-        assert "long" not in pool.given
+        assert pool.given.count("long") == 1
         assert (board.done, board.finished) == (3, 4)
+
+    def test_a_film_whose_length_cannot_be_read_stands_still_as_any_other(self, tmp_path, films, long):
+        pool = WrittenPool(2, {})
+        pool.silent = {"long"}
+        looks = itertools.count(step=5.0).__next__
+        board = batch(tmp_path, [long, *films], pool, split_s=1.0, stalls=Stalls(60.0, looks))[0].run()
+        assert [film.source for film, _ in board.failed] == [long.source]
+        assert (board.done, board.deaths) == (3, 2)
+
+    def test_a_worker_tells_the_parts_of_a_long_film_only(self, tmp_path, tiny_model):
+        clip = write_clip(tmp_path / "long.mp4", count=50, size_px=(96, 64)).path
+        given = {"concepts": ["scratch", "dent"], "model": str(tiny_model), **SMALL}
+        order = Order(str(clip), str(tmp_path / "runs"), given, split_s=1.0)
+        assert do_film(order, Desk()) == Report("split", facts={"parts": [(0, 25), (25, None)]})
+        records = Records(tmp_path / "runs")
+        # It was no start that came to nothing.
+        assert records.read(order.film).begun == 0
+        assert not list((tmp_path / "runs" / ".batch" / "leases").iterdir())

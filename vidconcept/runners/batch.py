@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from vidconcept.errors import InputError, Interrupted, OutputError, VidconceptError
+from vidconcept.errors import InputError, Interrupted, OutputError
 from vidconcept.fleet.board import Board
 from vidconcept.fleet.footage import Film
 from vidconcept.fleet.intake import Intake
@@ -21,8 +21,6 @@ from vidconcept.fleet.schedule import Schedule
 from vidconcept.fleet.stalls import Stalls
 from vidconcept.manifest import MANIFEST
 from vidconcept.ownership import list_missing
-from vidconcept.pipelines.parts import split_film
-from vidconcept.pipelines.plan import make_plan
 from vidconcept.runners.asking import Asking
 from vidconcept.runners.order import Order, Report
 from vidconcept.runners.pool import Pool, Progressed
@@ -76,9 +74,9 @@ class Batch:
         self._full = ""
         # More films wait that may need no work.
         self._hurries = False
-        # Parts that are not done, of films that were split, and the films that are known not to need it.
+        # Parts that are not done, and the films that were split: at last they come as a whole.
         self._parts: dict[str, set[str]] = {}
-        self._whole: set[str] = set()
+        self._were_split: set[str] = set()
 
     def run(self) -> Board:
         """Do every film; returns what became of them.
@@ -143,31 +141,18 @@ class Batch:
             self._schedule.finished(slot)
             self._ended(film, Report("skipped", "done before"))
             return False
-        if parts := self._split(film):
-            self._schedule.finished(slot)
-            self._parts[film.key] = {part.task for part in parts}
-            self._schedule.add_first(parts)
-            return False
         self.board.starts(slot, film)
         self.stalls.starts(slot, film)
         order = Order(
             str(film.source), str(self.out), dict(film.settings), str(film.config) if film.config else None,
-            film.camera, asked, self.existing, self.tries, self.beat_s, film.part,
+            film.camera, asked, self.existing, self.tries, self.beat_s, film.part, self._split_s(film),
         )  # fmt: skip
         self.pool.give(slot, order)
         return True
 
-    def _split(self, film: Film) -> list[Film]:
-        """The parts of a long film; none for one that is short, a part itself, or back together."""
-        if self.split_s is None or film.part is not None or film.key in self._whole:
-            return []
-        self._whole.add(film.key)
-        try:
-            parts = split_film(make_plan(film.source, film.settings, film.config), self.split_s)
-        except VidconceptError:
-            # The worker meets the same, and reports it.
-            return []
-        return [replace(film, part=(part.first, part.end)) for part in parts] if len(parts) > 1 else []
+    def _split_s(self, film: Film) -> float | None:
+        """From which length on the worker has to split the film; None for a part, and where all parts are there."""
+        return None if film.part is not None or film.key in self._were_split else self.split_s
 
     def _is_done(self, film: Film, asked: str) -> bool:
         """By its record, the marks of its files and the names of its results alone: none is opened."""
@@ -226,6 +211,8 @@ class Batch:
                     self._again(film, f"{message.said.partition('. Next')[0]}; it is tried again")
                 else:
                     self._give_up(film, message.said)
+            case "split":
+                self._take_parts(schedule.finished(slot), message.facts["parts"])
             case "interrupted":
                 # Back into the queue: it counts as left.
                 schedule.add([schedule.finished(slot)])
@@ -259,6 +246,12 @@ class Batch:
             return
         self._records.write(film, self._records.read(film).end("failed", reason))
         self._ended(film, Report("failed", reason, 1))
+
+    def _take_parts(self, film: Film, parts: list[list[int | None]]) -> None:
+        films = [replace(film, part=(first or 0, end)) for first, end in parts]
+        self._were_split.add(film.key)
+        self._parts[film.key] = {part.task for part in films}
+        self._schedule.add_first(films)
 
     def _part_ended(self, film: Film, report: Report) -> None:
         left = self._parts.get(film.key)

@@ -18,7 +18,7 @@ from vidconcept.manifest import read_manifest
 from vidconcept.ownership import list_missing
 from vidconcept.pipelines.maps import ModelShelf
 from vidconcept.pipelines.monitor import Monitor, Progress
-from vidconcept.pipelines.parts import Part, compute_part, take_parts
+from vidconcept.pipelines.parts import Part, compute_part, split_film, take_parts
 from vidconcept.pipelines.plan import Plan, make_plan
 from vidconcept.pipelines.track import Run, run_plan
 from vidconcept.runners.order import Order, Report
@@ -77,6 +77,9 @@ def _do_leased(order: Order, records: Records, lease: Lease, desk: Desk) -> Repo
     try:
         marks = marks_of(film.source)
         plan = make_plan(film.source, film.settings, film.config)
+        if parts := _split(plan, out, order):
+            records.write(film, before)
+            return Report("split", facts={"parts": parts})
         report = _track(plan, out, order, monitor, desk, records.parts_folder(film))
     except Interrupted:
         # Nobody's fault, so it does not count.
@@ -90,6 +93,15 @@ def _do_leased(order: Order, records: Records, lease: Lease, desk: Desk) -> Repo
     report.facts["busy_s"] = round(time.perf_counter() - began_s, 3)
     report.warnings.extend(warnings)
     return report
+
+
+def _split(plan: Plan, out: Path, order: Order) -> list[tuple[int, int | None]]:
+    """The parts of a film that is too long for one worker, of each its first frame and the one after its last."""
+    if order.split_s is None or (order.existing == "resume" and _finished(out) is not None):
+        # The maps of a finished run are there.
+        return []
+    parts = split_film(plan, order.split_s)
+    return [(part.first, part.end) for part in parts] if len(parts) > 1 else []
 
 
 def _do_part(order: Order, records: Records, lease: Lease, desk: Desk) -> Report:

@@ -12,8 +12,8 @@ from vidconcept.fleet.leases import BEAT_S
 
 # done: the run is whole. skipped: it was before. failed: this film cannot be done. memory: there was not enough of it.
 # busy: somebody else has the film. missing: its folder went away. full: no output can be written any more.
-# interrupted: told to stop. died: the process is gone.
-Kind = Literal["done", "skipped", "failed", "memory", "busy", "missing", "full", "interrupted", "died"]
+# interrupted: told to stop. split: it is long, and done in parts. died: the process is gone.
+Kind = Literal["done", "skipped", "failed", "memory", "busy", "missing", "full", "interrupted", "split", "died"]
 
 # After these a worker ends: whatever holds that memory goes with its process.
 ENDS_WORKER: tuple[Kind, ...] = ("memory", "interrupted")
@@ -22,7 +22,8 @@ ENDS_WORKER: tuple[Kind, ...] = ("memory", "interrupted")
 @dataclass(frozen=True, slots=True)
 class Order:
     """One film to be done. out: the folder of runs. asked: digest of what is asked of it. given: settings of the call,
-    the camera's among them. tries: starts without a word after which it is given up."""
+    the camera's among them. tries: starts without a word after which it is given up. split_s: a film that is longer is not
+    done, but its parts are reported, each its first frame and the one after its last."""
 
     source: str
     out: str
@@ -34,6 +35,7 @@ class Order:
     tries: int = 3
     beat_s: float = BEAT_S
     part: tuple[int, int | None] | None = None
+    split_s: float | None = None
 
     @property
     def film(self) -> Film:
