@@ -24,7 +24,7 @@ class Watching:
         self.error: BaseException | None = None
         self._stop = threading.Event()
         settings = {"concepts": ("scratch", "dent"), "model": str(model), **SMALL, **EASY, **(settings or {})}
-        monitor = Monitor(stop=self._stop.is_set, warn=self.warnings.append)
+        monitor = self.monitor = Monitor(stop=self._stop.is_set, warn=self.warnings.append)
 
         def work():
             try:

@@ -1,6 +1,8 @@
 """What `watch` is put together from, without a model: clock, backlog, sources, outlets, delays, metrics."""
 
+import errno
 import json
+import os
 import threading
 from dataclasses import fields
 from fractions import Fraction
@@ -18,7 +20,14 @@ from vidconcept.live.messages import WatchState
 from vidconcept.live.metrics import watch_metrics
 from vidconcept.live.outlets import MOST_WAITING, Sender, make_mqtt_publisher, make_webhook_poster
 from vidconcept.live.recording import choose_stem
-from vidconcept.live.sources import parse_input_options, parse_source
+from vidconcept.live.sources import (
+    LiveSource,
+    choose_opening,
+    explain,
+    is_hopeless,
+    parse_input_options,
+    parse_source,
+)
 
 TICK = Fraction(1, 90_000)
 
@@ -135,6 +144,32 @@ class TestSources:
 
     def test_a_password_is_not_shown(self):
         assert parse_source("rtsp://me:secret@camera/stream").name == "rtsp://camera/stream"
+
+    @pytest.mark.parametrize(
+        ("kind", "format_name", "wanted"),
+        [
+            ("device", "v4l2", {}),
+            ("srt", None, {"analyzeduration": "1000000", "protocol_whitelist": "srt"}),
+            (
+                "rtsp",
+                None,
+                {"analyzeduration": "1000000", "protocol_whitelist": "rtsp,rtp,udp,tcp", "rtsp_transport": "tcp"},
+            ),
+            ("pipe", None, {"analyzeduration": "1000000"}),
+        ],
+    )
+    def test_how_each_kind_is_opened(self, kind, format_name, wanted):
+        assert choose_opening(LiveSource(kind, "x"), {}) == (format_name, wanted)
+        given = {"video_size": "640x480", "analyzeduration": "5"}
+        assert choose_opening(LiveSource(kind, "x"), given) == (format_name, wanted | given)
+
+    def test_options_that_a_usb_camera_refuses_are_told_from_what_is_no_camera(self):
+        camera = LiveSource("device", "/dev/video0")
+        refused, none = (OSError(number, os.strerror(number)) for number in (errno.EINVAL, errno.ENOTTY))
+        assert is_hopeless(refused)
+        assert is_hopeless(none)
+        assert "v4l2-ctl --device /dev/video0 --list-formats-ext" in explain(camera, refused)
+        assert "no camera that gives pictures" in explain(camera, none)
 
     def test_options_are_pairs(self):
         assert parse_input_options(["video_size=640x480", "a=b=c"]) == {"video_size": "640x480", "a": "b=c"}

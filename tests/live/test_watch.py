@@ -18,6 +18,9 @@ from tests.helpers.small_runs import SMALL
 from tests.helpers.streams import as_transport_stream, at_speed, http_camera, transport_stream
 from tests.helpers.watching import EASY, until, watching
 from vidconcept.live import sources
+from vidconcept.live.backlog import Backlog, Shot
+from vidconcept.live.camera import Camera
+from vidconcept.live.sources import parse_source
 from vidconcept.writers.review.index import write_index
 
 
@@ -213,10 +216,28 @@ def test_a_recording_that_cannot_be_written_does_not_stop_the_events(fifo, tiny_
     assert not own.runs
 
 
-@pytest.mark.parametrize(("source", "says"), [("srt://127.0.0.1:9", "Next: pipe it"), ("/dev/null", "no camera")])
-def test_a_source_that_cannot_work_is_an_error_at_once(tiny_model, source, says):
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("srt://127.0.0.1:9", "Next: pipe it"),
+        ("/dev/null", "no camera"),
+        ("nowhere.ts", "No such file"),
+        ("ftp://b", "ftp"),
+    ],
+)
+def test_a_source_that_cannot_work_is_an_error_before_the_model_is_loaded(tiny_model, source, says):
     with watching(source, tiny_model) as own, pytest.raises(vidconcept.InputError, match=says):
         own.wait(30)
+    assert "load" not in own.monitor.timings_s
+
+
+def test_so_is_text_on_standard_input(tiny_model, tmp_path, monkeypatch):
+    (tmp_path / "notes.txt").write_text("not a video\n" * 100)
+    with open(tmp_path / "notes.txt") as text:
+        monkeypatch.setattr("sys.stdin", text)
+        with watching("-", tiny_model) as own, pytest.raises(vidconcept.InputError, match="Next: check what is sent"):
+            own.wait(30)
+    assert "load" not in own.monitor.timings_s
 
 
 def test_a_camera_that_is_not_there_is_waited_for_or_with_once_an_error(tiny_model):
@@ -231,6 +252,32 @@ def test_a_camera_that_is_not_there_is_waited_for_or_with_once_an_error(tiny_mod
         pytest.raises(vidconcept.InputError, match=r"refused\. Next: check the address"),
     ):
         own.wait(60)
+    assert "load" not in own.monitor.timings_s
+
+
+def test_what_a_camera_sends_before_it_is_wanted_is_thrown_away(tiny_model):
+    sent, done = [], threading.Event()
+
+    def answer(request, send):
+        while not done.is_set():
+            send(transport_stream(25, start_s=len(sent)))
+            sent.append(request)
+            time.sleep(0.02)
+
+    warnings: list[str] = []
+    with http_camera(answer) as address:
+        camera = Camera(parse_source(address), Backlog(10), warn=warnings.append)
+        camera.start()
+        camera.meet()
+        until(lambda: len(sent) > 4)
+        assert (camera.counts.frames, camera.backlog.waiting) == (0, 0)
+        camera.begin()
+        first = camera.backlog.take(30)
+        camera.stop()
+        done.set()
+    assert isinstance(first, Shot)
+    assert first.time_s == 0
+    assert not warnings
 
 
 @pytest.mark.slow

@@ -39,7 +39,7 @@ class Backlog:
 
     def __init__(self, capacity: int, *, waits: bool = False) -> None:
         self.capacity = capacity
-        self._waits = waits
+        self.waits = waits
         self.taken = self.skipped = self.gaps = 0
         self._items: deque[Shot | Sign] = deque()
         self._state = Condition()
@@ -51,7 +51,7 @@ class Backlog:
     def put(self, shot: Shot) -> None:
         """The next frame of the source."""
         with self._state:
-            if self._waits:
+            if self.waits:
                 self._state.wait_for(lambda: len(self._items) < self.capacity or self._is_closed)
             if self._is_closed:
                 return

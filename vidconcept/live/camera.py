@@ -22,6 +22,8 @@ from vidconcept.video.decode import MAX_DEMUX_ERRORS, read_pts
 from vidconcept.video.filters import filter_frames, needs_filters
 from vidconcept.video.reading import Reading
 
+# Before a model is loaded a source has so long to answer; one that is slower is met while it loads.
+MEET_S = 5.0
 # Waits between tries: doubled each time, from the first to the last.
 FIRST_WAIT_S, LAST_WAIT_S = 0.5, 30.0
 
@@ -43,6 +45,10 @@ class Camera:
     """Puts the frames of a source into a backlog until it is stopped, or the source ends and may.
 
     options: FFmpeg's own for opening. warn: told of each loss and return. error: why it gave up, None while it has not.
+
+    It connects when it is started, and keeps frames from `begin` on: so a wrong address is known before a model is
+    loaded for it. Until then a source that can wait does so, and what a camera sends is thrown away, as it would be
+    old by then.
     """
 
     source: LiveSource
@@ -54,12 +60,26 @@ class Camera:
     error: BaseException | None = None
 
     def __post_init__(self) -> None:
-        self._stopped = Event()
+        self._stopped, self._begun, self._met = Event(), Event(), Event()
         self._clock = LiveClock(TIME_BASE)
+        # Pictures that came, kept or not.
+        self._seen = 0
         self._thread = Thread(target=self._run, name="vidconcept camera", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
+
+    def meet(self, timeout_s: float = MEET_S) -> None:
+        """Wait until the source has answered or could not be opened, but no longer than this; raises what is
+        hopeless. A FIFO is not waited for: nothing about it is hopeless, and its writer may come at any time."""
+        if self.source.kind != "fifo":
+            self._met.wait(timeout_s)
+        if self.error is not None:
+            raise self.error
+
+    def begin(self) -> None:
+        """From here on frames are wanted."""
+        self._begun.set()
 
     def stop(self, timeout_s: float = 5.0) -> None:
         """Have the thread end; one that waits for the network is left to its own time limit."""
@@ -73,23 +93,25 @@ class Camera:
             self.error = error
         finally:
             self.backlog.close()
+            self._met.set()
 
     def _watch(self) -> None:
         wait_s = FIRST_WAIT_S
         while not self._stopped.is_set():
-            frames_before = self.counts.frames
+            seen_before = self._seen
             failure = self._read_once()
             if self._stopped.is_set():
                 return
-            had_frames = self.counts.frames > frames_before
+            had_frames = self._seen > seen_before
             if self.source.ends:
-                if not self.counts.frames:
+                if not self._seen:
                     raise self._describe_nothing(failure)
                 return
-            if failure is not None and not self.counts.frames and is_hopeless(failure.__cause__ or failure):
+            if failure is not None and not self._seen and is_hopeless(failure.__cause__ or failure):
                 raise failure
             wait_s = FIRST_WAIT_S if had_frames else wait_s
             self.counts.failures += 1
+            self._met.set()
             reason = str(failure) if failure is not None else f"{self.source.name}: the stream ended"
             self.warn(f"{reason}; trying again in {wait_s:g} s")
             self.backlog.gap()
@@ -112,8 +134,13 @@ class Camera:
         try:
             with open_live(self.source, self.options, self.reading, self._stopped.is_set) as opened:
                 self.counts.connections += 1
+                self._met.set()
+                if self._can_wait:
+                    self._wait_begun()
                 for picture in self._pictures(*opened):
-                    self._put(picture, opened[1])
+                    self._seen += 1
+                    if self._begun.is_set():
+                        self._put(picture, opened[1])
                     if self._stopped.is_set():
                         break
         except VidconceptError as error:
@@ -123,6 +150,16 @@ class Camera:
             failure.__cause__ = error
             return failure
         return None
+
+    @property
+    def _can_wait(self) -> bool:
+        """Whether nothing is lost by not reading for a while: of a pipe, and of a stream that somebody plays for us."""
+        waits = self.source.ends or self.backlog.waits or self.source.kind == "fifo"
+        return waits and self.source.kind != "udp"
+
+    def _wait_begun(self) -> None:
+        while not self._begun.wait(0.2) and not self._stopped.is_set():
+            pass
 
     def _put(self, picture: av.VideoFrame, stream: av.video.stream.VideoStream) -> None:
         stamp = read_pts(picture)

@@ -105,6 +105,19 @@ def is_hopeless(error: BaseException) -> bool:
     return isinstance(error, _HOPELESS) or getattr(error, "errno", None) in (errno.ENOTTY, errno.EINVAL)
 
 
+def choose_opening(source: LiveSource, options: Mapping[str, str]) -> tuple[str | None, dict[str, str]]:
+    """FFmpeg's name of the input format, None for one that it finds out, and its options; those given go before."""
+    if source.kind == "device":
+        return "v4l2", dict(options)
+    wanted = dict(PROBING)
+    if source.kind in _PROTOCOLS:
+        wanted["protocol_whitelist"] = _PROTOCOLS[source.kind]
+    if source.kind.startswith("rtsp"):
+        # Over UDP a lost packet is a torn picture.
+        wanted["rtsp_transport"] = "tcp"
+    return None, wanted | dict(options)
+
+
 @contextmanager
 def open_live(
     source: LiveSource, options: Mapping[str, str], reading: Reading, stopped: Callable[[], bool]
@@ -114,22 +127,13 @@ def open_live(
     stopped: asked while a pipe is waited for. Raises OSError and FFmpegError where it is not there, UsageError and
     InputError where it is something else.
     """
-    pipe: _Pipe | None = None
-    wanted: dict[str, str] = dict(PROBING)
-    if source.kind in ("pipe", "fifo"):
-        pipe = _Pipe(source, stopped)
-    elif source.kind == "device":
-        wanted = {}
-    else:
-        wanted["protocol_whitelist"] = _PROTOCOLS[source.kind]
-        if source.kind.startswith("rtsp"):
-            # Over UDP a lost packet is a torn picture.
-            wanted["rtsp_transport"] = "tcp"
+    pipe = _Pipe(source, stopped) if source.kind in ("pipe", "fifo") else None
+    format_name, wanted = choose_opening(source, options)
     try:
         container = av.open(
             source.text if pipe is None else pipe,  # pyright: ignore[reportArgumentType]
-            format="v4l2" if source.kind == "device" else None,
-            options=wanted | dict(options),
+            format=format_name,
+            options=wanted,
             timeout=None if pipe is not None else (SILENCE_S, SILENCE_S),
             **TOLERANT_TAGS,
         )
@@ -159,6 +163,11 @@ def explain(source: LiveSource, error: BaseException) -> str:
         advice = f"it wants another name or password. Next: {source.kind}://NAME:PASSWORD@…"
     elif isinstance(error, av.error.ExitError | TimeoutError):
         return f"{source.name}: nothing came for {SILENCE_S:g} s"
+    elif source.kind == "device" and getattr(error, "errno", None) == errno.EINVAL:
+        advice = (
+            f"{reason}: the camera does not take these options. Next: `input_option` as "
+            f"v4l2-ctl --device {source.name} --list-formats-ext lists them"
+        )
     elif source.kind == "device" and is_hopeless(error):
         advice = f"{reason}: no camera that gives pictures. Next: give one of those that v4l2-ctl lists"
     elif is_hopeless(error):

@@ -102,11 +102,13 @@ class Watch:
         self._began_at = math.inf
 
     def run(self) -> WatchState:
-        self._model = load_settled(self._settled, self._monitor)
-        self._camera.start()
-        self._began_at = time.monotonic()
         feed = Feed(self._backlog, self._is_over)
+        self._camera.start()
         try:
+            self._camera.meet()
+            self._model = load_settled(self._settled, self._monitor)
+            self._camera.begin()
+            self._began_at = time.monotonic()
             while (first := feed.wait_first()) is not None:
                 self._follow(feed, first)
         finally:
