@@ -21,6 +21,7 @@ from vidconcept.live.metrics import watch_metrics
 from vidconcept.live.outlets import MOST_WAITING, Sender, make_mqtt_publisher, make_webhook_poster
 from vidconcept.live.recording import choose_stem
 from vidconcept.live.sources import (
+    PROBING,
     LiveSource,
     choose_opening,
     explain,
@@ -149,13 +150,9 @@ class TestSources:
         ("kind", "format_name", "wanted"),
         [
             ("device", "v4l2", {}),
-            ("srt", None, {"analyzeduration": "1000000", "protocol_whitelist": "srt"}),
-            (
-                "rtsp",
-                None,
-                {"analyzeduration": "1000000", "protocol_whitelist": "rtsp,rtp,udp,tcp", "rtsp_transport": "tcp"},
-            ),
-            ("pipe", None, {"analyzeduration": "1000000"}),
+            ("srt", None, PROBING | {"protocol_whitelist": "srt"}),
+            ("rtsp", None, PROBING | {"protocol_whitelist": "rtsp,rtp,udp,tcp", "rtsp_transport": "tcp"}),
+            ("pipe", None, PROBING),
         ],
     )
     def test_how_each_kind_is_opened(self, kind, format_name, wanted):

@@ -219,7 +219,7 @@ def test_a_recording_that_cannot_be_written_does_not_stop_the_events(fifo, tiny_
 @pytest.mark.parametrize(
     ("source", "says"),
     [
-        ("srt://127.0.0.1:9", "Next: pipe it"),
+        ("srt://127.0.0.1:9", "pipe it"),
         ("/dev/null", "no camera"),
         ("nowhere.ts", "No such file"),
         ("ftp://b", "ftp"),

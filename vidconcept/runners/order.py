@@ -22,8 +22,8 @@ ENDS_WORKER: tuple[Kind, ...] = ("memory", "interrupted")
 @dataclass(frozen=True, slots=True)
 class Order:
     """One film to be done. out: the folder of runs. asked: digest of what is asked of it. given: settings of the call,
-    the camera's among them. tries: starts without a word after which it is given up. split_s: a film that is longer is not
-    done, but its parts are reported, each its first frame and the one after its last."""
+    the camera's among them. tries: starts without a word after which it is given up. split_s: of a film that is longer
+    the parts are reported, each its first frame and the one after its last."""
 
     source: str
     out: str
