@@ -128,3 +128,20 @@ def test_a_field_is_carried_as_a_whole_or_in_part():
     np.testing.assert_allclose(
         carry_field(field, canvas, dense(way, canvas), 96, 144, (slice(0, 96), slice(0, 144))), whole, atol=3e-2
     )
+
+
+@pytest.mark.parametrize("matrix", [[[1, 0, 0.37], [0, 1, -0.11]], [[1.1, 0, -0.2], [0, 0.9, 0.05]]])
+def test_the_quick_view_of_upright_motion_is_that_of_any_motion(matrix):
+    canvas = Canvas(ROWS * 4, COLS * 4, 4)
+    tokens = np.random.default_rng(3).random((ROWS, COLS)).astype(np.float32)
+    # So small a turn moves nothing, and takes the way of all motions.
+    turn = np.array([[0, 1e-9, 0], [0, 0, 0]])
+    quick, general = (make_view(Carry(np.array(matrix) + own), canvas) for own in (np.zeros((2, 3)), turn))
+    assert quick.x.shape == (1, canvas.shape[1])
+    assert general.x.shape == canvas.shape
+    np.testing.assert_allclose(np.broadcast_to(quick.x, canvas.shape), general.x, atol=1e-5)
+    np.testing.assert_allclose(np.broadcast_to(quick.y, canvas.shape), general.y, atol=1e-5)
+    np.testing.assert_array_equal(quick.inside, general.inside)
+    np.testing.assert_array_equal(*(view.sample(tokens, cv2.INTER_NEAREST) for view in (quick, general)))
+    # OpenCV interpolates in steps of 1/32.
+    np.testing.assert_allclose(*(view.sample(tokens, cv2.INTER_LINEAR) for view in (quick, general)), atol=1 / 32)

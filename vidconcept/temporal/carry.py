@@ -39,6 +39,14 @@ class Carry:
         return there
 
     @property
+    def straight_back(self) -> np.ndarray | None:
+        """`(2, 2)` float32, scale and shift of x and of y from the key frame to the frame; None where axes turn."""
+        if self.matrix is None or self.matrix[0, 1] or self.matrix[1, 0]:
+            return None
+        scale = 1 / self.matrix[[0, 1], [0, 1]]
+        return np.stack([scale, -scale * self.matrix[:, 2]], axis=1).astype(np.float32)
+
+    @property
     def translation(self) -> np.ndarray | None:
         """`(2,)` normalised displacement when the map is a pure translation, else None."""
         if self.matrix is None or not np.allclose(self.matrix[:, :2], np.eye(2), atol=1e-6):

@@ -12,13 +12,25 @@ from vidconcept.temporal.sampling import grid_points, sample
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Where points of the canvas lie in a frame, `(rows, cols, 2)` in tokens, and which are inside it, bool.
+    """Where points of the canvas lie in a frame, in fractional token indices, and which are inside it, bool.
 
-    at: fractional token indices, x first.
+    x, y, inside: `(rows, cols)`. Where the motion keeps rows level and columns upright, as on a line, x is `(1, cols)`
+    and y is `(rows, 1)`.
     """
 
-    at: np.ndarray = field(repr=False)
+    x: np.ndarray = field(repr=False)
+    y: np.ndarray = field(repr=False)
     inside: np.ndarray = field(repr=False)
+
+    def sample(self, tokens: np.ndarray, interpolation: int) -> np.ndarray:
+        """Tokens `(row, col)` at the points, `(rows, cols)` float32; beyond the frame the border token stands in."""
+        if interpolation == cv2.INTER_NEAREST and self.x.shape != self.y.shape:
+            rows, cols = (
+                np.clip(np.rint(at.ravel()), 0, size - 1).astype(np.intp)
+                for at, size in zip((self.y, self.x), tokens.shape, strict=True)
+            )
+            return tokens[rows][:, cols]
+        return sample(tokens, np.stack(np.broadcast_arrays(self.x, self.y), axis=-1), interpolation=interpolation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +52,8 @@ class Observation:
         return self.views[len(self.views) // 2]
 
     def sample_view(self, view: View, interpolation: int) -> np.ndarray:
-        """Its tokens at the points of a view, `(rows, cols)` float32; beyond the frame the border token stands in."""
-        return sample(self.tokens, view.at, interpolation=interpolation)
+        """Its tokens at the points of a view; see `View.sample`."""
+        return view.sample(self.tokens, interpolation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +88,6 @@ class Canvas:
         """Normalised points `(..., 2)` as fractional canvas indices, x first."""
         return points * np.array([self.cols, self.rows], np.float32) + np.float32(self.margin - 0.5)
 
-    def tokens(self, points: np.ndarray) -> np.ndarray:
-        """Normalised points `(..., 2)` as fractional token indices, x first."""
-        size = np.array([self.cols, self.rows], np.float32) / np.float32(self.per_token)
-        return points * size - np.float32(0.5)
-
     def points(self, block: int = 1) -> np.ndarray:
         """Normalised centres of squares of `block` cells a side, `((rows + 2m) / block, (cols + 2m) / block, 2)`."""
         return grid_points(self.rows // block, self.cols // block, self.margin // block)
@@ -94,8 +101,16 @@ class Canvas:
 
 def make_view(carry: Carry, canvas: Canvas, block: int = 1) -> View:
     """The view of a frame, by its way to the key frame, for the centres of squares of `block` cells of the canvas."""
-    there = carry.sources(canvas.points(block))
-    return View(canvas.tokens(there), np.logical_and.reduce((there > 0) & (there < 1), axis=-1))
+    points = canvas.points(block)
+    straight = carry.straight_back
+    if straight is None:
+        x, y = np.moveaxis(carry.sources(points), -1, 0)
+    else:
+        (scale_x, shift_x), (scale_y, shift_y) = straight
+        x, y = points[:1, :, 0] * scale_x + shift_x, points[:, :1, 1] * scale_y + shift_y
+    inside = (x > 0) & (x < 1) & (y > 0) & (y < 1)
+    cols, rows = np.float32(canvas.cols / canvas.per_token), np.float32(canvas.rows / canvas.per_token)
+    return View(x * cols - np.float32(0.5), y * rows - np.float32(0.5), inside)
 
 
 @dataclass(frozen=True, slots=True)

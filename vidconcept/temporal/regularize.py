@@ -59,14 +59,21 @@ def average_robustly(
     values: Sequence[np.ndarray], weights: Sequence[np.ndarray], settings: EnergySettings
 ) -> np.ndarray:
     """Weighted mean of fields `(row, col)`, one a latent step; a step that contradicts the others counts less."""
-    stack, base = np.stack(values), np.stack(weights)  # (step, row, col)
-    mean = (stack * base).sum(0) / base.sum(0)
-    if float(stack.max()) > settings.quiet:
+    mean = add_products(values, weights) / np.sum(weights, axis=0)
+    if max(float(own.max()) for own in values) > settings.quiet:
         for _ in range(2):
             noise = settings.outlier * (settings.noise_floor + settings.noise_slope * mean * (1.0 - mean))
-            weight = base / (1.0 + np.square((stack - mean) / noise))
-            mean = (stack * weight).sum(0) / weight.sum(0)
+            now = [base / (1.0 + np.square((own - mean) / noise)) for own, base in zip(values, weights, strict=True)]
+            mean = add_products(values, now) / np.sum(now, axis=0)
     return mean
+
+
+def add_products(values: Sequence[np.ndarray], weights: Sequence[np.ndarray]) -> np.ndarray:
+    """Sum of values times weights, arrays of one shape; one at a time, so that it stays in the processor's cache."""
+    total = np.zeros_like(values[0])
+    for own, weight in zip(values, weights, strict=True):
+        total += own * weight
+    return total
 
 
 def weigh_presence(observation: Observation) -> np.ndarray:
@@ -75,11 +82,13 @@ def weigh_presence(observation: Observation) -> np.ndarray:
     What the border of the picture cuts is seen without what lies around it, and a cut part looks broken: another view
     of the same place, farther inside, says more.
     """
-    at = observation.middle.at
-    size = np.array(observation.tokens.shape[::-1], np.float32)
-    inside_by = np.minimum(at + 0.5, size - 0.5 - at).min(-1)  # tokens
-    context = np.clip(inside_by / BORDER_TOKENS, LEAST_AT_BORDER, 1.0)
-    return observation.middle.inside * context * np.float32(observation.weight) + np.float32(1e-4)
+    view = observation.middle
+    along_y, along_x = (
+        np.minimum(at + np.float32(0.5), np.float32(size - 0.5) - at) / np.float32(BORDER_TOKENS)
+        for at, size in zip((view.y, view.x), observation.tokens.shape, strict=True)
+    )
+    context = np.clip(np.minimum(along_x, along_y), np.float32(LEAST_AT_BORDER), np.float32(1.0))
+    return view.inside * context * np.float32(observation.weight) + np.float32(1e-4)
 
 
 def average_tokens(observations: Sequence[Observation], canvas: Canvas, settings: EnergySettings) -> np.ndarray:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from vidconcept.temporal.pooling import Canvas, Observation
-from vidconcept.temporal.regularize import EnergySettings, average_robustly, weigh_presence
+from vidconcept.temporal.regularize import EnergySettings, add_products, average_robustly, weigh_presence
 
 
 def compute_touched_field(observations: Sequence[Observation], canvas: Canvas, settings: EnergySettings) -> np.ndarray:
@@ -32,15 +32,15 @@ def compute_touched_field(observations: Sequence[Observation], canvas: Canvas, s
 
 def _average_over_frames(observation: Observation) -> np.ndarray:
     """Mean of an observation's tokens over its frames, each where it sees the point."""
-    weights = np.stack([view.inside for view in observation.views]) + np.float32(1e-4)
-    values = np.stack([observation.sample_view(view, cv2.INTER_NEAREST) for view in observation.views])
-    return (values * weights).sum(0) / weights.sum(0)
+    weights = [view.inside + np.float32(1e-4) for view in observation.views]
+    values = [observation.sample_view(view, cv2.INTER_NEAREST) for view in observation.views]
+    return add_products(values, weights) / np.sum(weights, axis=0)
 
 
 def _smear(observation: Observation) -> tuple[float, float]:
     """How far most points move from the first to the last frame, along y and x, in tokens."""
-    carry = np.abs(observation.views[-1].at - observation.views[0].at)
-    return float(np.median(carry[..., 1])), float(np.median(carry[..., 0]))
+    first, last = observation.views[0], observation.views[-1]
+    return float(np.median(np.abs(last.y - first.y))), float(np.median(np.abs(last.x - first.x)))
 
 
 def round_steps(form: np.ndarray, height: np.ndarray, per_token: int, smear: tuple[int, int] = (0, 0)) -> np.ndarray:
