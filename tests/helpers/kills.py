@@ -2,7 +2,8 @@
 
     python -m tests.helpers.kills --kills 50 FOLDER
 
-kills `batch` with all its workers, its workers alone, or the batch alone, by turns, and `track` as often.
+kills `batch` with all its workers, its workers alone, or the batch alone, by turns, and `track` as often: at any
+moment, and by turns soon after new maps or tables are there, for much of a short run is its start.
 """
 
 from __future__ import annotations
@@ -20,18 +21,20 @@ from pathlib import Path
 from tests.helpers.archives import batch_arguments, runs_in, tables_of, write_archive
 from tests.helpers.small_runs import SMALL, small_clip, small_run
 
+# A start takes seconds; on a machine with other work a minute.
+PATIENCE_S = 300.0
+
 
 def kill_at_random(root: Path, model: Path, kills: int, films: int, seed: int) -> int:
     """Kill a batch so often, not counting kills that came after its end, and let it end; a batch that was done is begun
     anew in another folder. Returns the number of batches. Raises AssertionError where tables differ from those of
-    `track`, or it does not end well."""
+    `track`, where work does not go on from what was there, or it does not end well."""
     archive = write_archive(root / "archive", films, frames=21)
     sources = sorted((archive / "cam1").iterdir())
     # All films are copies of one clip, but for the name that the tables carry.
     alone = [tables_of(small_run(film, model, root / "alone" / film.stem).path) for film in sources]
     command = [sys.executable, "-m", "vidconcept"]
     draw = random.Random(seed)
-    # How long a batch takes here and now: kills fall anywhere into it.
     began_s = time.monotonic()
     undisturbed = batch_arguments(archive, "--jobs", 2, model=model, out=root / "undisturbed")
     subprocess.run([*command, *undisturbed], check=True, capture_output=True, timeout=600)
@@ -40,8 +43,15 @@ def kill_at_random(root: Path, model: Path, kills: int, films: int, seed: int) -
     while killed < kills:
         out = root / f"runs{batches}"
         line = [*command, *batch_arguments(archive, "--jobs", 2, model=model, out=out)]
+        kept = _count_kept(out)
         process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(draw.uniform(0.1, 1.0) * takes_s)
+        if killed % 2:
+            # While it works: most of the time of such short films goes into its start.
+            _wait_for_work(process, out, sum(kept))
+            time.sleep(draw.uniform(0.0, 0.3) * takes_s)
+        else:
+            # Anywhere, most often while it starts.
+            time.sleep(draw.uniform(0.1, 1.0) * takes_s)
         workers = _children(process.pid)
         kind = killed % 3
         targets = {0: [process.pid, *workers], 1: workers[:1] or [process.pid], 2: [process.pid]}[kind]
@@ -57,8 +67,10 @@ def kill_at_random(root: Path, model: Path, kills: int, films: int, seed: int) -
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
         process.wait()
-        done = sum('"done": true' in (run / "run.json").read_text() for run in runs_in(out))
-        print(f"kill {killed}: {done} of {films} films done in batch {batches}", flush=True)
+        windows, done = _count_kept(out)
+        print(f"kill {killed}: {windows} windows, {done} of {films} films done in batch {batches}", flush=True)
+        assert windows >= kept[0], "maps that were there are gone"
+        assert done >= kept[1], "films that were done are not done any more"
         if done == films or killed == kills:
             # A film that many starts in a row had no time for is given up by one call, and done by the next.
             for _ in range(2):
@@ -69,27 +81,54 @@ def kill_at_random(root: Path, model: Path, kills: int, films: int, seed: int) -
     return batches
 
 
-def kill_track_at_random(root: Path, model: Path, kills: int, seed: int) -> None:
-    """The same for one `track --existing resume`."""
+def _count_kept(out: Path) -> tuple[int, int]:
+    """Windows whose maps are there, and films that are done, of a run or a folder of runs."""
+    runs = [out] if (out / "run.json").is_file() else runs_in(out)
+    windows = sum(len(list((run / "maps").glob("window_*.safetensors"))) for run in runs)
+    return windows, sum('"done": true' in (run / "run.json").read_text() for run in runs)
+
+
+def _wait_for_work(process: subprocess.Popen[bytes], out: Path, kept: int) -> None:
+    """Until there is more than was kept of the call before, or the batch has ended."""
+    end_s = time.monotonic() + PATIENCE_S
+    while process.poll() is None and sum(_count_kept(out)) <= kept:
+        assert time.monotonic() < end_s, f"nothing new in {PATIENCE_S:g} s: {kept} windows and films, as before"
+        time.sleep(0.05)
+
+
+def kill_track_at_random(root: Path, model: Path, kills: int, seed: int) -> int:
+    """The same for `track --existing resume` of one film: one that was done is begun anew in another folder."""
     root.mkdir(parents=True, exist_ok=True)
     clip = small_clip(root / "clip.mp4", 41)
     settings = [f"--{key.replace('_', '-')}={value}" for key, value in (SMALL | {"threshold": 0.01}).items()]
     line = [sys.executable, "-m", "vidconcept", "track", str(clip), "--concepts", "scratch,dent", "--model", str(model)]
-    line += ["--out", str(root / "run"), "--existing", "resume", *settings]
+    line += ["--existing", "resume", *settings, "--out"]
     draw = random.Random(seed)
+    alone = tables_of(small_run(clip, model, root / "alone").path)
     began_s = time.monotonic()
-    alone = small_run(clip, model, root / "alone")
-    # The same with its start; what is loaded here already it has to load.
-    takes_s = time.monotonic() - began_s + 8.0
-    for number in range(kills):
-        process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(draw.uniform(0.1, 1.0) * takes_s)
+    subprocess.run([*line, str(root / "undisturbed")], check=True, capture_output=True, timeout=600)
+    takes_s = time.monotonic() - began_s
+    killed, runs = 0, 1
+    while killed < kills:
+        out = root / f"run{runs}"
+        kept = _count_kept(out)
+        process = subprocess.Popen([*line, str(out)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        if killed % 2:
+            _wait_for_work(process, out, sum(kept))
+            time.sleep(draw.uniform(0.0, 0.3) * takes_s)
+        else:
+            time.sleep(draw.uniform(0.1, 1.0) * takes_s)
+        killed += process.poll() is None
         process.kill()
         process.wait()
-        windows = len(list((root / "run" / "maps").glob("window_*")))
-        print(f"kill {number + 1} of track: {windows} windows", flush=True)
-    subprocess.run(line, check=True, capture_output=True, timeout=600)
-    assert tables_of(root / "run") == tables_of(alone.path)
+        windows, done = _count_kept(out)
+        print(f"kill {killed}: {windows} windows of track {runs}{', done' if done else ''}", flush=True)
+        assert windows >= kept[0], "maps that were there are gone"
+        if done or killed == kills:
+            subprocess.run([*line, str(out)], check=True, capture_output=True, timeout=600)
+            assert tables_of(out) == alone, f"{out} differs from an undisturbed run"
+            runs += killed < kills
+    return runs
 
 
 def _children(pid: int) -> list[int]:
@@ -113,6 +152,6 @@ if __name__ == "__main__":
     asked = parser.parse_args()
     tiny = write_folder(asked.folder / "tiny", "2b", shards=False)
     batches = kill_at_random(asked.folder / "batch", tiny, asked.kills, asked.films, asked.seed)
-    print(f"batch: {asked.kills} kills, all tables of {batches} batches equal")
-    kill_track_at_random(asked.folder / "track", tiny, asked.kills, asked.seed)
-    print(f"track: {asked.kills} kills, tables equal")
+    print(f"batch: {asked.kills} kills, all tables of {batches} batches equal", flush=True)
+    runs = kill_track_at_random(asked.folder / "track", tiny, asked.kills, asked.seed)
+    print(f"track: {asked.kills} kills, all tables of {runs} runs equal")
