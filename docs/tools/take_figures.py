@@ -15,7 +15,7 @@ from typing import Any
 FIGURES = Path(__file__).parents[1] / "figures"
 FINGERPRINT_DIGITS = 16
 # What pages show of a reading in a sweep.
-READING = ("method", "layers_name", "timestep", "reduce", "mean_ap", "mean_iou", "mean_leakage")
+READING = ("method", "layers_name", "timestep", "reduce", "sinks", "mean_ap", "mean_iou", "mean_leakage")
 
 
 def rounded(value: Any) -> Any:
@@ -31,7 +31,7 @@ def extract_figures(text: str) -> tuple[dict[str, Any], str | None]:
     weights = result.get("model", {}).get("weights", "")[:FINGERPRINT_DIGITS] or None
     if "readings" in result:
         readings = [{key: rounded(row[key]) for key in READING} for row in result["readings"]]
-        readings.sort(key=lambda row: (row["method"], row["layers_name"], row["timestep"]))
+        readings.sort(key=lambda row: (row["method"], row["layers_name"], row["timestep"], row["sinks"]))
         return {"claims": result["claims"], "readings": readings}, weights
     if "figures" not in result:
         return result, weights

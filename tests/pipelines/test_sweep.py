@@ -168,6 +168,27 @@ class TestClaims:
         (line,) = self.judge([0.9, 0.1, 0.1], [0.1, 0.1, 0.1], method="cross-attention")
         assert "is open on this sample" in line
 
+    def test_stop_words_are_compared_with_none_of_the_same_method(self):
+        (line,) = self.judge([0.1] * 6, [0.9] * 6, sinks=("a", "of"))
+        assert line.startswith("With stop words (a, of) maps are better: holds (mean AP +")
+        (line,) = self.judge([0.9] * 6, [0.1] * 6, sinks=("a",))
+        assert "does not hold" in line
+        # Without that method's own reading there is nothing to compare with.
+        assert self.judge([0.9] * 3, [0.1] * 3, sinks=("a",), method="imap") == []
+
+    def test_what_stop_words_do_to_leakage_is_said_with_its_interval(self):
+        with_sinks = replace(self.BASE, sinks=("a",))
+        tallies: dict[Reading, dict[str, Tally]] = {self.BASE: {}, with_sinks: {}}
+        for reading, leaks in ((self.BASE, 0.5), (with_sinks, 0.25)):
+            for clip in range(4):
+                own = Tally.of(2)
+                for curves in own.curves:
+                    curves.add_shares(np.array([0.9, 0.1]), np.array([1.0, 0.0]))
+                own.add_leakage(np.array([[1 - leaks, leaks], [leaks, 1 - leaks]]), np.eye(2))
+                tallies[reading][str(clip)] = own
+        said = judge_claims(Sweep(("dent", "chip"), tallies, self.BASE, {}))
+        assert "With stop words (a) leakage changes by -0.2500 (95 % -0.2500 to -0.2500)." in said
+
     def test_a_timestep_is_not_compared_with_itself(self):
         assert self.judge([0.9] * 3, [0.1] * 3, timestep=750) == []
         (line,) = self.judge([0.9] * 3, [0.1] * 3, timestep=20)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -102,17 +102,21 @@ def mean_leakage(tallies: Iterable[Tally]) -> float:
     return float((on_truth[pairs] / in_sight[pairs]).mean()) if pairs.any() else float("nan")
 
 
-def compare_mean_ap(
-    sweep: Sweep, ones: Sequence[Reading], others: Sequence[Reading], seed: int = 0
+def compare_levels(
+    sweep: Sweep,
+    ones: Sequence[Reading],
+    others: Sequence[Reading],
+    measure: Callable[[Iterable[Tally]], float] = mean_ap,
+    seed: int = 0,
 ) -> tuple[float, float, float]:
-    """Mean AP of `ones` less that of `others`, and its 95 % interval by resampling clips in pairs.
+    """The measure of `ones` less that of `others`, and its 95 % interval by resampling clips in pairs.
 
     The interval of a single clip is unbounded: nothing is known of how clips differ.
     """
     clips = list(sweep.tallies[ones[0]])
 
     def level(readings: Sequence[Reading], names: Sequence[str]) -> float:
-        return float(np.mean([mean_ap(sweep.tallies[r][n] for n in names) for r in readings]))
+        return float(np.mean([measure([sweep.tallies[r][n] for n in names]) for r in readings]))
 
     def gap(names: Sequence[str]) -> float:
         return level(ones, names) - level(others, names)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vidconcept.evaluation.readings import Reading, Sweep, Tally, compare_mean_ap, mean_ap, mean_iou, mean_leakage
+from vidconcept.evaluation.readings import Reading, Sweep, Tally, compare_levels, mean_ap, mean_iou, mean_leakage
 from vidconcept.wording import format_count
 from vidconcept.writers.reports.evaluation import format_number, write_json
 from vidconcept.writers.reports.folder import write_part
@@ -31,7 +31,7 @@ def list_rows(sweep: Sweep) -> list[dict[str, Any]]:
 
 
 def judge_claims(sweep: Sweep) -> list[str]:
-    """The paper's claims against this sweep, each as a sentence; those that its axes can answer."""
+    """The papers' claims against this sweep, each as a sentence; those that its axes can answer."""
     base, found = sweep.base, sweep.tallies
     lines = []
     cross = replace(base, method="cross-attention")
@@ -56,6 +56,23 @@ def judge_claims(sweep: Sweep) -> list[str]:
         quiet = replace(base, timestep=times[0])
         name = f"A middle timestep ({middle}) beats almost none ({times[0]})"
         lines.append(_judge(name, [replace(base, timestep=middle)], [quiet], sweep))
+    return lines + _judge_sinks(sweep)
+
+
+def _judge_sinks(sweep: Sweep) -> list[str]:
+    """Each method with stop words against without."""
+    base, lines = sweep.base, []
+    for reading in sweep.tallies:
+        without = replace(reading, sinks=())
+        same = replace(without, method=base.method) == replace(base, sinks=())
+        if not reading.sinks or not same or without not in sweep.tallies:
+            continue
+        words = f"stop words ({', '.join(reading.sinks)})"
+        of = "" if reading.method == base.method else f" in {reading.method}"
+        lines.append(_judge(f"With {words} maps are better{of}", [reading], [without], sweep))
+        if len(sweep.concepts) > 1 and np.isfinite(mean_leakage(sweep.tallies[without].values())):
+            gap, low, high = compare_levels(sweep, [reading], [without], mean_leakage)
+            lines.append(f"With {words} leakage changes by {gap:+.4f}{of} (95 % {low:+.4f} to {high:+.4f}).")
     return lines
 
 
@@ -65,7 +82,7 @@ def _differs_only_in_layer(reading: Reading, base: Reading) -> bool:
 
 
 def _judge(claim: str, ones: Sequence[Reading], others: Sequence[Reading], sweep: Sweep) -> str:
-    gap, low, high = compare_mean_ap(sweep, ones, others)
+    gap, low, high = compare_levels(sweep, ones, others)
     if np.isinf(low):
         return f"{claim}: is open, one clip tells nothing of others (mean AP {gap:+.3f})."
     word = "holds" if low > 0 else "does not hold" if high < 0 else "is open on this sample"
