@@ -1,6 +1,7 @@
 """A concept learnt from a few masks: what it is worth, what it is bound to, and that it moves nothing else."""
 
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,23 @@ class TestWorth:
     def test_what_the_data_does_not_show(self, masked, settings, tmp_path):
         with pytest.raises(UsageError, match=r"has no 'weld'; it has spatter.*rename=THEIRS=weld"):
             learn(read_dataset(masked), "weld", settings, Workspace(tmp_path))
+
+
+class TestQuantized:
+    @pytest.mark.parametrize("kind", ["int8", "fp8"])
+    @pytest.mark.skipif(find_spec("torchao") is None, reason="needs torchao, extra `quantize`")
+    def test_weights_of_eight_bits_can_be_taught(self, masked, settings, learnt, tmp_path, kind):
+        quantized = {**settings, "quantize": kind}
+        found = learn(read_dataset(masked), "spatter", quantized, Workspace(tmp_path), windows=1, steps=40)
+        assert found.figures["ap"] > 2 * found.figures["prevalence"]
+        # The same files: what is learnt in fewer bits serves all of them, and the other way round.
+        assert found.weights == learnt[1].weights
+        change = np.linalg.norm(found.vector - learnt[1].vector) / np.linalg.norm(learnt[1].vector)
+        assert 0 < change < 0.2
+
+    def test_weights_of_four_bits_are_refused(self, masked, settings, tmp_path):
+        with pytest.raises(UsageError, match=r"`quantize=nf4` lets no gradient.*Next: `quantize=int8` or"):
+            learn(read_dataset(masked), "spatter", {**settings, "quantize": "nf4"}, Workspace(tmp_path))
 
 
 class TestUse:

@@ -134,6 +134,11 @@ def _with_placeholder(name: str, word: str | None, settings: Mapping[str, Any], 
             f"no concept can be learnt for the model {preset.name}: its text never attends to the video. "
             "Next: a model with joint attention, such as linecam or cogvideox-2b"
         )
+    if first.quantize == "nf4":
+        raise UsageError(
+            "`quantize=nf4` lets no gradient through on every machine, and learning needs it. Next: `quantize=int8` or "
+            "`quantize=fp8`; the vector is then used with nf4 as well"
+        )
     if word is not None and (MINUS in f" {word} " or "@" in word):
         raise UsageError(f"`word={word}`: words alone, joined by |. Next: leave out what is subtracted")
     path = workspace.work / "start.safetensors"
