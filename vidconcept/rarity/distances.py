@@ -164,7 +164,8 @@ class Neighbours:
         asked = self._standard.apply(queries.vectors)
         steps, of_step = np.unique(self._positions, return_inverse=True)
         closed = np.where(self._rule(queries.places, queries.positions, steps), 0.0, np.inf).astype(np.float32)
-        closed = closed[:, of_step]  # (query, token)
+        # In rows, as the distances that it is added to; indexing with brackets would leave it in columns.
+        closed = closed.take(of_step, axis=1)  # (query, token)
         slices = [slice(a, b) for a, b in pairwise(self._starts)]
         views = np.stack([np.isfinite(closed[:, part]).any(1) for part in slices], axis=1).sum(1)
         needed = np.maximum(np.maximum(np.minimum(VIEWS, views), np.ceil(self._share * views).astype(int)), 1)
