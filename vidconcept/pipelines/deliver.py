@@ -7,17 +7,20 @@ from dataclasses import replace
 from itertools import groupby, repeat
 from pathlib import Path
 
+import av
 import numpy as np
 
 from vidconcept.errors import InputError, OutputError
 from vidconcept.pipelines.findings import Findings
 from vidconcept.pipelines.heat import HeatJournal
-from vidconcept.pipelines.maps import read_source_frames
+from vidconcept.pipelines.maps import read_source
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan, choose_film_size
 from vidconcept.pipelines.prefetch import overlap
 from vidconcept.runs import RunFolder, new_run_id
 from vidconcept.types import Event, Recurring, TrackMask
+from vidconcept.video.picture import Picture
+from vidconcept.video.planes import Planes
 from vidconcept.video.problems import Finding
 from vidconcept.video.remux import count_pictures
 from vidconcept.video.writer import open_writer
@@ -100,12 +103,23 @@ def annotate(
     cursor = _TrackCursor(path / "tracks.csv")
     audio = plan.source if plan.info.has_audio else None
 
-    def draw_frames() -> Iterator[tuple[np.ndarray, int]]:
-        for frame, score in zip(read_source_frames(plan, monitor), scores, strict=False):
-            own = cursor.read_tracks_at(frame.index)
-            thumbs.frame(frame.index, frame.image, own)
-            picture, own = shown.image(frame.image), [shown.track(track) for track in own]
-            yield annotator.draw(picture, own, frame.time_s, frame.index, score), frame.pts
+    in_places = annotator.draws_in_places and shown.frame_size == shown.film_size
+
+    def look(picture: Picture) -> tuple[Picture, Planes | np.ndarray]:
+        planes = picture.copy_planes() if in_places else None
+        return picture, picture.rgb() if planes is None else planes
+
+    def draw_frames() -> Iterator[tuple[np.ndarray | av.VideoFrame, int]]:
+        for (picture, pixels), score in zip(read_source(plan, monitor, look), scores, strict=False):
+            own = cursor.read_tracks_at(picture.index)
+            if thumbs.wants(picture.index):
+                thumbs.frame(picture.index, picture.rgb() if isinstance(pixels, Planes) else pixels, own)
+            if isinstance(pixels, Planes):
+                annotator.draw_on(pixels, own, picture.time_s, picture.index)
+                yield pixels.to_frame(), picture.pts
+            else:
+                image, own = shown.image(pixels), [shown.track(track) for track in own]
+                yield annotator.draw(image, own, picture.time_s, picture.index, score), picture.pts
 
     with open_writer(
         path / "annotated.mp4",
@@ -118,8 +132,8 @@ def annotate(
     ) as video:
         count = 0
         with overlap(draw_frames(), plan.settings.threads) as drawn:
-            for count, (picture, pts) in enumerate(drawn, start=1):
-                video.write(picture, pts)
+            for count, (drawing, pts) in enumerate(drawn, start=1):
+                video.write(drawing, pts)
                 monitor.check("writing the video", count, findings.frames)
         plan.identity.check()
         if count != findings.frames:

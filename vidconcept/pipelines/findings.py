@@ -8,15 +8,22 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from vidconcept.errors import InputError
 from vidconcept.models.edges import load_edge_net
 from vidconcept.pipelines.heat import HeatJournal
-from vidconcept.pipelines.maps import estimate_frame_count, read_source_frames, split_recordings
+from vidconcept.pipelines.maps import estimate_frame_count, split_recordings
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
 from vidconcept.pipelines.prefetch import overlap
-from vidconcept.pipelines.waiting import FrameRef, WaitingFrame, read_working_pictures
+from vidconcept.pipelines.waiting import (
+    FrameRef,
+    SmallFrame,
+    WaitingFrame,
+    list_working_pictures,
+    read_small_frames,
+)
 from vidconcept.settings import TrackSettings
 from vidconcept.temporal.motion import Motion
 from vidconcept.temporal.parameters import SmoothSettings
@@ -28,7 +35,7 @@ from vidconcept.tracks.calibrated import decide_by_concept
 from vidconcept.tracks.edges import EdgeFinder
 from vidconcept.tracks.link import Linker, LinkSettings
 from vidconcept.tracks.masks import MIN_CELLS, DecisionSettings
-from vidconcept.types import ConceptMaps, Event, Frame, FrameScores, Origin, TrackMask
+from vidconcept.types import ConceptMaps, Event, FrameScores, Origin, TrackMask
 from vidconcept.writers.frames.overlay import needs_scores
 from vidconcept.writers.journal import TrackJournal
 
@@ -52,7 +59,7 @@ class ScoredFrame:
     reset: bool
     scores: np.ndarray = field(repr=False)
     flow: np.ndarray | None = field(repr=False)
-    picture: np.ndarray | None = field(default=None, repr=False)
+    picture: ArrayLike | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -132,7 +139,7 @@ def score_frames(plan: Plan, maps: Iterable[ConceptMaps], monitor: Monitor) -> I
     """Every frame in the asked range with its scores; frames between two that the model saw are interpolated."""
     parts_of_maps = recordings_of_maps(maps)
     latents = 0
-    for number, frames in enumerate(split_recordings(read_source_frames(plan, monitor))):
+    for number, frames in enumerate(split_recordings(read_small_frames(plan, monitor))):
         own_maps = next(parts_of_maps, None)
         if own_maps is None:
             raise InputError(f"{plan.source} has more frames than its maps were made from. Next: `existing=overwrite`")
@@ -144,13 +151,13 @@ def score_frames(plan: Plan, maps: Iterable[ConceptMaps], monitor: Monitor) -> I
 
 
 def score_recording(
-    plan: Plan, maps: Iterable[ConceptMaps], frames: Iterable[Frame], *, is_first: bool
+    plan: Plan, maps: Iterable[ConceptMaps], frames: Iterable[SmallFrame], *, is_first: bool
 ) -> Iterator[ScoredFrame]:
     """The frames of one part of the footage, latent steps counted from its start."""
     settings, stride = plan.settings, plan.settings.frame_stride
     waiting: deque[WaitingFrame] = deque()
     passes = _Passes()
-    with overlap(read_working_pictures(plan, frames, waiting), settings.threads) as working:
+    with overlap(list_working_pictures(plan, frames, waiting), settings.threads) as working:
         pictures = passes.count_pictures(working)
         seen = smooth(
             stitch(passes.count_maps(maps)),
@@ -172,7 +179,7 @@ def score_recording(
                     yield replace(frame, reset=begins)
                     cut = cut and not begins
             own = waiting.popleft()
-            yield ScoredFrame(own.ref, now.origin, cut, now.scores, _divide_flow(now, stride), own.picture())
+            yield ScoredFrame(own.ref, now.origin, cut, now.scores, _divide_flow(now, stride), own.picture)
             before = now
         # Frames after the last one that the model saw, fewer than a stride.
         deque(pictures, maxlen=0)
@@ -180,7 +187,7 @@ def score_recording(
         while waiting and before is not None:
             own = waiting.popleft()
             origin = replace(before.origin, interpolated=True)
-            yield ScoredFrame(own.ref, origin, False, before.scores, None, own.picture())
+            yield ScoredFrame(own.ref, origin, False, before.scores, None, own.picture)
 
 
 @dataclass
@@ -217,7 +224,7 @@ def _interpolate(own: WaitingFrame, before: FrameScores, now: FrameScores, offse
     closest = before if 2 * offset < stride else now
     scores = interpolate_scores(before, now, offset / stride)
     origin = replace(closest.origin, interpolated=True)
-    return ScoredFrame(own.ref, origin, False, scores, _divide_flow(now, stride), own.picture())
+    return ScoredFrame(own.ref, origin, False, scores, _divide_flow(now, stride), own.picture)
 
 
 def _divide_flow(scores: FrameScores, parts: int) -> np.ndarray | None:

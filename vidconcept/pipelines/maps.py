@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain, groupby
 from operator import itemgetter
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -23,7 +24,8 @@ from vidconcept.runs import RunFolder
 from vidconcept.temporal.choose import Spacing, choose_windows
 from vidconcept.temporal.windows import Window, cut_windows
 from vidconcept.types import ConceptMaps, Frame
-from vidconcept.video.reader import read_frames
+from vidconcept.video.picture import Picture
+from vidconcept.video.reader import make_frame, read_pictures
 
 # Windows after which the memory of the footage is saved: what a killed run has to read again at most.
 CHECKPOINT = 16
@@ -31,6 +33,7 @@ CHECKPOINT = 16
 LONGEST_S, USUAL_FPS = 2.0, 25.0
 # Windows that wait for the model take no more memory than this.
 WINDOWS_AHEAD_BYTES = 32_000_000
+T = TypeVar("T")
 # How often the model then sees each place that passes, where nobody says.
 LOOKS = 2
 
@@ -141,9 +144,14 @@ def cut_source_windows(plan: Plan, monitor: Monitor) -> Iterator[Window]:
     """The windows that the model is to see, one at a time."""
     settings, count = plan.settings, 0
     shape = {"length": settings.window_frames, "overlap": settings.overlap_frames, "step": plan.layout.step}
-    for frames in split_recordings(read_source_frames(plan, monitor, settings.frame_stride)):
+
+    def shrink(picture: Picture) -> Frame:
+        image = picture.shrink(plan.region, plan.tiles.height, plan.tiles.width).rgb()
+        return Frame(picture.index, picture.pts, picture.time_s, image, picture.after_hole, picture.name)
+
+    for frames in split_recordings(read_source(plan, monitor, shrink, settings.frame_stride)):
         first = next(frames)
-        pictures = (crop_to_model(plan, frame) for frame in chain((first,), frames))
+        pictures = (frame.image for frame in chain((first,), frames))
         skips = settings.skips_windows
         windows = (
             choose_windows(pictures, **shape, spacing=choose_spacing(plan)) if skips else cut_windows(pictures, **shape)
@@ -160,13 +168,23 @@ def choose_spacing(plan: Plan) -> Spacing:
     )
 
 
-def split_recordings(frames: Iterable[Frame]) -> Iterator[Iterator[Frame]]:
+class Timed(Protocol):
+    """A frame or a picture that knows whether there is a hole in time before it."""
+
+    @property
+    def after_hole(self) -> bool: ...
+
+
+TimedT = TypeVar("TimedT", bound=Timed)
+
+
+def split_recordings(frames: Iterable[TimedT]) -> Iterator[Iterator[TimedT]]:
     """The frames between one hole in time and the next: nothing is known across. Each part must be read in its turn."""
     for _, numbered in groupby(_number_recordings(frames), itemgetter(0)):
         yield (frame for _, frame in numbered)
 
 
-def _number_recordings(frames: Iterable[Frame]) -> Iterator[tuple[int, Frame]]:
+def _number_recordings(frames: Iterable[TimedT]) -> Iterator[tuple[int, TimedT]]:
     """Each frame with the number of holes in time before it."""
     holes = 0
     for frame in frames:
@@ -207,8 +225,13 @@ def crop_to_model(plan: Plan, frame: Frame) -> np.ndarray:
 
 def read_source_frames(plan: Plan, monitor: Monitor, stride: int = 1) -> Iterator[Frame]:
     """Every `stride`-th frame in the asked range. Raises InputError where the source changed meanwhile."""
+    return read_source(plan, monitor, make_frame, stride)
+
+
+def read_source(plan: Plan, monitor: Monitor, look: Callable[[Picture], T], stride: int = 1) -> Iterator[T]:
+    """What `look`, in the thread that reads, makes of each picture; else as `read_source_frames`."""
     settings = plan.settings
-    frames = read_frames(
+    pictures = read_pictures(
         plan.source,
         fps=settings.fps,
         start_s=settings.start_s,
@@ -217,6 +240,6 @@ def read_source_frames(plan: Plan, monitor: Monitor, stride: int = 1) -> Iterato
         reading=plan.reading,
         on_problem=monitor.problem,
     )
-    with overlap(frames, settings.threads) as ahead:
+    with closing(pictures), overlap(map(look, pictures), settings.threads) as ahead:
         yield from ahead
     plan.identity.check()

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import cv2
-import numpy as np
 
-from vidconcept.geometry import crop, resize
+from vidconcept.pipelines.maps import read_source
+from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
-from vidconcept.types import Frame
+from vidconcept.video.picture import Picture
+from vidconcept.video.small import SmallPicture
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,36 +26,55 @@ class FrameRef:
 
 
 @dataclass(frozen=True, slots=True)
-class WaitingFrame:
-    """A frame whose scores are not out yet. image: its working picture; packed: the same as a JPEG."""
+class SmallFrame:
+    """A frame with its working picture."""
 
     ref: FrameRef
-    image: np.ndarray | None = field(default=None, repr=False)
-    packed: np.ndarray | None = field(default=None, repr=False)
-
-    def picture(self) -> np.ndarray | None:
-        """`(h, w, 3)` uint8 RGB on the working grid; None where it was not kept."""
-        if self.packed is None:
-            return self.image
-        return cv2.cvtColor(np.asarray(cv2.imdecode(self.packed, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB)
+    small: SmallPicture = field(repr=False)
+    after_hole: bool
 
 
-def read_working_pictures(plan: Plan, frames: Iterable[Frame], waiting: deque[WaitingFrame]) -> Iterator[np.ndarray]:
+@dataclass(frozen=True, slots=True)
+class WaitingFrame:
+    """A frame whose scores are not out yet. picture: on the working grid, None where it is not kept."""
+
+    ref: FrameRef
+    picture: SmallPicture | None = field(default=None, repr=False)
+
+
+def read_small_frames(plan: Plan, monitor: Monitor) -> Iterator[SmallFrame]:
+    """Every frame in the asked range at the working size; see `read_source_frames`."""
+    height, width = plan.work_size_px
+
+    def shrink(picture: Picture) -> SmallFrame:
+        ref = FrameRef(picture.index, picture.pts, picture.time_s, picture.name)
+        return SmallFrame(ref, picture.shrink(plan.region, height, width), picture.after_hole)
+
+    return read_source(plan, monitor, shrink)
+
+
+def list_working_pictures(
+    plan: Plan, frames: Iterable[SmallFrame], waiting: deque[WaitingFrame]
+) -> Iterator[SmallPicture]:
     """Working pictures of the frames that the model saw; `waiting` collects all frames, in order.
 
     Pictures are kept with them where masks are to end at their edges.
     """
-    height, width = plan.work_size_px
     kept = plan.settings.edges == "pixel"
     for number, frame in enumerate(frames):
-        ref = FrameRef(frame.index, frame.pts, frame.time_s, frame.name)
         seen = number % plan.settings.frame_stride == 0
-        image = resize(crop(frame.image, plan.region), height, width) if seen or kept else None
-        if image is None or (seen and not plan.settings.skips_windows):
-            waiting.append(WaitingFrame(ref, image if kept else None))
-        else:
-            # Packed: a long stride, or windows far apart, let hundreds of them wait.
-            quality = [cv2.IMWRITE_JPEG_QUALITY, 95]
-            waiting.append(WaitingFrame(ref, packed=cv2.imencode(".jpg", image[..., ::-1], quality)[1]))
-        if seen and image is not None:
-            yield image
+        # A long stride, or windows far apart, let hundreds of them wait.
+        many = not seen or plan.settings.skips_windows
+        picture = _pack(frame.small) if kept and many and not frame.small.light else frame.small
+        waiting.append(WaitingFrame(frame.ref, picture if kept else None))
+        if seen:
+            yield frame.small
+
+
+def _pack(picture: SmallPicture) -> SmallPicture:
+    """The same as a JPEG."""
+    quality = [cv2.IMWRITE_JPEG_QUALITY, 95]
+    packed = cv2.imencode(".jpg", picture.rgb()[..., ::-1], quality)[1]
+    return SmallPicture(
+        picture.shape, True, lambda: cv2.cvtColor(cv2.imdecode(packed, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    )

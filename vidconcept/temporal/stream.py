@@ -88,15 +88,15 @@ class _Frames:
             motion = self._move_to(position, image)
             if motion is not None:
                 motions[position] = motion
-            images[position] = image if self._keep_images else _UNSEEN
+            images[position] = np.asarray(image) if self._keep_images else _UNSEEN
         return Step(maps, motions, images, self._size, seen) if images and self._size else None
 
     def _move_to(self, position: int, image: np.ndarray) -> Motion | None:
         """The motion from the frame before to this one; None on the first."""
         motion, here = self._known.pop(position, None), None
         if self._image is not None and motion is None:
-            here = make_proxy(image)
-            motion = estimate(self._proxy or make_proxy(self._image), here, self._prior)
+            here = make_proxy(np.asarray(image))
+            motion = estimate(self._proxy or make_proxy(np.asarray(self._image)), here, self._prior)
         self._image, self._proxy, self._prior = image, here, motion or STILL
         return motion
 

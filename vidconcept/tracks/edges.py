@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
 from vidconcept.tracks.components import Component, from_points
 from vidconcept.tracks.edge_net import EdgeNet
@@ -91,13 +92,14 @@ class EdgeFinder:
     def __init__(self, net: EdgeNet, settings: EdgeSettings | None = None) -> None:
         self._net = net
         self._settings = settings or EdgeSettings()
-        self._picture: np.ndarray | None = None
+        self._picture: ArrayLike | None = None
         self._flow: np.ndarray | None = None
         self._before: dict[int, _Seen] = {}
         self._now: dict[int, _Seen] = {}
 
-    def begin_frame(self, picture: np.ndarray | None, flow: np.ndarray | None, *, reset: bool = False) -> None:
-        """The next frame. picture: `(h, w, 3)` uint8 RGB on the working grid, None where there is none to be had.
+    def begin_frame(self, picture: ArrayLike | None, flow: np.ndarray | None, *, reset: bool = False) -> None:
+        """The next frame. picture: `(h, w, 3)` uint8 RGB on the working grid, None where there is none to be had. It
+        is made an array only where it is looked at.
 
         flow: `(h', w', 2)` from the previous frame in pixels of the working grid, None where there is none. reset: a
         scene cut lies before this frame.
@@ -114,18 +116,19 @@ class EdgeFinder:
         if self._picture is None:
             return None
         s = self._settings
-        window = _make_window(piece, self._picture.shape[:2], s)
+        window = _make_window(piece, pieces.shape, s)
         coarse = _draw_piece(piece, window)
         covered = cv2.resize(coarse, window.size, interpolation=cv2.INTER_AREA)
         small = covered > min(127, int(covered.max()) - 1)
         before = self._before.get(tracker_id)
         carried = None
         if before is not None and self._flow is not None:
-            carried = _warp_logits(before, window, self._flow, self._picture.shape[:2])
+            carried = _warp_logits(before, window, self._flow, pieces.shape)
         near = _distance_transform(small) <= s.reach_px
         fresh = before is None or carried is None or not before.fresh or not np.isfinite(carried[small]).all()
         if before is None or carried is None or fresh:
             strength = cv2.resize(scores[window.part], window.size, interpolation=cv2.INTER_LINEAR)
+            self._picture = np.asarray(self._picture)
             picture = cv2.resize(self._picture[window.part], window.size, interpolation=cv2.INTER_AREA)
             channels = make_channels(picture, small, strength, s.ring_px)
             logits = self._net.logits(channels)

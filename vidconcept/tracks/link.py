@@ -9,6 +9,7 @@ from itertools import count
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from vidconcept.errors import UsageError
 from vidconcept.tracks import rle
@@ -116,7 +117,7 @@ class Linker:
         reaches: np.ndarray | None = None,
         shown: np.ndarray | None = None,
         reset: bool = False,
-        picture: np.ndarray | None = None,
+        picture: ArrayLike | None = None,
     ) -> list[TrackMask]:
         """Tracks of one frame, with provisional ids that `finish` maps to final ones.
 

@@ -1,5 +1,7 @@
 """Decoded pictures to upright 8-bit RGB, with the matrix and range that the stream asks for, and RGB to BT.709."""
 
+from dataclasses import dataclass
+
 import av
 import cv2
 import numpy as np
@@ -8,6 +10,8 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 
 from vidconcept.video.levels import Levels
 from vidconcept.video.orientation import Orientation
+from vidconcept.video.planes import Planes
+from vidconcept.video.small import PlaneShrinker, SmallPicture
 
 # AVColorSpace (the tag in the stream) to the conversion matrix.
 _MATRIX = {
@@ -44,6 +48,37 @@ def read_deep_values(frame: av.VideoFrame) -> np.ndarray:
     return frame.reformat(format="gray16le" if grey else "rgb48le").to_ndarray()
 
 
+@dataclass(frozen=True, slots=True)
+class _Colours:
+    """What the values of a frame mean."""
+
+    matrix: Colorspace
+    color_range: ColorRange
+
+    @classmethod
+    def of(cls, frame: av.VideoFrame) -> "_Colours":
+        full = frame.color_range == ColorRange.JPEG or frame.format.name.startswith(_FULL_RANGE_FORMATS)
+        matrix = choose_yuv_matrix(frame.colorspace, frame.width, frame.height)
+        return cls(matrix, ColorRange.JPEG if full else ColorRange.MPEG)
+
+    def convert(
+        self, frame: av.VideoFrame, reformatter: VideoReformatter, stored: tuple[int | None, int | None] = (None, None)
+    ) -> np.ndarray:
+        """`(h, w, 3)` uint8 RGB as stored."""
+        return reformatter.reformat(
+            frame,
+            width=stored[0],
+            height=stored[1],
+            format="rgb24",
+            src_colorspace=self.matrix,
+            src_color_range=self.color_range,
+            dst_color_range=ColorRange.JPEG,
+            # Exact rounding and chroma interpolation would cost twelve times as much, for one grey level on average.
+            interpolation=Interpolation.BILINEAR,
+            threads=1,
+        ).to_ndarray()
+
+
 class RgbConverter:
     """Turns decoded frames into `(h, w, 3)` uint8 RGB, upright; keeps its scaler between frames.
 
@@ -54,38 +89,49 @@ class RgbConverter:
         self.levels = levels
         self._orientation = orientation
         self._reformatter = VideoReformatter()
+        self._shrink_planes = PlaneShrinker()
 
     def __call__(self, frame: av.VideoFrame, size_px: tuple[int, int] | None = None) -> tuple[np.ndarray, float | None]:
         """The picture, and the largest value of a deep frame where it lies beyond its levels.
 
         `size_px` (width, height) as displayed; None keeps the frame's own.
         """
-        turns = self._orientation.turns
         width, height = size_px or self._orientation.compute_size(frame)
-        stored = (height, width) if turns % 2 else (width, height)
+        stored = (height, width) if self._orientation.turns % 2 else (width, height)
         top = None
         if self.levels is not None and is_deep(frame):
             image, top = self._convert_deep(frame, self.levels, stored)
         else:
             image = self._convert_shallow(frame, stored)
+        return self._turn(image), top
+
+    def shrink(self, frame: av.VideoFrame, size_px: tuple[int, int]) -> SmallPicture | None:
+        """The picture at a smaller `size_px` (width, height) as displayed; None where it must be converted first.
+
+        It differs from the converted picture shrunk by less than a grey level on average.
+        """
+        width, height = size_px
+        small = self._shrink_planes(frame, (height, width) if self._orientation.turns % 2 else size_px)
+        if small is None:
+            return None
+        colours = _Colours.of(frame)
+        # A scaler of its own: pictures are asked for in other threads than the one that reads.
+        return SmallPicture((height, width, 3), True, lambda: self._turn(colours.convert(small, VideoReformatter())))
+
+    def copy_planes(self, frame: av.VideoFrame, size_px: tuple[int, int]) -> Planes | None:
+        """The planes of an upright frame of `size_px` in the colours of `Bt709Encoding`; None for any other."""
+        upright = not self._orientation.turns and not self._orientation.mirrored
+        if not upright or (frame.width, frame.height) != size_px:
+            return None
+        return Planes.of(frame) if _Colours.of(frame) == _Colours(Colorspace.ITU709, ColorRange.MPEG) else None
+
+    def _turn(self, image: np.ndarray) -> np.ndarray:
         if self._orientation.mirrored:
             image = image[:, ::-1]
-        return np.ascontiguousarray(np.rot90(image, turns)), top
+        return np.ascontiguousarray(np.rot90(image, self._orientation.turns))
 
     def _convert_shallow(self, frame: av.VideoFrame, stored: tuple[int, int]) -> np.ndarray:
-        full = frame.color_range == ColorRange.JPEG or frame.format.name.startswith(_FULL_RANGE_FORMATS)
-        return self._reformatter.reformat(
-            frame,
-            width=stored[0],
-            height=stored[1],
-            format="rgb24",
-            src_colorspace=choose_yuv_matrix(frame.colorspace, frame.width, frame.height),
-            src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
-            dst_color_range=ColorRange.JPEG,
-            # Exact rounding and chroma interpolation would cost twelve times as much, for one grey level on average.
-            interpolation=Interpolation.BILINEAR,
-            threads=1,
-        ).to_ndarray()
+        return _Colours.of(frame).convert(frame, self._reformatter, stored)
 
     def _convert_deep(
         self, frame: av.VideoFrame, levels: Levels, stored: tuple[int, int]

@@ -1,7 +1,6 @@
 """The pictures of a source in order, with index and time, converted to RGB only when asked for."""
 
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterator
 from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
@@ -9,7 +8,6 @@ from pathlib import Path
 import av
 import av.container
 import av.video.stream
-import cv2
 import numpy as np
 from av.format import Flags
 
@@ -21,6 +19,7 @@ from vidconcept.video.filters import filter_frames, needs_filters
 from vidconcept.video.images import read_pages
 from vidconcept.video.levels import LOOK_AT_FRAMES, Levels, find_levels
 from vidconcept.video.orientation import orientation
+from vidconcept.video.picture import Converted, Picture, Prepared, describe_excess
 from vidconcept.video.problems import ProblemLog
 from vidconcept.video.reading import Reading
 from vidconcept.video.sampling import sample_frames
@@ -31,21 +30,6 @@ from vidconcept.video.source import explain_no_picture, open_sequence, open_vide
 USUAL_FPS = 25
 # Slow growth is filmed with a picture a day.
 LONGEST_UNIT_S = 86_400
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A picture of a source. name: of its file in an image sequence. rgb: makes `(h, w, 3)` uint8, upright.
-
-    levels: of deep pictures, None where eight bits come as they are.
-    """
-
-    index: int
-    pts: int
-    time_s: float
-    name: str
-    levels: Levels | None
-    rgb: Callable[[], np.ndarray] = field(repr=False)
 
 
 def open_pictures(source: Path, fps: float | None, reading: Reading, log: ProblemLog) -> Generator[Picture, None, None]:
@@ -118,25 +102,7 @@ def _open_video_pictures(
                 log.add(fault.kind, fault.message, index, time_s)
             if view.compute_size(frame) != size_px:
                 log.add("size-change", _describe_size_change(view.compute_size(frame), size_px), index, time_s)
-            yield Picture(index, pts, time_s, "", levels, _Converted(convert, frame, size_px, log, index, time_s))
-
-
-@dataclass(frozen=True, slots=True)
-class _Converted:
-    """The conversion of one frame, which costs more than its decoding and is not wanted for every one."""
-
-    convert: RgbConverter
-    frame: av.VideoFrame
-    size_px: tuple[int, int]
-    log: ProblemLog
-    index: int
-    time_s: float
-
-    def __call__(self) -> np.ndarray:
-        image, top = self.convert(self.frame, self.size_px)
-        if top is not None:
-            self.log.add("over-range", _describe_excess(top, self.convert.levels), self.index, self.time_s)
-        return image
+            yield Picture(index, pts, time_s, "", levels, Converted(convert, frame, size_px, log, index, time_s))
 
 
 def _find_video_levels(
@@ -207,30 +173,13 @@ def _open_image_pictures(
                 log.add("depth-change", f"{page.name} is deeper than the first pictures", index, time_s)
                 levels = find_levels((values,), reading.bits)
             elif (top := levels.find_excess(values)) is not None:
-                log.add("over-range", f"{page.name}: {_describe_excess(top, levels)}", index, time_s)
+                log.add("over-range", f"{page.name}: {describe_excess(top, levels)}", index, time_s)
         if (width, height) != size_px:
             log.add("size-change", f"{page.name}: {_describe_size_change((width, height), size_px)}", index, time_s)
-        yield Picture(index, pts, time_s, page.name, levels, _Prepared(values, levels, size_px))
+        yield Picture(index, pts, time_s, page.name, levels, Prepared(values, levels, size_px))
         index += 1
     if index == 0:
         raise explain_no_picture(source, [page.path for page in sequence.pages], last_reason)
-
-
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """An image brought to eight bits and to the size of the first."""
-
-    values: np.ndarray
-    levels: Levels | None
-    size_px: tuple[int, int]
-
-    def __call__(self) -> np.ndarray:
-        image = self.values
-        if self.levels is not None and image.dtype != np.uint8:
-            image = self.levels.to_8bit(image)
-        if (image.shape[1], image.shape[0]) != self.size_px:
-            image = cv2.resize(image, self.size_px, interpolation=cv2.INTER_AREA)
-        return np.ascontiguousarray(image)
 
 
 def _find_image_levels(source: Path, sequence: ImageSequence, reading: Reading) -> Levels | None:
@@ -274,11 +223,3 @@ def _refuse_video_options(source: Path, reading: Reading) -> None:
 
 def _describe_size_change(now: tuple[int, int], first: tuple[int, int]) -> str:
     return f"the picture is {now[0]}x{now[1]} here and {first[0]}x{first[1]} at the start; resized to that"
-
-
-def _describe_excess(top: float, levels: Levels | None) -> str:
-    white = 0 if levels is None else levels.white
-    return (
-        f"values reach {top:g}, and {white:g} is white for the whole sequence: they are cut there. "
-        "Next: give the depth, e.g. `bits=16`"
-    )

@@ -24,7 +24,8 @@ from vidconcept.video.findings import (
 from vidconcept.video.levels import LOOK_AT_FRAMES, Levels
 from vidconcept.video.orientation import orientation
 from vidconcept.video.packets import scan_packets
-from vidconcept.video.pictures import Picture, has_times, open_pictures, read_rate, read_time_base, require_sequence_fps
+from vidconcept.video.picture import Picture
+from vidconcept.video.pictures import has_times, open_pictures, read_rate, read_time_base, require_sequence_fps
 from vidconcept.video.problems import Finding, Problem, ProblemLog, remark_on
 from vidconcept.video.reading import AS_IT_IS, Reading
 from vidconcept.video.sampling import look_around

@@ -5,11 +5,14 @@ how many frames came before. So reading always starts at the first packet; frame
 and not converted. Pictures that the decoder marks as corrupt are delivered, and reported.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from vidconcept.errors import UsageError
 from vidconcept.types import Frame
+from vidconcept.video.picture import Picture
 from vidconcept.video.pictures import open_pictures
 from vidconcept.video.problems import Problem, ProblemLog
 from vidconcept.video.reading import AS_IT_IS, Reading
@@ -25,9 +28,32 @@ def read_frames(
     reading: Reading = AS_IT_IS,
     on_problem: Callable[[Problem], None],
 ) -> Iterator[Frame]:
-    """Frames with `start_s <= time_s < end_s`, every `stride`-th of them, counted from the first in the range.
+    """The frames of `read_pictures` as arrays."""
+    pictures = read_pictures(
+        source, fps=fps, start_s=start_s, end_s=end_s, stride=stride, reading=reading, on_problem=on_problem
+    )
+    with closing(pictures):
+        yield from map(make_frame, pictures)
 
-    Two passes give the same frames. `Frame.index` counts all decodable frames of the source, whatever the range.
+
+def make_frame(picture: Picture) -> Frame:
+    """The picture as an array."""
+    return Frame(picture.index, picture.pts, picture.time_s, picture.rgb(), picture.after_hole, picture.name)
+
+
+def read_pictures(
+    source: str | Path,
+    *,
+    fps: float | None = None,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    stride: int = 1,
+    reading: Reading = AS_IT_IS,
+    on_problem: Callable[[Problem], None],
+) -> Generator[Picture, None, None]:
+    """Pictures with `start_s <= time_s < end_s`, every `stride`-th of them, counted from the first in the range.
+
+    Two passes give the same frames. `Picture.index` counts all decodable frames of the source, whatever the range.
     `fps` is for what has no times of its own: image sequences and raw streams. Where `reading` names holes, a frame
     after one says so, and the stride counts anew from it. Missing and backward timestamps are repaired, undecodable
     parts skipped; both go to `on_problem`, merged into ranges, at the latest when the iterator ends.
@@ -55,7 +81,7 @@ def read_frames(
             if chosen and before_s is not None and picture.time_s - before_s > hole_s:
                 since_hole, after_hole = 0, True
             if since_hole % stride == 0:
-                yield Frame(picture.index, picture.pts, picture.time_s, picture.rgb(), after_hole, picture.name)
+                yield replace(picture, after_hole=True) if after_hole else picture
                 after_hole = False
             chosen += 1
             since_hole += 1

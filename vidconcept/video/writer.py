@@ -147,17 +147,15 @@ class VideoWriter:
             self._stream = self._add_stream()
         return self
 
-    def write(self, image: np.ndarray, pts: int, duration: int | None = None) -> None:
+    def write(self, image: np.ndarray | av.VideoFrame, pts: int, duration: int | None = None) -> None:
         """Append an RGB picture `(h, w, 3)` uint8 at `pts` (source time base, strictly rising).
+
+        A frame is taken as it is: yuv420p with the colours of `Bt709Encoding`, both sides even.
 
         duration: how long it is shown, in the same unit; by default until the next one. A hole that MP4 cannot hold
         lasts `SHOWN_HOLE_S` in the film, and `skips` says what is left out: (number of the picture behind it, seconds).
         """
-        height, width = image.shape[:2]
-        if (width, height) != self._size_px or image.dtype != np.uint8:
-            raise ValueError(
-                f"this writer takes {self._size_px} pictures of uint8, got {image.shape = } {image.dtype = }"
-            )
+        self._check_picture(image)
         if self._first_pts is None:
             self._first_pts = pts
         step_s = (pts - self._held_pts) * self._source_time_base
@@ -212,6 +210,14 @@ class VideoWriter:
                 on_problem=self._on_problem,
             )
 
+    def _check_picture(self, image: np.ndarray | av.VideoFrame) -> None:
+        if isinstance(image, av.VideoFrame):
+            size_px, kind, wanted = (image.width, image.height), image.format.name, "yuv420p"
+        else:
+            size_px, kind, wanted = (image.shape[1], image.shape[0]), str(image.dtype), "uint8"
+        if size_px != self._size_px or kind != wanted:
+            raise ValueError(f"this writer takes {self._size_px} pictures of {wanted}, got {size_px} of {kind}")
+
     def _to_ticks(self, time_s: Fraction) -> int:
         return round(time_s / self._time_base)
 
@@ -230,7 +236,9 @@ class VideoWriter:
         context.thread_count = 0
         return stream
 
-    def _to_yuv(self, image: np.ndarray) -> av.VideoFrame:
+    def _to_yuv(self, image: np.ndarray | av.VideoFrame) -> av.VideoFrame:
+        if isinstance(image, av.VideoFrame):
+            return image
         height, width = image.shape[:2]
         if height % 2 or width % 2:
             image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")

@@ -11,6 +11,7 @@ import pytest
 from vidconcept.errors import UsageError
 from vidconcept.tracks import rle
 from vidconcept.types import Event, Origin, Region, TrackMask
+from vidconcept.video.planes import Planes
 from vidconcept.writers.frames.labels import hold, place_label
 from vidconcept.writers.frames.overlay import Annotator
 from vidconcept.writers.frames.palette import COLOURS, choose_colour
@@ -45,6 +46,28 @@ def track(x: int, y: int, w: int, h: int, tracker_id: int = 1, class_id: int = 0
 
 def grey(size: tuple[int, int] = SIZE) -> np.ndarray:
     return np.full((size[1], size[0], 3), 128, np.uint8)
+
+
+def test_drawing_on_planes_gives_what_drawing_on_rgb_gives():
+    size = (1280, 720)
+    planes = Planes(np.full((size[1] * 3 // 2, size[0]), 128, np.uint8))
+    whole = np.zeros((size[1], size[0], 3), np.uint8)
+    planes.load((0, 0, *size), whole)
+    plain, in_places = Annotator(CONCEPTS, size), Annotator(CONCEPTS, size)
+    for frame in range(3):
+        tracks = [track(100 + 17 * frame, 100, 161, 90, size=size), track(1201, 630, 78, 89, 2, 1, size)]
+        drawn = plain.draw(whole, tracks, frame / 25, frame).astype(int)
+        own = Planes(planes.values.copy())
+        in_places.draw_on(own, tracks, frame / 25, frame)
+        shown = np.zeros_like(whole)
+        own.load((0, 0, *size), shown)
+        # Colour is stored at half the size: thin coloured lines lose some of it.
+        assert np.abs(shown - drawn).mean() < 0.5
+        light = np.abs(shown.mean(2) - drawn.mean(2))
+        assert np.quantile(light, 0.999) < 25
+        # The words can be read as before.
+        plate = (slice(690, 720), slice(0, 200))
+        assert np.abs(shown[plate].mean(2) - drawn[plate].mean(2)).max() < 6
 
 
 class TestViews:

@@ -1,7 +1,7 @@
 """The annotated frame: masks, contours, labels and a time code, in one of four views."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import ceil, sqrt
 from typing import Literal, get_args
 
@@ -11,6 +11,7 @@ import numpy as np
 from vidconcept.errors import UsageError
 from vidconcept.tracks import rle
 from vidconcept.types import Region, TrackMask
+from vidconcept.video.planes import Planes
 from vidconcept.writers.frames.labels import LabelState, hold, place_label
 from vidconcept.writers.frames.palette import Rgb, choose_colour
 from vidconcept.writers.frames.text import fit_text, put_text, text_width_px
@@ -43,6 +44,15 @@ def needs_scores(view: str) -> bool:
     return view in ("heatmap", "grid")
 
 
+@dataclass(frozen=True, slots=True)
+class _Plate:
+    """One line of text on a plate. box: x_min, y_min, x_max, y_max in pixels."""
+
+    box: tuple[int, int, int, int]
+    text: str
+    colour: Rgb | None
+
+
 class Annotator:
     """Draws the frames of one video in order; holds each label's last place so that labels stay calm.
 
@@ -68,6 +78,7 @@ class Annotator:
         self._region = region or Region(0, 0, *frame_size)
         self._timed = timed
         self._labels: dict[int, LabelState] = {}
+        self._canvas: np.ndarray | None = None
         # Legible on a phone's 256 lines and not a banner on 1080.
         self._text_px = min(40, max(11, frame_size[1] // 36))
         self._line_px = max(1, round(frame_size[1] / 480))
@@ -109,16 +120,46 @@ class Annotator:
             self._contours(canvas, tracks, fill=_FILL)
             self._label(canvas, tracks, time_s)
         if self._timed:
-            self._time_code(canvas, time_s, frame_index)
+            self._draw_plates(canvas, [self._place_time_code(canvas.shape[0], time_s, frame_index)])
         return np.hstack([image, canvas]) if self._view == "side-by-side" else canvas
 
     def _contours(self, canvas: np.ndarray, tracks: Sequence[TrackMask], fill: float) -> None:
         for track in tracks:
             draw_mask(canvas, track, self._frame_size, self._line_px, fill)
 
+    @property
+    def draws_in_places(self) -> bool:
+        """Whether most of a frame stays as it is: then `draw_on` draws it too."""
+        return self._view == "overlay"
+
+    def draw_on(self, planes: Planes, tracks: Sequence[TrackMask], time_s: float, frame_index: int) -> None:
+        """What `draw` draws, on the planes of the source frame."""
+        width, height = self._frame_size
+        plates = self._place_labels(tracks, time_s)
+        if self._timed:
+            plates.append(self._place_time_code(height, time_s, frame_index))
+        boxes = [plate.box for plate in plates] + [track.box_px for track in tracks]
+        reach = self._line_px + 3
+        boxes = [(x - reach, y - reach, right + reach, bottom + reach) for x, y, right, bottom in boxes]
+        if self._canvas is None:
+            self._canvas = np.empty((height, width, 3), np.uint8)
+        for box in boxes:
+            planes.load(box, self._canvas)
+        self._contours(self._canvas, tracks, fill=_FILL)
+        self._draw_plates(self._canvas, plates)
+        for box in boxes:
+            planes.store(box, self._canvas)
+
     def _label(self, canvas: np.ndarray, tracks: Sequence[TrackMask], time_s: float) -> None:
+        self._draw_plates(canvas, self._place_labels(tracks, time_s))
+
+    def _draw_plates(self, canvas: np.ndarray, plates: Sequence["_Plate"]) -> None:
+        for plate in plates:
+            _draw_plate(canvas, plate.box, plate.text, self._text_px, plate.colour)
+
+    def _place_labels(self, tracks: Sequence[TrackMask], time_s: float) -> list["_Plate"]:
         avoid = [track.box_px for track in tracks]
-        states = {}
+        states, plates = {}, []
         for track in tracks:
             # The name is cut before the number, which a reviewer needs to find the row in the table.
             number = f" #{track.tracker_id} {track.confidence:.2f}"
@@ -129,18 +170,18 @@ class Annotator:
             box, side = place_label(state, size, self._frame_size, avoid)
             avoid.append(box)
             states[track.tracker_id] = replace(state, side=side)
-            _draw_plate(canvas, box, state.text, self._text_px, choose_colour(track.class_id))
+            plates.append(_Plate(box, state.text, choose_colour(track.class_id)))
         # A track that is out of sight for a moment finds its label where it was; there are few of them.
         self._labels = states | {
             key: state for key, state in self._labels.items() if key not in states and time_s - state.text_since_s < 2.0
         }
+        return plates
 
-    def _time_code(self, canvas: np.ndarray, time_s: float, frame_index: int) -> None:
+    def _place_time_code(self, bottom: int, time_s: float, frame_index: int) -> "_Plate":
         minutes, seconds = divmod(round(time_s, 3), 60)
         text = f"{int(minutes // 60):d}:{int(minutes % 60):02d}:{seconds:06.3f}  frame {frame_index}"
         width = text_width_px(text, self._text_px) + self._text_px
-        height = round(1.5 * self._text_px)
-        _draw_plate(canvas, (0, canvas.shape[0] - height, width, canvas.shape[0]), text, self._text_px, None)
+        return _Plate((0, bottom - round(1.5 * self._text_px), width, bottom), text, None)
 
     def _draw_heat(self, image: np.ndarray, score: np.ndarray) -> np.ndarray:
         """The image, of any scale, under a heat map of `(h', w')` scores; outside of the region it stays as it is."""

@@ -46,6 +46,10 @@ class ThumbWriter:
             if old.parent.name == "thumbs" and f"thumbs/{old.name}" not in named:
                 old.unlink()
 
+    def wants(self, frame_index: int) -> bool:
+        """Whether a thumbnail is made of the frame."""
+        return frame_index in self._due
+
     def frame(self, frame_index: int, image: np.ndarray, tracks: Sequence[TrackMask]) -> None:
         """image: the source frame, `(h, w, 3)` uint8 RGB. tracks: the final ones of this frame."""
         for event in self._due.pop(frame_index, ()):
