@@ -13,6 +13,7 @@ from vidconcept.models.engine import CANDIDATES, find_fastest_dtype, fold_batch_
 from vidconcept.models.folder import find_folder, find_preset
 from vidconcept.models.linecam_codec import PatchCodec
 from vidconcept.models.readout import read_described
+from vidconcept.models.trunk import FRAMES_AT_ONCE
 from vidconcept.pipelines.track import track
 from vidconcept.settings import TrackSettings
 
@@ -47,6 +48,24 @@ def test_folded_batch_norms_change_rounding_alone(window):
     assert not any(isinstance(part, nn.BatchNorm2d) for part in codec.modules())
     for before, after in zip(plain, folded, strict=True):
         torch.testing.assert_close(after, before, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_fused_trunk_gives_what_single_steps_give(window, dtype):
+    """Where gradients may be asked for, each step is taken alone, and all frames at once."""
+    trunk = PatchCodec.from_pretrained(find_folder(find_preset("linecam")).path / "vae").eval().feature_net.trunk
+    trunk.to(dtype).requires_grad_(False)
+    frames = (torch.from_numpy(window).permute(0, 3, 1, 2) / 127.5 - 1).to(dtype)
+    assert len(frames) > FRAMES_AT_ONCE
+    single = [trunk(frame[None]) for frame in frames]
+    with torch.inference_mode():
+        fused = trunk(frames)
+    rounding = {torch.float32: 1e-4, torch.bfloat16: 0.03}[dtype]
+    for level, alone in zip(fused, zip(*single, strict=True), strict=True):
+        expected = torch.cat(alone).float()
+        away = (level.float() - expected).abs()
+        assert away.max() <= rounding * expected.abs().max()
+        assert away.mean() <= 0.1 * rounding * expected.abs().mean()
 
 
 def test_scores_in_bfloat16_are_those_of_float32_to_a_tenth(window):
