@@ -96,6 +96,7 @@ def test_a_word_for_how_much_care_sets_what_nobody_set():
     plain, fast, accurate = (settle(asked | {"preset": p}, environ={}) for p in ("balanced", "fast", "accurate"))
     assert (plain.settings.stride, plain.settings.looks, plain.settings.edges) == ("auto", None, "pixel")
     assert (fast.settings.stride, fast.settings.looks, fast.settings.edges) == ("auto", 1, "coarse")
+    assert (plain.settings.encoder_preset, fast.settings.encoder_preset) == ("veryfast", "superfast")
     assert accurate.settings.stride == 1
     given = settle(asked | {"preset": "fast", "looks": 4}, environ={})
     assert given.settings.looks == 4

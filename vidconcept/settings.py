@@ -28,7 +28,7 @@ Places = Annotated[
 
 # What each word of `preset` sets.
 PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "fast": {"stride": "auto", "looks": 1, "edges": "coarse"},
+    "fast": {"stride": "auto", "looks": 1, "edges": "coarse", "encoder_preset": "superfast"},
     "balanced": {},
     "accurate": {"stride": 1},
 }
@@ -77,7 +77,7 @@ class TrackSettings(BaseModel):
 
     # How much care, in one word: settings that nobody gave one by one.
     preset: Literal["fast", "balanced", "accurate"] = _setting(
-        Stage.MACHINE, "balanced", "fast: fewer windows and coarse masks; accurate: every window"
+        Stage.MACHINE, "balanced", "fast: fewer windows, coarse masks, a larger film; accurate: every window"
     )
 
     # The model and how it is read.

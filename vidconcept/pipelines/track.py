@@ -15,6 +15,7 @@ from vidconcept.errors import InputError, Interrupted, output_errors
 from vidconcept.manifest import read_manifest
 from vidconcept.pipelines.deliver import deliver
 from vidconcept.pipelines.findings import Findings, find
+from vidconcept.pipelines.freed import give_back_memory
 from vidconcept.pipelines.heat import HeatJournal
 from vidconcept.pipelines.maps import GetModel, compute_maps, load_model
 from vidconcept.pipelines.monitor import Monitor
@@ -112,10 +113,12 @@ def carry_out(plan: Plan, run: RunFolder, monitor: Monitor, get_model: GetModel 
     try:
         with output_errors(run.path):
             compute_maps(plan, run, monitor, get_model)
+            give_back_memory()
             with TrackJournal(run.work / "tracks.jsonl") as journal, HeatJournal(run.work / "heat.bin") as heat:
                 with monitor.time_stage("tracks"):
                     gating = Gating(plan, run)
                     findings = find(plan, gating.gate_all(), journal, heat, monitor)
+                give_back_memory()
                 with monitor.time_stage("video and tables"):
                     recurring = gating.list_recurring(*findings.seen)
                     deliver(plan, run, journal, heat, findings, recurring, monitor)
