@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.archives import tables_of
 from tests.helpers.clips import write_clip
-from tests.helpers.small_runs import SMALL
+from tests.helpers.small_runs import SMALL, small_run
 from vidconcept.errors import Interrupted, OutputError
 from vidconcept.fleet.footage import Film
 from vidconcept.fleet.intake import Listed
@@ -61,6 +62,39 @@ class WrittenPool:
     def ask_to_stop(self) -> None:
         for name in self._at_work.values():
             self._reports[name].insert(0, Report("interrupted"))
+
+    def close(self) -> None:
+        pass
+
+
+class DeskPool:
+    """A pool of the fourth kind: one worker, which is this process. kinds: what it reported."""
+
+    slots = 1
+
+    def __init__(self) -> None:
+        self.kinds: list[str] = []
+        self._desk = Desk()
+        self._told: list[tuple[int, Message]] = []
+
+    def is_ready(self, slot: int) -> bool:
+        return slot < self.slots
+
+    def give(self, slot: int, order: Order) -> None:
+        # What goes to a worker is JSON.
+        report = do_film(Order.from_json(order.to_json()), self._desk)
+        self.kinds.append(report.kind)
+        self._told.append((slot, report))
+
+    def wait(self, timeout_s: float) -> list[tuple[int, Message]]:
+        told, self._told = self._told, []
+        return told
+
+    def end(self, slot: int) -> None:
+        pass
+
+    def ask_to_stop(self) -> None:
+        pass
 
     def close(self) -> None:
         pass
@@ -191,3 +225,20 @@ class TestParts:
         # It was no start that came to nothing.
         assert records.read(order.film).begun == 0
         assert not list((tmp_path / "runs" / ".batch" / "leases").iterdir())
+
+    def test_what_comes_of_them_is_what_comes_of_track(self, tmp_path, tiny_model):
+        clip = write_clip(tmp_path / "long.mp4", count=30, size_px=(96, 64)).path
+        film = Film(clip, {"concepts": ("scratch", "dent"), "model": str(tiny_model), "threshold": 0.01, **SMALL})
+        words: list[Word] = []
+        pool = DeskPool()
+        board = Batch(tmp_path / "runs", Listed([film]), pool, tell=words.append, split_s=1.0).run()
+        assert (board.films, board.done, board.failed) == (1, 1, [])
+        assert pool.kinds == ["split", "done", "done", "done"]
+        run = tmp_path / "runs" / film.run_name
+        assert tables_of(run) == tables_of(small_run(clip, tiny_model, tmp_path / "alone").path)
+        assert not list((tmp_path / "runs" / ".batch").glob("parts/*"))
+        # Another decision: the maps are there, and are not computed in parts again.
+        other = Film(clip, {**film.settings, "threshold": 0.02})
+        board = Batch(tmp_path / "runs", Listed([other]), pool, tell=words.append, split_s=1.0).run()
+        assert pool.kinds[4:] == ["done"]
+        assert words[-1].said.endswith("decided again, threshold was 0.01, is 0.02")
