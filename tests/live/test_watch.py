@@ -235,7 +235,10 @@ def test_so_is_text_on_standard_input(tiny_model, tmp_path, monkeypatch):
     (tmp_path / "notes.txt").write_text("not a video\n" * 100)
     with open(tmp_path / "notes.txt") as text:
         monkeypatch.setattr("sys.stdin", text)
-        with watching("-", tiny_model) as own, pytest.raises(vidconcept.InputError, match="Next: check what is sent"):
+        with (
+            watching("-", tiny_model) as own,
+            pytest.raises(vidconcept.InputError, match=r"^standard input: Invalid data.*Next: send MPEG-TS"),
+        ):
             own.wait(30)
     assert "load" not in own.monitor.timings_s
 

@@ -123,9 +123,11 @@ class Camera:
         if failure is not None and "Next: " in str(failure):
             return failure
         advice = (
-            "check what is sent" if self.source.kind == "pipe" else "check the address; without `once` it is waited for"
+            "send MPEG-TS, or another format that can be read from its beginning"
+            if self.source.kind == "pipe"
+            else "check the address; without `once` it is waited for"
         )
-        why = str(failure) if failure is not None else f"{self.source.name}: not one picture came"
+        why = str(failure) if failure is not None else f"{self.source.title}: not one picture came"
         return InputError(f"{why}. Next: {advice}")
 
     def _read_once(self) -> VidconceptError | None:

@@ -65,6 +65,11 @@ class LiveSource:
         """As it may be shown and stored: without a password."""
         return re.sub(r"(?<=://)[^/@\s]+@", "", self.text)
 
+    @property
+    def title(self) -> str:
+        """The same for sentences."""
+        return "standard input" if self.kind == "pipe" else self.name
+
 
 def parse_source(text: str, *, once: bool = False) -> LiveSource:
     """What a text stands for. Raises InputError for what is no live source, with what to do instead."""
@@ -162,7 +167,7 @@ def explain(source: LiveSource, error: BaseException) -> str:
     elif isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
         advice = f"it wants another name or password. Next: {source.kind}://NAME:PASSWORD@…"
     elif isinstance(error, av.error.ExitError | TimeoutError):
-        return f"{source.name}: nothing came for {SILENCE_S:g} s"
+        return f"{source.title}: nothing came for {SILENCE_S:g} s"
     elif source.kind == "device" and getattr(error, "errno", None) == errno.EINVAL:
         advice = (
             f"{reason}: the camera does not take these options. Next: `input_option` as "
@@ -174,7 +179,7 @@ def explain(source: LiveSource, error: BaseException) -> str:
         advice = f"{reason}. Next: check the address, and who may read it"
     else:
         advice = reason
-    return f"{source.name}: {advice}"
+    return f"{source.title}: {advice}"
 
 
 class _Pipe:
