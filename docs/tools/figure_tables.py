@@ -16,6 +16,7 @@ __all__ = [
     "method_table",
     "reading_table",
     "real_maps_table",
+    "sink_table",
     "temporal_table",
     "token_table",
     "weights_note",
@@ -179,6 +180,17 @@ def method_table(files: Files, name: str) -> str:
     rows = sorted(files[name]["figures"]["readings"], key=lambda row: -row["mean_ap"])
     cells = [[f"`{r['method']}`", *(f"{r[key]:.3f}" for key in ("mean_ap", "mean_iou", "mean_leakage"))] for r in rows]
     return table(["method", "mean AP", "mean IoU", "leakage"], cells)
+
+
+def sink_table(files: Files, name: str) -> str:
+    """Mean AP and leakage of each method without and with stop words."""
+    readings = files[name]["figures"]["readings"]
+    rows = []
+    for method in dict.fromkeys(row["method"] for row in readings):
+        cells = {bool(row["sinks"]): row for row in readings if row["method"] == method}
+        parts = [f"{cells[sinks][key]:.3f}" for key in ("mean_ap", "mean_leakage") for sinks in (False, True)]
+        rows.append([f"`{method}`", *parts])
+    return table(["method", "mean AP", "with stop words", "leakage", "with stop words"], rows)
 
 
 def claims_list(files: Files, name: str) -> str:
