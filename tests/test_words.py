@@ -1,5 +1,7 @@
 """The grammar of concepts, what the model then reads, and the place of every mistake."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -132,14 +134,37 @@ class TestLexicon:
         averaged = lexicon.average(logits)
         assert averaged[:, 0] == pytest.approx(logits[:, :2].mean(1))
         scores = concept_scores([averaged], "mean-softmax")
-        assert lexicon.subtract(scores)[0] == pytest.approx(np.maximum(scores[0] - scores[2], 0))
-        assert lexicon.subtract(scores)[1:] == pytest.approx(scores[1:])
+        assert lexicon.finish(scores)[0] == pytest.approx(np.maximum(scores[0] - scores[2], 0))
+        assert lexicon.finish(scores)[1:] == pytest.approx(scores[1:])
+
+    def test_rivals_share_their_evidence_out_to_the_one_that_leads(self):
+        words = ("hole", "crack", "part", "chip")
+        scores = np.float32([[0.4, 0.1, 0.0], [0.3, 0.1, 0.0], [0.1, 0.7, 1.0], [0.2, 0.1, 0.0]])
+        lexicon = replace(Lexicon.plain(words), rivals=(0, 1, 3), sharpness=4.0)
+        settled = lexicon.finish(scores)
+        assert settled[2] == pytest.approx(scores[2])
+        own = scores[[0, 1, 3], 0]
+        assert settled[[0, 1, 3], 0] == pytest.approx(own + (0.9 - own) * np.float32([256, 81, 16]) / 353)
+        # Equals share alike.
+        assert settled[[0, 1, 3], 1] == pytest.approx(0.1 + 0.2 / 3)
+        assert not settled[[0, 1, 3], 2].any()
+        assert replace(lexicon, sharpness=1.0).finish(scores) is scores
+
+    def test_a_concept_gets_the_same_whoever_else_is_asked_for(self):
+        scores = np.random.default_rng(0).dirichlet(np.ones(15), 50).astype(np.float32).T
+        found = []
+        for asked in (["hole"], ["dent", "hole"]):
+            words, lexicon = compiled(asked, concept_sharpness=4)
+            by_word = dict(zip(sorted(words), scores, strict=True))
+            found.append(lexicon.finish(np.stack([by_word[word] for word in words]))[words.index("hole")])
+        assert found[0] == pytest.approx(found[1], abs=1e-6)
+        assert found[0].max() > by_word["hole"].max()
 
     def test_one_word_alone_stays_bit_for_bit(self):
         logits = np.random.default_rng(0).normal(size=(2, 3, 5)).astype(np.float32)
         lexicon = Lexicon.plain(["a", "b", "c"])
         assert lexicon.average(logits) is logits
-        assert lexicon.subtract(logits[0]) is not None
+        assert lexicon.finish(logits[0]) is not None
 
 
 def test_settings_take_names_alone():

@@ -95,6 +95,14 @@ class TrackSettings(BaseModel):
     reduce: Literal["softmax-mean", "mean-softmax"] = _setting(
         Stage.MAPS, "softmax-mean", "average the layers before or after the softmax"
     )
+    concept_sharpness: float = _setting(
+        Stage.MAPS,
+        1.0,
+        "how clearly the leading one of concepts and distractors takes over the scores of the others; 1: scores as the "
+        "softmax gives them",
+        ge=1,
+        le=64,
+    )
     concept_tokens: Literal["all", "first"] = _setting(
         Stage.MAPS, "all", "use all sub-words of a concept, or the first one only"
     )

@@ -1,4 +1,8 @@
-"""Which words each entry of the softmax is read from: synonyms averaged, negatives subtracted."""
+"""Which words each entry of the softmax is read from, and what becomes of its scores.
+
+Synonyms are averaged, negatives subtracted, and rivals settled: where several kinds of defect share the evidence of one
+place, none of them may look likely although a defect does.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +20,15 @@ class Lexicon:
     words: what the model encodes, each once; a learnt vector is `@` and its file. entries: for each entry the numbers
     of the words that are averaged, the asked concepts first. minus: for each asked concept the numbers of the entries
     whose scores are subtracted. sinks: how many entries at the end draw off attention and are never reported.
+    rivals: entries of which one at most is true of a place. sharpness: how clearly the leading one of them wins.
     """
 
     words: tuple[str, ...]
     entries: tuple[tuple[int, ...], ...]
     minus: tuple[tuple[int, ...], ...] = ()
     sinks: int = 0
+    rivals: tuple[int, ...] = ()
+    sharpness: float = 1.0
     learnt: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -52,17 +59,33 @@ class Lexicon:
             return logits
         return np.stack([logits[:, list(entry)].mean(axis=1) for entry in self.entries], axis=1)
 
-    def subtract(self, scores: np.ndarray) -> np.ndarray:
-        """`(entry, ...)` scores of all entries, the asked ones less the scores of their negatives, not below 0.
+    def finish(self, scores: np.ndarray) -> np.ndarray:
+        """`(entry, ...)` scores in [0, 1], from those of the softmax: negatives subtracted, rivals settled.
 
-        Negatives stand in the softmax themselves, so both have the same scale.
+        Negatives stand in the softmax themselves, so both have the same scale. Each of the rivals keeps its score and
+        gets a share of the others', as its score to the power of `sharpness` is to the sum of theirs: the leading one
+        comes near to the sum of all.
         """
+        return self._settle(self._subtract(scores))
+
+    def _subtract(self, scores: np.ndarray) -> np.ndarray:
         if not any(self.minus):
             return scores
         result = scores.copy()
         for concept, entries in enumerate(self.minus):
             if entries:
                 result[concept] = np.maximum(scores[concept] - scores[list(entries)].sum(axis=0), 0)
+        return result
+
+    def _settle(self, scores: np.ndarray) -> np.ndarray:
+        if self.sharpness == 1 or len(self.rivals) < 2:
+            return scores
+        own = scores[list(self.rivals)]
+        # Of the leading one, so that small scores to a high power stay numbers.
+        shares = (own / np.maximum(own.max(axis=0), np.finfo(np.float32).tiny)) ** np.float32(self.sharpness)
+        shares /= np.maximum(shares.sum(axis=0), np.finfo(np.float32).tiny)
+        result = scores.copy()
+        result[list(self.rivals)] = own + (np.minimum(own.sum(axis=0), 1) - own) * shares
         return result
 
     def with_sinks(self, sinks: Sequence[str]) -> Lexicon:

@@ -86,7 +86,7 @@ class MeanRecorder(Recorder):
         """`(entry, token)` float32, the mean over the passes that were read."""
         if self._mean is None:
             raise RuntimeError("no pass was read")
-        return self.lexicon.subtract(self._mean.cpu().numpy())
+        return self.lexicon.finish(self._mean.cpu().numpy())
 
 
 def generate(

@@ -75,4 +75,4 @@ def read_described(model: Model, frames: np.ndarray, lexicon: Lexicon | None = N
 
 def _scores_of(model: Model, frames: np.ndarray, draws: Sequence[np.ndarray], lexicon: Lexicon | None) -> np.ndarray:
     scores = concept_scores(draws, model.settings.reduce)
-    return arrange_tokens(scores if lexicon is None else lexicon.subtract(scores), token_grid(model, frames))
+    return arrange_tokens(scores if lexicon is None else lexicon.finish(scores), token_grid(model, frames))

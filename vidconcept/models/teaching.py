@@ -56,7 +56,7 @@ def scores_of(model: Teachable, lexicon: Lexicon, seen: Observation, vector: np.
     """Scores `(entry, token)` float32 with the vector in place of the first word; None: as the model's words are."""
     with torch.no_grad():
         embeds = _embeds(model, None if vector is None else _as_tensor(vector, model))
-        return lexicon.subtract(torch.exp(_log_scores(model, lexicon, seen, embeds)).cpu().numpy())
+        return lexicon.finish(torch.exp(_log_scores(model, lexicon, seen, embeds)).cpu().numpy())
 
 
 def start_vector(model: Teachable, tokens: int, seed: int) -> np.ndarray:

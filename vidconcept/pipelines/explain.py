@@ -57,9 +57,9 @@ def explain(run_path: Path, event_id: int, monitor: Monitor, shelf: ModelShelf |
     step = int(np.flatnonzero((window.positions[:, 0] <= position) & (position <= window.positions[:, 1]))[0])
     reduce, grid, order = plan.settings.reduce, token_grid(model, window.frames), _order_words(plan, track)
     layers = range(plan.layout.num_layers)
-    single = [plan.lexicon.subtract(concept_scores(draws, reduce, layers=[layer])) for layer in layers]
+    single = [plan.lexicon.finish(concept_scores(draws, reduce, layers=[layer])) for layer in layers]
     maps = arrange_tokens(np.stack(single), grid)[:, order, step]
-    combined = plan.lexicon.subtract(concept_scores(draws, reduce, layers=chosen))
+    combined = plan.lexicon.finish(concept_scores(draws, reduce, layers=chosen))
     whole = arrange_tokens(combined, grid)[order, step]
     image, mask = _read_picture(plan, event, track, monitor)
     words = tuple((*plan.settings.concepts, *plan.words[len(plan.settings.concepts) :])[i] for i in order)

@@ -29,7 +29,8 @@ from vidconcept.video.writer import fit_film_size
 # To be raised when the same weights, words and settings come to give other maps: runs of before are then not resumed.
 MAPS_VERSION = 1
 
-# Settings that are left out of what maps depend on where they are empty.
+# Settings that are left out of what maps depend on where they have this value, or are empty.
+OFF = (("method", "concept-attention"), ("quantize", "none"), ("concept_sharpness", 1.0))
 NEW_WORD_SETTINGS = frozenset({"sinks", "timesteps"})
 
 # From here on a token is so coarse that thin defects drown in it: twice what `tile=auto` aims at.
@@ -132,7 +133,7 @@ class Plan:
                     key: settings[key]
                     for key in sorted(TrackSettings.list_keys(Stage.MAPS) - {"model", "concepts", "words"})
                     if settings[key] not in (None, False)
-                    and (key, settings[key]) not in (("method", "concept-attention"), ("quantize", "none"))
+                    and (key, settings[key]) not in OFF
                     and (settings[key] or key not in NEW_WORD_SETTINGS)
                 },
             },

@@ -266,7 +266,7 @@ def add_window(
     kept = [i for i, word in enumerate(plan.words) if word not in reading.left_out]
     scores = np.zeros((len(plan.words), draws[0].shape[-1]), np.float32)
     scores[kept] = concept_scores(draws, reading.reduce, layers=reading.layers, words=kept)
-    scores = plan.lexicon.subtract(scores)[kept]  # (entry, token)
+    scores = plan.lexicon.finish(scores)[kept]  # (entry, token)
     flat = shares.reshape(len(shares), -1)
     known = np.isfinite(flat[0])
     scores, flat = scores[:, known], flat[:, known]

@@ -50,12 +50,15 @@ def compile_words(settings: TrackSettings, preset: Preset) -> tuple[tuple[str, .
     groups = [*asked, *((word,) for word in (*others, *sinks))]
     words = tuple(dict.fromkeys(word for group in groups for word in group))
     number = {word: i for i, word in enumerate(words)}
+    distractors = {preset.translate(word) for word in settings.distractors}
     entry = {group: i for i, group in reversed(list(enumerate(groups)))}
     lexicon = Lexicon(
         words,
         tuple(tuple(number[word] for word in group) for group in groups),
         tuple(tuple(entry[word,] for word in part) for part in without),
         len(sinks),
+        tuple(i for i in range(len(asked) + len(others)) if i < len(asked) or others[i - len(asked)] in distractors),
+        settings.concept_sharpness,
     )
     return (*labels, *(_label(word, labels) for word in others), *sinks), lexicon
 
