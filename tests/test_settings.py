@@ -119,6 +119,7 @@ OTHERWISE = {
     "timestep": 20,
     "reduce": "mean-softmax",
     "concept_tokens": "first",
+    "concept_sharpness": 2.0,
     "noise_samples": 2,
     "seed": 1,
     "dtype": "bfloat16",
