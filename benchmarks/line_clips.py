@@ -20,7 +20,7 @@ from vidconcept.evaluation.metrics.figures import Figures
 from vidconcept.evaluation.statistics import poisson_interval
 from vidconcept.pipelines.calibrate import calibrate_good, read_footage, write_toml
 from vidconcept.pipelines.evaluate import evaluate
-from vidconcept.pipelines.findings import link_frame, make_linker, score_frames
+from vidconcept.pipelines.findings import make_tracker, score_frames
 from vidconcept.pipelines.rarity import gate_maps
 from vidconcept.pipelines.workspace import Workspace
 from vidconcept.rarity.good_parts import write_good_parts
@@ -63,12 +63,12 @@ def false_events(
     events, minutes = 0, 0.0
     for video in videos:
         part = read_footage(video, {**settings, **range_s}, workspace)
-        linker = make_linker(part.plan)
+        tracker = make_tracker(part.plan)
         times = []
         for scored in score_frames(part.plan, gate_maps(part.plan, part.run), workspace.monitor):
-            link_frame(part.plan.settings, scored, linker)
+            tracker.add(scored)
             times.append(scored.ref.time_s)
-        events += len(linker.finish()[0])
+        events += len(tracker.finish()[0])
         minutes += (times[-1] - times[0]) / 60
     return events, minutes
 

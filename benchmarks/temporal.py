@@ -33,7 +33,7 @@ from vidconcept.temporal.parameters import SmoothSettings
 from vidconcept.temporal.pointspread import estimate_spread
 from vidconcept.temporal.smooth import smooth
 from vidconcept.temporal.smoothers import SMOOTHERS
-from vidconcept.tracks.masks import DecisionSettings, decide
+from vidconcept.tracks.masks import MaskSettings, decide
 from vidconcept.types import LatentMaps, Origin
 
 STEP = 4
@@ -42,9 +42,9 @@ BASELINE = "linear"
 # The energy with the point spread of the tokens calibrated on the other clips.
 CALIBRATED = "energy+spread"
 # A plain threshold is the decision with a floor of 1.
-PLAIN = [DecisionSettings(v, v, 1.0, min_area_px=0) for v in (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)]
+PLAIN = [MaskSettings(v, v, 1.0, min_area_px=0) for v in (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)]
 LOCAL = [
-    DecisionSettings(threshold, ratio, floor)
+    MaskSettings(threshold, ratio, floor)
     for floor, threshold in ((0.05, 0.05), (0.1, 0.1), (0.1, 0.2), (0.2, 0.15), (0.2, 0.3))
     for ratio in (0.3, 0.4, 0.5, 0.6)
 ]
@@ -158,7 +158,7 @@ def dis_seconds(clip: Clip, frames: int = 20) -> float:
     return (time.process_time() - began) / (len(grey) - 1)
 
 
-def grid_iou(scores: np.ndarray, truth: np.ndarray, decisions: Sequence[DecisionSettings]) -> np.ndarray:
+def grid_iou(scores: np.ndarray, truth: np.ndarray, decisions: Sequence[MaskSettings]) -> np.ndarray:
     """Mean IoU over every third defect frame for each decision; NaN without defects."""
     frames = np.flatnonzero(truth.any((1, 2)))[::3]
     if not len(frames):

@@ -33,7 +33,7 @@ from vidconcept.pipelines.calibrate import (
     score_footage,
 )
 from vidconcept.pipelines.evaluate import measure_clip, rename_to_asked
-from vidconcept.pipelines.findings import link_frame, make_linker
+from vidconcept.pipelines.findings import make_tracker
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.workspace import Workspace
 
@@ -56,10 +56,10 @@ class Held:
 
 def alarms(part: Footage, thresholds, lifts, held: Held, monitor: Monitor) -> int:
     settings = part.plan.settings.model_copy(update={"thresholds": thresholds, "place_lifts": lifts})
-    linker = make_linker(replace(part.plan, settings=settings))
+    tracker = make_tracker(replace(part.plan, settings=settings))
     for scored in held(part, monitor):
-        link_frame(settings, scored, linker)
-    return len(linker.finish()[0])
+        tracker.add(scored)
+    return len(tracker.finish()[0])
 
 
 def global_threshold(footage, held, monitor, count: int) -> float:

@@ -257,6 +257,10 @@ class TrackSettings(BaseModel):
             raise ValueError(f"unknown method{suggest(name, OFFERED)}: {', '.join(OFFERED)}")
         return name
 
+    def find_threshold(self, concept: str) -> float:
+        """The score that a finding of this concept must reach."""
+        return self.thresholds.get(concept, self.threshold)
+
     @property
     def skips_windows(self) -> bool:
         """Whether the model reads only as many windows as the motion asks for: maps must then go along with it."""

@@ -8,7 +8,7 @@ import numpy as np
 from linecam.footage.camera import Motion
 from linecam.footage.clips import HELD_OUT_SEED, clip
 from vidconcept.temporal.smooth import smooth
-from vidconcept.tracks.masks import DecisionSettings, decide
+from vidconcept.tracks.masks import MaskSettings, decide
 from vidconcept.types import LatentMaps, Origin
 
 OUT = Path(__file__).parents[1] / "images"
@@ -66,7 +66,7 @@ def main() -> None:
     best = int(truth[20:36].sum((1, 2)).argmax()) + 20
     images, token = made.frames, tokens[-(-best // STEP)]
     found = {m: [f.scores[0] for f in smooth(latents, images, method=m)] for m in ("linear", "flow", "energy")}
-    plain, local = DecisionSettings(0.3, 0.3, 1.0), DecisionSettings(0.15, 0.5, 0.2)
+    plain, local = MaskSettings(0.3, 0.3, 1.0), MaskSettings(0.15, 0.5, 0.2)
 
     blocks = cv2.resize(token, (384, 256), interpolation=cv2.INTER_NEAREST)
     write(

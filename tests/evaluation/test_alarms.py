@@ -18,9 +18,9 @@ from vidconcept.models.folder import find_preset
 from vidconcept.pipelines.calibrate import find_floor
 from vidconcept.pipelines.findings import FrameRef
 from vidconcept.pipelines.plan import make_plan
-from vidconcept.tracks.calibrated import decide_by_concept
+from vidconcept.tracks.decision import Decision
 from vidconcept.tracks.link import Linker, LinkSettings
-from vidconcept.tracks.masks import DecisionSettings
+from vidconcept.tracks.masks import MaskSettings
 from vidconcept.types import Origin, Region
 
 FRAME_S = 0.04
@@ -78,11 +78,12 @@ class TestStrengths:
 
     def linked(self, scores, threshold, hysteresis):
         """One patch whose score goes up and down, decided and linked as `track` does it."""
+        decision = Decision(("x",), MaskSettings(threshold, 0.5, 0.15), hysteresis=hysteresis)
         linker, rows = Linker(["x"], Region(0, 0, 48, 32), (48, 32), LinkSettings(16, 0.12)), []
         for number, score in enumerate(scores):
             maps = np.zeros((1, 32, 48), np.float32)
             maps[0, 10:20, 20:30] = score
-            decided = decide_by_concept(maps, ["x"], DecisionSettings(threshold, 0.5, 0.15), {}, {}, hysteresis)
+            decided = decision.decide(maps)
             ref = FrameRef(number, number, number * FRAME_S)
             rows += linker.step(ref, decided.pieces, maps, None, Origin(0, 0), reaches=decided.reaches)
         return linker, rows

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vidconcept.pipelines.findings import make_decision_settings
-from vidconcept.settings import TrackSettings
-from vidconcept.tracks.masks import DecisionSettings, decide, find_local_maximum
+from vidconcept.live.setup import plan_live, settle_live
+from vidconcept.pipelines.findings import make_decision
+from vidconcept.tracks.masks import MaskSettings, decide, find_local_maximum
 
-PLAIN = DecisionSettings(threshold=0.2, ratio=0.5, floor=0.2, reach_frac=0.1, min_area_px=4)
+PLAIN = MaskSettings(threshold=0.2, ratio=0.5, floor=0.2, reach_frac=0.1, min_area_px=4)
 
 
 def bump(peak: float, x: int, y: int, sigma: float = 6.0, size=(128, 192)) -> np.ndarray:
@@ -18,13 +18,15 @@ def bump(peak: float, x: int, y: int, sigma: float = 6.0, size=(128, 192)) -> np
     return (peak * np.exp(-((rows - y) ** 2 + (cols - x) ** 2) / (2 * sigma**2))).astype(np.float32)
 
 
-@pytest.mark.parametrize(("min_cells", "smallest"), [(12, 4), (1.3, 1), (0, 0)])
-def test_what_the_linker_takes_is_no_noise(min_cells, smallest):
-    """On 4K footage twelve pixels of the source are a cell and a third of the working grid."""
-    assert make_decision_settings(TrackSettings(), min_cells).min_area_px == smallest
+@pytest.mark.parametrize(("width", "min_area_px", "smallest"), [(640, 12, 4), (1280, 12, 3), (3840, 12, 0)])
+def test_what_the_linker_takes_is_no_noise(width, min_area_px, smallest):
+    """On large footage twelve pixels of the source are fewer than four cells of the working grid."""
+    plan = plan_live(settle_live({"concepts": ["dent"], "min_area_px": min_area_px}, None), width, width * 9 // 16)
+    masks = make_decision(plan).masks
+    assert masks.min_area_px == smallest
     spot = np.zeros((64, 64), np.float32)
     spot[30, 30:32] = 0.9
-    assert decide(spot, settings=make_decision_settings(TrackSettings(), min_cells)).any() == (smallest < 4)
+    assert decide(spot, settings=masks).any() == (smallest <= 2)
 
 
 def test_weak_and_strong_defects_get_masks_of_one_width():
@@ -70,7 +72,7 @@ def test_concepts_are_decided_one_by_one():
 def test_every_piece_holds_its_promises(seed, h, w, threshold):
     rng = np.random.default_rng(seed)
     scores = cv2.GaussianBlur(rng.random((h, w)).astype(np.float32), (0, 0), 1.5)
-    chosen = DecisionSettings(threshold=threshold, ratio=0.6, floor=0.3, reach_frac=0.2, min_area_px=3)
+    chosen = MaskSettings(threshold=threshold, ratio=0.6, floor=0.3, reach_frac=0.2, min_area_px=3)
     mask = decide(scores, settings=chosen)
     assert mask.dtype == bool
     assert mask.shape == scores.shape
@@ -90,4 +92,4 @@ def test_the_local_maximum_is_never_below_the_score(seed):
 
 def test_impossible_settings_are_refused():
     with pytest.raises(ValueError, match="ratio"):
-        DecisionSettings(threshold=0.2, ratio=1.5, floor=0.15)
+        MaskSettings(threshold=0.2, ratio=1.5, floor=0.15)

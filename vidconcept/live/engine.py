@@ -10,13 +10,12 @@ import numpy as np
 
 from vidconcept.live.rarity import RunningRarity
 from vidconcept.models.adapter import Model
-from vidconcept.pipelines.findings import ScoredFrame, link_frame, score_recording
+from vidconcept.pipelines.findings import ScoredFrame, Tracker, score_recording
 from vidconcept.pipelines.maps import compute_checked_maps, crop_to_model
 from vidconcept.pipelines.plan import Plan
 from vidconcept.rarity.memory import Described
 from vidconcept.temporal.parameters import SmoothSettings
 from vidconcept.temporal.windows import cut_windows
-from vidconcept.tracks.link import Linker
 from vidconcept.types import ConceptMaps, Frame, TrackMask
 
 # Called with the maps of a window as the model gave them, and what is kept of its features.
@@ -35,14 +34,16 @@ class Engine:
     rarity: RunningRarity | None
     keep_maps: KeepMaps | None = None
 
-    def track(self, parts: Iterable[Iterable[Frame]], linker: Linker) -> Iterator[tuple[ScoredFrame, list[TrackMask]]]:
+    def track(
+        self, parts: Iterable[Iterable[Frame]], tracker: Tracker
+    ) -> Iterator[tuple[ScoredFrame, list[TrackMask]]]:
         """Every frame with its tracks under provisional ids, `lag_frames` after it was given, or when its part ends.
 
         parts: the frames between one hole in time and the next; nothing is known across. Memory is bounded by a few
         windows. Raises ModelError where the scores of a window are no numbers.
         """
         for scored in self._scores(parts):
-            yield scored, link_frame(self.plan.settings, scored, linker)
+            yield scored, tracker.add(scored)
 
     def _scores(self, parts: Iterable[Iterable[Frame]]) -> Iterator[ScoredFrame]:
         latents = windows = 0

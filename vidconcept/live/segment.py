@@ -17,7 +17,7 @@ from vidconcept.live.rarity import RunningRarity
 from vidconcept.live.recording import Recording
 from vidconcept.live.setup import TIME_BASE
 from vidconcept.models.adapter import Model
-from vidconcept.pipelines.findings import make_linker
+from vidconcept.pipelines.findings import make_tracker
 from vidconcept.pipelines.plan import Plan
 from vidconcept.types import Frame
 from vidconcept.video.colour import RgbConverter
@@ -39,8 +39,8 @@ class Segment:
         first_event: int,
     ) -> None:
         self.plan, self.recording = plan, recording
-        self.linker = make_linker(plan)
-        self.events = EventWatch(self.linker, first_event, forgets=recording is None)
+        self.tracker = make_tracker(plan)
+        self.events = EventWatch(self.tracker.linker, first_event, forgets=recording is None)
         self.own_delays = Delays()
         self._engine = Engine(plan, model, rarity, None if recording is None else self._keep_maps)
         self._delays, self._warn = delays, warn
@@ -55,7 +55,7 @@ class Segment:
         between two frames. Raises ModelError.
         """
         arrived_s = monotonic()
-        for scored, tracks in self._engine.track(self._parts(feed, first, is_due), self.linker):
+        for scored, tracks in self._engine.track(self._parts(feed, first, is_due), self.tracker):
             arrived_s = self._arrived.popleft()
             self._record(lambda own, s=scored, t=tracks: own.append(s, t))
             for event in self.events.look():

@@ -18,7 +18,7 @@ from vidconcept.live.holes import HoleFinder
 from vidconcept.live.rarity import RunningRarity
 from vidconcept.live.setup import OF_RECORDINGS, OF_VIDEO, TIME_BASE, load_settled, plan_live, settle_live
 from vidconcept.live.turns import Turns
-from vidconcept.pipelines.findings import make_linker
+from vidconcept.pipelines.findings import make_tracker
 from vidconcept.pipelines.maps import split_recordings
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
@@ -127,9 +127,9 @@ class Session:
         assert plan is not None
         if plan.settings.rarity != "off":
             self._rarity = RunningRarity(plan)
-        linker = make_linker(plan)
-        watch = EventWatch(linker)
-        for scored, tracks in Engine(plan, self._model, self._rarity).track(split_recordings(frames), linker):
+        tracker = make_tracker(plan)
+        watch = EventWatch(tracker.linker)
+        for scored, tracks in Engine(plan, self._model, self._rarity).track(split_recordings(frames), tracker):
             if self._on_frame is not None:
                 self._on_frame(scored.ref.index, scored.ref.time_s, tracks)
             yield from watch.look()

@@ -209,7 +209,7 @@ class Watch:
 
     def _deliver(self, segment: Segment, recording: Recording, first: Shot) -> None:
         """Have the run folder finished in the background, and told."""
-        event_ids = recording.seal(segment.linker)
+        event_ids = recording.seal(segment.tracker.linker)
         numbers = {number: event_ids[track] for track, number in segment.events.ended.items() if track in event_ids}
         now = self.state()
         facts = {

@@ -15,7 +15,7 @@ import numpy as np
 from vidconcept.errors import UsageError
 from vidconcept.evaluation.alarms import LOWEST, Candidate, Choice, Scale, choose, find_strengths
 from vidconcept.evaluation.background import Background
-from vidconcept.pipelines.findings import ScoredFrame, make_decision_settings, score_frames
+from vidconcept.pipelines.findings import ScoredFrame, Tracker, make_decision, score_frames
 from vidconcept.pipelines.good_parts import GoodParts, learn_good_parts
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
@@ -24,7 +24,7 @@ from vidconcept.pipelines.workspace import Workspace
 from vidconcept.runs import RunFolder
 from vidconcept.settings import Stage, TrackSettings
 from vidconcept.temporal.stitch import split_recordings, stitch
-from vidconcept.tracks.calibrated import decide_by_concept, subtract_lifts
+from vidconcept.tracks.decision import Decision, subtract_lifts
 from vidconcept.tracks.events import frame_duration_s, measure_footage_s
 from vidconcept.tracks.link import Linker, LinkSettings
 from vidconcept.video.identity import hash_source
@@ -152,23 +152,12 @@ def _collect_candidates(
     plan, settings = part.plan, part.plan.settings
     link = LinkSettings(min_area_px=settings.min_area_px, min_duration_s=0.0)
     linker = Linker(settings.concepts, plan.region, (plan.info.width_px, plan.info.height_px), link)
-    height, width = plan.work_size_px
-    low = replace(
-        make_decision_settings(settings, linker.min_cells(height * width)), threshold=settings.hysteresis * LOWEST
-    )
+    low = replace(make_decision(plan).masks, threshold=settings.hysteresis * LOWEST)
+    tracker = Tracker(Decision(settings.concepts, low), linker)
     rows: dict[int, list[tuple[float, float, str]]] = {}
     times, peaks = [], []
     for scored in frames:
-        decided = decide_by_concept(scored.scores, settings.concepts, low, {}, {})
-        for row in linker.step(
-            scored.ref,
-            decided.pieces,
-            scored.scores,
-            scored.flow,
-            scored.origin,
-            shown=decided.shown,
-            reset=scored.reset,
-        ):
+        for row in tracker.add(scored):
             rows.setdefault(row.tracker_id, []).append((row.time_s, row.score_max, row.concept))
         times.append(scored.ref.time_s)
         peaks.append(scored.scores.max((1, 2)))

@@ -17,7 +17,7 @@ from vidconcept.evaluation.metrics.events import EventLedger, Found
 from vidconcept.evaluation.metrics.figures import Figures, MaskPass
 from vidconcept.geometry import crop
 from vidconcept.models.folder import find_preset
-from vidconcept.pipelines.findings import ScoredFrame, link_frame, make_linker, score_frames
+from vidconcept.pipelines.findings import ScoredFrame, make_tracker, score_frames
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
 from vidconcept.pipelines.rarity import gate_maps
@@ -132,17 +132,17 @@ class Linked:
     times_s: list[float] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
-        self._linker = make_linker(self.plan)
+        self._tracker = make_tracker(self.plan)
 
     def add(self, scored: ScoredFrame) -> None:
-        self.rows[scored.ref.index] = link_frame(self.plan.settings, scored, self._linker)
+        self.rows[scored.ref.index] = self._tracker.add(scored)
         self.times_s.append(scored.ref.time_s)
 
     def measure(self, clip: Clip, figures: Figures) -> Figures:
         """`figures`, with what depends on the final tracks added."""
         if clip.kind == "box":
             figures.boxed = set(clip.concepts)
-        _, tracker_ids = self._linker.finish()
+        _, tracker_ids = self._tracker.finish()
         measure_masks(self.plan, clip, figures, self.rows, tracker_ids, self.times_s)
         return figures
 

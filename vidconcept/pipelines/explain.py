@@ -21,7 +21,7 @@ from vidconcept.pipelines.track import Run
 from vidconcept.runs import check_same
 from vidconcept.settings import TrackSettings
 from vidconcept.temporal.windows import Window
-from vidconcept.tracks.calibrated import interpolate_lifts
+from vidconcept.tracks.decision import interpolate_lifts
 from vidconcept.tracks.rle import decode
 from vidconcept.types import Event, TrackMask
 from vidconcept.video.sparse import grab_frames
@@ -65,7 +65,7 @@ def explain(run_path: Path, event_id: int, monitor: Monitor, shelf: ModelShelf |
     words = tuple((*plan.settings.concepts, *plan.words[len(plan.settings.concepts) :])[i] for i in order)
     cell = _find_peak_cell(whole[0], mask)
     settings = plan.settings
-    threshold = settings.thresholds.get(track.concept, settings.threshold)
+    threshold = settings.find_threshold(track.concept)
     lifts = settings.place_lifts.get(track.concept)
     lift = float(interpolate_lifts(lifts, *whole.shape[1:])[cell]) if lifts else 0.0
     said = run.manifest.get("rarity", {}).get("says", "")

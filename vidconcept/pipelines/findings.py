@@ -24,17 +24,17 @@ from vidconcept.pipelines.waiting import (
     list_working_pictures,
     read_small_frames,
 )
-from vidconcept.settings import TrackSettings
 from vidconcept.temporal.motion import Motion
 from vidconcept.temporal.parameters import SmoothSettings
 from vidconcept.temporal.smooth import smooth
 from vidconcept.temporal.stitch import split_recordings as recordings_of_maps
 from vidconcept.temporal.stitch import stitch
 from vidconcept.temporal.stride import interpolate_scores
-from vidconcept.tracks.calibrated import decide_by_concept
+from vidconcept.tracks.decision import Decision
 from vidconcept.tracks.edges import EdgeFinder
 from vidconcept.tracks.link import Linker, LinkSettings
-from vidconcept.tracks.masks import MIN_CELLS, DecisionSettings
+from vidconcept.tracks.masks import MIN_CELLS, MaskSettings
+from vidconcept.tracks.place import count_cells
 from vidconcept.types import ConceptMaps, Event, FrameScores, Origin, TrackMask
 from vidconcept.writers.frames.overlay import needs_scores
 from vidconcept.writers.journal import TrackJournal
@@ -83,14 +83,14 @@ def find(
 
     heat: takes the scores of each frame where the view of the annotated video draws them.
     """
-    linker = make_linker(plan)
+    tracker = make_tracker(plan)
     cuts: list[int] = []
     seen = array("q"), array("d")
     count = 0
     total = estimate_frame_count(plan)
     with overlap(score_frames(plan, maps, monitor), plan.settings.threads, SCORED_AHEAD) as frames:
         for scored in frames:
-            tracks = link_frame(plan.settings, scored, linker)
+            tracks = tracker.add(scored)
             journal.append(scored.ref, tracks, scored.scores, scored.origin)
             if needs_scores(plan.settings.view):
                 heat.append(scored.scores)
@@ -101,38 +101,49 @@ def find(
                 seen[1].append(scored.ref.time_s)
             count += 1
             monitor.check("finding tracks", count, None if total is None else total * plan.settings.frame_stride)
-    events, tracker_ids = linker.finish()
+    events, tracker_ids = tracker.finish()
     return Findings(events, tracker_ids, cuts, count, seen)
 
 
-def make_linker(plan: Plan) -> Linker:
+@dataclass(frozen=True)
+class Tracker:
+    """From the scored frames of a run to its tracks: the decision on each frame, and the linker that follows it."""
+
+    decision: Decision
+    linker: Linker
+
+    def add(self, scored: ScoredFrame) -> list[TrackMask]:
+        """The tracks of the next frame under provisional ids; frames must come in order."""
+        masks = self.decision.decide(scored.scores)
+        return self.linker.step(
+            scored.ref, masks.pieces, scored.scores, scored.flow, scored.origin,
+            reaches=masks.reaches, shown=masks.shown, reset=scored.reset, picture=scored.picture,
+        )  # fmt: skip
+
+    def finish(self) -> tuple[list[Event], dict[int, int]]:
+        """As `Linker.finish`."""
+        return self.linker.finish()
+
+
+def make_tracker(plan: Plan) -> Tracker:
     settings = plan.settings
-    return Linker(
+    linker = Linker(
         settings.concepts,
         plan.region,
         (plan.info.width_px, plan.info.height_px),
         LinkSettings(min_area_px=settings.min_area_px, min_duration_s=settings.min_duration_s),
         EdgeFinder(load_edge_net()) if settings.edges == "pixel" else None,
     )
+    return Tracker(make_decision(plan), linker)
 
 
-def link_frame(settings: TrackSettings, scored: ScoredFrame, linker: Linker) -> list[TrackMask]:
-    """The tracks of one scored frame under provisional ids; frames must come in order."""
-    decision = make_decision_settings(settings, linker.min_cells(scored.scores[0].size))
-    decided = decide_by_concept(
-        scored.scores, settings.concepts, decision, settings.thresholds, settings.place_lifts, settings.hysteresis
-    )
-    return linker.step(
-        scored.ref, decided.pieces, scored.scores, scored.flow, scored.origin,
-        reaches=decided.reaches, shown=decided.shown, reset=scored.reset, picture=scored.picture,
-    )  # fmt: skip
-
-
-def make_decision_settings(settings: TrackSettings, min_cells: float) -> DecisionSettings:
-    """How scores become masks. min_cells: the smallest mask that the linker takes, which is no noise either."""
-    return DecisionSettings(
-        settings.threshold, settings.ratio, settings.floor, min_area_px=int(min(MIN_CELLS, min_cells))
-    )
+def make_decision(plan: Plan) -> Decision:
+    settings = plan.settings
+    height, width = plan.work_size_px
+    # The smallest mask that the linker takes is no noise either.
+    smallest = min(MIN_CELLS, count_cells(settings.min_area_px, height * width, plan.region))
+    masks = MaskSettings(settings.threshold, settings.ratio, settings.floor, min_area_px=int(smallest))
+    return Decision(settings.concepts, masks, settings.thresholds, settings.place_lifts, settings.hysteresis)
 
 
 def score_frames(plan: Plan, maps: Iterable[ConceptMaps], monitor: Monitor) -> Iterator[ScoredFrame]:

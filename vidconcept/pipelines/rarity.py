@@ -192,7 +192,7 @@ def find_removed(
     position, j, row, col = described.tokens.T
     for step in np.unique(j):
         for concept, name in enumerate(settings.concepts):
-            threshold = settings.thresholds.get(name, settings.threshold)
+            threshold = settings.find_threshold(name)
             for at, box in find_removed_pieces(maps.scores[concept, step], share[step], threshold):
                 own = np.flatnonzero((j == step) & (row == at[0]) & (col == at[1]))
                 if len(own):

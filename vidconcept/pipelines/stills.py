@@ -16,7 +16,7 @@ import numpy as np
 from vidconcept.errors import InputError, OutputError, UsageError
 from vidconcept.files import shorten_name
 from vidconcept.ownership import check_output
-from vidconcept.pipelines.findings import link_frame, make_linker, score_frames
+from vidconcept.pipelines.findings import make_tracker, score_frames
 from vidconcept.pipelines.maps import read_source_frames
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
@@ -128,10 +128,10 @@ def find_in_still(plan: Plan, workspace: Workspace) -> Still:
     run = workspace.open_run(plan, "photo")
     with run:
         workspace.compute_maps(plan, run)
-        linker = make_linker(plan)
+        tracker = make_tracker(plan)
         scored = next(iter(score_frames(plan, gate_maps(plan, run), monitor)))
-        tracks = link_frame(plan.settings, scored, linker)
-    kept = linker.finish()[1]
+        tracks = tracker.add(scored)
+    kept = tracker.finish()[1]
     found = sorted((t for t in tracks if t.tracker_id in kept), key=lambda t: -t.score_max)
     image = next(read_source_frames(plan, monitor)).image
     return Still(plan, image, scored.scores, tuple(found))

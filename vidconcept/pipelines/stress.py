@@ -18,7 +18,7 @@ from vidconcept.evaluation.perturb import PERTURBATIONS, SEVERITIES, Perturbatio
 from vidconcept.evaluation.readings import Stressed, StressTest
 from vidconcept.files import new_scratch
 from vidconcept.pipelines.evaluate import measure_clip, rename_to_asked
-from vidconcept.pipelines.findings import link_frame, make_linker, score_frames
+from vidconcept.pipelines.findings import make_tracker, score_frames
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
 from vidconcept.pipelines.rarity import gate_maps
@@ -208,8 +208,8 @@ def take_findings_as_truth(clip: Clip, settings: Mapping[str, Any], workspace: W
 
 def collect_tracks(plan: Plan, maps: Any, monitor: Monitor) -> tuple[dict[int, list], dict[int, int]]:
     """Tracks of each frame index under provisional ids, and the ids of those that are events."""
-    linker = make_linker(plan)
+    tracker = make_tracker(plan)
     scores = score_frames(plan, maps, monitor)
-    rows = {scored.ref.index: link_frame(plan.settings, scored, linker) for scored in scores}
-    _, tracker_ids = linker.finish()
+    rows = {scored.ref.index: tracker.add(scored) for scored in scores}
+    _, tracker_ids = tracker.finish()
     return rows, tracker_ids

@@ -19,7 +19,7 @@ from vidconcept.tracks.components import Component, components, cut_part, from_p
 from vidconcept.tracks.edges import EdgeFinder
 from vidconcept.tracks.events import Summary, is_event, select_events
 from vidconcept.tracks.motion import Motion, begin_at_rest, has_left, predict, update
-from vidconcept.tracks.place import scale_to_source
+from vidconcept.tracks.place import count_cells, scale_to_source
 from vidconcept.types import Event, Origin, Region, TrackMask
 
 # Time constant of the confidence, so that a label does not flicker with the score of a single frame.
@@ -174,10 +174,6 @@ class Linker:
                 rows.append(row)
         return rows
 
-    def min_cells(self, grid_cells: int) -> float:
-        """The smallest area of a mask on a working grid of so many cells."""
-        return self._settings.min_area_px * grid_cells / (self._region.width * self._region.height)
-
     def finish(self) -> tuple[list[Event], dict[int, int]]:
         """Events ordered by start, and the final `tracker_id` of each provisional one that is kept."""
         least_s = min(self._settings.min_duration_s, self._clock.footage_s)
@@ -231,7 +227,7 @@ class Linker:
         grid, settings = mask.shape, self._settings
         diagonal_px = float(np.hypot(*grid))
         merge_px = settings.merge_frac * diagonal_px
-        min_cells = self.min_cells(mask.size)
+        min_cells = count_cells(settings.min_area_px, mask.size, self._region)
         found = [c for c in components(mask, merge_px) if cut_part(c, shown).area >= min_cells]
         tracks = [replace(track, motion=predict(track.motion, flow, grid, dt_s)) for track in self._live[class_id]]
         motions, ages_s = [track.motion for track in tracks], [now_s - track.born_s for track in tracks]

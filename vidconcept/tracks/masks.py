@@ -3,7 +3,7 @@
 A token spreads a thin defect over 16×16 pixels, so a crack peaks at 0.1 to 0.2 where a stain reaches 0.9: one absolute
 level cannot serve both. A pixel is therefore judged against the highest score near it, with a floor under that, and a
 connected piece stays only if its own peak passes the high level (hysteresis in space, with a peak gate). Hysteresis in
-time is the tracks': see `calibrated.decide_by_concept`. Pieces are made at `PIECE_RATIO` at most, for a tight edge
+time is the tracks': see `decision.Decision`. Pieces are made at `PIECE_RATIO` at most, for a tight edge
 breaks a scratch of uneven strength into many; what is shown of them goes to the edge that is asked for.
 """
 
@@ -21,7 +21,7 @@ MIN_CELLS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class DecisionSettings:
+class MaskSettings:
     """How scores become masks; what a user can set has its default in the settings, nowhere else."""
 
     # High level: a connected piece whose highest score is below this is dropped (peak gate).
@@ -59,7 +59,7 @@ def find_local_maximum(scores: np.ndarray, reach_px: int) -> np.ndarray:
     return np.maximum(fine, scores)
 
 
-def decide(scores: np.ndarray, *, settings: DecisionSettings) -> np.ndarray:
+def decide(scores: np.ndarray, *, settings: MaskSettings) -> np.ndarray:
     """Masks of scores `(h, w)` or `(concept, h, w)` in [0, 1]; bool, same shape."""
     if scores.ndim == 3:
         return np.stack([decide(s, settings=settings) for s in scores]) if len(scores) else np.zeros(scores.shape, bool)
@@ -83,7 +83,7 @@ def decide(scores: np.ndarray, *, settings: DecisionSettings) -> np.ndarray:
     return out
 
 
-def tighten(scores: np.ndarray, pieces: np.ndarray, *, settings: DecisionSettings) -> np.ndarray:
+def tighten(scores: np.ndarray, pieces: np.ndarray, *, settings: MaskSettings) -> np.ndarray:
     """What of the pieces lies above `settings.ratio` of the highest score near it, `(h, w)` bool; of each something.
 
     scores: `(h, w)` in [0, 1]; pieces: `(h, w)` bool, of `decide` with a lower ratio. What is near counts as no higher
@@ -105,7 +105,7 @@ def tighten(scores: np.ndarray, pieces: np.ndarray, *, settings: DecisionSetting
     return out
 
 
-def _choose_reach_px(scores: np.ndarray, settings: DecisionSettings) -> int:
+def _choose_reach_px(scores: np.ndarray, settings: MaskSettings) -> int:
     return max(1, round(settings.reach_frac * min(scores.shape)))
 
 

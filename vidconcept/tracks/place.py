@@ -9,6 +9,11 @@ from vidconcept.tracks.components import Component
 from vidconcept.types import Region
 
 
+def count_cells(area_px: float, grid_cells: int, region: Region) -> float:
+    """An area in pixels of the source as cells of a working grid of so many cells, which covers `region`."""
+    return area_px * grid_cells / (region.width * region.height)
+
+
 def scale_to_source(component: Component, grid: tuple[int, int], region: Region) -> tuple[np.ndarray, int, int]:
     """The component in pixels of the source: `(h, w)` bool crop, tight, and the frame's x, y of its corner.
 

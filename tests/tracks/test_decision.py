@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from vidconcept.tracks.calibrated import decide_by_concept
-from vidconcept.tracks.masks import DecisionSettings
+from vidconcept.tracks.decision import Decision
+from vidconcept.tracks.masks import MaskSettings
 
 
 def test_the_decision_uses_thresholds_and_lifts_of_their_concept():
@@ -11,7 +11,7 @@ def test_the_decision_uses_thresholds_and_lifts_of_their_concept():
     scores[:, 4:14, 4:14] = 0.45
     scores[:, 30:40, 40:50] = 0.45
     lifts = {"dent": [[0.3, 0.0], [0.0, 0.0]]}
-    decided = decide_by_concept(scores, ("scratch", "dent"), DecisionSettings(0.5, 0.5, 0.15), {"dent": 0.4}, lifts)
+    decided = Decision(("scratch", "dent"), MaskSettings(0.5, 0.5, 0.15), {"dent": 0.4}, lifts).decide(scores)
     masks = decided.pieces
     assert np.array_equal(masks, decided.reaches)
     assert np.array_equal(masks, decided.shown)
@@ -24,7 +24,7 @@ def test_what_is_followed_is_told_from_what_reaches_the_threshold():
     scores = np.zeros((1, 48, 64), np.float32)
     scores[0, 4:14, 4:14], scores[0, 8, 8] = 0.4, 0.5
     scores[0, 30:40, 40:50], scores[0, 4:14, 40:50] = 0.31, 0.29
-    decided = decide_by_concept(scores, ("dent",), DecisionSettings(0.5, 0.5, 0.15), {}, {}, 0.6)
+    decided = Decision(("dent",), MaskSettings(0.5, 0.5, 0.15), hysteresis=0.6).decide(scores)
     assert decided.pieces[0, 4:14, 4:14].all()
     assert decided.pieces[0, 30:40, 40:50].all()
     assert not decided.pieces[0, 4:14, 40:50].any()
