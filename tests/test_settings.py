@@ -1,6 +1,5 @@
-"""Settings: which layer wins, where each value came from, and which of them the maps depend on."""
+"""Settings: which of them the maps depend on."""
 
-import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,96 +11,11 @@ from tests.helpers.clips import image_folder, write_clip
 from tests.helpers.films import write_video
 from tests.helpers.footage import deep_folder, hdr_film, two_streams
 from tests.helpers.model_folders import write_folder
-from vidconcept.errors import InputError, UsageError
-from vidconcept.models.folder import find_preset
 from vidconcept.pipelines.maps import ModelShelf, compute_window_maps, cut_source_windows
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import make_plan
-from vidconcept.pipelines.settle import settle
-from vidconcept.pipelines.vocabulary import find_preset_thresholds
 from vidconcept.runs import compute_digest
-from vidconcept.setting_layers import Layer, parse_text, read_config_file, read_environment, resolve
 from vidconcept.settings import TrackSettings
-from vidconcept.wording import suggest
-
-EXAMPLE = Path(__file__).parents[1] / "examples" / "line_cam.mp4"
-
-
-def test_layers_and_where_each_value_came_from():
-    settings, sources = resolve(
-        [
-            Layer("command line", {"threshold": 0.7}),
-            read_environment({"VIDCONCEPT_THRESHOLD": "0.6", "VIDCONCEPT_BACKGROUND": "steel, belt"}),
-            Layer("config x.toml", {"stride": 3, "threshold": 0.4}),
-            Layer("preset p", {"timestep": 20, "stride": 9}),
-        ]
-    )
-    assert (settings.threshold, settings.stride, settings.timestep) == (0.7, 3, 20)
-    assert settings.background == ("steel", "belt")
-    assert sources["threshold"] == "command line"
-    assert sources["background"] == "environment"
-    assert sources["stride"] == "config x.toml"
-    assert sources["seed"] == "default"
-
-
-def test_unknown_keys_name_the_nearest():
-    with pytest.raises(UsageError, match=r"unknown key .treshold. \(did you mean .threshold.\?\)"):
-        resolve([Layer("config a.toml", {"treshold": 1})])
-    with pytest.raises(UsageError, match="did you mean 'VIDCONCEPT_THRESHOLD'"):
-        read_environment({"VIDCONCEPT_TRESHOLD": "1"})
-
-
-def test_a_value_out_of_range_is_told_with_its_bound_and_what_the_setting_is():
-    with pytest.raises(
-        UsageError, match=r"config a.toml: hysteresis = 1.5 .* at most 1\. Next: change it .*share of its thr"
-    ):
-        resolve([Layer("config a.toml", {"hysteresis": 1.5})])
-
-
-class TestCalibratedThresholds:
-    def test_a_threshold_asked_for_overrules_a_calibration(self, tmp_path):
-        path = tmp_path / "c.toml"
-        path.write_text('concepts = ["dent"]\n[thresholds]\ndent = 0.3\n[provenance]\nhours = 1\n')
-        calibrated, _ = resolve([read_config_file(path)])
-        assert calibrated.thresholds == {"dent": 0.3}
-        asked, _ = resolve([Layer("command line", {"threshold": 0.7}), read_config_file(path)])
-        assert (asked.threshold, asked.thresholds) == (0.7, {})
-
-    def test_a_preset_has_thresholds_of_single_concepts_until_somebody_gives_one(self):
-        settings = {"threshold": 0.7, "thresholds": {"scratch": 0.6, "hole": 0.4}}
-        preset = find_preset("linecam").model_copy(update={"settings": settings})
-        asked = Layer("command line", {"concepts": ("Kratzer", "dent")})
-        assert find_preset_thresholds(*resolve([asked, preset.layer]), preset) == {"Kratzer": 0.6}
-        given = Layer("command line", {"concepts": ("Kratzer", "dent"), "threshold": 0.5})
-        assert find_preset_thresholds(*resolve([given, preset.layer]), preset) == {}
-
-    def test_a_calibration_holds_for_the_concept_by_whatever_word(self, tmp_path):
-        path = tmp_path / "c.toml"
-        path.write_text("[thresholds]\nscratch = 0.33\nrust = 0.2\n[place_lifts]\nscratch = [[0.1]]\n")
-        plan = make_plan(EXAMPLE, {"concepts": ("Kratzer", "dent")}, path)
-        assert plan.settings.thresholds["Kratzer"] == 0.33
-        assert "rust" not in plan.settings.thresholds
-        assert plan.settings.place_lifts == {"Kratzer": ((0.1,),)}
-        path.write_text("[thresholds]\nscrach = 0.33\n")
-        with pytest.raises(UsageError, match="did you mean 'scratch'"):
-            make_plan(EXAMPLE, {"concepts": ("scratch",)}, path)
-
-    def test_a_word_that_is_like_no_other_gets_no_suggestion(self):
-        assert suggest("scrach", ["scratch", "scoring"]) == " (did you mean 'scratch'?)"
-        assert suggest("unicorn", ["scratch", "scoring"]) == ""
-
-
-def test_a_word_for_how_much_care_sets_what_nobody_set():
-    asked = {"concepts": ("scratch",)}
-    plain, fast, accurate = (settle(asked | {"preset": p}, environ={}) for p in ("balanced", "fast", "accurate"))
-    assert (plain.settings.stride, plain.settings.looks, plain.settings.edges) == ("auto", None, "pixel")
-    assert (fast.settings.stride, fast.settings.looks, fast.settings.edges) == ("auto", 1, "coarse")
-    assert (plain.settings.encoder_preset, fast.settings.encoder_preset) == ("veryfast", "superfast")
-    assert accurate.settings.stride == 1
-    given = settle(asked | {"preset": "fast", "looks": 4}, environ={})
-    assert given.settings.looks == 4
-    assert (given.sources["looks"], given.sources["edges"]) == ("command line", "preset fast")
-
 
 # Another value of each setting, and what has to be set with it for the maps to show.
 OTHERWISE = {
@@ -239,65 +153,3 @@ def test_a_setting_counts_for_the_maps_when_it_changes_them(maps_of, key):
         for (_, one), (_, two) in zip(plain[0], changed[0], strict=True)
     )
     assert same == (plain[1] == changed[1])
-
-
-class TestBounds:
-    """A slip of the keyboard, or a file of strangers, asks for no terabytes and is no number that means nothing."""
-
-    @pytest.mark.parametrize(
-        "text",
-        [
-            "tile = [100000, 100000]",
-            "noise_samples = 100000000000",
-            "threshold = nan",
-            "min_duration_s = inf",
-            "[place_lifts]\nscratch = [[0.1, nan]]",
-            "[place_lifts]\nscratch = [[0.1, 0.2], [0.1]]",
-            "[place_lifts]\nscratch = [[]]",
-            "[thresholds]\nscratch = nan",
-            "height = 1000000",
-        ],
-    )
-    def test_of_values(self, tmp_path, text):
-        path = tmp_path / "line.toml"
-        path.write_text(text)
-        with pytest.raises(UsageError, match=r"line\.toml: .* does not fit") as error:
-            resolve([read_config_file(path)])
-        assert len(str(error.value)) < 500
-
-    @pytest.mark.parametrize("text", ["a = " + "[" * 5000, "a = \x00", "a"])
-    def test_of_nesting(self, tmp_path, text):
-        path = tmp_path / "line.toml"
-        path.write_text(text)
-        with pytest.raises(UsageError, match=r"line\.toml is not TOML"):
-            read_config_file(path)
-
-    def test_of_files(self, tmp_path):
-        with pytest.raises(InputError, match="is a device, not a file"):
-            read_config_file(Path("/dev/zero"))
-        os.mkfifo(tmp_path / "pipe")
-        with pytest.raises(InputError, match="is a pipe, not a file"):
-            read_config_file(tmp_path / "pipe")
-        with (tmp_path / "large.toml").open("wb") as file:
-            file.truncate(1 << 30)
-        with pytest.raises(InputError, match="more than the 67 MB"):
-            read_config_file(tmp_path / "large.toml")
-
-
-@pytest.mark.parametrize(
-    ("key", "text", "words"),
-    [
-        ("timestep", "abc", "`timestep=abc` does not fit: it must be a whole number. Next: "),
-        ("width", "7", "it must be at least 16"),
-        ("roi", "1,2", "entry 3 is missing"),
-        ("layers", "1,b", "entry 2 must be a whole number"),
-        ("stride", "x", "it must be a whole number or must be 'auto'"),
-        ("thresholds", "dent=5", "dent must be below 1"),
-        ("smooth", "energi", "did you mean 'energy'"),
-    ],
-)
-def test_what_does_not_fit_is_told_in_plain_words(key, text, words):
-    with pytest.raises(UsageError) as error:
-        resolve([Layer("command line", {key: parse_text(key, text)})])
-    assert words in str(error.value)
-    assert f"({key}: " in str(error.value)

@@ -4,6 +4,9 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+# From this share of equal letters on, one name may have been meant by another.
+_ALIKE = 0.6
+
 # By the type that pydantic gives a fault; names in braces are of the fault's own facts.
 _FAULTS = {
     **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "int_parsing_size"), "must be a whole number"),
@@ -42,8 +45,29 @@ def format_duration(seconds: float) -> str:
 
 def suggest(key: str, known: Iterable[str]) -> str:
     """ " (did you mean 'x'?)" or an empty string."""
-    match = difflib.get_close_matches(key, list(known), n=1, cutoff=0.6)
+    match = difflib.get_close_matches(key, list(known), n=1, cutoff=_ALIKE)
     return f" (did you mean {match[0]!r}?)" if match else ""
+
+
+def suggest_word(word: str, known: Iterable[str]) -> str:
+    """As `suggest`, among words of a language: short ones are alike by chance, so only slips of the keyboard count.
+
+    That is letters in another order, or few of a long word wrong, and never the first one.
+    """
+    return suggest(word, [other for other in known if other[:1] == word[:1] and _is_slip(word, other)])
+
+
+def is_alike(option: str, other: str) -> bool:
+    """Whether one option may stand for another, their dashes left aside."""
+    return _compare(option.lstrip("-"), other.lstrip("-")) >= _ALIKE
+
+
+def _is_slip(word: str, other: str) -> bool:
+    return sorted(word) == sorted(other) or _compare(word, other) > 0.8
+
+
+def _compare(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, one, other).ratio()
 
 
 def describe_fault(fault: Mapping[str, Any], subject: str = "") -> str:

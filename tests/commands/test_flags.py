@@ -62,6 +62,23 @@ def test_other_words_in_quotes_stay(message):
     assert fail_with(message, "track")[0] == message
 
 
+@pytest.mark.parametrize(("typed", "guesses"), [("--treshold", ["--threshold"]), ("--quiet", [])])
+def test_an_unknown_option_is_told_with_those_that_are_like_it(typed, guesses):
+    app = typer.Typer(cls=NamingGroup)
+
+    @app.command()
+    def track(threshold: float = 0.5, start: float = 0.0, bits: int = 8, view: str = "", out: str = "") -> None: ...
+
+    @app.command()
+    def other() -> None: ...
+
+    result = CliRunner().invoke(app, ["track", typed, "1"])
+    assert result.exit_code == 2
+    assert f"No such option: {typed}" in result.output
+    named = re.findall(r"--[a-z]+", result.output.partition("Possible options")[2])
+    assert named == guesses
+
+
 def test_the_library_names_no_options():
     found = []
     for path in sorted(PACKAGE.rglob("*.py")):

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from vidconcept.errors import VidconceptError
 from vidconcept.settings import TrackSettings
+from vidconcept.wording import is_alike
 
 _SETTING = re.compile(r"`([a-z][a-z_]*)(?:=([^`]*))?`")
 # Long options by the name of their parameter: of the command that runs, and of `track`, which a message of any command
@@ -61,3 +62,15 @@ class NamingGroup(TyperGroup):
         except VidconceptError as error:
             error.args = (name_options(str(error)),)
             raise
+        except Exception as error:
+            _keep_alike(error)
+            raise
+
+
+def _keep_alike(error: Any) -> None:
+    """Of an option that does not exist: leave out guesses that are like it only by the dashes that all options have.
+
+    error: known by its attributes, for its class is of Click or of Typer's own copy of it.
+    """
+    if getattr(error, "possibilities", None) and hasattr(error, "option_name"):
+        error.possibilities = [guess for guess in error.possibilities if is_alike(error.option_name, guess)]

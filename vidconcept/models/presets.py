@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from vidconcept.errors import UsageError
 from vidconcept.files import read_toml, validate
 from vidconcept.setting_layers import Layer
-from vidconcept.wording import suggest
+from vidconcept.wording import suggest_word
 
 
 class Preset(BaseModel):
@@ -63,7 +63,7 @@ class Preset(BaseModel):
         found = table.get(_fold(word))
         if found is None:
             raise UsageError(
-                f"model {self.name} does not know {word!r}{suggest(word, table)}. It knows: "
+                f"model {self.name} does not know {word!r}{suggest_word(_fold(word), table)}. It knows: "
                 f"{', '.join(self.vocabulary)}. "
                 "Next: take one of these, or for any other word `model=cogvideox-2b` (needs a GPU)"
             )
