@@ -14,7 +14,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from tests.helpers.diffusers_at_hand import find_class
 from tests.helpers.model_folders import write_t5_tokenizer
-from tests.helpers.tiny_transformers import TEXT_DIM, TINY
+from tests.helpers.tiny_inputs import TEXT_DIM
+from tests.helpers.tiny_transformers import TINY
 
 _WORDS = ["a", "long", "thin", "scratch", "dent", "surface", "round", "metal", "machine", "part", "clean", "background"]
 

@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tests.helpers.tiny_transformers import TEXT_DIM, TINY
+from tests.helpers.tiny_inputs import TEXT_DIM
+from tests.helpers.tiny_transformers import TINY
 from vidconcept.attention.families import find_family
 
 # Two words of two and one sub-words, and a third of one.

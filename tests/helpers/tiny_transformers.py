@@ -1,37 +1,11 @@
 """The transformer of each family at small widths with random weights, and what it is called with."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from tests.helpers.diffusers_at_hand import find_class, keep_known
-
-FRAMES, HEIGHT, WIDTH = 3, 4, 6  # latents; tokens where a patch is one of them
-TEXT, PADDING, TEXT_DIM = 5, 2, 24
-
-
-def latents(channels: int) -> Tensor:
-    return torch.randn(1, channels, FRAMES, HEIGHT, WIDTH)
-
-
-def text(length: int = TEXT) -> Tensor:
-    return torch.randn(1, length, TEXT_DIM)
-
-
-def mask(dtype: torch.dtype = torch.long) -> Tensor:
-    return torch.tensor([[1] * (TEXT - PADDING) + [0] * PADDING], dtype=dtype)
-
-
-def grid_ids(axes: int) -> Tensor:
-    """Positions of an image's tokens, row and column on the second and third axis."""
-    ids = torch.zeros(HEIGHT, WIDTH, axes)
-    ids[..., 1], ids[..., 2] = torch.arange(HEIGHT)[:, None], torch.arange(WIDTH)[None]
-    return ids.reshape(-1, axes)
+from tests.helpers.tiny_inputs import FRAMES, HEIGHT, TEXT, TEXT_DIM, WIDTH, Tiny, latents, mask, text
+from tests.helpers.tiny_stills import STILLS
 
 
 def packed() -> dict[str, Any]:
@@ -55,33 +29,6 @@ def packed() -> dict[str, Any]:
         "audio_indices": rows[TEXT:first],
         "video_indices": rows[first:],
     }
-
-
-@dataclass(frozen=True)
-class Tiny:
-    """kind: the transformer's class in diffusers. config, call: its arguments and those of a forward pass.
-
-    tokens: of video, (t, row, col).
-    """
-
-    kind: str
-    config: dict[str, Any]
-    call: Callable[[], dict[str, Any]]
-    tokens: tuple[int, int, int]
-
-    def make(self) -> Any:
-        torch.manual_seed(0)
-        transformer = find_class(self.kind)(**self.config).eval()
-        with torch.no_grad():
-            for name, parameter in transformer.named_parameters():
-                scale = 1.0 if "norm" in name and parameter.ndim == 1 and name.endswith("weight") else 0.0
-                parameter.copy_(torch.randn_like(parameter) * 0.2 + scale)
-        return transformer
-
-    def arguments(self) -> dict[str, Any]:
-        """Of a forward pass; what only other releases of diffusers ask for is left out."""
-        torch.manual_seed(1)
-        return keep_known(self.kind, self.call())
 
 
 TINY: dict[str, Tiny] = {
@@ -197,76 +144,6 @@ TINY: dict[str, Tiny] = {
         },
         (3, 4, 6),
     ),
-    "flux": Tiny(
-        "FluxTransformer2DModel",
-        {
-            "in_channels": 4,
-            "num_layers": 2,
-            "num_single_layers": 3,
-            "attention_head_dim": 16,
-            "num_attention_heads": 2,
-            "joint_attention_dim": TEXT_DIM,
-            "pooled_projection_dim": 8,
-            "guidance_embeds": True,
-            "axes_dims_rope": (4, 6, 6),
-        },
-        lambda: {
-            "hidden_states": torch.randn(1, HEIGHT * WIDTH, 4),
-            "timestep": torch.tensor([0.5]),
-            "encoder_hidden_states": text(),
-            "pooled_projections": torch.randn(1, 8),
-            "guidance": torch.tensor([3.5]),
-            "img_ids": grid_ids(3),
-            "txt_ids": torch.zeros(TEXT, 3),
-        },
-        (1, 4, 6),
-    ),
-    "flux2": Tiny(
-        "Flux2Transformer2DModel",
-        {
-            "in_channels": 4,
-            "num_layers": 2,
-            "num_single_layers": 3,
-            "attention_head_dim": 16,
-            "num_attention_heads": 2,
-            "joint_attention_dim": TEXT_DIM,
-            "timestep_guidance_channels": 8,
-            "axes_dims_rope": (4, 4, 4, 4),
-        },
-        lambda: {
-            "hidden_states": torch.randn(1, HEIGHT * WIDTH, 4),
-            "timestep": torch.tensor([0.5]),
-            "encoder_hidden_states": text(),
-            "guidance": torch.tensor([4.0]),
-            "img_ids": grid_ids(4),
-            "txt_ids": torch.nn.functional.pad(torch.arange(TEXT)[:, None].float(), (3, 0)),
-        },
-        (1, 4, 6),
-    ),
-    "sd3": Tiny(
-        "SD3Transformer2DModel",
-        {
-            "sample_size": 8,
-            "in_channels": 4,
-            "out_channels": 4,
-            "num_layers": 4,
-            "attention_head_dim": 16,
-            "num_attention_heads": 2,
-            "joint_attention_dim": TEXT_DIM,
-            "caption_projection_dim": 32,
-            "pooled_projection_dim": 8,
-            "pos_embed_max_size": 8,
-            "dual_attention_layers": (0, 1),
-            "qk_norm": "rms_norm",
-        },
-        lambda: {
-            "hidden_states": torch.randn(1, 4, HEIGHT, WIDTH),
-            "timestep": torch.tensor([500.0]),
-            "encoder_hidden_states": text(),
-            "pooled_projections": torch.randn(1, 8),
-        },
-        (1, 2, 3),
-    ),
     "minimax": Tiny(
         "MiniMaxH3Transformer3DModel",
         {
@@ -287,24 +164,5 @@ TINY: dict[str, Tiny] = {
         packed,
         (3, 2, 3),
     ),
-    "qwen": Tiny(
-        "QwenImageTransformer2DModel",
-        {
-            "in_channels": 4,
-            "out_channels": 1,
-            "num_layers": 4,
-            "attention_head_dim": 16,
-            "num_attention_heads": 2,
-            "joint_attention_dim": TEXT_DIM,
-            "axes_dims_rope": (4, 6, 6),
-        },
-        lambda: {
-            "hidden_states": torch.randn(1, HEIGHT * WIDTH, 4),
-            "timestep": torch.tensor([0.5]),
-            "encoder_hidden_states": text(),
-            "img_shapes": [[(1, HEIGHT, WIDTH)]],
-            "txt_seq_lens": [TEXT],
-        },
-        (1, 4, 6),
-    ),
+    **STILLS,
 }
