@@ -77,7 +77,7 @@ class TestSizes:
 class TestOtherKinds:
     def test_what_is_no_picture_is_called_so(self, tmp_path):
         (tmp_path / "a.png").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
-        with pytest.raises(InputError, match=r"a\.png is not a known kind of picture"):
+        with pytest.raises(InputError, match=r"a\.png is not a picture of a known kind\. Next: "):
             probe(tmp_path / "a.png")
 
     def test_a_list_of_films_is_no_film(self, tmp_path):

@@ -74,7 +74,7 @@ def _parse_steps(text: str | None) -> tuple[int, ...] | None:
             found |= set(range(int(first), int(last or first) + 1))
         except ValueError as error:
             raise UsageError(
-                f"--read-steps {text!r}: {part!r} is neither a number nor a range, e.g. 10,20-30"
+                f"--read-steps {text!r}: {part!r} is neither a number nor a range. Next: e.g. --read-steps 10,20-30"
             ) from error
     return tuple(sorted(found))
 

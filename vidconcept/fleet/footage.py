@@ -91,7 +91,7 @@ def _sources(argument: str, listed: Iterable[str], out: Path, pictures: bool) ->
         path = Path(argument).expanduser()
         # What a list names and is not there costs itself; a slip on the command line would cost nothing but time.
         if not (glob.has_magic(argument) or "%" in path.name or path.exists()):
-            raise InputError(f"{path} does not exist: check the path")
+            raise InputError(f"{path} does not exist. Next: check the path")
         yield from _of_path(argument, out, pictures)
 
 

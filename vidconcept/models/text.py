@@ -83,7 +83,7 @@ def encode_texts(
     for word, vector in learnt.items():
         if vector.shape[1] != dim:
             raise InputError(
-                f"{word[1:]} has vectors of {vector.shape[1]} numbers, this model has {dim}: learn it again"
+                f"{word[1:]} has vectors of {vector.shape[1]} numbers, this model has {dim}. Next: learn it again"
             )
         embeds[word] = vector.to(dtype)
     return TextEmbeds(

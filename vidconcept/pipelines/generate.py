@@ -116,14 +116,21 @@ def _check_wish(wish: Wish, settled: Settled, step: int) -> Generation:
     # Tracking needs more than the first latent step.
     if frames % step != 1 % step or frames == 1 < step:
         near = 1 + max(1, round((frames - 1) / step)) * step
-        raise UsageError(f"`frames={frames}`: this model makes 1 + n x {step} frames, e.g. {near}")
+        raise UsageError(f"`frames={frames}`: this model makes 1 + n x {step} frames. Next: e.g. `frames={near}`")
     if settings.method != "concept-attention":
         raise UsageError(f"`method={settings.method}`: maps are gathered by concept-attention. Next: leave it out")
     chosen = tuple(range(1, wish.steps + 1)) if wish.read_steps is None else wish.read_steps
     if not chosen or min(chosen) < 1 or max(chosen) > wish.steps:
-        raise UsageError(f"`read_steps={','.join(map(str, chosen))}`: steps are counted from 1 to {wish.steps}")
+        raise UsageError(
+            f"`read_steps={','.join(map(str, chosen))}`: steps are counted from 1 to {wish.steps}. "
+            "Next: give some of these"
+        )
     if settings.height % 16 or settings.width % 16:
-        raise UsageError(f"`height={settings.height}`, `width={settings.width}`: both are multiples of 16")
+        height, width = (max(16, round(side / 16) * 16) for side in (settings.height, settings.width))
+        raise UsageError(
+            f"`height={settings.height}`, `width={settings.width}`: both must be multiples of 16. "
+            f"Next: e.g. `height={height}`, `width={width}`"
+        )
     return Generation(
         frames, settings.height, settings.width, wish.steps, wish.guidance, frozenset(chosen), wish.negative
     )

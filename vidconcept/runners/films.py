@@ -202,7 +202,8 @@ def _stopping(lease: Lease, desk: Desk) -> Callable[[], bool]:
             looked_s = time.monotonic()
             if not lease.is_held():
                 raise InUseError(
-                    f"{lease.path.name} was taken over by another runner, because this one showed no sign of life"
+                    f"{lease.path.name} was taken over by another runner, because this one showed no sign of life. "
+                    "Next: nothing, the other one goes on with it"
                 )
         return desk.stop()
 

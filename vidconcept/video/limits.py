@@ -34,7 +34,7 @@ def open_picture(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Iterator
     except InputError:
         raise
     except UnidentifiedImageError as error:
-        raise InputError(f"{path} is not a known kind of picture") from error
+        raise InputError(f"{path} is not a picture of a known kind. Next: save it as PNG or JPEG") from error
     except Exception as error:
         # Of damaged files the decoders raise whatever their inside came upon.
         raise InputError(f"cannot read the picture {path}: {error}. Next: save it again") from error

@@ -50,7 +50,7 @@ def list_photos(folder: Path) -> list[Path]:
         (n for n in _list(folder) if Path(n).suffix.lower() in IMAGE_SUFFIXES and n[0] != "."), key=_natural_key
     )
     if not names:
-        raise InputError(f"no images in the folder {folder}: point to a folder of PNG or JPEG files")
+        raise InputError(f"no images in the folder {folder}. Next: give a folder of PNG or JPEG files")
     return [folder / name for name in names]
 
 

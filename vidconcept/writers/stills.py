@@ -128,7 +128,9 @@ def _finding(number: int, track: TrackMask, size: tuple[int, int]) -> dict[str, 
 def _write_png(path: Path, image: np.ndarray) -> None:
     done, data = cv2.imencode(".png", np.ascontiguousarray(image))
     if not done:
-        raise InputError(f"{path.name} of {image.shape[1]}x{image.shape[0]} pixels cannot be written as PNG")
+        raise InputError(
+            f"{path.name} of {image.shape[1]}x{image.shape[0]} pixels cannot be written as PNG. Next: a smaller photo"
+        )
     with open_own_bytes(path) as file:
         file.write(data.tobytes())
 
