@@ -109,6 +109,15 @@ def refuse_special(path: Path) -> None:
         raise InputError(f"{path} is a {describe_kind(mode)}, not a file. Next: save its content as a file first")
 
 
+def identify_path(path: Path) -> tuple[int, int] | None:
+    """Device and inode of the file or folder that a path leads to; None where there is none to be seen."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
 def describe_kind(mode: int) -> str:
     """What is there in place of a file, by its mode."""
     kinds = {stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket"}

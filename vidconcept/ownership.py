@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 
 from vidconcept.errors import InputError, InUseError, OutputError, UsageError, output_errors
-from vidconcept.files import SCRATCH, SCRATCH_NAME
+from vidconcept.files import SCRATCH, SCRATCH_NAME, identify_path
 from vidconcept.manifest import MANIFEST, read_manifest
 from vidconcept.written import check_replaceable
 
@@ -109,7 +109,7 @@ def clear_scratch(run: Path) -> None:
 def check_apart(run: Path, read: Iterable[Path]) -> None:
     """Raises UsageError where one of the files or folders that are read is, or lies in, what the run writes."""
     places = {(run / name).resolve() for name in (*RESULTS, MANIFEST, *FOLDERS)}
-    identities = {_identity(path) for path in list_own_files(run)} - {None}
+    identities = {identify_path(path) for path in list_own_files(run)} - {None}
     folders: dict[Path, Path] = {}
     for path in read:
         if path.parent not in folders:
@@ -118,7 +118,7 @@ def check_apart(run: Path, read: Iterable[Path]) -> None:
         real = path.resolve() if path.is_symlink() else inside
         if any(place in (at, *at.parents) for at in {inside, real} for place in places):
             raise UsageError(f"{path} lies where this run writes, in {run}. Next: choose another folder with `out`")
-        if _identity(path) in identities:
+        if identify_path(path) in identities:
             raise UsageError(f"{path} is a file that this run writes, in {run}. Next: choose another folder with `out`")
 
 
@@ -131,18 +131,10 @@ def check_output(path: Path, read: Iterable[Path]) -> None:
 
 def refuse_what_is_read(path: Path, read: Iterable[Path]) -> None:
     """Raises UsageError where a file that is about to be written is one of those that are read."""
-    identity = _identity(path)
+    identity = identify_path(path)
     for other in read:
-        if path.absolute() == other.absolute() or (identity is not None and identity == _identity(other)):
+        if path.absolute() == other.absolute() or (identity is not None and identity == identify_path(other)):
             raise UsageError(f"{path} would take the place of what is read. Next: give another name with `out`")
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
 
 
 def sync_results(run: Path) -> None:
@@ -228,7 +220,7 @@ def _free(handle: int, path: Path) -> None:
 
 def _is_at(handle: int, path: Path) -> bool:
     mine = os.fstat(handle)
-    return _identity(path) == (mine.st_dev, mine.st_ino)
+    return identify_path(path) == (mine.st_dev, mine.st_ino)
 
 
 def _try_lock(handle: int) -> bool:

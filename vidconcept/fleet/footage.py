@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vidconcept.errors import InputError
-from vidconcept.files import check_name, shorten_name
+from vidconcept.files import check_name, identify_path, shorten_name
 from vidconcept.manifest import MANIFEST
 from vidconcept.video.source import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
@@ -121,11 +121,11 @@ def absolute(path: Path) -> Path:
 
 def films_below(folder: Path, *, out: Path, pictures: bool = False) -> Iterator[Path]:
     """Films in a folder at any depth, by name; see `find_films`. Folders that may not be read are passed over."""
-    passed = {_place(out)}
+    passed = {identify_path(out)}
     waiting = [folder]
     while waiting:
         here = waiting.pop()
-        place = _place(here)
+        place = identify_path(here)
         if place is None or place in passed:
             continue
         passed.add(place)
@@ -159,14 +159,6 @@ def _look_into(folder: Path) -> tuple[list[str], int, list[str], bool]:
     except OSError:
         return [], 0, [], False
     return videos, images, folders, is_run
-
-
-def _place(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
 
 
 def _nothing_in(argument: str, pictures: bool) -> str:
