@@ -81,7 +81,7 @@ class TrackSettings(BaseModel):
     )
 
     # The model and how it is read.
-    model: str = _setting(Stage.MAPS, "linecam", "name of a preset, folder or hub id")
+    model: str = _setting(Stage.MAPS, "linecam", "a model that the command models lists, a folder, or a hub id")
     layers: tuple[int, ...] | None = _setting(
         Stage.MAPS, None, "transformer layers to read, e.g. 2,3,4; -1 is the last", max_length=1024
     )

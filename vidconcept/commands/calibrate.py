@@ -45,7 +45,7 @@ def calibrate(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Set thresholds for a target rate of false alarms from good footage, or choose how to read the maps from masks."""
+    """Set thresholds for a target rate of false alarms from good footage, or with masks choose how maps are read."""
     if (labelled is None) == (not footage):
         raise UsageError(
             "nothing to calibrate on. "

@@ -24,7 +24,9 @@ from vidconcept.commands.options import (
 from vidconcept.errors import UsageError
 from vidconcept.ownership import check_output
 
-group = typer.Typer(cls=NamingGroup, help="Concepts of your own.", no_args_is_help=True)
+group = typer.Typer(
+    cls=NamingGroup, help="Make concepts of your own, learnt from a few masks, boxes or verdicts.", no_args_is_help=True
+)
 
 
 @group.callback()

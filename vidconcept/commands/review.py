@@ -41,7 +41,7 @@ def export(
     concepts: Annotated[str | None, typer.Option(help="only these concepts", metavar="A,B")] = None,
     start: Annotated[float | None, typer.Option(help="first second, included", metavar="S")] = None,
     end: Annotated[float | None, typer.Option(help="last second, included", metavar="S")] = None,
-    masks: Annotated[str, typer.Option(help="write masks as rle or polygon")] = "rle",
+    masks: Annotated[str, typer.Option(metavar="rle|polygon", help="how masks are written")] = "rle",
     excel: Annotated[
         bool, typer.Option("--excel", metavar="", help="write a CSV that a spreadsheet opens by double click")
     ] = False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import asdict
 from enum import StrEnum
@@ -38,9 +39,14 @@ class Existing(StrEnum):
 
 def _option(key: str, panel: str, *names: str, metavar: str | None = None) -> Any:
     """An option of one setting; its help is the setting's own."""
-    text = TrackSettings.model_fields[key].description or ""
-    flag = "--" + key.replace("_", "-")
-    return typer.Option(*(names or (flag,)), help=text, rich_help_panel=panel, show_default=False, metavar=metavar)
+    # What the text says of another setting, it says of its option here.
+    text = re.sub(r"`(\w+)`", lambda other: _name_flag(other[1]), TrackSettings.model_fields[key].description or "")
+    flags = names or (_name_flag(key),)
+    return typer.Option(*flags, help=text, rich_help_panel=panel, show_default=False, metavar=metavar)
+
+
+def _name_flag(key: str) -> str:
+    return "--" + key.replace("_", "-")
 
 
 def track(
@@ -103,7 +109,9 @@ def track(
     fail_on: Annotated[
         str | None,
         typer.Option(
-            help="exit with code 10 if one of these concepts is found; any: if anything is", rich_help_panel=OUTPUT
+            metavar="A,B|any",
+            help="exit with code 10 if one of these concepts is found; any: if anything is",
+            rich_help_panel=OUTPUT,
         ),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="settings from a TOML file", rich_help_panel=OUTPUT)] = None,

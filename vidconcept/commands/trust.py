@@ -165,7 +165,7 @@ def stress(
     out: Annotated[Path | None, typer.Option(help="folder of the report [<source>.stress]")] = None,
     as_json: Json = False,
 ) -> None:
-    """Add noise, blur, other light to footage, report which findings are lost, and write a release checklist."""
+    """Add noise, blur or other light to footage, report which findings are lost, and write a release checklist."""
     from vidconcept.commands.terminal import open_monitor, print_rows
     from vidconcept.evaluation.datasets.dataset import Clip, Dataset
     from vidconcept.evaluation.perturb import PERTURBATIONS, SEVERITIES
