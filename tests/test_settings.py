@@ -40,7 +40,7 @@ OTHERWISE = {
     "device": "cpu:0",
     "threads": 2,
     "vae_tiling": "on",
-    "offload": "group",
+    "offload": "model",
     "quantize": "int8",
     "height": 96,
     "width": 144,
