@@ -165,7 +165,7 @@ class TestSources:
         refused, none = (OSError(number, os.strerror(number)) for number in (errno.EINVAL, errno.ENOTTY))
         assert is_hopeless(refused)
         assert is_hopeless(none)
-        assert "v4l2-ctl --device /dev/video0 --list-formats-ext" in explain(camera, refused)
+        assert "ffmpeg -f v4l2 -list_formats all -i /dev/video0" in explain(camera, refused)
         assert "no camera that gives pictures" in explain(camera, none)
 
     def test_options_are_pairs(self):

@@ -171,7 +171,7 @@ def explain(source: LiveSource, error: BaseException) -> str:
     elif source.kind == "device" and getattr(error, "errno", None) == errno.EINVAL:
         advice = (
             f"{reason}: the camera does not take these options. Next: `input_option` as "
-            f"v4l2-ctl --device {source.name} --list-formats-ext lists them"
+            f"ffmpeg -f v4l2 -list_formats all -i {source.name} lists them"
         )
     elif source.kind == "device" and is_hopeless(error):
         advice = f"{reason}: no camera that gives pictures. Next: give one of those that v4l2-ctl lists"
