@@ -68,6 +68,18 @@ def test_the_fused_trunk_gives_what_single_steps_give(window, dtype):
         assert away.mean() <= 0.1 * rounding * expected.abs().mean()
 
 
+def test_the_trunk_reads_under_autocast_too(window):
+    """As the training does: what comes out of one convolution has not the precision of the next one's weights."""
+    trunk = PatchCodec.from_pretrained(find_folder(find_preset("linecam")).path / "vae").eval().feature_net.trunk
+    frames = torch.from_numpy(window[:1]).permute(0, 3, 1, 2) / 127.5 - 1
+    with torch.no_grad():
+        exact = trunk(frames)
+        with torch.autocast("cpu", torch.bfloat16):
+            rounded = trunk(frames)
+    for level, expected in zip(rounded, exact, strict=True):
+        assert (level.float() - expected).abs().mean() <= 0.2 * expected.abs().mean()
+
+
 def test_scores_in_bfloat16_are_those_of_float32_to_a_tenth(window):
     exact, _ = read_described(embedded("float32"), window)
     rounded, _ = read_described(embedded("bfloat16"), window)

@@ -36,9 +36,17 @@ class _Conv(nn.Module):
 
 
 def _can_fuse(conv: nn.Module, x: Tensor) -> bool:
-    """Whether oneDNN can limit what a convolution gives before it is written to memory."""
-    plain = type(conv) is nn.Conv2d and x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16)
-    return plain and not torch.is_grad_enabled() and torch.backends.mkldnn.is_available()
+    """Whether oneDNN can limit what a convolution gives before it is written to memory.
+
+    Its operator takes no part in autocast, and refuses bfloat16 where the processor has nothing for it.
+    """
+    if type(conv) is not nn.Conv2d or x.device.type != "cpu" or x.dtype != conv.weight.dtype:
+        return False
+    if torch.is_grad_enabled() or torch.is_autocast_enabled("cpu") or not torch.backends.mkldnn.is_available():
+        return False
+    return x.dtype == torch.float32 or (
+        x.dtype == torch.bfloat16 and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    )
 
 
 def _convolve_and_limit(conv: nn.Conv2d, x: Tensor) -> Tensor:
