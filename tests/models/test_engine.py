@@ -1,6 +1,7 @@
 """What makes the model quick does not change what it says: batch norms folded, a quicker precision."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -86,6 +87,25 @@ def test_scores_in_bfloat16_are_those_of_float32_to_a_tenth(window):
     away = np.abs(exact - rounded)
     assert away.max() < 0.1
     assert away.mean() < 0.005
+
+
+def test_what_was_encoded_ahead_reads_as_what_was_not(window):
+    """In a thread of its own, beside another window's transformer, as `track` does it."""
+    model = embedded("float32")
+    other = np.ascontiguousarray(window[:, ::-1])
+    expected = [model.described(frames) for frames in (window, other)]
+    threads = torch.get_num_threads()
+    with model.overlapping(), ThreadPoolExecutor(1) as beside:
+        model.encode_ahead(window)
+        encoding = beside.submit(model.encode_ahead, other)
+        found = [model.described(window)]
+        encoding.result()
+        found.append(model.described(other))
+    for (logits, features), (plain_logits, plain_features) in zip(found, expected, strict=True):
+        np.testing.assert_allclose(logits[0], plain_logits[0], atol=1e-4)
+        np.testing.assert_allclose(features, plain_features, atol=1e-4)
+    assert torch.get_num_threads() == threads
+    assert not model._ahead
 
 
 def test_the_quickest_precision_is_one_that_was_tried():

@@ -67,10 +67,10 @@ def test_each_map_belongs_to_its_frames(name, tmp_path, tiny_model, monkeypatch)
     shown = {}
     original = first_pass.compute_window_maps
 
-    def spy(plan, model, window):
+    def spy(plan, model, window, tiles=None):
         codes = [read_barcode(image) for image in window.frames[: window.real_frames]]
         shown[window.index] = window.begins_at, codes
-        return original(plan, model, window)
+        return original(plan, model, window, tiles)
 
     monkeypatch.setattr(first_pass, "compute_window_maps", spy)
     run = run_track(truth.path, tiny_model, tmp_path / "run", fps=truth.fps, window_frames=9, overlap_frames=5)

@@ -19,9 +19,9 @@ from vidconcept.live.rarity import RunningRarity
 from vidconcept.live.setup import OF_RECORDINGS, OF_VIDEO, TIME_BASE, load_settled, plan_live, settle_live
 from vidconcept.live.turns import Turns
 from vidconcept.pipelines.findings import make_tracker
-from vidconcept.pipelines.maps import split_recordings
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
+from vidconcept.pipelines.recordings import split_recordings
 from vidconcept.types import Frame, TrackMask
 
 log = logging.getLogger(__name__)

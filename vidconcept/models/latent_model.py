@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -39,6 +40,10 @@ class LatentModel(ABC):
     device: torch.device
     report: Callable[[str], None] = field(default=log.warning, repr=False)
     engine: dict[str, Any] = field(default_factory=dict)
+    # Windows that the codec has read already, by the identity of their frames, which are kept with them.
+    _ahead: dict[int, tuple[np.ndarray, tuple[Tensor, Tensor | None]]] = field(
+        default_factory=dict, repr=False, kw_only=True
+    )
 
     @property
     @abstractmethod
@@ -99,6 +104,31 @@ class LatentModel(ABC):
     def encode(self, frames: np.ndarray) -> Tensor:
         """`(t, h, w, 3)` uint8, t = 1 + n·step -> `(1, t_lat, c, h_lat, w_lat)` latents: posterior mode, scaled."""
         return self._encode_and_describe(frames)[0]
+
+    @property
+    def encodes_ahead(self) -> bool:
+        """Whether `encode_ahead` pays: on a processor, with a codec that takes as long as the transformer."""
+        return self.device.type == "cpu" and hasattr(self.codec, "encode_described")
+
+    @contextmanager
+    def overlapping(self) -> Iterator[None]:
+        """For a block with `encode_ahead` in a thread of its own: either side takes half of the processors.
+
+        That is quicker than all of them on one thing at a time. Afterwards nothing is left of what was encoded.
+        """
+        before = torch.get_num_threads()
+        torch.set_num_threads(max(before // 2, 1))
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+            self._ahead.clear()
+
+    def encode_ahead(self, frames: np.ndarray) -> None:
+        """The codec's part of `described` for these very frames."""
+        # Of this thread, which otherwise has its own number.
+        torch.set_num_threads(torch.get_num_threads())
+        self._ahead[id(frames)] = frames, self._encode_and_describe(frames, describe=True)
 
     @torch.inference_mode()
     def _encode_and_describe(self, frames: np.ndarray, *, describe: bool = False) -> tuple[Tensor, Tensor | None]:
@@ -217,7 +247,8 @@ class LatentModel(ABC):
         Features are of each frame where the codec has such (the embedded model). Else they are the attention outputs of
         the last layer read, reduced by a fixed projection: any model of the family has those.
         """
-        latents, of_frames = self._encode_and_describe(frames, describe=True)
+        _, encoded = self._ahead.pop(id(frames), (None, None))
+        latents, of_frames = encoded or self._encode_and_describe(frames, describe=True)
         grid = (-(-frames.shape[1] // self.pitch_px), -(-frames.shape[2] // self.pitch_px))
         if of_frames is not None and tuple(of_frames.shape[1:3]) != grid:
             of_frames = None

@@ -13,10 +13,11 @@ from numpy.typing import ArrayLike
 from vidconcept.errors import InputError
 from vidconcept.models.edges import load_edge_net
 from vidconcept.pipelines.heat import HeatJournal
-from vidconcept.pipelines.maps import estimate_frame_count, split_recordings
+from vidconcept.pipelines.maps import estimate_frame_count
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
 from vidconcept.pipelines.prefetch import overlap
+from vidconcept.pipelines.recordings import split_recordings
 from vidconcept.pipelines.waiting import (
     FrameRef,
     SmallFrame,

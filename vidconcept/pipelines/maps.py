@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from itertools import chain, groupby
-from operator import itemgetter
-from typing import Protocol, TypeVar
+from itertools import chain
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from vidconcept.pipelines.describe import describe, remember_motion
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
 from vidconcept.pipelines.prefetch import overlap
+from vidconcept.pipelines.recordings import split_recordings
 from vidconcept.rarity.memory import Memory
 from vidconcept.runs import RunFolder
 from vidconcept.temporal.choose import Spacing, choose_windows
@@ -70,29 +70,71 @@ def compute_maps(plan: Plan, run: RunFolder, monitor: Monitor, get_model: GetMod
     """Fill `maps/`. Windows that are there already are kept; `get_model` is asked when the first one is missing."""
     if run.manifest.get("maps_done") and all(run.load_maps(i) is not None for i in range(run.manifest["windows"])):
         return
-    model: Model | None = None
     total = estimate_frame_count(plan)
     windows = 0
-    ahead = count_windows_ahead(plan)
+
+    def is_missing(window: Window) -> bool:
+        return run.load_maps(window.index) is None or window.index > memory.last_window
+
+    def note(window: Window) -> None:
+        nonlocal windows
+        windows = window.index + 1
+        seen = window.begins_at // plan.settings.frame_stride + window.start + window.real_frames
+        monitor.check("reading maps", seen, total)
+
     with (
         open_memory(run) as memory,
-        overlap(cut_source_windows(plan, monitor), plan.settings.threads, ahead) as source_windows,
+        overlap(cut_source_windows(plan, monitor), plan.settings.threads, count_windows_ahead(plan)) as source_windows,
     ):
         for window in source_windows:
-            if run.load_maps(window.index) is None or window.index > memory.last_window:
-                if model is None:
-                    model = load_for_run(plan, run, monitor, get_model)
-                with monitor.time_stage("model"):
-                    maps = compute_checked_maps(plan, model, window)
-                with monitor.time_stage("rarity"):
-                    remember_motion(memory, window)
-                    run.save_maps(maps, window.start, describe(memory, maps, window, plan.settings.threshold))
-                if window.index % CHECKPOINT == CHECKPOINT - 1:
-                    run.save_memory(memory)
-            windows = window.index + 1
-            seen = window.begins_at // plan.settings.frame_stride + window.start + window.real_frames
-            monitor.check("reading maps", seen, total)
+            if is_missing(window):
+                model = load_for_run(plan, run, monitor, get_model)
+                ahead = plan.settings.threads != 1 and getattr(model, "encodes_ahead", False)
+                rest = cut_missing(plan, chain((window,), source_windows), is_missing, model if ahead else None)
+                sharing = model.overlapping() if ahead else nullcontext()
+                with sharing, overlap(rest, plan.settings.threads, 1) as encoded:
+                    compute_missing_maps(plan, run, monitor, model, encoded, memory, note)
+                break
+            note(window)
     run.save(windows=windows, maps_done=True)
+
+
+def cut_missing(
+    plan: Plan, windows: Iterable[Window], is_missing: Callable[[Window], bool], ahead: Any
+) -> Iterator[tuple[Window, list[np.ndarray]]]:
+    """Windows with the tiles that the model is to read; none where the maps are there. ahead: a model that encodes."""
+    for window in windows:
+        tiles = cut_tiles(plan, window) if is_missing(window) else []
+        if ahead is not None:
+            with errors_of_window(window):
+                for tile in tiles:
+                    ahead.encode_ahead(tile)
+        yield window, tiles
+
+
+def compute_missing_maps(
+    plan: Plan,
+    run: RunFolder,
+    monitor: Monitor,
+    model: Model,
+    encoded: Iterator[tuple[Window, list[np.ndarray]]],
+    memory: Memory,
+    note: Callable[[Window], None],
+) -> None:
+    """The maps of the windows from the first one that is missing on, one by one. note: told of each window."""
+    while True:
+        with monitor.time_stage("model"):
+            window, tiles = next(encoded, (None, []))
+            maps = compute_checked_maps(plan, model, window, tiles) if window is not None and tiles else None
+        if window is None:
+            return
+        if maps is not None:
+            with monitor.time_stage("rarity"):
+                remember_motion(memory, window)
+                run.save_maps(maps, window.start, describe(memory, maps, window, plan.settings.threshold))
+            if window.index % CHECKPOINT == CHECKPOINT - 1:
+                run.save_memory(memory)
+        note(window)
 
 
 def count_windows_ahead(plan: Plan) -> int:
@@ -128,16 +170,30 @@ def open_memory(run: RunFolder) -> Iterator[Memory]:
             run.save_memory(memory)
 
 
-def compute_checked_maps(plan: Plan, model: Model, window: Window) -> ConceptMaps:
-    """Raises ModelError, with the frames it concerns, for a window in which the model says nothing."""
-    last = window.start + window.real_frames - 1
-    try:
-        maps = compute_window_maps(plan, model, window)
+def compute_checked_maps(
+    plan: Plan, model: Model, window: Window, tiles: list[np.ndarray] | None = None
+) -> ConceptMaps:
+    """Raises ModelError, with the frames it concerns, for a window in which the model says nothing. tiles: of it."""
+    with errors_of_window(window):
+        maps = compute_window_maps(plan, model, window, tiles)
         if not np.isfinite(maps.scores).all():
             raise ModelError(f"the scores are no numbers in {plan.settings.dtype}. Next: `dtype=float32` or bfloat16")
+    return maps
+
+
+@contextmanager
+def errors_of_window(window: Window) -> Iterator[None]:
+    """Errors of the model say which frames they concern."""
+    last = window.start + window.real_frames - 1
+    try:
+        yield
     except ModelError as error:
         raise ModelError(f"frames {window.start} to {last} (window {window.index}): {error}") from error
-    return maps
+
+
+def cut_tiles(plan: Plan, window: Window) -> list[np.ndarray]:
+    """What the model reads of a window, `(t, h, w, 3)` uint8 each."""
+    return [np.ascontiguousarray(tile) for tile in plan.tiles.cut(window.frames)]
 
 
 def cut_source_windows(plan: Plan, monitor: Monitor) -> Iterator[Window]:
@@ -168,34 +224,12 @@ def choose_spacing(plan: Plan) -> Spacing:
     )
 
 
-class Timed(Protocol):
-    """A frame or a picture that knows whether there is a hole in time before it."""
-
-    @property
-    def after_hole(self) -> bool: ...
-
-
-TimedT = TypeVar("TimedT", bound=Timed)
-
-
-def split_recordings(frames: Iterable[TimedT]) -> Iterator[Iterator[TimedT]]:
-    """The frames between one hole in time and the next: nothing is known across. Each part must be read in its turn."""
-    for _, numbered in groupby(_number_recordings(frames), itemgetter(0)):
-        yield (frame for _, frame in numbered)
-
-
-def _number_recordings(frames: Iterable[TimedT]) -> Iterator[tuple[int, TimedT]]:
-    """Each frame with the number of holes in time before it."""
-    holes = 0
-    for frame in frames:
-        holes += frame.after_hole
-        yield holes, frame
-
-
-def compute_window_maps(plan: Plan, model: Model, window: Window) -> ConceptMaps:
+def compute_window_maps(
+    plan: Plan, model: Model, window: Window, tiles: Sequence[np.ndarray] | None = None
+) -> ConceptMaps:
     """Scores of the asked concepts for one window, and features of its tokens; tiles blended."""
     asked = len(plan.settings.concepts)
-    read = [read_described(model, tile, plan.lexicon) for tile in plan.tiles.cut(window.frames)]
+    read = [read_described(model, tile, plan.lexicon) for tile in tiles or cut_tiles(plan, window)]
     scores = plan.tiles.blend([scores[:asked] for scores, _ in read])
     # A feature is a map like any other: tiles are blended channel by channel.
     features = plan.tiles.blend([np.moveaxis(own, -1, 0) for _, own in read])
