@@ -1,6 +1,6 @@
 """`batch` and `track`, killed with SIGKILL at random moments until they are done, against an undisturbed run.
 
-    python -m tests.helpers.kills --kills 50 FOLDER
+    python -m tests.helpers.kills --kills 50 FOLDER --figures FOLDER/figures.json
 
 kills `batch` with all its workers, its workers alone, or the batch alone, by turns, and `track` as often: at any
 moment, and by turns soon after new maps or tables are there, for much of a short run is its start.
@@ -9,6 +9,7 @@ moment, and by turns soon after new maps or tables are there, for much of a shor
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import signal
@@ -149,9 +150,24 @@ if __name__ == "__main__":
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--films", type=int, default=6)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--figures", type=Path, help="JSON to write what came of it into, as docs/figures has it")
     asked = parser.parse_args()
     tiny = write_folder(asked.folder / "tiny", "2b", shards=False)
     batches = kill_at_random(asked.folder / "batch", tiny, asked.kills, asked.films, asked.seed)
     print(f"batch: {asked.kills} kills, all tables of {batches} batches equal", flush=True)
     runs = kill_track_at_random(asked.folder / "track", tiny, asked.kills, asked.seed)
     print(f"track: {asked.kills} kills, all tables of {runs} runs equal")
+    if asked.figures is not None:
+        content = {
+            "title": "Processes that are killed",
+            "command": f"python -m tests.helpers.kills --kills {asked.kills} FOLDER --figures {asked.figures}",
+            "data": f"archives of {asked.films} films of 21 frames with two workers, and a film of 41 frames, read by a "
+            "small model with random weights",
+            "data_commands": [],
+            "weights": "",
+            "figures": {
+                "batch": {"kills": asked.kills, "runs": batches},
+                "track": {"kills": asked.kills, "runs": runs},
+            },
+        }
+        asked.figures.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

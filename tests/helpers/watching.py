@@ -68,7 +68,7 @@ def watching(*given, **options):
         own._thread.join(60)
 
 
-def until(condition, timeout_s: float = 60.0) -> None:
+def until(condition, timeout_s: float = 120.0) -> None:
     end = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < end, "did not come"
