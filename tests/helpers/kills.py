@@ -161,8 +161,8 @@ if __name__ == "__main__":
         content = {
             "title": "Processes that are killed",
             "command": f"python -m tests.helpers.kills --kills {asked.kills} FOLDER --figures {asked.figures}",
-            "data": f"archives of {asked.films} films of 21 frames with two workers, and a film of 41 frames, read by a "
-            "small model with random weights",
+            "data": f"archives of {asked.films} films of 21 frames with two workers, and a film of 41 frames, read by "
+            "a small model with random weights",
             "data_commands": [],
             "weights": "",
             "figures": {

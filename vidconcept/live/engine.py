@@ -13,6 +13,7 @@ from vidconcept.models.adapter import Model
 from vidconcept.pipelines.findings import ScoredFrame, Tracker, score_recording
 from vidconcept.pipelines.maps import compute_checked_maps, crop_to_model
 from vidconcept.pipelines.plan import Plan
+from vidconcept.pipelines.waiting import SmallFrame, shrink_frame
 from vidconcept.rarity.memory import Described
 from vidconcept.temporal.parameters import SmoothSettings
 from vidconcept.temporal.windows import cut_windows
@@ -76,7 +77,7 @@ class _Part:
     def __init__(self, engine: Engine, frames: Iterable[Frame], windows: int) -> None:
         self._engine = engine
         self._frames = frames
-        self._waiting: deque[Frame] = deque()
+        self._waiting: deque[SmallFrame] = deque()
         self.windows = windows
 
     def maps(self) -> Iterator[ConceptMaps]:
@@ -92,15 +93,15 @@ class _Part:
             index, self.windows = self.windows, self.windows + 1
             yield replace(self._engine.read(replace(window, index=index)), features=None)
 
-    def waiting(self) -> Iterator[Frame]:
-        """The same frames once more; never asked for one that the model has not seen."""
+    def waiting(self) -> Iterator[SmallFrame]:
+        """The same frames once more, at the working size; never asked for one that the model has not seen."""
         while self._waiting:
             yield self._waiting.popleft()
 
     def _pictures(self) -> Iterator[np.ndarray]:
         plan = self._engine.plan
         for number, frame in enumerate(self._frames):
-            self._waiting.append(frame)
+            self._waiting.append(shrink_frame(plan, frame))
             if number % plan.settings.frame_stride == 0:
                 yield crop_to_model(plan, frame)
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 
 import cv2
 
+from vidconcept.geometry import crop, resize
 from vidconcept.pipelines.maps import read_source
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
+from vidconcept.types import Frame
 from vidconcept.video.picture import Picture
 from vidconcept.video.small import SmallPicture
 
@@ -51,6 +53,13 @@ def read_small_frames(plan: Plan, monitor: Monitor) -> Iterator[SmallFrame]:
         return SmallFrame(ref, picture.shrink(plan.region, height, width), picture.after_hole)
 
     return read_source(plan, monitor, shrink)
+
+
+def shrink_frame(plan: Plan, frame: Frame) -> SmallFrame:
+    """A frame that was converted as a whole, as live ones are, at the working size."""
+    image = resize(crop(frame.image, plan.region), *plan.work_size_px)
+    ref = FrameRef(frame.index, frame.pts, frame.time_s, frame.name)
+    return SmallFrame(ref, SmallPicture(image.shape, False, lambda: image), frame.after_hole)
 
 
 def list_working_pictures(
