@@ -6,6 +6,7 @@ from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -37,6 +38,7 @@ from vidconcept.tracks.link import Linker, LinkSettings
 from vidconcept.tracks.masks import MIN_CELLS, MaskSettings
 from vidconcept.tracks.place import count_cells
 from vidconcept.types import ConceptMaps, Event, FrameScores, Origin, TrackMask
+from vidconcept.video.small import SmallPicture
 from vidconcept.writers.frames.overlay import needs_scores
 from vidconcept.writers.journal import TrackJournal
 
@@ -217,7 +219,8 @@ class _Passes:
             self.motions.update(window.motions)
             yield window
 
-    def count_pictures(self, pictures: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    def count_pictures(self, pictures: Iterable[SmallPicture]) -> Iterator[Any]:
+        """The same; NumPy takes each as an array."""
         for picture in pictures:
             self.given += 1
             yield picture

@@ -89,9 +89,10 @@ def compute_maps(plan: Plan, run: RunFolder, monitor: Monitor, get_model: GetMod
         for window in source_windows:
             if is_missing(window):
                 model = load_for_run(plan, run, monitor, get_model)
-                ahead = plan.settings.threads != 1 and getattr(model, "encodes_ahead", False)
-                rest = cut_missing(plan, chain((window,), source_windows), is_missing, model if ahead else None)
-                sharing = model.overlapping() if ahead else nullcontext()
+                encodes = plan.settings.threads != 1 and getattr(model, "encodes_ahead", False)
+                ahead: Any = model if encodes else None
+                rest = cut_missing(plan, chain((window,), source_windows), is_missing, ahead)
+                sharing = ahead.overlapping() if encodes else nullcontext()
                 with sharing, overlap(rest, plan.settings.threads, 1) as encoded:
                     compute_missing_maps(plan, run, monitor, model, encoded, memory, note)
                 break

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import cv2
+import numpy as np
 
 from vidconcept.geometry import crop, resize
 from vidconcept.pipelines.maps import read_source
@@ -84,6 +85,8 @@ def _pack(picture: SmallPicture) -> SmallPicture:
     """The same as a JPEG."""
     quality = [cv2.IMWRITE_JPEG_QUALITY, 95]
     packed = cv2.imencode(".jpg", picture.rgb()[..., ::-1], quality)[1]
-    return SmallPicture(
-        picture.shape, True, lambda: cv2.cvtColor(cv2.imdecode(packed, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
-    )
+
+    def unpack() -> np.ndarray:
+        return cv2.cvtColor(np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB)
+
+    return SmallPicture(picture.shape, True, unpack)
