@@ -1,6 +1,6 @@
 """Peak memory of `vidconcept track` on a short and a long 1080p file: it must not grow with the length.
 
-    python benchmarks/memory.py [--minutes 20] [--fps 25] [--stride 25] [--json]
+    python benchmarks/memory.py [--minutes 20] [--fps 25] [--stride auto] [--json]
 
 Writes both files itself (moving texture with a scratch on it), tracks them with the embedded model in a process each,
 and prints the largest resident set of each process and their ratio.
@@ -41,10 +41,10 @@ def write_video(path: Path, seconds: float, fps: int) -> None:
         container.mux(stream.encode())
 
 
-def peak_mb(video: Path, out: Path, stride: int) -> float:
+def peak_mb(video: Path, out: Path, stride: str) -> float:
     """Largest resident set of one `track`, in MB."""
     command = [sys.executable, "-m", "vidconcept", "track", video, "--concepts", "scratch", "--out", out]
-    process = subprocess.Popen([*map(str, command), "--stride", str(stride)], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([*map(str, command), "--stride", stride], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"track failed on {video.name} with status {status}")
@@ -55,7 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--fps", type=int, default=25)
-    parser.add_argument("--stride", type=int, default=25)
+    parser.add_argument("--stride", default="auto", help="as of `track`; a number reads fewer frames")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
