@@ -110,9 +110,9 @@ def test_what_is_wrong_is_said_before_anything_is_made(run, settings, tmp_path):
             PROMPT, {**settings, **changes}, wish, tmp_path / "a.mp4", tmp_path / "a.vidconcept", "error", Monitor()
         )
 
-    with pytest.raises(UsageError, match=r"1 \+ n x 8 frames, e.g. 9"):
+    with pytest.raises(UsageError, match=r"1 \+ n x 8 frames\. Next: e\.g\. `frames=9`"):
         again(Wish(frames=8))
-    with pytest.raises(UsageError, match=r"`frames=1`.*e.g. 9"):
+    with pytest.raises(UsageError, match=r"`frames=1`.*e\.g\. `frames=9`"):
         again(Wish(frames=1))
     with pytest.raises(UsageError, match="from 1 to 3"):
         again(Wish(frames=9, steps=3, read_steps=(0, 9)))
