@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 import typer
+from typer.main import get_command
 from typer.testing import CliRunner
 
 import vidconcept
+from vidconcept.cli import app
 from vidconcept.commands.flags import NamingGroup, name_options
 from vidconcept.errors import UsageError
+from vidconcept.settings import TrackSettings
 
 PACKAGE = Path(vidconcept.__file__).parent
 FLAG = re.compile(r"(?<![\w<!-])--[a-z]")
@@ -39,6 +42,13 @@ def fail_with(message, *arguments):
     result = CliRunner().invoke(app, arguments)
     assert isinstance(result.exception, UsageError)
     return str(result.exception), warned
+
+
+def test_each_setting_that_fits_in_a_line_is_an_option_of_track():
+    track = get_command(app).commands["track"]
+    options = {parameter.name for parameter in track.params}
+    # Words come with --concepts; the others are tables, of a TOML.
+    assert set(TrackSettings.model_fields) - options == {"words", "thresholds", "place_lifts"}
 
 
 def test_settings_become_options_of_the_command():
