@@ -12,6 +12,7 @@ of 4×4 pixels; frames are grouped 1, 4, 4, ….
   learn filters by attention.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal, overload
 
@@ -35,6 +36,8 @@ def _conv(width_in: int, width_out: int, size: int = 3, stride: int = 1) -> nn.S
 
 # Channels of the layers that see the trunk beside the convolutional net.
 BESIDE = 64
+# A share of 0..1 below this is as good as none on the logarithmic scale.
+LEAST_SHARE = 1e-3
 
 
 class _Residual(nn.Module):
@@ -110,6 +113,11 @@ def gather_cells(trunk: list[Tensor]) -> Tensor:
     return torch.cat([F.avg_pool2d(at_4, 2), at_8, _enlarge(at_16, at_8, "bilinear")], 1)
 
 
+def scale_logarithmically(shares: Tensor) -> Tensor:
+    """Shares of 0..1 as 0..1 again, equal steps for equal factors: noise must not hide a faint one."""
+    return 1 + torch.log(shares + LEAST_SHARE) / -math.log(LEAST_SHARE)
+
+
 def _pad_to_even(x: Tensor) -> Tensor:
     """Padded to an even number of rows and columns, so that any multiple of 8 px fits."""
     return F.pad(x, (0, x.shape[-1] % 2, 0, x.shape[-2] % 2), mode="replicate")
@@ -166,6 +174,8 @@ class PatchCodec(ModelMixin, ConfigMixin):
         feature_blocks: tuple[int, int, int] = (2, 2, 2),
         # Kinds of surface that it tells apart; twice their number fits the feature channels.
         feature_kinds: int = 15,
+        # How their shares lie in the feature channels: as they are, or on a logarithmic scale.
+        feature_scale: Literal["linear", "logarithmic"] = "linear",
     ) -> None:
         super().__init__()
         group = temporal_compression_ratio
@@ -212,7 +222,10 @@ class PatchCodec(ModelMixin, ConfigMixin):
         later = rearrange(kinds[:, 1:], "b (t g) h w c -> b t g h w c", g=self.config.temporal_compression_ratio)
         largest, mean = (torch.cat([kinds[:, :1], part], 1) for part in (later.amax(2), later.mean(2)))
         spare = self.feature_mean.numel() - 2 * self.config.feature_kinds
-        return F.pad(torch.cat([largest, mean], -1), (0, spare))
+        pooled = torch.cat([largest, mean], -1)
+        if self.config.feature_scale == "logarithmic":
+            pooled = scale_logarithmically(pooled)
+        return F.pad(pooled, (0, spare))
 
     def feature_latents(self, kinds: Tensor) -> Tensor:
         """The feature channels alone, `(b, c, t_lat, h/4, w/4)`. kinds: as `classify_cells` gives them."""
