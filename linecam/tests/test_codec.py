@@ -50,6 +50,15 @@ class TestCodec:
         torch.testing.assert_close(features[1, ..., 15:30], kinds[1:].mean(0))
         assert not features[..., 30:].any()
 
+    def test_faint_shares_are_apart_on_a_logarithmic_scale(self):
+        codec = PatchCodec(feature_scale="logarithmic").eval()
+        shares = torch.tensor([0.0, 0.01, 0.1, 1.0]).view(4, 1, 1, 1, 1).expand(4, 1, 1, 1, 15)
+        scaled = codec.pool_features(shares)[:, 0, 0, 0]
+        assert scaled[0, 0] == pytest.approx(0, abs=1e-6)
+        assert scaled[3, 0] == pytest.approx(1, abs=1e-3)
+        steps = scaled[1:, 0].diff()
+        torch.testing.assert_close(steps[0], steps[1], rtol=0.05, atol=0)
+
     def test_latents_come_with_what_the_trunk_saw(self):
         torch.manual_seed(0)
         codec = PatchCodec().eval()

@@ -3,6 +3,7 @@
 import json
 import socket
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,13 @@ from safetensors.torch import load_file
 
 from linecam.denoising import denoising_loss
 from linecam.denoising import main as denoising_main
+from linecam.evaluate import open_model
 from linecam.footage import clips
 from linecam.sample import sample
-from linecam.training.alignment import attach, rotary, word_logits
+from linecam.training.alignment import alignment_loss, attach, rotary, word_logits
 from linecam.training.data import cell_shares, cell_truth, group_shares
 from linecam.training.model import load_parts, make_parts, save_parts
+from linecam.training.teacher import Teacher, distillation_loss
 from linecam.training.train import DEFAULT_CONFIG, Trainer
 from linecam.training.train import main as train
 from linecam.training.train_codec import fit_picture
@@ -26,6 +29,7 @@ from vidconcept.attention import concept_attention
 from vidconcept.models.folder import find_folder
 from vidconcept.models.linecam_codec import PatchCodec
 from vidconcept.models.presets import presets
+from vidconcept.models.readout import read_scores
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +79,43 @@ class TestAlignment:
     def test_sub_words_of_a_word_are_averaged(self):
         logits = torch.tensor([[[1.0], [3.0], [10.0]]])
         assert word_logits([logits, logits], [2, 1])[0, :, 0].tolist() == [2.0, 10.0]
+
+
+class TestLosses:
+    def test_tokens_of_a_small_defect_weigh_more(self):
+        truth = torch.zeros(1, 100, dtype=torch.long)
+        truth[0, :50], truth[0, 50] = 1, 2
+        defects = torch.tensor([False, True, True])
+        clear = torch.nn.functional.one_hot(truth, 3).transpose(1, 2) * 20.0
+
+        def lose(token: int) -> float:
+            wrong = clear.clone()
+            wrong[0, :, token] = 0
+            return float(alignment_loss(wrong, truth, defects, 2.0, torch.ones(1)))
+
+        assert lose(50) > 2 * lose(0) > 2 * lose(99)
+
+    def test_a_student_that_says_what_its_teacher_says_has_no_divergence(self):
+        torch.manual_seed(0)
+        logits, defects = torch.randn(2, 3, 20), torch.tensor([False, True, True])
+        taught = torch.log_softmax(logits, 1)
+        loss = partial(distillation_loss, taught=taught, defects=defects, defect_weight=5.0)
+        assert float(loss(logits, sample_weight=torch.ones(2))) == pytest.approx(0, abs=1e-6)
+        assert float(loss(torch.randn(2, 3, 20), sample_weight=torch.ones(2))) > 0.1
+
+    def test_a_teacher_says_what_its_maps_say(self):
+        folder = find_folder(presets()["linecam"]).path
+        teacher = Teacher(folder, torch.device("cpu"))
+        video = torch.rand(1, 3, 9, 64, 96, generator=torch.Generator().manual_seed(3)) * 2 - 1
+        rope = rotary(64, torch.arange(8.0), torch.arange(12.0), 3)
+        query = list(range(len(CONCEPTS)))
+        said = teacher.read(video, query, rope, torch.Generator().manual_seed(0))
+        assert said.shape == (1, len(CONCEPTS), 3 * 8 * 12)
+        torch.testing.assert_close(said.exp().sum(1), torch.ones(1, 3 * 8 * 12))
+        frames = ((video[0].permute(1, 2, 3, 0) + 1) * 127.5).round().to(torch.uint8).numpy()
+        theirs = torch.from_numpy(read_scores(open_model(folder), frames)).flatten(1)
+        # Other noise, half precision: nearly the same maps.
+        assert float((said[0].exp() - theirs).abs().mean()) < 0.02
 
 
 class TestTruth:
@@ -205,10 +246,11 @@ def test_training_runs_stops_and_goes_on(shards, tmp_path, monkeypatch):
     text = text.replace("seconds = 3200", "seconds = 12")
     text = text.replace("[[16, 16, 8, 0.45], [24, 32, 2, 0.3], [32, 56, 1, 0.25]]", "[[8, 8, 2, 1.0]]")
     text = text.replace("[[16, 16, 8, 0.3], [24, 32, 2, 0.3], [32, 56, 1, 0.4]]", "[[8, 8, 2, 1.0]]")
-    config.write_text(text)
-    common = ["--shards", str(shards), "--out", str(tmp_path / "out"), "--config", str(config)]
     # From the shipped codec: the published trunk would have to be downloaded.
     shipped = str(find_folder(presets()["linecam"]).path)
+    text = text.replace('teacher = ""', f'teacher = "{shipped}"')
+    config.write_text(text)
+    common = ["--shards", str(shards), "--out", str(tmp_path / "out"), "--config", str(config)]
     train(["codec", *common, "--processes", "2", "--resume-from", shipped])
     codec = torch.load(tmp_path / "out" / "codec.pt", weights_only=True)
     assert codec["step"] > 0

@@ -14,6 +14,10 @@ from torch import Tensor
 
 from linecam.vocabulary import IGNORE
 
+# Of one kind of defect in a clip: fewer weigh more each, within limits.
+USUAL_TOKENS = 24
+LEAST_AND_MOST = (0.7, 2.5)
+
 
 class ConceptProcessor:
     """Attention of a block over [text, concept, video] where text and video never attend to concepts.
@@ -74,6 +78,12 @@ def attach(transformer: Any, concepts: int, dtype: torch.dtype) -> list[ConceptP
     return processors
 
 
+def read_logits(processor: ConceptProcessor) -> Tensor:
+    """Of the last call. There must have been one."""
+    assert processor.logits is not None
+    return processor.logits
+
+
 def rotary(head_dim: int, rows: Tensor, columns: Tensor, steps: int) -> tuple[Tensor, Tensor]:
     """Rotary tables of a token grid, laid out as `get_3d_rotary_pos_embed`: each `(steps·rows·columns, head_dim)`."""
     sizes = (steps, len(rows), len(columns))
@@ -100,11 +110,13 @@ def alignment_loss(
     """Cross-entropy of the maps against the truth at token scale.
 
     logits `(b, word, token)`; truth `(b, token)`, index of the word or `IGNORE`; defects `(word,)` bool, which words
-    are defects; sample_weight `(b,)`.
+    are defects; sample_weight `(b,)`. Tokens of defects weigh `defect_weight`, and more where the clip has few of their
+    kind: else a pore of one token is nothing beside a stain.
     """
     each = F.cross_entropy(logits, truth, reduction="none", ignore_index=IGNORE)
     known = truth != IGNORE
-    weight = (
-        torch.where(defects[truth.clamp_max(len(defects) - 1)], defect_weight, 1.0) * known * sample_weight[:, None]
-    )
+    index = truth.clamp_max(len(defects) - 1)
+    counts = F.one_hot(index, len(defects)).mul(known[..., None]).sum(1)  # (b, word)
+    rarity = (USUAL_TOKENS / counts.gather(1, index).clamp_min(1)).sqrt().clamp(*LEAST_AND_MOST)
+    weight = torch.where(defects[index], defect_weight * rarity, 1.0) * known * sample_weight[:, None]
     return (each * weight).sum() / weight.sum().clamp_min(1)

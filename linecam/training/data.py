@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -87,8 +88,11 @@ class ShardStream:
             h, w, swap = height, width, False
         y, x = int(rng.integers(video.shape[1] - h + 1)), int(rng.integers(video.shape[2] - w + 1))
         if rng.random() < self.defect_share:
-            hits = np.argwhere(classes[first + frames // 2, ::4, ::4] >= DEFECT_IDS[0]) * 4
-            if len(hits):
+            # Each piece alike, whatever its size: else nearly all clips show a stain.
+            marked = np.ascontiguousarray(classes[first + frames // 2, ::4, ::4] >= DEFECT_IDS[0]).astype(np.uint8)
+            count, pieces = cv2.connectedComponents(marked)
+            if count > 1:
+                hits = np.argwhere(pieces == 1 + rng.integers(count - 1)) * 4
                 at = hits[rng.integers(len(hits))] - (rng.random(2) * (h, w)).astype(int)
                 y, x = (int(v) for v in np.clip(at, 0, (video.shape[1] - h, video.shape[2] - w)))
         if frames == 1 and rng.random() < self.turned_share:

@@ -50,6 +50,14 @@ class Parts:
         return self.text_encoder(ids.to(self.text_encoder.device))[0], (~torch.isin(ids, special)).sum(1).tolist()
 
 
+def encode_clip(codec: Any, video: Tensor) -> Tensor:
+    """Latents `(b, c, t_lat, h/4, w/4)`; frames go through the feature net in half precision, the picture in full."""
+    with torch.no_grad():
+        with torch.autocast(video.device.type, torch.bfloat16):
+            features = codec.feature_latents(codec.classify_cells(video)[0])
+        return torch.cat([codec.encode_picture(video), features.float()], 1)
+
+
 def write_tokenizer(folder: Path) -> None:
     """Train the sentencepiece model on the vocabulary and the captions, and write `spiece.model` with its config."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -21,11 +21,12 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.multiprocessing.spawn import spawn
 
-from linecam.training.alignment import ConceptProcessor, alignment_loss, attach, rotary, word_logits
+from linecam.training.alignment import alignment_loss, attach, read_logits, rotary, word_logits
 from linecam.training.augment import jitter
 from linecam.training.data import ShardStream
-from linecam.training.model import Parts, load_parts, make_parts, save_parts
+from linecam.training.model import Parts, encode_clip, load_parts, make_parts, save_parts
 from linecam.training.parallel import average_gradients, common_clock, join, world_size
+from linecam.training.teacher import Teacher, distillation_loss
 from linecam.training.train_codec import fit_feature_scale, make_codec, train_features
 from linecam.vocabulary import BACKGROUND, CONCEPTS, DEFECTS, IGNORE
 
@@ -75,19 +76,15 @@ class Trainer:
         self.step = self.clips = 0
         self.seconds = 0.0
         self.defect_weight = settings["defect_weight"]
+        self.teacher = Teacher(Path(settings["teacher"]), device) if settings.get("teacher") else None
 
     def loss(self, video: Tensor, truth: Tensor, captions: list[str], rng: np.random.Generator) -> tuple[Tensor, dict]:
-        """Both losses of a batch, and their figures."""
+        """The losses of a batch, weighted, and their figures."""
         s, parts, b = self.s, self.parts, len(video)
         generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
         amp = torch.autocast(self.device.type, torch.bfloat16)
         video = jitter(video, generator).to(self.device)
-        with torch.no_grad():
-            # Frames go through the feature net in half precision, the linear picture code in full.
-            with amp:
-                features = parts.codec.feature_latents(parts.codec.classify_cells(video)[0])
-            latents = torch.cat([parts.codec.encode_picture(video), features.float()], 1)
-        latents = rearrange(latents, "b c t h w -> b t c h w")
+        latents = rearrange(encode_clip(parts.codec, video), "b c t h w -> b t c h w")
         noise = torch.randn(latents.shape, generator=generator).to(self.device)
         low = torch.rand(b, generator=generator) < s["low_share"]
         t = torch.where(
@@ -110,20 +107,26 @@ class Trainer:
         with amp:
             out = parts.transformer(noised, text, t, image_rotary_emb=rope, return_dict=False)[0]
         diffusion = F.mse_loss(out.float(), target)
-        logits = word_logits([_logits(processors[k]) for k in s["aligned_layers"]], sub_words)
+        logits = word_logits([read_logits(processors[k]) for k in s["aligned_layers"]], sub_words)
         index = torch.full((256,), IGNORE, dtype=torch.long)
         index[query] = torch.arange(len(query))
         wanted = index[truth.flatten(1).long()].to(self.device)
         defects = torch.tensor([CONCEPTS[k] in DEFECTS for k in query], device=self.device)
         aligned = (t < s["aligned_below"]).float() * torch.where(t < s["low_timestep"], 1.0, 0.3)
         alignment = alignment_loss(logits, wanted, defects, self.defect_weight, aligned)
+        total = s["diffusion_weight"] * diffusion + s["alignment_weight"] * alignment
         figures = {"diffusion": diffusion.item(), "alignment": alignment.item()}
+        if self.teacher:
+            taught = self.teacher.read(video, query, rope, generator)
+            distillation = distillation_loss(logits, taught, defects, s["taught_defect_weight"], aligned)
+            total = total + s["distillation_weight"] * distillation
+            figures["distillation"] = distillation.item()
         if len(query) == len(CONCEPTS):
             sure = (t < s["low_timestep"])[:, None] & (wanted != IGNORE)
             guess = logits.argmax(1)
             hit, either = (guess == wanted) & sure, sure & (defects[guess] | defects[wanted.clamp_max(len(query) - 1)])
             figures |= {"defect_hits": (hit & either).sum().item(), "defect_cells": either.sum().item()}
-        return s["diffusion_weight"] * diffusion + s["alignment_weight"] * alignment, figures
+        return total, figures
 
     def update(self, video: Tensor, truth: Tensor, captions: list[str], rng: np.random.Generator, rate: float) -> dict:
         """One optimizer step over all processes; `rate` scales the learning rates."""
@@ -158,11 +161,6 @@ class Trainer:
         self.step, self.clips, self.seconds = state["step"], state["clips"], state["seconds"]
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
-
-
-def _logits(processor: ConceptProcessor) -> Tensor:
-    assert processor.logits is not None
-    return processor.logits
 
 
 def open_parts(config: dict, out: Path, resume_from: Path | None, shards: Path) -> Parts:
@@ -232,8 +230,9 @@ def run_model(rank: int, options: argparse.Namespace, config: dict) -> None:
 
 def _log(out: Path, trainer: Trainer, rows: list[dict]) -> None:
     line: dict[str, float] = {"step": trainer.step, "clips": trainer.clips, "seconds": round(trainer.seconds)}
-    for key in ("diffusion", "alignment"):
-        line[key] = round(float(np.mean([row[key] for row in rows])), 4)
+    for key in ("diffusion", "alignment", "distillation"):
+        if key in rows[0]:
+            line[key] = round(float(np.mean([row[key] for row in rows])), 4)
     cells = sum(row.get("defect_cells", 0) for row in rows)
     line["defect_iou"] = round(sum(row.get("defect_hits", 0) for row in rows) / max(cells, 1), 4)
     with (out / "log.jsonl").open("a") as log:

@@ -57,8 +57,9 @@ def _overlap(logits: Tensor, truth: Tensor) -> np.ndarray:
 def make_codec(config: dict) -> PatchCodec:
     """A codec of the sizes of the recipe's `[codec]`, untrained. A block of its net begins as nothing but its input."""
     return PatchCodec(
-        feature_widths=tuple(config["widths"]), feature_blocks=tuple(config["blocks"]), feature_kinds=len(CONCEPTS)
-    )
+        feature_widths=tuple(config["widths"]), feature_blocks=tuple(config["blocks"]), feature_kinds=len(CONCEPTS),
+        feature_scale=config["scale"],
+    )  # fmt: skip
 
 
 def start_codec(config: dict, resume_from: Path | None, out: Path) -> PatchCodec:

@@ -1,0 +1,60 @@
+"""A trained model whose maps of the same clips are targets beside the truth.
+
+What a student with fewer layers cannot learn from masks alone, how sure to be of a thin scratch, its teacher has learnt
+(Hinton et al. 2015, https://arxiv.org/abs/1503.02531).
+"""
+
+from pathlib import Path
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from linecam.training.alignment import attach, read_logits, word_logits
+from linecam.training.model import encode_clip, load_parts
+from linecam.vocabulary import CONCEPTS
+
+# Where maps are read in use.
+TIMESTEP = 20
+
+
+class Teacher:
+    """A pipeline folder, to be read at its last layer."""
+
+    def __init__(self, folder: Path, device: torch.device) -> None:
+        self.parts, self.device = load_parts(folder), device
+        for model in (self.parts.codec, self.parts.transformer, self.parts.text_encoder):
+            model.to(device).eval().requires_grad_(False)
+        share = self.parts.scheduler.alphas_cumprod[TIMESTEP].item()
+        self.signal, self.sigma = share**0.5, (1 - share) ** 0.5
+
+    @torch.no_grad()
+    def read(self, video: Tensor, query: list[int], rope: tuple[Tensor, ...], generator: torch.Generator) -> Tensor:
+        """Log-probabilities of the queried classes, `(b, word, token)`, without a prompt.
+
+        video `(b, 3, t, h, w)` in [-1, 1]; rope: of its tokens; generator: of the noise.
+        """
+        parts, b = self.parts, len(video)
+        latents = rearrange(encode_clip(parts.codec, video), "b c t h w -> b t c h w")
+        noised = self.signal * latents + self.sigma * torch.randn(latents.shape, generator=generator).to(self.device)
+        embeds, counts = parts.embed(["", *(CONCEPTS[k] for k in query)])
+        words = torch.cat([embeds[1 + i, :n] for i, n in enumerate(counts[1:])])
+        text = torch.cat([embeds[:1].expand(b, -1, -1), words.expand(b, -1, -1)], 1)
+        processors = attach(parts.transformer, len(words), torch.bfloat16)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            timesteps = torch.full((b,), TIMESTEP, device=self.device)
+            parts.transformer(noised, text, timesteps, image_rotary_emb=rope, return_dict=False)
+        return torch.log_softmax(word_logits([read_logits(processors[-1])], counts[1:]).float(), 1)
+
+
+def distillation_loss(
+    logits: Tensor, taught: Tensor, defects: Tensor, defect_weight: float, sample_weight: Tensor
+) -> Tensor:
+    """Divergence (Kullback-Leibler) of the maps from the teacher's.
+
+    logits, taught `(b, word, token)`, the latter log-probabilities; defects `(word,)` bool, which words are defects: a
+    token weighs 1, and `defect_weight` more where the teacher is sure of one; sample_weight `(b,)`.
+    """
+    each = (taught.exp() * (taught - torch.log_softmax(logits.float(), 1))).sum(1)
+    weight = (1 + defect_weight * taught.exp()[:, defects].sum(1)) * sample_weight[:, None]
+    return (each * weight).sum() / weight.sum().clamp_min(1)
