@@ -145,7 +145,8 @@ def compare_hooks(repeats: int, words: Sequence[int] = (4, 64)) -> dict[str, flo
     embed = torch.cat(model.texts.words)[:1]
     runs: dict[str, Callable[[], dict[str, float]]] = {"plain": seconds}
     runs |= {f"hooks_{n}": lambda n=n: seconds(embed.expand(n, -1)) for n in words}
-    runs["early_stop"] = lambda: seconds(embed.expand(4, -1), layers=[1], early_stop=True)
+    last = len(model.transformer.transformer_blocks) - 1
+    runs["early_stop"] = lambda: seconds(embed.expand(4, -1), layers=[last - 1], early_stop=True)
     with torch.inference_mode():
         take_turns(runs, 1)
         found = take_turns(runs, 3 * repeats)
