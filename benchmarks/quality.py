@@ -1,11 +1,12 @@
 r"""What each preset finds, against what it costs: F1 of events and processor time of `track`.
 
-    python benchmarks/quality.py CLIPS:crack,hole,scratch [CLIPS:...] [--svg PLOT.svg]
+    OMP_WAIT_POLICY=PASSIVE python benchmarks/quality.py CLIPS:crack,hole,scratch [CLIPS:...] [--svg PLOT.svg]
 
 CLIPS is a data set as `vidconcept evaluate` reads it, followed by the concepts to ask for. Each clip is tracked once
 with each preset, as the command does it, all outputs on, in this process; what comes out is measured against the truth.
 One JSON object on stdout: for each data set and preset the events, their F1, false alarms a minute, and seconds of
-processor time for each second of film, without importing and loading, which a film pays for once.
+processor time for each second of film, without importing and loading, which a film pays for once. The variable is what
+the command sets: threads that spin while they wait would be counted as work.
 """
 
 from __future__ import annotations
