@@ -1,6 +1,16 @@
+import os
 from pathlib import Path
 
 import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _same_priority():
+    """No test leaves the process with a real-time priority: what is begun later would stop the machine."""
+    get_policy = getattr(os, "sched_getscheduler", lambda _: None)
+    before = get_policy(0)
+    yield
+    assert get_policy(0) == before
 
 
 @pytest.fixture(scope="session", autouse=True)
