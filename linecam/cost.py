@@ -8,6 +8,7 @@ One JSON object on stdout.
 
 import argparse
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,6 +28,13 @@ def count_cpu_attention(query, key, value, *args, out_shape=None, **kwargs) -> i
     """
     b, heads, queries, channels = query
     return 2 * b * heads * queries * key[2] * (channels + value[3])
+
+
+@register_flop_formula(torch.ops.mkldnn._convolution_pointwise)
+def count_fused_convolution(image, weight, *args, out_shape=None, **kwargs) -> int:
+    """Of a convolution with its limits inside, as the trunk runs on a CPU. weight: shape `(out, in / groups, h, w)`."""
+    _, inputs, height, width = weight
+    return 2 * math.prod(out_shape) * inputs * height * width
 
 
 def count_gmac(model, height: int, width: int) -> dict[str, float]:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from linecam import cost
 from linecam.footage import clips
 from linecam.training.train_codec import KernelMuon, fit_picture, restore_codec
 from vidconcept.models.linecam_codec import PatchCodec
@@ -167,3 +168,13 @@ class TestTrunk:
 def frames_in(frames: torch.Tensor) -> torch.Tensor:
     """Frames in [-1, 1] on the scale that the trunk's first layer expects."""
     return (frames * 127.5 + 0.5) / 128
+
+
+def test_a_fused_convolution_costs_what_a_plain_one_does():
+    trunk, frames = Trunk().eval(), torch.rand(1, 3, 64, 64) * 2 - 1
+    counted = []
+    for grad in (True, False):
+        with torch.set_grad_enabled(grad), cost.FlopCounterMode(display=False) as counter:
+            trunk(frames)
+        counted.append(counter.get_total_flops())
+    assert counted[0] == counted[1] > 0
