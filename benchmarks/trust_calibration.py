@@ -106,7 +106,7 @@ def main() -> None:
         background = learn_background(ours)
         lifts = background.compute_lifts()
         candidates, scales, hours = find_candidates(ours, background, monitor, held)
-        choice = choose(candidates, scales, hours, options.per_hour, find_floor(ours[0].plan))
+        choice = choose(candidates, scales, hours, options.per_hour, find_floor(ours[0].plan, hours))
         seen = sum(alarms(part, choice.thresholds, lifts, held, monitor) for part in theirs)
         again = sum(alarms(part, choice.thresholds, lifts, held, monitor) for part in ours)
         length = hours * len(theirs) / len(ours)

@@ -159,9 +159,14 @@ class TestChoose:
     def test_the_lowest_follows_the_settings(self):
         asked = {"concepts": ("dent",), "model": "linecam"}
         preset = find_preset("linecam").settings["threshold"]
-        assert find_floor(make_plan(EXAMPLE, asked)) == pytest.approx(0.6 * preset)
-        assert find_floor(make_plan(EXAMPLE, asked | {"threshold": 0.2, "hysteresis": 0.5})) == pytest.approx(0.1)
-        assert find_floor(make_plan(EXAMPLE, asked | {"threshold": 0.02})) == LOWEST
+        assert find_floor(make_plan(EXAMPLE, asked), 1.0) == pytest.approx(0.6 * preset)
+        assert find_floor(make_plan(EXAMPLE, asked | {"threshold": 0.2, "hysteresis": 0.5}), 1.0) == pytest.approx(0.1)
+        assert find_floor(make_plan(EXAMPLE, asked | {"threshold": 0.02}), 1.0) == LOWEST
+
+    def test_short_footage_does_not_lower_thresholds(self):
+        plan = make_plan(EXAMPLE, {"concepts": ("dent",), "model": "linecam"})
+        floors = [find_floor(plan, minutes / 60) / plan.settings.threshold for minutes in (0, 1.5, 15, 30, 600)]
+        assert floors == pytest.approx([1, 0.98, 0.8, 0.6, 0.6], abs=1e-3)
 
     def test_loud_footage_is_not_told_to_wait(self):
         candidates = [Candidate("dent", 0.995, 60.0 * k) for k in range(60)]

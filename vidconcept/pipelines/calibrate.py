@@ -45,6 +45,10 @@ class Calibration:
     good_parts: GoodParts | None = field(default=None, repr=False)
 
 
+# Good footage that may lower thresholds as far as they go.
+LONG_ENOUGH_H = 0.5
+
+
 @dataclass(frozen=True)
 class Footage:
     """A good video with its maps. judge: what to compare its tokens with instead of what its settings say."""
@@ -72,7 +76,7 @@ def calibrate_good(
     if not hours:
         raise UsageError("single frames have no duration, so there is no rate of alarms. Next: give videos")
     first = footage[0].plan
-    choice = choose(candidates, scales, hours, target_per_hour, find_floor(first))
+    choice = choose(candidates, scales, hours, target_per_hour, find_floor(first, hours))
     return Calibration(
         choice, background.compute_lifts(), select_settings(first), describe_provenance(footage, choice), good_parts
     )
@@ -86,9 +90,16 @@ def read_footage(video: Path, settings: Mapping[str, Any], workspace: Workspace)
     return Footage(plan, run)
 
 
-def find_floor(plan: Plan) -> float:
-    """The score down to which `track` follows a finding anyway: a threshold below it would be a guess about noise."""
-    return max(LOWEST, round(plan.settings.hysteresis * plan.settings.threshold, 3))
+def find_floor(plan: Plan, hours: float) -> float:
+    """The lowest threshold that good footage of this length may bring.
+
+    From `LONG_ENOUGH_H` on it is the score down to which `track` follows a finding anyway: below it a threshold would
+    be a guess about noise. Minutes in which nothing was seen say little of what other parts will show: the shorter the
+    footage, the nearer the floor is to the threshold without a calibration.
+    """
+    settings = plan.settings
+    share = 1 - (1 - settings.hysteresis) * min(1.0, hours / LONG_ENOUGH_H)
+    return max(LOWEST, round(share * settings.threshold, 3))
 
 
 def learn_background(footage: Sequence[Footage]) -> Background:
