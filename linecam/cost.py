@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ def count_cpu_attention(query, key, value, *args, out_shape=None, **kwargs) -> i
 
 
 @register_flop_formula(torch.ops.mkldnn._convolution_pointwise)
-def count_fused_convolution(image, weight, *args, out_shape=None, **kwargs) -> int:
+def count_fused_convolution(image, weight, *args, out_shape: Any = None, **kwargs) -> int:
     """Of a convolution with its limits inside, as the trunk runs on a CPU. weight: shape `(out, in / groups, h, w)`."""
     _, inputs, height, width = weight
     return 2 * math.prod(out_shape) * inputs * height * width
