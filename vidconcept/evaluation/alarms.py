@@ -242,7 +242,8 @@ def describe_choice(choice: Choice) -> list[str]:
         )
     if choice.clamped:
         lines.append(
-            f"Good footage scores so low that the lowest possible threshold for this length ({choice.lowest:g}) gives fewer alarms."
+            f"Good footage scores so low that the lowest possible threshold for its length ({choice.lowest:g}) gives "
+            "fewer alarms."
         )
     if choice.dispersion > 1.5:
         lines.append(f"Alarms come in clusters ({choice.dispersion:.1f} at a time); the interval allows for that.")
