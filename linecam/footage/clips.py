@@ -77,13 +77,15 @@ def clip(
     layout: str | None = None,
     kinds: Sequence[str] | None = None,
     photos: Photographs | None = None,
+    shaped: float = 0.0,
 ) -> Clip:
     """Film a random line. size: height, width in pixels; features scale with the shorter side, 1 at 256 px.
 
     style: a surface of `textures.SURFACES` or a held-out style; None picks a surface. motion: None picks one at random.
     defects: average number for each 256×256 px at scale 1; None draws it, often zero. colour: None draws it.
     layout: "row", "objects" or "coil"; None draws it. kinds: which defects; None draws a few.
-    photos: photographs that a share of the lines is made of.
+    photos: photographs that a share of the lines is made of. shaped: share of the lines whose parts have teeth, notches
+    or rough edges.
     The same arguments give the same clip.
     """
     rng = np.random.default_rng(seed)
@@ -105,7 +107,7 @@ def clip(
     low = np.floor(np.maximum(reach[0], [-np.inf, -0.1 * height])).astype(int)
     maps[:, :, 2] -= low
     strip_size = [int(v) for v in np.ceil(np.minimum(reach[1], [np.inf, 1.2 * height]) - low) + 1]
-    strip = build_strip(rng, strip_size[1], strip_size[0], scale, defects, colour, style, layout, kinds, photos)
+    strip = build_strip(rng, strip_size[1], strip_size[0], scale, defects, colour, style, layout, kinds, photos, shaped)
     light = make_light(rng, height, width, scale)
     sensor = make_sensor(rng, strip, scale, motion.speed_px)
     images, classes, instances = film(rng, strip, (height, width), maps, light, sensor)
@@ -125,18 +127,21 @@ def training_seed(seed: int, number: int) -> int:
     return own
 
 
-def write_shards(folder: Path, keep: int, seed: int, frames: int = 9, photos: Photographs | None = None) -> None:
+def write_shards(
+    folder: Path, keep: int, seed: int, frames: int = 9, photos: Photographs | None = None, shaped: float = 0.0
+) -> None:
     """Render shards without end into `folder`, the newest `keep` of them.
 
     `N_frames.npy` is `(scenes, frames, 256, 448, 3)` uint8, `N_classes.npy` `(scenes, frames, 256, 448)` uint8, `N.txt`
-    the captions. frames: 9 for the transformer; 1 for the codec, which looks at single frames.
+    the captions. frames: 9 for the transformer; 1 for the codec, which looks at single frames. The rest as for `clip`.
     """
     scenes = 144 // frames
     folder.mkdir(parents=True, exist_ok=True)
     existing = sorted(folder.glob("*_frames.npy"))
     number = 1 + max((int(p.name.split("_")[0]) for p in existing), default=-1)
     while True:
-        clips = [clip(training_seed(seed, number * scenes + k), frames=frames, photos=photos) for k in range(scenes)]
+        seeds = [training_seed(seed, number * scenes + k) for k in range(scenes)]
+        clips = [clip(own, frames=frames, photos=photos, shaped=shaped) for own in seeds]
         np.save(folder / f"{number:06d}_classes.npy", np.stack([c.classes for c in clips]))
         (folder / f"{number:06d}.txt").write_text("\n".join(c.caption for c in clips), encoding="utf-8")
         np.save(folder / "partial.npy", np.stack([c.frames for c in clips]))
@@ -211,6 +216,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     shards.add_argument("--seed", type=int, default=1)
     shards.add_argument("--frames", type=int, default=9, help="of each scene; 1 for the codec")
     shards.add_argument("--photos", type=Path, help="folder of photographs for half of the scenes")
+    shards.add_argument("--shaped", type=float, default=0.0, help="share of scenes whose parts have uneven outlines")
     write = commands.add_parser("write", help="write clips as videos with annotations and clips.json")
     write.add_argument("folder", type=Path)
     write.add_argument("--clips", type=int, default=20)
@@ -225,7 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.command == "shards":
         photos = Photographs(options.photos) if options.photos else None
-        write_shards(options.folder, options.keep, options.seed, options.frames, photos)
+        write_shards(options.folder, options.keep, options.seed, options.frames, photos, options.shaped)
     elif options.command == "write":
         write_folder(options.folder, options.clips, options.frames, options.seed, options.kinds)
     else:

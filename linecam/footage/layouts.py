@@ -20,13 +20,14 @@ class Layout:
     count: int
 
 
-def _fill(canvas: np.ndarray, part: np.ndarray, polygon: np.ndarray, number: int) -> None:
+def draw_part(canvas: np.ndarray, part: np.ndarray, polygon: np.ndarray, number: int) -> None:
+    """Fill a polygon `(n, 2)` in the coverage, `(h, w)` uint8, and the part numbers; number 0 cuts a hole."""
     points = np.round(polygon * 16).astype(np.int32)
-    cv2.fillPoly(canvas, [points], 255, cv2.LINE_AA, 4)
+    cv2.fillPoly(canvas, [points], 255 if number else 0, cv2.LINE_AA, 4)
     cv2.fillPoly(part, [points], number, cv2.LINE_8, 4)
 
 
-def _polygon_edges(polygon: np.ndarray, spacing_px: float) -> np.ndarray:
+def find_edges(polygon: np.ndarray, spacing_px: float) -> np.ndarray:
     """Edge points with outward normals of a polygon `(n, 2)` whose centre lies inside."""
     following = np.roll(polygon, -1, 0)
     centre = polygon.mean(0)
@@ -56,8 +57,8 @@ def row_layout(rng: Rng, height: int, width: int, scale: float) -> Layout:
         left = x + (y - height / 2) * tilt[0] + bow[0] * np.sin(np.pi * (y - top) / (bottom - top))
         right = x + part_width + (y - height / 2) * tilt[1] + bow[1] * np.sin(np.pi * (y - top) / (bottom - top))
         polygon = np.concatenate([np.stack([left, y], 1), np.stack([right, y], 1)[::-1]]).astype(np.float32)
-        _fill(canvas, part, polygon, number)
-        edges.append(_polygon_edges(polygon, 12 * scale))
+        draw_part(canvas, part, polygon, number)
+        edges.append(find_edges(polygon, 12 * scale))
         x += part_width + gap * (1 if regular else rng.uniform(0.5, 1.6))
     return Layout(canvas / np.float32(255), part, np.concatenate(edges), number)
 
@@ -80,12 +81,11 @@ def objects_layout(rng: Rng, height: int, width: int, scale: float) -> Layout:
             turn = rng.normal(0, 0.12)
             circle = np.stack([np.cos(angle), np.sin(angle)], 1) * radii
             polygon = circle @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]) + (cx, cy)
-            _fill(canvas, part, polygon.astype(np.float32), number)
-            edges.append(_polygon_edges(polygon, 12 * scale))
+            draw_part(canvas, part, polygon.astype(np.float32), number)
+            edges.append(find_edges(polygon, 12 * scale))
             if kind == "ring":
                 inner = (polygon - (cx, cy)) * rng.uniform(0.25, 0.6) + (cx, cy)
-                cv2.fillPoly(canvas, [np.round(inner * 16).astype(np.int32)], 0, cv2.LINE_AA, 4)
-                cv2.fillPoly(part, [np.round(inner * 16).astype(np.int32)], 0, cv2.LINE_8, 4)
+                draw_part(canvas, part, inner, 0)
     return Layout(canvas / np.float32(255), part, np.concatenate(edges), number)
 
 
@@ -111,8 +111,8 @@ def cogs_layout(rng: Rng, height: int, width: int, scale: float) -> Layout:
         for cy in np.arange(size * 0.4, height + size * 0.3, size * 1.15):
             number += 1
             polygon = heldout.cog_outline(rng, size) + np.array([cx, cy], np.float32)
-            _fill(canvas, part, polygon, number)
-            edges.append(_polygon_edges(polygon[::4], 12 * scale))
+            draw_part(canvas, part, polygon, number)
+            edges.append(find_edges(polygon[::4], 12 * scale))
     return Layout(canvas / np.float32(255), part, np.concatenate(edges), number)
 
 

@@ -15,6 +15,7 @@ from linecam.footage.forms import shade_parts
 from linecam.footage.furniture import bolt, printed_mark
 from linecam.footage.layouts import LAYOUTS, Layout
 from linecam.footage.marks import faint_marks
+from linecam.footage.outlines import shaped_layout
 from linecam.footage.patches import Ground, Patch
 from linecam.footage.photos import Photographs
 from linecam.footage.textures import Rng, belt, mottle, octaves, surface
@@ -202,17 +203,21 @@ def build_strip(
     layout_name: str | None = None,
     kinds: Sequence[str] | None = None,
     photos: Photographs | None = None,
+    shaped: float = 0.0,
 ) -> Strip:
     """Paint a strip of a random line. scale: pixels a feature that is one pixel wide at a 256 px frame height takes.
 
     defects: how many on average for each 256×256 px (in those units). style: a key of `textures.SURFACES` or
     `heldout.SURFACES`. layout_name: a key of `LAYOUTS`, None draws one. kinds: which defects, None draws a few.
-    photos: photographs that a share of the strips lies on, with marks of theirs among the defects.
+    photos: photographs that a share of the strips lies on, with marks of theirs among the defects. shaped: share of the
+    strips whose parts have teeth, notches or rough edges.
     """
     held_out = style in heldout.SURFACES
     names, shares = (["cogs", "coil"], [0.6, 0.4]) if held_out else (["row", "objects", "coil"], [0.5, 0.2, 0.3])
-    layout_name = layout_name or str(rng.choice(names, p=shares))
-    layout = LAYOUTS[layout_name](rng, height, width, scale)
+    if shaped and rng.random() < shaped:
+        layout = shaped_layout(rng, height, width, scale)
+    else:
+        layout = LAYOUTS[layout_name or str(rng.choice(names, p=shares))](rng, height, width, scale)
     base, bed = np.exp(rng.uniform(np.log(0.12), np.log(0.75))), np.exp(rng.uniform(np.log(0.02), np.log(0.5)))
     skin = heldout.SURFACES[style](rng, height, width, scale) if held_out else surface(rng, height, width, scale, style)
     field = np.clip(skin, -4, 4) * np.exp(rng.uniform(np.log(0.015), np.log(0.26)))

@@ -160,7 +160,7 @@ if __name__ == "__main__":
     if asked.figures is not None:
         content = {
             "title": "Processes that are killed",
-            "command": f"python -m tests.helpers.kills --kills {asked.kills} FOLDER --figures {asked.figures}",
+            "command": f"python -m tests.helpers.kills --kills {asked.kills} FOLDER --figures FIGURES",
             "data": f"archives of {asked.films} films of 21 frames with two workers, and a film of 41 frames, read by "
             "a small model with random weights",
             "data_commands": [],
