@@ -27,7 +27,7 @@ from vidconcept.evaluation.statistics import predicted_count
 from vidconcept.pipelines.calibrate import (
     Footage,
     find_candidates,
-    find_floor,
+    find_floors,
     learn_background,
     read_footage,
     score_footage,
@@ -106,7 +106,7 @@ def main() -> None:
         background = learn_background(ours)
         lifts = background.compute_lifts()
         candidates, scales, hours = find_candidates(ours, background, monitor, held)
-        choice = choose(candidates, scales, hours, options.per_hour, find_floor(ours[0].plan, hours))
+        choice = choose(candidates, scales, hours, options.per_hour, find_floors(ours[0].plan, hours))
         seen = sum(alarms(part, choice.thresholds, lifts, held, monitor) for part in theirs)
         again = sum(alarms(part, choice.thresholds, lifts, held, monitor) for part in ours)
         length = hours * len(theirs) / len(ours)

@@ -15,7 +15,7 @@ from vidconcept.evaluation.alarms import (
     measure_clustering,
 )
 from vidconcept.models.folder import find_preset
-from vidconcept.pipelines.calibrate import find_floor
+from vidconcept.pipelines.calibrate import find_floors
 from vidconcept.pipelines.findings import FrameRef
 from vidconcept.pipelines.plan import make_plan
 from vidconcept.tracks.decision import Decision
@@ -149,23 +149,36 @@ class TestChoose:
         candidates = [c for c in good_footage(np.random.default_rng(5), 1, 100)[0] if c.concept == "dent"]
         scales = {"scratch": Scale(-9.0, 1.0), "dent": Scale(-3.0, 1.0)}
         assert choose(candidates, scales, 1, 20).thresholds["scratch"] == 0.05
-        choice = choose(candidates, scales, 1, 20, lowest=0.3)
+        choice = choose(candidates, scales, 1, 20, lowest={"scratch": 0.3})
         assert choice.thresholds["scratch"] == 0.3
         assert choice.alarms == sum(c.strength >= choice.thresholds[c.concept] for c in candidates)
-        assert "(0.3)" in " ".join(describe_choice(choice))
+        assert "scratch 0.3" in " ".join(describe_choice(choice))
         # The clusters below it are still told from single alarms.
         assert choice.dispersion == choose(candidates, scales, 1, 20).dispersion
 
+    def test_what_lies_below_its_lowest_raises_no_other_threshold(self):
+        """Holes rank as high as dents on their scale, but none of them would be an alarm."""
+        candidates = [Candidate("dent", s, 0.0) for s in (0.9, 0.8)] + [Candidate("hole", 0.3, 0.0)] * 5
+        scales = {"dent": Scale(-3.0, 2.0), "hole": Scale(-4.0, 1.0)}
+        free, floored = (choose(candidates, scales, 1, 1, lowest) for lowest in (None, {"hole": 0.6}))
+        assert (floored.thresholds["hole"], floored.alarms) == (0.6, 1)
+        assert 0.8 < floored.thresholds["dent"] < 0.9 <= free.thresholds["dent"]
+
     def test_the_lowest_follows_the_settings(self):
-        asked = {"concepts": ("dent",), "model": "linecam"}
-        preset = find_preset("linecam").settings["threshold"]
-        assert find_floor(make_plan(EXAMPLE, asked), 1.0) == pytest.approx(0.6 * preset)
-        assert find_floor(make_plan(EXAMPLE, asked | {"threshold": 0.2, "hysteresis": 0.5}), 1.0) == pytest.approx(0.1)
-        assert find_floor(make_plan(EXAMPLE, asked | {"threshold": 0.02}), 1.0) == LOWEST
+        asked = {"concepts": ("dent", "fray"), "model": "linecam"}
+        preset = find_preset("linecam").settings
+        wanted = {"dent": 0.6 * preset["thresholds"]["dent"], "fray": 0.6 * preset["threshold"]}
+        assert find_floors(make_plan(EXAMPLE, asked), 1.0) == pytest.approx(wanted)
+        asked["concepts"] = ("dent",)
+        assert find_floors(make_plan(EXAMPLE, asked | {"threshold": 0.2, "hysteresis": 0.5}), 1.0) == pytest.approx(
+            {"dent": 0.1}
+        )
+        assert find_floors(make_plan(EXAMPLE, asked | {"threshold": 0.02}), 1.0) == {"dent": LOWEST}
 
     def test_short_footage_does_not_lower_thresholds(self):
         plan = make_plan(EXAMPLE, {"concepts": ("dent",), "model": "linecam"})
-        floors = [find_floor(plan, minutes / 60) / plan.settings.threshold for minutes in (0, 1.5, 15, 30, 600)]
+        usual = plan.settings.find_threshold("dent")
+        floors = [find_floors(plan, minutes / 60)["dent"] / usual for minutes in (0, 1.5, 15, 30, 600)]
         assert floors == pytest.approx([1, 0.98, 0.8, 0.6, 0.6], abs=1e-3)
 
     def test_loud_footage_is_not_told_to_wait(self):

@@ -16,6 +16,17 @@ def test_a_bright_corner_is_lifted_and_little_footage_shrinks_it():
     assert place_lifts(peaks[:10])[0, 0] < 0.06
 
 
+def test_what_passes_once_raises_no_place():
+    """A mark on one part stands at each place for a few steps; a fixture is there in two hours of three."""
+    rng = np.random.default_rng(1)
+    peaks = rng.uniform(0.02, 0.04, (360, 6, 8))
+    peaks[100:108, 3, 5] = 0.9
+    peaks[60:300, 0, 0] += 0.3
+    lifts = place_lifts(peaks)
+    assert lifts[0, 0] > 0.2
+    assert np.count_nonzero(lifts) == 1
+
+
 def test_background_takes_any_grid():
     background = Background(("scratch", "dent"))
     background.begin_video()

@@ -32,9 +32,9 @@ class Choice:
     alarms: events on the calibration footage at these thresholds. per_hour_95: interval of the rate of false alarms.
     again_95: interval of their number on as much footage again, which is wider: that number is chance as well.
     dispersion: how much more the count of alarms varies from stretch to stretch than single ones would. extrapolated:
-    the thresholds lie above everything that was seen; fitted: along a tail, not by rule of thumb. lowest: the threshold
-    below which none is offered. clamped, capped: the lowest threshold offered gives fewer alarms than wished, the
-    highest more.
+    the thresholds lie above everything that was seen; fitted: along a tail, not by rule of thumb. lowest: of each
+    concept, the threshold below which none is offered. clamped, capped: the lowest thresholds offered give fewer alarms
+    than wished, the highest more.
     """
 
     thresholds: dict[str, float]
@@ -46,7 +46,7 @@ class Choice:
     dispersion: float
     extrapolated: bool
     fitted: bool
-    lowest: float
+    lowest: dict[str, float]
     clamped: bool
     capped: bool
 
@@ -132,7 +132,7 @@ def choose(
     scales: Mapping[str, Scale],
     hours: float,
     target_per_hour: float,
-    lowest: float = LOWEST,
+    lowest: Mapping[str, float] | None = None,
 ) -> Choice:
     """Thresholds at which all concepts together give the target rate of false alarms.
 
@@ -140,22 +140,27 @@ def choose(
     many candidates above it as the wish allows; where that is less than one, an exponential tail is carried on.
     The level is an order statistic of the same candidates, and Garwood's interval of the count above it holds for the
     rate there: above the n-th of a Poisson process lies a gamma share of order n, above the next one of order n + 1.
-    lowest: no threshold lies below it, however quiet the footage is. What scores less was too little to be followed;
-    there the next hour holds clusters of false alarms that this one did not show.
+    lowest: of each concept; no threshold lies below it, however quiet the footage is. What scores less was too little
+    to be followed; there the next hour holds clusters of false alarms that this one did not show. Such candidates raise
+    no other concept's threshold either.
     """
-    ranked = sorted((scales[c.concept].standardise(c.strength) for c in candidates), reverse=True)
+    floors = dict.fromkeys(scales, LOWEST) | dict(lowest or {})
+    ranked, counted = (
+        sorted((scales[c.concept].standardise(c.strength) for c in some), reverse=True)
+        for some in (candidates, [c for c in candidates if c.strength >= floors[c.concept]])
+    )
     allowed = target_per_hour * hours
     count = math.floor(allowed)
     extrapolated = allowed < 1
-    at_lowest = [scale.standardise(lowest) for scale in scales.values()]
+    at_lowest = [scale.standardise(floors[name]) for name, scale in scales.items()]
     if extrapolated:
         level = _extrapolate(ranked, allowed)
-    elif len(ranked) <= count:
+    elif len(counted) <= count:
         level = min(at_lowest)
     else:
-        level = (ranked[count - 1] + ranked[count]) / 2
+        level = (counted[count - 1] + counted[count]) / 2
     wished = {name: scale.score(level) for name, scale in scales.items()}
-    thresholds = {name: _ceil_to_thousandths(min(max(t, lowest), HIGHEST)) for name, t in wished.items()}
+    thresholds = {name: _ceil_to_thousandths(min(max(t, floors[name]), HIGHEST)) for name, t in wished.items()}
     alarms = [c for c in candidates if c.strength >= thresholds[c.concept]]
     dispersion = measure_clustering(
         [c.time_s for c in _pick_strongest(candidates, scales, max(len(alarms), 30))], hours * 3600
@@ -170,8 +175,8 @@ def choose(
         dispersion=dispersion,
         extrapolated=extrapolated,
         fitted=extrapolated and len(ranked) >= 2 * SMALLEST_TAIL,
-        lowest=lowest,
-        clamped=level < max(at_lowest) or (not extrapolated and len(ranked) <= count),
+        lowest=floors,
+        clamped=level < max(at_lowest) or (not extrapolated and len(counted) <= count),
         capped=max(wished.values()) > HIGHEST and len(alarms) > allowed,
     )
 
@@ -241,9 +246,11 @@ def describe_choice(choice: Choice) -> list[str]:
             f"±50 % takes {_duration(choice.hours_for_half)}."
         )
     if choice.clamped:
+        at_lowest = [name for name, value in choice.thresholds.items() if value <= choice.lowest[name] + 1e-3]
+        named = ", ".join(f"{name} {choice.lowest[name]:g}" for name in at_lowest)
         lines.append(
-            f"Good footage scores so low that the lowest possible threshold for its length ({choice.lowest:g}) gives "
-            "fewer alarms."
+            "Good footage scores so low that the lowest possible thresholds for its length give fewer alarms"
+            + (f": {named}." if named else ".")
         )
     if choice.dispersion > 1.5:
         lines.append(f"Alarms come in clusters ({choice.dispersion:.1f} at a time); the interval allows for that.")

@@ -13,6 +13,9 @@ PLACES = (6, 8)
 PLACE_PRIOR_STEPS = 60
 # Lifts below this change nothing that can be seen in a score.
 SMALLEST_LIFT = 0.02
+# A place is raised by what it shows in at least two of so many stretches of footage: what passes once, however high it
+# scores, passed there by chance.
+STRETCHES = 8
 # Runs of good footage, each of which is judged by the lifts that the others taught.
 FOLDS = 4
 
@@ -22,7 +25,8 @@ def place_lifts(peaks: np.ndarray, quantile: float = 0.99) -> np.ndarray:
 
     peaks: highest score in each place at each latent step. Shrunk towards none where there is little footage.
     """
-    high = np.quantile(peaks, quantile, axis=0)
+    stretches = np.array_split(peaks, min(STRETCHES, len(peaks)))
+    high = np.sort([np.quantile(part, quantile, axis=0) for part in stretches], axis=0)[-2:][0]
     excess = np.maximum(high - np.median(high), 0.0) * (len(peaks) / (len(peaks) + PLACE_PRIOR_STEPS))
     # In double precision, so that a file shows three decimals.
     return np.where(excess < SMALLEST_LIFT, 0.0, excess).astype(np.float64).round(3)

@@ -76,7 +76,7 @@ def calibrate_good(
     if not hours:
         raise UsageError("single frames have no duration, so there is no rate of alarms. Next: give videos")
     first = footage[0].plan
-    choice = choose(candidates, scales, hours, target_per_hour, find_floor(first, hours))
+    choice = choose(candidates, scales, hours, target_per_hour, find_floors(first, hours))
     return Calibration(
         choice, background.compute_lifts(), select_settings(first), describe_provenance(footage, choice), good_parts
     )
@@ -90,8 +90,8 @@ def read_footage(video: Path, settings: Mapping[str, Any], workspace: Workspace)
     return Footage(plan, run)
 
 
-def find_floor(plan: Plan, hours: float) -> float:
-    """The lowest threshold that good footage of this length may bring.
+def find_floors(plan: Plan, hours: float) -> dict[str, float]:
+    """Of each concept the lowest threshold that good footage of this length may bring.
 
     From `LONG_ENOUGH_H` on it is the score down to which `track` follows a finding anyway: below it a threshold would
     be a guess about noise. Minutes in which nothing was seen say little of what other parts will show: the shorter the
@@ -99,7 +99,7 @@ def find_floor(plan: Plan, hours: float) -> float:
     """
     settings = plan.settings
     share = 1 - (1 - settings.hysteresis) * min(1.0, hours / LONG_ENOUGH_H)
-    return max(LOWEST, round(share * settings.threshold, 3))
+    return {name: max(LOWEST, round(share * settings.find_threshold(name), 3)) for name in settings.concepts}
 
 
 def learn_background(footage: Sequence[Footage]) -> Background:
@@ -229,5 +229,7 @@ def write_toml(
 
 
 def _toml(value: Any) -> str:
-    """A TOML value; strings, numbers, booleans and lists are written as in JSON."""
+    """A TOML value; strings, numbers, booleans and lists are written as in JSON, mappings as inline tables."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_toml(key)} = {_toml(own)}" for key, own in value.items()) + "}"
     return json.dumps(value, ensure_ascii=False)
