@@ -1,6 +1,6 @@
 """Figures of an embedded model at token scale, on footage fixed by seed or on a folder as `footage write` makes.
 
-    python -m linecam.evaluate [--model FOLDER] [--clips 60] [--real DIR]
+    python -m linecam.evaluate [--model FOLDER] [--clips 60] [--real DIR [--tracked WORK]]
 
 Truth and scores are compared cell by cell (8×8 px, one latent step); a cell counts as a defect from 5 % cover on, cells
 touched less are left out. IoU is of the best-scored concept, AP needs no threshold. One JSON object on stdout.
@@ -17,12 +17,15 @@ import numpy as np
 
 from linecam.footage import heldout
 from linecam.footage.clips import HELD_OUT_SEED, clip
-from linecam.training.data import DEFECT_SHARE, cell_shares, cell_truth, group_shares
+from linecam.training.data import CELL_PX, DEFECT_SHARE, cell_shares, cell_truth, group_shares
 from linecam.vocabulary import CLASS_ID, CONCEPTS, DEFECT_IDS, DEFECTS, IGNORE
+from vidconcept.evaluation.datasets.read import read_dataset
 from vidconcept.evaluation.metrics.scores import average_precision
 from vidconcept.models import cogvideox
 from vidconcept.models.folder import ModelFolder, find_folder, find_preset
 from vidconcept.models.readout import read_scores
+from vidconcept.pipelines.rarity import gate_maps
+from vidconcept.pipelines.workspace import Workspace
 from vidconcept.settings import TrackSettings
 
 WINDOW = 9
@@ -127,6 +130,43 @@ def measure_recorded(model, folder: Path, *, peak_only: bool) -> dict:
     return out | {name: round(max(values), 3) for name, values in calm.items()}
 
 
+def measure_tracked(folder: Path, work: Path) -> dict[str, dict[str, float]]:
+    """AP of each concept over the peak windows, from the maps that `track` stores, without and with rarity.
+
+    folder: as for `measure_recorded`, with masks. work: where runs are kept. Cells are of 8×8 px of the picture as the
+    model gets it; the peak window is the one that shows most of the clip's defect, of those that the model saw.
+    """
+    shown = {row["clip"]: row["concept"] for row in json.loads((folder / "clips.json").read_text("utf-8"))}
+    settings = {"concepts": sorted({name for name in shown.values() if name}), "model": "linecam"}
+    workspace = Workspace(work)
+    pairs: dict[str, dict[str, list[tuple[np.ndarray, np.ndarray]]]] = {"rarity off": {}, "rarity auto": {}}
+    for each in read_dataset(folder).clips:
+        concept = shown[each.name]
+        if concept is None:
+            continue
+        plan = workspace.plan_clip(each, settings)
+        run = workspace.open_clip(plan, each)
+        with run:
+            workspace.compute_maps(plan, run)
+        masks = [mask for k, (_, own) in enumerate(windows(folder, each.name)) for mask in own[k > 0 :]]
+        for title, stored in (("rarity off", run.read_maps()), ("rarity auto", gate_maps(plan, run))):
+            spans = [(maps, masks[maps.positions[0, 0] : maps.positions[-1, 1] + 1]) for maps in stored]
+            peak, span = max(spans, key=lambda pair: np.sum(pair[1]))
+            scores = peak.scores[settings["concepts"].index(concept)]
+            size = (scores.shape[2] * CELL_PX, scores.shape[1] * CELL_PX)
+            drawn = np.stack([cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) for mask in span])
+            shares = group_shares(cell_shares((drawn >= 0.5).astype(np.uint8))[..., 1])
+            sure = (shares == 0) | (shares >= DEFECT_SHARE)
+            pairs[title].setdefault(concept, []).append((scores[sure], shares[sure] >= DEFECT_SHARE))
+    return {
+        title: {
+            name: round(average_precision(*map(np.concatenate, zip(*own, strict=True))), 4)
+            for name, own in sorted(by_concept.items())
+        }
+        for title, by_concept in pairs.items()
+    }
+
+
 def open_model(folder: Path | None):
     """The model through the same adapter as any other, with every concept in the softmax."""
     preset = find_preset("linecam")
@@ -143,6 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=HELD_OUT_SEED, help="of the first clip; default the held-out ones")
     parser.add_argument("--real", type=Path, help="a folder of recorded clips with clips.json")
     parser.add_argument("--window-sizes", action="store_true", help="also figures by the size of the window")
+    parser.add_argument("--tracked", type=Path, metavar="WORK", help="also from `track`'s maps, runs kept in WORK")
     parser.add_argument("--all-windows", action="store_true", help="of recorded clips, not only the peak window")
     options = parser.parse_args(arguments)
     model = open_model(options.model)
@@ -160,6 +201,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         result["window_size"] = measure_window_sizes(model, seeds, WINDOW_SIZES)
     if options.real is not None:
         result["recorded"] = measure_recorded(model, options.real, peak_only=not options.all_windows)
+        if options.tracked is not None:
+            result["tracked"] = measure_tracked(options.real, options.tracked)
     print(json.dumps(result, indent=1))
 
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from linecam.footage import clips, defects, heldout, layouts, scene, visibility
+from linecam.footage import clips, defects, heldout, layouts, outlines, scene, visibility
 from linecam.footage.camera import Motion
 from linecam.footage.forms import shade_parts
 from linecam.footage.marks import faint_marks
@@ -194,3 +194,24 @@ def test_gap_and_conveyor_are_told_apart_by_width():
                 widths[CONCEPTS[row[first]]].add(int(last - first))
     assert all(widths.values()), widths
     assert max(widths["gap"]) < 48 <= min(widths["conveyor"])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_uneven_parts_lie_where_their_edges_say(seed):
+    layout = outlines.shaped_layout(np.random.default_rng(seed), 256, 448, 1.0)
+    inside = layout.part > 0
+    assert layout.count >= inside.any()
+    assert 0.05 < inside.mean() < 1
+    assert (layout.coverage > 0.5)[inside].mean() > 0.95
+    x, y, nx, ny = layout.edges.T
+    np.testing.assert_allclose(np.hypot(nx, ny), 1, atol=1e-3)
+    seen = (x > 12) & (x < 436) & (y > 12) & (y < 244)
+    border = cv2.morphologyEx(inside.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((9, 9), np.uint8)) > 0
+    assert border[y[seen].astype(int), x[seen].astype(int)].mean() > 0.8
+
+
+def test_uneven_parts_are_good_parts():
+    made = clips.clip(5, SIZE, 3, defects=0.0, shaped=1.0)
+    assert made.concepts == {}
+    assert not np.isin(made.classes, DEFECT_IDS).any()
+    assert not np.array_equal(made.frames, clips.clip(5, SIZE, 3, defects=0.0).frames)

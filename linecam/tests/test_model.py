@@ -100,8 +100,19 @@ class TestLosses:
         logits, defects = torch.randn(2, 3, 20), torch.tensor([False, True, True])
         taught = torch.log_softmax(logits, 1)
         loss = partial(distillation_loss, taught=taught, defects=defects, defect_weight=5.0)
-        assert float(loss(logits, sample_weight=torch.ones(2))) == pytest.approx(0, abs=1e-6)
-        assert float(loss(torch.randn(2, 3, 20), sample_weight=torch.ones(2))) > 0.1
+        ones, hidden = torch.ones(2), torch.full((2, 20), IGNORE)
+        assert float(loss(logits, wanted=hidden, sample_weight=ones)) == pytest.approx(0, abs=1e-6)
+        assert float(loss(torch.randn(2, 3, 20), wanted=hidden, sample_weight=ones)) > 0.1
+
+    def test_a_teacher_that_sees_a_defect_on_good_surface_is_not_believed(self):
+        defects = torch.tensor([False, True])
+        taught = torch.log_softmax(torch.tensor([[[0.0, 5.0], [5.0, 0.0]]]), 1)  # (1, word, token): a defect, then none
+        logits = torch.zeros(1, 2, 2, requires_grad=True)
+        wanted = torch.tensor([[0, 0]])
+        distillation_loss(logits, taught, wanted, defects, 5.0, torch.ones(1)).backward()
+        assert logits.grad is not None
+        assert logits.grad[0, :, 0].abs().max() == 0
+        assert logits.grad[0, :, 1].abs().max() > 0
 
     def test_a_teacher_says_what_its_maps_say(self):
         folder = find_folder(presets()["linecam"]).path

@@ -12,10 +12,12 @@ from torch import Tensor
 
 from linecam.training.alignment import attach, read_logits, word_logits
 from linecam.training.model import encode_clip, load_parts
-from linecam.vocabulary import CONCEPTS
+from linecam.vocabulary import CONCEPTS, IGNORE
 
 # Where maps are read in use.
 TIMESTEP = 20
+# A teacher that gives more to defects where the truth has none is wrong there.
+BELIEVED = 0.2
 
 
 class Teacher:
@@ -48,13 +50,17 @@ class Teacher:
 
 
 def distillation_loss(
-    logits: Tensor, taught: Tensor, defects: Tensor, defect_weight: float, sample_weight: Tensor
+    logits: Tensor, taught: Tensor, wanted: Tensor, defects: Tensor, defect_weight: float, sample_weight: Tensor
 ) -> Tensor:
     """Divergence (Kullback-Leibler) of the maps from the teacher's.
 
-    logits, taught `(b, word, token)`, the latter log-probabilities; defects `(word,)` bool, which words are defects: a
-    token weighs 1, and `defect_weight` more where the teacher is sure of one; sample_weight `(b,)`.
+    logits, taught `(b, word, token)`, the latter log-probabilities; wanted `(b, token)` word numbers of the truth or
+    `IGNORE`; defects `(word,)` bool, which words are defects: a token weighs 1, and `defect_weight` more where the
+    teacher is sure of one. Where it sees a defect on what the truth calls good it is not believed. sample_weight
+    `(b,)`.
     """
     each = (taught.exp() * (taught - torch.log_softmax(logits.float(), 1))).sum(1)
-    weight = (1 + defect_weight * taught.exp()[:, defects].sum(1)) * sample_weight[:, None]
+    sure = taught.exp()[:, defects].sum(1)
+    good = (wanted != IGNORE) & ~defects[wanted.clamp_max(len(defects) - 1)]
+    weight = (1 + defect_weight * sure) * ~(good & (sure > BELIEVED)) * sample_weight[:, None]
     return (each * weight).sum() / weight.sum().clamp_min(1)

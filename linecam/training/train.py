@@ -118,7 +118,7 @@ class Trainer:
         figures = {"diffusion": diffusion.item(), "alignment": alignment.item()}
         if self.teacher:
             taught = self.teacher.read(video, query, rope, generator)
-            distillation = distillation_loss(logits, taught, defects, s["taught_defect_weight"], aligned)
+            distillation = distillation_loss(logits, taught, wanted, defects, s["taught_defect_weight"], aligned)
             total = total + s["distillation_weight"] * distillation
             figures["distillation"] = distillation.item()
         if len(query) == len(CONCEPTS):
