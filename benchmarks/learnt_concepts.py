@@ -27,7 +27,7 @@ from vidconcept.pipelines.workspace import Workspace
 
 # Neither training nor the other figures see these seeds.
 LEARN_SEED = HELD_OUT_SEED + SEED_RANGE // 2
-TEST_SEED = LEARN_SEED + 10_000
+TEST_SEED = LEARN_SEED + 100_000
 NAME = "unknown"
 
 
@@ -55,7 +55,7 @@ def measure(kind: str, work: Path, clips: int, tests: int, tokens: int, settings
     # Every fifth clip of a folder shows nothing.
     for folder, count, seed in ((learn_from, clips, LEARN_SEED), (test_on, tests, TEST_SEED)):
         if not (folder / "clips.json").is_file():
-            write_folder(folder, count + (count - 1) // 4, 9, seed + 100 * number, [kind])
+            write_folder(folder, count + (count - 1) // 4, 9, seed + 1000 * number, [kind], shown=True)
     workspace = Workspace(work / "maps")
     data = read_dataset(learn_from, rename={kind: NAME})
     found = learn(data, NAME, settings, workspace, word=kind, tokens=tokens, cross_validate=False)

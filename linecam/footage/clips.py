@@ -156,10 +156,13 @@ def write_shards(
             time.sleep(8)
 
 
-def write_folder(folder: Path, clips: int, frames: int, seed: int, kinds: Sequence[str] = DEFECTS) -> None:
+def write_folder(
+    folder: Path, clips: int, frames: int, seed: int, kinds: Sequence[str] = DEFECTS, *, shown: bool = False
+) -> None:
     """Write clips as `videos/NAME.mp4` with `annotations/NAME/FRAME.png` (its identity) and `clips.json`.
 
-    Each clip shows one of `kinds` of defect, or none (every fifth); motion is steady and straight.
+    Each clip is of a line with one of `kinds` of defect, or without (every fifth); motion is steady and straight.
+    shown: lines are drawn until such a defect comes into sight; else it passes by chance.
     """
     rows = []
     for k in range(clips):
@@ -167,10 +170,13 @@ def write_folder(folder: Path, clips: int, frames: int, seed: int, kinds: Sequen
         name = f"{concept or 'good'}_{k}"
         rng = np.random.default_rng(seed + k)
         speed = int(rng.integers(3, 13))
-        made = clip(
-            seed + k, (256, 384), frames, motion=Motion(speed), defects=0.0 if concept is None else 0.8,
-            layout="row", kinds=None if concept is None else [concept],
-        )  # fmt: skip
+        for own in range(seed + k, seed + SEED_RANGE, clips):
+            made = clip(
+                own, (256, 384), frames, motion=Motion(speed), defects=0.0 if concept is None else 0.8,
+                layout="row", kinds=None if concept is None else [concept],
+            )  # fmt: skip
+            if made.concepts or concept is None or not shown:
+                break
         write_video(folder / "videos" / f"{name}.mp4", made.frames)
         write_annotations(folder / "annotations" / name, made.instances)
         rows.append(
