@@ -14,7 +14,7 @@ import pytest
 import vidconcept
 from tests.helpers.clips import paint
 from tests.helpers.films import write_video
-from tests.live.test_watch import until, watching
+from tests.helpers.watching import until, watching
 from vidconcept.live.outlets import Sender, make_mqtt_publisher
 
 SYSTEM_PYTHON = "/usr/bin/python3"

@@ -1,0 +1,131 @@
+"""`watch` on cameras over HTTP, TCP and UDP, with a model of random weights."""
+
+import socket
+import threading
+import time
+
+import pytest
+
+import vidconcept
+from tests.helpers.streams import at_speed, http_camera, transport_stream
+from tests.helpers.watching import until, watching
+from vidconcept.live import sources
+from vidconcept.live.backlog import Backlog, Shot
+from vidconcept.live.camera import Camera
+from vidconcept.live.sources import parse_source
+
+
+@pytest.mark.slow
+def test_a_camera_over_http_that_drops_stalls_and_talks_nonsense_is_connected_to_again(
+    tiny_model, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(sources, "SILENCE_S", 1.0)
+    done = threading.Event()
+
+    def answer(request, send):
+        if request == 0:
+            data = transport_stream(20)
+            # It breaks off in the middle of a picture.
+            send(data[: len(data) * 2 // 3])
+        elif request == 1:
+            send(b"<html>not now</html>")
+        elif request == 2:
+            send(transport_stream(15))
+            # Connected, and silent.
+            done.wait(20)
+        else:
+            for piece in at_speed(transport_stream(25), 1.0):
+                send(piece)
+
+    with http_camera(answer) as address, watching(address, tiny_model, out=tmp_path / "out", every_s=0.01) as own:
+        until(lambda: own.state is not None and own.state.connections >= 4)
+        state = own.stop()
+        done.set()
+    assert state.failures >= 3
+    assert state.frames >= 30
+    assert [text for text in own.warnings if "trying again" in text]
+    assert sum(run.manifest["frames"] for run in own.runs) == state.read
+    assert all(run.manifest["done"] for run in own.runs)
+
+
+def test_a_camera_over_tcp_is_watched_to_its_end(tiny_model):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def send() -> None:
+            with server.accept()[0] as connection:
+                connection.sendall(transport_stream(20))
+
+        thread = threading.Thread(target=send)
+        thread.start()
+        with watching(f"tcp://127.0.0.1:{server.getsockname()[1]}", tiny_model, once=True, skips=False) as own:
+            state = own.wait()
+        thread.join(20)
+    assert (state.frames, state.read, state.failures) == (20, 20, 0)
+    assert [line["state"] for line in own.told if line["type"] == "event"]
+
+
+def test_a_camera_over_udp_is_watched_while_it_sends(tiny_model):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    data, done = transport_stream(200), threading.Event()
+
+    def send() -> None:
+        """Seven packets of the stream a datagram, as cameras do, over and over."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            while not done.is_set():
+                for start in range(0, len(data), 7 * 188):
+                    sender.sendto(data[start : start + 7 * 188], ("127.0.0.1", port))
+                    time.sleep(0.002)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        with watching(f"udp://127.0.0.1:{port}", tiny_model, every_s=0.01) as own:
+            until(lambda: own.state is not None and own.state.read >= 10)
+            state = own.stop()
+    finally:
+        done.set()
+        thread.join(20)
+    assert state.connections == 1
+    assert state.failures == 0
+
+
+def test_a_camera_that_is_not_there_is_waited_for_or_with_once_an_error(tiny_model):
+    with watching("http://127.0.0.1:1/x", tiny_model, duration_s=1.2) as own:
+        state = own.wait(60)
+    assert state.frames == 0
+    waits = [text.split("trying again in ")[1] for text in own.warnings if "trying again" in text]
+    assert state.failures == len(waits)
+    assert waits[:2] == ["0.5 s", "1 s"][: len(waits)] != []
+    with (
+        watching("http://127.0.0.1:1/x", tiny_model, once=True) as own,
+        pytest.raises(vidconcept.InputError, match=r"refused\. Next: check the address"),
+    ):
+        own.wait(60)
+    assert "load" not in own.monitor.timings_s
+
+
+def test_what_a_camera_sends_before_it_is_wanted_is_thrown_away(tiny_model):
+    sent, done = [], threading.Event()
+
+    def answer(request, send):
+        while not done.is_set():
+            send(transport_stream(25, start_s=len(sent)))
+            sent.append(request)
+            time.sleep(0.02)
+
+    warnings: list[str] = []
+    with http_camera(answer) as address:
+        camera = Camera(parse_source(address), Backlog(10), warn=warnings.append)
+        camera.start()
+        camera.meet()
+        until(lambda: len(sent) > 4)
+        assert (camera.counts.frames, camera.backlog.waiting) == (0, 0)
+        camera.begin()
+        first = camera.backlog.take(30)
+        camera.stop()
+        done.set()
+    assert isinstance(first, Shot)
+    assert first.time_s == 0
+    assert not warnings
