@@ -93,12 +93,16 @@ def window_sizes_table(files: Files) -> str:
 
 
 def real_maps_table(files: Files) -> str:
+    figures = files["tokens"]["figures"]
+    tracked = figures["tracked"]
     rows = [
-        [name, f"{row['ap']:.2f}", f"{row['prevalence']:.3f}"]
-        for name, row in files["tokens"]["figures"]["recorded"].items()
+        [name, *(f"{value:.2f}" for value in (row["ap"], *(own[name.split()[-1]] for own in tracked.values()))),
+         f"{row['prevalence']:.3f}"]
+        for name, row in figures["recorded"].items()
         if isinstance(row, Mapping)
-    ]
-    return table(["surface and defect", "AP", "share of the cells"], rows)
+    ]  # fmt: skip
+    titles = ["AP of the model's maps", *(f"AP as tracked, {title}" for title in tracked)]
+    return table(["surface and defect", *titles, "share of the cells"], rows)
 
 
 def events_table(files: Files, name: str) -> str:
