@@ -1,7 +1,7 @@
 """Two styles that training never sees, with textures, part shapes and defect painters of their own.
 
 They share no painting code with `textures`, `scene` and `defects`: noise is shaped in the Fourier domain, lines are
-distance fields of Bezier curves, cracks are borders of Voronoi cells.
+distance fields of Bezier curves, cracks are borders of Voronoi cells. Training shows toothed parts too, by `outlines`.
 """
 
 import cv2
