@@ -170,13 +170,15 @@ def write_folder(
         name = f"{concept or 'good'}_{k}"
         rng = np.random.default_rng(seed + k)
         speed = int(rng.integers(3, 13))
-        for own in range(seed + k, seed + SEED_RANGE, clips):
+        own = seed + k
+        while True:
             made = clip(
                 own, (256, 384), frames, motion=Motion(speed), defects=0.0 if concept is None else 0.8,
                 layout="row", kinds=None if concept is None else [concept],
             )  # fmt: skip
             if made.concepts or concept is None or not shown:
                 break
+            own += clips
         write_video(folder / "videos" / f"{name}.mp4", made.frames)
         write_annotations(folder / "annotations" / name, made.instances)
         rows.append(
