@@ -149,8 +149,9 @@ class TestWorkingDirectory:
         script = "import os, sys; from vidconcept import cli; look = os.getcwd\n"
         script += "def once(): here = look(); os.getcwd = look; os.rmdir(here); return here\n"
         script += "os.getcwd = once; cli.main()"
+        # -P: as in the installed command, the working directory is not where modules are looked for.
         done = subprocess.run(
-            [sys.executable, "-c", script, *line],
+            [sys.executable, "-P", "-c", script, *line],
             cwd=tmp_path / "here",
             capture_output=True,
             text=True,
