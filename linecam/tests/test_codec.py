@@ -6,7 +6,10 @@ import torch
 
 from linecam import cost
 from linecam.footage import clips
-from linecam.training.train_codec import KernelMuon, fit_picture, restore_codec
+from linecam.training.data import cell_shares, cell_truth
+from linecam.training.train_codec import CodecTeacher, KernelMuon, fit_picture, restore_codec
+from linecam.vocabulary import DEFECT_IDS
+from vidconcept.models.folder import find_folder, find_preset
 from vidconcept.models.linecam_codec import PatchCodec
 from vidconcept.models.trunk import CHANNELS, Trunk, fold_weights
 
@@ -178,3 +181,18 @@ def test_a_fused_convolution_costs_what_a_plain_one_does():
             trunk(frames)
         counted.append(counter.get_total_flops())
     assert counted[0] == counted[1] > 0
+
+
+def test_a_teacher_reads_every_mirroring_and_tells_where_things_lie_in_the_frame_itself():
+    made = clips.clip(11, (128, 192), 1, defects=4.0)
+    truth = cell_truth(cell_shares(made.classes))[0].ravel()
+    frames = torch.from_numpy(made.frames).permute(0, 3, 1, 2) / 127.5 - 1
+    teacher = CodecTeacher(find_folder(find_preset("linecam")).path, torch.device("cpu"), 0)
+    readings = [teacher.read(frames)[0].exp() for _ in range(24)]
+    assert torch.allclose(readings[0].sum(0), torch.ones(len(truth)))
+    assert len({tuple(reading[0].tolist()) for reading in readings}) == 4
+    is_defect = np.isin(truth, DEFECT_IDS)
+    assert is_defect.any()
+    for reading in readings:
+        defect = reading[list(DEFECT_IDS)].sum(0).numpy()
+        assert defect[is_defect].mean() > 3 * defect[~is_defect].mean()
