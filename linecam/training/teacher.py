@@ -1,4 +1,4 @@
-"""A trained model whose maps of the same clips are targets beside the truth.
+"""A trained model whose maps or shares of the same footage are targets beside the truth.
 
 What a student with fewer layers cannot learn from masks alone, how sure to be of a thin scratch, its teacher has learnt
 (Hinton et al. 2015, https://arxiv.org/abs/1503.02531).
@@ -6,6 +6,7 @@ What a student with fewer layers cannot learn from masks alone, how sure to be o
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from einops import rearrange
 from torch import Tensor
@@ -13,6 +14,7 @@ from torch import Tensor
 from linecam.training.alignment import attach, read_logits, word_logits
 from linecam.training.model import encode_clip, load_parts
 from linecam.vocabulary import CONCEPTS, IGNORE
+from vidconcept.models.linecam_codec import PatchCodec
 
 # Where maps are read in use.
 TIMESTEP = 20
@@ -47,6 +49,26 @@ class Teacher:
             timesteps = torch.full((b,), TIMESTEP, device=self.device)
             parts.transformer(noised, text, timesteps, image_rotary_emb=rope, return_dict=False)
         return torch.log_softmax(word_logits([read_logits(processors[-1])], counts[1:]).float(), 1)
+
+
+class CodecTeacher:
+    """A pipeline folder's codec, whose shares of the same frames are targets beside the truth."""
+
+    def __init__(self, folder: Path, device: torch.device, seed: int) -> None:
+        self.net = PatchCodec.from_pretrained(folder, subfolder="vae").feature_net  # type: ignore[union-attr]
+        self.net.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore
+        self.rng = np.random.default_rng(seed)
+
+    @torch.no_grad()
+    def read(self, frames: Tensor) -> Tensor:
+        """Log-probabilities `(b, kind, token)` of frames `(b, 3, h, w)`, read in one of their four mirrorings.
+
+        Another one each time: what a student follows is the mean over all, which is surer than any of them.
+        """
+        axes = [axis for axis in (2, 3) if self.rng.random() < 0.5]
+        with torch.autocast(frames.device.type, torch.bfloat16):
+            logits = self.net(frames.flip(axes).contiguous(memory_format=torch.channels_last))
+        return torch.log_softmax(logits.float().flip(axes).flatten(2), 1)
 
 
 def distillation_loss(

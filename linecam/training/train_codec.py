@@ -20,7 +20,7 @@ from linecam.footage.clips import clip, training_seed
 from linecam.training.augment import jitter, roughen
 from linecam.training.data import ShardStream
 from linecam.training.parallel import average_gradients, common_clock
-from linecam.training.teacher import distillation_loss
+from linecam.training.teacher import CodecTeacher, distillation_loss
 from linecam.training.trunk_weights import fetch_trunk
 from linecam.vocabulary import CONCEPTS, DEFECT_IDS, DEFECTS, IGNORE
 from vidconcept.models.linecam_codec import PatchCodec
@@ -117,26 +117,6 @@ def restore_codec(codec: PatchCodec, checkpoint: Path) -> tuple[int, float]:
     return saved["step"], saved["seconds"]
 
 
-class CodecTeacher:
-    """A pipeline folder's codec, whose shares of the same frames are targets beside the truth."""
-
-    def __init__(self, folder: Path, device: torch.device, seed: int) -> None:
-        self.net = PatchCodec.from_pretrained(folder, subfolder="vae").feature_net  # type: ignore[union-attr]
-        self.net.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore
-        self.rng = np.random.default_rng(seed)
-
-    @torch.no_grad()
-    def read(self, frames: Tensor) -> Tensor:
-        """Log-probabilities `(b, kind, token)` of frames `(b, 3, h, w)`, read in one of their four mirrorings.
-
-        Another one each time: what a student follows is the mean over all, which is surer than any of them.
-        """
-        axes = [axis for axis in (2, 3) if self.rng.random() < 0.5]
-        with torch.autocast(frames.device.type, torch.bfloat16):
-            logits = self.net(frames.flip(axes).contiguous(memory_format=torch.channels_last))
-        return torch.log_softmax(logits.float().flip(axes).flatten(2), 1)
-
-
 def train_features(
     rank: int, shards: Path, out: Path, config: dict, resume_from: Path | None, device: torch.device
 ) -> None:
@@ -168,8 +148,7 @@ def train_features(
     )
     teacher = CodecTeacher(Path(config["teacher"]), device, seed + rank) if config.get("teacher") else None
     defects = torch.tensor([name in DEFECTS for name in CONCEPTS], device=device)
-    weight = torch.ones(len(CONCEPTS), device=device)
-    weight[list(DEFECT_IDS)] = config["defect_weight"]
+    weight = torch.where(defects, config["defect_weight"], 1.0)
     feeds = [
         ShardStream(shards, seed + 100 * step + 10 * rank + late, share, config["turned_share"]).batches(
             batch, 1, size, size
