@@ -59,12 +59,12 @@ def average_robustly(
     values: Sequence[np.ndarray], weights: Sequence[np.ndarray], settings: EnergySettings
 ) -> np.ndarray:
     """Weighted mean of fields `(row, col)`, one a latent step; a step that contradicts the others counts less."""
-    mean = add_products(values, weights) / np.sum(weights, axis=0)
+    mean = add_products(values, weights) / add_all(weights)
     if max(float(own.max()) for own in values) > settings.quiet:
         for _ in range(2):
             noise = settings.outlier * (settings.noise_floor + settings.noise_slope * mean * (1.0 - mean))
             now = [base / (1.0 + np.square((own - mean) / noise)) for own, base in zip(values, weights, strict=True)]
-            mean = add_products(values, now) / np.sum(now, axis=0)
+            mean = add_products(values, now) / add_all(now)
     return mean
 
 
@@ -73,6 +73,14 @@ def add_products(values: Sequence[np.ndarray], weights: Sequence[np.ndarray]) ->
     total = np.zeros_like(values[0])
     for own, weight in zip(values, weights, strict=True):
         total += own * weight
+    return total
+
+
+def add_all(values: Sequence[np.ndarray]) -> np.ndarray:
+    """Sum of arrays of one shape, likewise: NumPy's own first copies them into one."""
+    total = values[0].copy()
+    for own in values[1:]:
+        total += own
     return total
 
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from vidconcept.temporal.pooling import Canvas, Observation
-from vidconcept.temporal.regularize import EnergySettings, add_products, average_robustly, weigh_presence
+from vidconcept.temporal.regularize import EnergySettings, add_all, add_products, average_robustly, weigh_presence
 
 
 def compute_touched_field(observations: Sequence[Observation], canvas: Canvas, settings: EnergySettings) -> np.ndarray:
@@ -34,7 +34,7 @@ def _average_over_frames(observation: Observation) -> np.ndarray:
     """Mean of an observation's tokens over its frames, each where it sees the point."""
     weights = [view.inside + np.float32(1e-4) for view in observation.views]
     values = [observation.sample_view(view, cv2.INTER_NEAREST) for view in observation.views]
-    return add_products(values, weights) / np.sum(weights, axis=0)
+    return add_products(values, weights) / add_all(weights)
 
 
 def _smear(observation: Observation) -> tuple[float, float]:

@@ -52,7 +52,8 @@ def find_local_maximum(scores: np.ndarray, reach_px: int) -> np.ndarray:
     rows, cols = -(-h // block), -(-w // block)
     padded = np.zeros((rows * block, cols * block), np.float32)
     padded[:h, :w] = scores
-    coarse = padded.reshape(rows, block, cols, block).max(axis=(1, 3))  # (rows, cols)
+    # One axis after the other: many times as quick as both at once.
+    coarse = padded.reshape(rows, block, cols * block).max(axis=1).reshape(rows, cols, block).max(axis=2)
     size = 2 * max(1, round(reach_px / block)) + 1
     coarse = cv2.dilate(coarse, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
     fine = cv2.resize(coarse, (cols * block, rows * block), interpolation=cv2.INTER_LINEAR)[:h, :w]
