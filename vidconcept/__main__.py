@@ -14,7 +14,7 @@ def main() -> None:
     stop_at_signals()
     # The libraries make hundreds of thousands of objects that stay. To look among them for garbage time and again took
     # a fifth of the time of their import.
-    gc.set_threshold(COLLECT_AFTER, 50, 100)
+    gc.set_threshold(COLLECT_AFTER)
     # Read when NumPy is imported. Its products here are small: a second thread for each only takes the processor away
     # from the stages that run beside it.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
