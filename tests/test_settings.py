@@ -34,6 +34,7 @@ OTHERWISE = {
     "reduce": "mean-softmax",
     "concept_tokens": "first",
     "concept_sharpness": 2.0,
+    "token_support": 0.5,
     "noise_samples": 2,
     "seed": 1,
     "dtype": "bfloat16",

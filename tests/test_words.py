@@ -144,9 +144,13 @@ class TestLexicon:
         settled = lexicon.finish(scores)
         assert settled[2] == pytest.approx(scores[2])
         own = scores[[0, 1, 3], 0]
-        assert settled[[0, 1, 3], 0] == pytest.approx(own + (0.9 - own) * np.float32([256, 81, 16]) / 353)
+        shared = own + (0.9 - own) * np.float32([256, 81, 16]) / 353
+        assert settled[0, 0] == pytest.approx(shared[0])
+        # What comes second and third has at least the geometric mean of its own and the sum.
+        assert settled[[1, 3], 0] == pytest.approx(np.sqrt(0.9 * own[1:]))
+        assert (settled[[1, 3], 0] > shared[1:]).all()
         # Equals share alike.
-        assert settled[[0, 1, 3], 1] == pytest.approx(0.1 + 0.2 / 3)
+        assert settled[[0, 1, 3], 1] == pytest.approx(np.sqrt(0.1 * 0.3))
         assert not settled[[0, 1, 3], 2].any()
         assert replace(lexicon, sharpness=1.0).finish(scores) is scores
 

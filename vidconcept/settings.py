@@ -103,6 +103,14 @@ class TrackSettings(BaseModel):
         ge=1,
         le=64,
     )
+    token_support: float = _setting(
+        Stage.MAPS,
+        0.0,
+        "a token scores no less than the mean around it, weighted by a Gaussian of this standard deviation in tokens; "
+        "0: off",
+        ge=0,
+        le=4,
+    )
     concept_tokens: Literal["all", "first"] = _setting(
         Stage.MAPS, "all", "use all sub-words of a concept, or the first one only"
     )

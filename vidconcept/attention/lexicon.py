@@ -64,7 +64,8 @@ class Lexicon:
 
         Negatives stand in the softmax themselves, so both have the same scale. Each of the rivals keeps its score and
         gets a share of the others', as its score to the power of `sharpness` is to the sum of theirs: the leading one
-        comes near to the sum of all.
+        comes near to the sum of all. None has less than the geometric mean of its score and that sum: on footage unlike
+        that of the training it is surer that there is a defect than which kind it is.
         """
         return self._settle(self._subtract(scores))
 
@@ -84,8 +85,9 @@ class Lexicon:
         # Of the leading one, so that small scores to a high power stay numbers.
         shares = (own / np.maximum(own.max(axis=0), np.finfo(np.float32).tiny)) ** np.float32(self.sharpness)
         shares /= np.maximum(shares.sum(axis=0), np.finfo(np.float32).tiny)
+        all_of_them = np.minimum(own.sum(axis=0), 1)
         result = scores.copy()
-        result[list(self.rivals)] = own + (np.minimum(own.sum(axis=0), 1) - own) * shares
+        result[list(self.rivals)] = np.maximum(own + (all_of_them - own) * shares, np.sqrt(own * all_of_them))
         return result
 
     def with_sinks(self, sinks: Sequence[str]) -> Lexicon:

@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 from einops import rearrange
+from scipy.ndimage import gaussian_filter
 from scipy.special import softmax
 
 Reduce = Literal["softmax-mean", "mean-softmax"]
@@ -33,6 +34,17 @@ def reduce_layers(logits: np.ndarray, reduce: Reduce) -> np.ndarray:
     if reduce == "mean-softmax":
         return softmax(logits.mean(axis=0), axis=0)
     raise ValueError(f"reduce is softmax-mean or mean-softmax, got {reduce!r}")
+
+
+def support_tokens(scores: np.ndarray, spread_tokens: float) -> np.ndarray:
+    """Scores `(..., row, col)` of which none is below the mean around it, by a Gaussian of this standard deviation.
+
+    What lies beside a sure token is likelier to belong to it than what lies far away; peaks stay as they are.
+    """
+    if not spread_tokens:
+        return scores
+    around = (0.0,) * (scores.ndim - 2) + (spread_tokens, spread_tokens)
+    return np.maximum(scores, gaussian_filter(scores, around, mode="nearest"))
 
 
 def find_unusable_layer(logits: np.ndarray, *, may_be_constant: bool = False) -> tuple[int, str] | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vidconcept.attention.maps import arrange_tokens, concept_scores
+from vidconcept.attention.maps import arrange_tokens, concept_scores, support_tokens
 from vidconcept.errors import InputError, UsageError
 from vidconcept.evaluation.explanation import Explanation
 from vidconcept.geometry import crop
@@ -58,9 +58,10 @@ def explain(run_path: Path, event_id: int, monitor: Monitor, shelf: ModelShelf |
     reduce, grid, order = plan.settings.reduce, token_grid(model, window.frames), _order_words(plan, track)
     layers = range(plan.layout.num_layers)
     single = [plan.lexicon.finish(concept_scores(draws, reduce, layers=[layer])) for layer in layers]
-    maps = arrange_tokens(np.stack(single), grid)[:, order, step]
+    spread = plan.settings.token_support
+    maps = support_tokens(arrange_tokens(np.stack(single), grid), spread)[:, order, step]
     combined = plan.lexicon.finish(concept_scores(draws, reduce, layers=chosen))
-    whole = arrange_tokens(combined, grid)[order, step]
+    whole = support_tokens(arrange_tokens(combined, grid), spread)[order, step]
     image, mask = _read_picture(plan, event, track, monitor)
     words = tuple((*plan.settings.concepts, *plan.words[len(plan.settings.concepts) :])[i] for i in order)
     cell = _find_peak_cell(whole[0], mask)

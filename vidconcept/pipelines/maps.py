@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from vidconcept.attention.maps import support_tokens
 from vidconcept.errors import ModelError
 from vidconcept.geometry import crop, resize
 from vidconcept.models.adapter import Model, choose_adapter
@@ -232,6 +233,7 @@ def compute_window_maps(
     asked = len(plan.settings.concepts)
     read = [read_described(model, tile, plan.lexicon) for tile in tiles or cut_tiles(plan, window)]
     scores = plan.tiles.blend([scores[:asked] for scores, _ in read])
+    scores = support_tokens(scores, plan.settings.token_support)
     # A feature is a map like any other: tiles are blended channel by channel.
     features = plan.tiles.blend([np.moveaxis(own, -1, 0) for _, own in read])
     features = np.moveaxis(features, 0, -1)

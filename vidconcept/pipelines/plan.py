@@ -27,10 +27,10 @@ from vidconcept.video.reading import AS_IT_IS, Reading
 from vidconcept.video.writer import fit_film_size
 
 # To be raised when the same weights, words and settings come to give other maps: runs of before are then not resumed.
-MAPS_VERSION = 1
+MAPS_VERSION = 2
 
 # Settings that are left out of what maps depend on where they have this value, or are empty.
-OFF = (("method", "concept-attention"), ("quantize", "none"), ("concept_sharpness", 1.0))
+OFF = (("method", "concept-attention"), ("quantize", "none"), ("concept_sharpness", 1.0), ("token_support", 0.0))
 NEW_WORD_SETTINGS = frozenset({"sinks", "timesteps"})
 
 # From here on a token is so coarse that thin defects drown in it: twice what `tile=auto` aims at.
