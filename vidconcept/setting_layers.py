@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -29,10 +29,15 @@ ENV_OTHERS = frozenset({"VIDCONCEPT_CACHE_DIR"})
 
 @dataclass(frozen=True)
 class Layer:
-    """Settings of one source. name: "command line", "environment", "config <path>", "preset <name>"."""
+    """Settings of one source.
+
+    name: "command line", "environment", "config <path>", "preset <name>". provenance: what a calibration says of
+    itself.
+    """
 
     name: str
     values: Mapping[str, Any]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
 def collect_layers(
@@ -161,7 +166,7 @@ def _is_list(annotation: Any) -> bool:
 
 
 def read_config_file(path: Path) -> Layer:
-    """Settings from a TOML file; a table `[provenance]` is for people and ignored.
+    """Settings from a TOML file; its table `[provenance]` says where they come from and sets nothing.
 
     Raises InputError when it cannot be read, UsageError when it is no TOML.
     """
@@ -169,7 +174,7 @@ def read_config_file(path: Path) -> Layer:
         values = read_toml(path)
     except MalformedError as error:
         raise UsageError(f"config {error}") from error
-    values.pop("provenance", None)
+    provenance = values.pop("provenance", None)
     if isinstance(rarity := values.get("rarity"), str) and rarity not in RARITY_WORDS:
         # A file of good parts lies beside the config that names it.
         values["rarity"] = str(path.parent / rarity)
@@ -178,4 +183,4 @@ def read_config_file(path: Path) -> Layer:
         values["concepts"] = [beside(text, path.parent) if isinstance(text, str) else text for text in concepts]
     if isinstance(words := values.get("words"), dict):
         values["words"] = {k: beside(text, path.parent) if isinstance(text, str) else text for k, text in words.items()}
-    return Layer(f"config {path}", values)
+    return Layer(f"config {path}", values, provenance if isinstance(provenance, dict) else {})

@@ -78,6 +78,7 @@ def clip(
     kinds: Sequence[str] | None = None,
     photos: Photographs | None = None,
     shaped: float = 0.0,
+    near: float = 0.0,
 ) -> Clip:
     """Film a random line. size: height, width in pixels; features scale with the shorter side, 1 at 256 px.
 
@@ -85,7 +86,7 @@ def clip(
     defects: average number for each 256×256 px at scale 1; None draws it, often zero. colour: None draws it.
     layout: "row", "objects" or "coil"; None draws it. kinds: which defects; None draws a few.
     photos: photographs that a share of the lines is made of. shaped: share of the lines whose parts have teeth, notches
-    or rough edges.
+    or rough edges. near: share of the lines whose defects are fewer and larger, as seen from close by.
     The same arguments give the same clip.
     """
     rng = np.random.default_rng(seed)
@@ -107,7 +108,9 @@ def clip(
     low = np.floor(np.maximum(reach[0], [-np.inf, -0.1 * height])).astype(int)
     maps[:, :, 2] -= low
     strip_size = [int(v) for v in np.ceil(np.minimum(reach[1], [np.inf, 1.2 * height]) - low) + 1]
-    strip = build_strip(rng, strip_size[1], strip_size[0], scale, defects, colour, style, layout, kinds, photos, shaped)
+    strip = build_strip(
+        rng, strip_size[1], strip_size[0], scale, defects, colour, style, layout, kinds, photos, shaped, near
+    )
     light = make_light(rng, height, width, scale)
     sensor = make_sensor(rng, strip, scale, motion.speed_px)
     images, classes, instances = film(rng, strip, (height, width), maps, light, sensor)
@@ -128,7 +131,13 @@ def training_seed(seed: int, number: int) -> int:
 
 
 def write_shards(
-    folder: Path, keep: int, seed: int, frames: int = 9, photos: Photographs | None = None, shaped: float = 0.0
+    folder: Path,
+    keep: int,
+    seed: int,
+    frames: int = 9,
+    photos: Photographs | None = None,
+    shaped: float = 0.0,
+    near: float = 0.0,
 ) -> None:
     """Render shards without end into `folder`, the newest `keep` of them.
 
@@ -141,7 +150,7 @@ def write_shards(
     number = 1 + max((int(p.name.split("_")[0]) for p in existing), default=-1)
     while True:
         seeds = [training_seed(seed, number * scenes + k) for k in range(scenes)]
-        clips = [clip(own, frames=frames, photos=photos, shaped=shaped) for own in seeds]
+        clips = [clip(own, frames=frames, photos=photos, shaped=shaped, near=near) for own in seeds]
         np.save(folder / f"{number:06d}_classes.npy", np.stack([c.classes for c in clips]))
         (folder / f"{number:06d}.txt").write_text("\n".join(c.caption for c in clips), encoding="utf-8")
         np.save(folder / "partial.npy", np.stack([c.frames for c in clips]))
@@ -225,6 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     shards.add_argument("--frames", type=int, default=9, help="of each scene; 1 for the codec")
     shards.add_argument("--photos", type=Path, help="folder of photographs for half of the scenes")
     shards.add_argument("--shaped", type=float, default=0.0, help="share of scenes whose parts have uneven outlines")
+    shards.add_argument("--near", type=float, default=0.0, help="share of scenes whose defects are fewer and larger")
     write = commands.add_parser("write", help="write clips as videos with annotations and clips.json")
     write.add_argument("folder", type=Path)
     write.add_argument("--clips", type=int, default=20)
@@ -239,7 +249,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.command == "shards":
         photos = Photographs(options.photos) if options.photos else None
-        write_shards(options.folder, options.keep, options.seed, options.frames, photos, options.shaped)
+        write_shards(options.folder, options.keep, options.seed, options.frames, photos, options.shaped, options.near)
     elif options.command == "write":
         write_folder(options.folder, options.clips, options.frames, options.seed, options.kinds)
     else:

@@ -4,7 +4,7 @@ The strip is painted once; the camera then looks at it through a moving window.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -18,7 +18,7 @@ from linecam.footage.marks import faint_marks
 from linecam.footage.outlines import shaped_layout
 from linecam.footage.patches import Ground, Patch
 from linecam.footage.photos import Photographs
-from linecam.footage.textures import Rng, belt, mottle, octaves, surface
+from linecam.footage.textures import Rng, belt, log_uniform, mottle, octaves, surface
 from linecam.vocabulary import CLASS_ID, DEFECTS, IGNORE
 
 
@@ -106,8 +106,12 @@ def add_defects(
     bed: float,
     kinds: Sequence[str] | None = None,
     painters: Mapping[str, Painter] = PAINTERS,
+    nearness: float = 1.0,
 ) -> None:
-    """Paint `count` defects at random places that suit them, each one an instance. kinds: which; None draws a few."""
+    """Paint `count` defects at random places that suit them, each one an instance.
+
+    kinds: which; None draws a few. nearness: how many times as large as usual they are.
+    """
     names = [name for name in kinds or DEFECTS if name in painters and (len(layout.edges) or name not in EDGE_DEFECTS)]
     if kinds is None:
         if strip.chroma is None and rng.random() < 0.6:
@@ -142,7 +146,7 @@ def add_defects(
             if not (0 <= x < width and 0 <= y < height and on_part[y, x]):
                 continue
             ground = describe_ground(strip, x, y, scale, bed)
-        patch = painters[name](rng, ground)
+        patch = painters[name](rng, replace(ground, scale=scale * nearness))
         gain, add, mask = (np.rot90(a, turn) for a in (patch.gain, patch.add, patch.mask))
         alpha = None if patch.alpha is None else np.rot90(patch.alpha, turn)
         turned = Patch(gain, add, mask, patch.tint, alpha)
@@ -204,13 +208,15 @@ def build_strip(
     kinds: Sequence[str] | None = None,
     photos: Photographs | None = None,
     shaped: float = 0.0,
+    near: float = 0.0,
 ) -> Strip:
     """Paint a strip of a random line. scale: pixels a feature that is one pixel wide at a 256 px frame height takes.
 
     defects: how many on average for each 256×256 px (in those units). style: a key of `textures.SURFACES` or
     `heldout.SURFACES`. layout_name: a key of `LAYOUTS`, None draws one. kinds: which defects, None draws a few.
     photos: photographs that a share of the strips lies on, with marks of theirs among the defects. shaped: share of the
-    strips whose parts have teeth, notches or rough edges.
+    strips whose parts have teeth, notches or rough edges. near: share of the strips whose defects are fewer and larger,
+    as seen from close by.
     """
     held_out = style in heldout.SURFACES
     names, shares = (["cogs", "coil"], [0.6, 0.4]) if held_out else (["row", "objects", "coil"], [0.5, 0.2, 0.3])
@@ -256,7 +262,9 @@ def build_strip(
         add_traces(rng, strip, layout, int(rng.poisson(6 * area)), scale)
     strip.flawless = strip.luminance.copy()
     painters = heldout.PAINTERS if held_out else PAINTERS if photos is None else photos.painters(PAINTERS)
-    add_defects(rng, strip, layout, int(rng.poisson(defects * area)), scale, float(bed), kinds, painters)
+    nearness = log_uniform(rng, 1.2, 3.5) if near and rng.random() < near else 1.0
+    count = int(rng.poisson(defects * area / nearness))
+    add_defects(rng, strip, layout, count, scale, float(bed), kinds, painters, nearness)
     return strip
 
 

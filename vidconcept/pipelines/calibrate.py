@@ -18,7 +18,7 @@ from vidconcept.evaluation.background import Background
 from vidconcept.pipelines.findings import ScoredFrame, Tracker, make_decision, score_frames
 from vidconcept.pipelines.good_parts import GoodParts, learn_good_parts
 from vidconcept.pipelines.monitor import Monitor
-from vidconcept.pipelines.plan import Plan
+from vidconcept.pipelines.plan import MAPS_VERSION, Plan
 from vidconcept.pipelines.rarity import Judge, gate_maps
 from vidconcept.pipelines.workspace import Workspace
 from vidconcept.runs import RunFolder
@@ -204,6 +204,7 @@ def describe_provenance(footage: Sequence[Footage], choice: Choice) -> dict[str,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "vidconcept": version("vidconcept"),
         "weights": plan.layout.fingerprint,
+        "maps_version": MAPS_VERSION,
         "footage": [part.plan.video_name for part in footage],
         "footage_sha256": [hash_source(part.plan.source) for part in footage],
         **facts,

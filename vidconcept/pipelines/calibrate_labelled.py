@@ -18,7 +18,7 @@ from vidconcept.evaluation.statistics import bootstrap_interval
 from vidconcept.pipelines.calibrate import select_settings
 from vidconcept.pipelines.evaluate import Linked, rename_to_asked
 from vidconcept.pipelines.findings import score_frames
-from vidconcept.pipelines.plan import Plan
+from vidconcept.pipelines.plan import MAPS_VERSION, Plan
 from vidconcept.pipelines.rarity import gate_maps
 from vidconcept.pipelines.sweep import sweep
 from vidconcept.pipelines.vocabulary import find_preset_thresholds
@@ -66,6 +66,7 @@ def calibrate_labelled(
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "vidconcept": version("vidconcept"),
         "weights": plan.layout.fingerprint,
+        "maps_version": MAPS_VERSION,
         "dataset": dataset.name,
         "clips": [clip.name for clip in dataset.clips],
         "readings_compared": len(compared.tallies),

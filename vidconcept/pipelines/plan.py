@@ -194,7 +194,10 @@ def lay_out(settled: Settled, source: Path, identity: SourceIdentity, info: Vide
         settled.lexicon,
         learnt,
         _choose_work_size(region, settings.smooth),
-        remarks=_remark_on_sizes(settings, info, region, tiles, fine),
+        remarks=(
+            *_remark_on_calibration(settled.provenance, layout.fingerprint),
+            *_remark_on_sizes(settings, info, region, tiles, fine),
+        ),
     )
 
 
@@ -203,6 +206,19 @@ def choose_film_size(settings: TrackSettings, info: VideoInfo) -> tuple[int, int
     beside = 2 if settings.view == "side-by-side" else 1
     width, height = fit_film_size((beside * info.width_px, info.height_px), settings.codec)
     return (width // beside, height)
+
+
+def _remark_on_calibration(provenance: Mapping[str, Any], weights: str) -> tuple[Finding, ...]:
+    """Whether the thresholds of a calibration are of the scores that these weights give, and are read as now."""
+    made_with = provenance.get("weights"), provenance.get("maps_version", 1)
+    if made_with[0] is None or made_with == (weights, MAPS_VERSION):
+        return ()
+    what = f"other weights ({made_with[0]}, these are {weights})" if made_with[0] != weights else "scores of before"
+    text = (
+        f"the thresholds of the calibration were chosen on {what}, so its promise of false alarms does not hold. "
+        "Next: vidconcept calibrate again"
+    )
+    return (Finding("warning", "calibration", text),)
 
 
 def _remark_on_sizes(

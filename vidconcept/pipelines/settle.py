@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,17 @@ READING_KEYS = ("bits", "stream", "max_megapixels", "deinterlace", "tone_map")
 
 @dataclass(frozen=True)
 class Settled:
-    """Settings of all layers, before any picture is known. words, lexicon: as in `Plan`."""
+    """Settings of all layers, before any picture is known.
+
+    words, lexicon: as in `Plan`. provenance: what a calibration among the layers says of itself.
+    """
 
     settings: TrackSettings
     sources: Mapping[str, str]
     preset: Preset
     words: tuple[str, ...]
     lexicon: Lexicon
+    provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
 def settle(
@@ -52,7 +56,8 @@ def settle(
     lifts = pick_asked(settings.place_lifts, settings, preset)
     settings = settings.model_copy(update={"thresholds": thresholds, "place_lifts": lifts})
     _check_range(settings)
-    return Settled(settings, sources, preset, words, lexicon)
+    provenance = next((layer.provenance for layer in layers if layer.provenance), {})
+    return Settled(settings, sources, preset, words, lexicon, provenance)
 
 
 def choose_reading(settings: TrackSettings) -> Reading:
