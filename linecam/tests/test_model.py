@@ -2,6 +2,7 @@
 
 import json
 import socket
+import tomllib
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from linecam.evaluate import open_model
 from linecam.footage import clips
 from linecam.sample import sample
 from linecam.training.alignment import alignment_loss, attach, rotary, word_logits
-from linecam.training.data import cell_shares, cell_truth, group_shares
+from linecam.training.data import ShardStream, cell_shares, cell_truth, group_shares
 from linecam.training.model import load_parts, make_parts, save_parts
 from linecam.training.teacher import Teacher, distillation_loss
 from linecam.training.train import DEFAULT_CONFIG, Trainer
@@ -120,13 +121,16 @@ class TestLosses:
         video = torch.rand(1, 3, 9, 64, 96, generator=torch.Generator().manual_seed(3)) * 2 - 1
         rope = rotary(64, torch.arange(8.0), torch.arange(12.0), 3)
         query = list(range(len(CONCEPTS)))
-        said = teacher.read(video, query, rope, torch.Generator().manual_seed(0))
-        assert said.shape == (1, len(CONCEPTS), 3 * 8 * 12)
-        torch.testing.assert_close(said.exp().sum(1), torch.ones(1, 3 * 8 * 12))
+        readings = [teacher.read(video, query, rope, torch.Generator().manual_seed(seed)) for seed in range(8)]
+        for said in readings:
+            assert said.shape == (1, len(CONCEPTS), 3 * 8 * 12)
+            torch.testing.assert_close(said.exp().sum(1), torch.ones(1, 3 * 8 * 12))
         frames = ((video[0].permute(1, 2, 3, 0) + 1) * 127.5).round().to(torch.uint8).numpy()
         theirs = torch.from_numpy(read_scores(open_model(folder), frames)).flatten(1)
-        # Other noise, half precision: nearly the same maps.
-        assert float((said[0].exp() - theirs).abs().mean()) < 0.02
+        # Other noise, half precision, and mirrored in most of them: the maps of the frame itself all the same.
+        differences = [float((said[0].exp() - theirs).abs().mean()) for said in readings]
+        assert min(differences) < 0.02
+        assert max(differences) < 0.1
 
 
 class TestTruth:
@@ -219,6 +223,26 @@ def test_every_weight_is_trained_once_and_the_attention_s_sharpness_at_its_own_r
     assert all(".norm_q." in name or ".norm_k." in name for name in sharpness)
 
 
+def test_with_a_rate_of_its_own_the_codec_learns_from_the_maps_and_its_trunk_stays(shards, tmp_path):
+    parts = load_parts(find_folder(presets()["linecam"]).path)
+    settings = tomllib.loads(DEFAULT_CONFIG.read_text("utf-8"))["train"] | {"codec_rate": 1e-3}
+    trainer = Trainer(parts, settings, 0, torch.device("cpu"))
+    net = parts.codec.feature_net
+    trained = [p for optimizer in trainer.optimizers for group in optimizer.param_groups for p in group["params"]]
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    video, truth, captions = next(ShardStream(shards, 0).batches(1, 9, 64, 64))
+    trainer.update(video, truth, captions, np.random.default_rng(0), 1.0)
+    changed = {name for name, value in net.state_dict().items() if not torch.equal(value, before[name])}
+    assert {"stem.0.0.weight", "out.bias", "beside.2.weight"} <= changed
+    assert not any(name.startswith("trunk.") for name in changed)
+    # A kernel is handed to Muon as a matrix that shares its memory.
+    theirs = {p.data_ptr() for p in trained}
+    assert all((p.data_ptr() in theirs) == (not name.startswith("trunk.")) for name, p in net.named_parameters())
+    save_parts(parts, tmp_path / "model", trainer.model.state_dict(), {})
+    again = load_parts(tmp_path / "model").codec.feature_net.state_dict()
+    torch.testing.assert_close(again["out.bias"], net.out.bias.detach(), atol=1e-2, rtol=1e-2)
+
+
 class TestFolder:
     def test_saved_weights_are_the_ones_given(self, parts, tmp_path):
         state = {k: torch.full_like(v, 0.5) for k, v in parts.collect_trained().state_dict().items()}
@@ -257,6 +281,8 @@ def test_training_runs_stops_and_goes_on(shards, tmp_path, monkeypatch):
     text = text.replace("seconds = 3200", "seconds = 12")
     text = text.replace("[[16, 16, 8, 0.45], [24, 32, 2, 0.3], [32, 56, 1, 0.25]]", "[[8, 8, 2, 1.0]]")
     text = text.replace("[[16, 16, 8, 0.3], [24, 32, 2, 0.3], [32, 56, 1, 0.4]]", "[[8, 8, 2, 1.0]]")
+    # The codec's net goes on with the transformer.
+    text = text.replace("codec_rate = 0\n", "codec_rate = 1e-4\n")
     # From the shipped codec: the published trunk would have to be downloaded.
     shipped = str(find_folder(presets()["linecam"]).path)
     text = text.replace('teacher = ""', f'teacher = "{shipped}"')

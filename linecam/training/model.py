@@ -36,10 +36,15 @@ class Parts:
     tokenizer: Any
     scheduler: Any
     tokenizer_folder: Path
+    # Whether the codec's net is trained with the transformer; else it is fitted before and stays.
+    joint: bool = False
 
     def collect_trained(self) -> nn.ModuleDict:
-        """What `train` changes; the codec is fitted before and stays."""
-        return nn.ModuleDict({"transformer": self.transformer, "text_encoder": self.text_encoder})
+        """What `train` changes."""
+        own = nn.ModuleDict({"transformer": self.transformer, "text_encoder": self.text_encoder})
+        if self.joint:
+            own["codec_net"] = self.codec.feature_net
+        return own
 
     def embed(self, texts: list[str]) -> tuple[Tensor, list[int]]:
         """Embeddings `(text, TEXT_LENGTH, TEXT_DIM)` padded as the pipeline does, and how many sub-words each has."""
@@ -50,9 +55,12 @@ class Parts:
         return self.text_encoder(ids.to(self.text_encoder.device))[0], (~torch.isin(ids, special)).sum(1).tolist()
 
 
-def encode_clip(codec: Any, video: Tensor) -> Tensor:
-    """Latents `(b, c, t_lat, h/4, w/4)`; frames go through the feature net in half precision, the picture in full."""
-    with torch.no_grad():
+def encode_clip(codec: Any, video: Tensor, *, trained: bool = False) -> Tensor:
+    """Latents `(b, c, t_lat, h/4, w/4)`; frames go through the feature net in half precision, the picture in full.
+
+    trained: with the gradients of the feature net.
+    """
+    with torch.set_grad_enabled(trained):
         with torch.autocast(video.device.type, torch.bfloat16):
             features = codec.feature_latents(codec.classify_cells(video)[0])
         return torch.cat([codec.encode_picture(video), features.float()], 1)
@@ -183,6 +191,7 @@ def copy_parts(parts: Parts) -> Parts:
         parts.tokenizer,
         parts.scheduler,
         parts.tokenizer_folder,
+        parts.joint,
     )
 
 

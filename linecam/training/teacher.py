@@ -12,6 +12,7 @@ from einops import rearrange
 from torch import Tensor
 
 from linecam.training.alignment import attach, read_logits, word_logits
+from linecam.training.data import CELL_PX
 from linecam.training.model import encode_clip, load_parts
 from linecam.vocabulary import CONCEPTS, IGNORE
 from vidconcept.models.linecam_codec import PatchCodec
@@ -34,12 +35,14 @@ class Teacher:
 
     @torch.no_grad()
     def read(self, video: Tensor, query: list[int], rope: tuple[Tensor, ...], generator: torch.Generator) -> Tensor:
-        """Log-probabilities of the queried classes, `(b, word, token)`, without a prompt.
+        """Log-probabilities of the queried classes, `(b, word, token)`, without a prompt, in one of four mirrorings.
 
-        video `(b, 3, t, h, w)` in [-1, 1]; rope: of its tokens; generator: of the noise.
+        video `(b, 3, t, h, w)` in [-1, 1]; rope: of its tokens; generator: of the noise, and of the mirroring.
         """
         parts, b = self.parts, len(video)
-        latents = rearrange(encode_clip(parts.codec, video), "b c t h w -> b t c h w")
+        axes = [axis for axis in (3, 4) if torch.rand((), generator=generator) < 0.5]
+        grid = ((video.shape[2] + 3) // 4, video.shape[3] // CELL_PX, video.shape[4] // CELL_PX)
+        latents = rearrange(encode_clip(parts.codec, video.flip(axes)), "b c t h w -> b t c h w")
         noised = self.signal * latents + self.sigma * torch.randn(latents.shape, generator=generator).to(self.device)
         embeds, counts = parts.embed(["", *(CONCEPTS[k] for k in query)])
         words = torch.cat([embeds[1 + i, :n] for i, n in enumerate(counts[1:])])
@@ -48,7 +51,9 @@ class Teacher:
         with torch.autocast(self.device.type, torch.bfloat16):
             timesteps = torch.full((b,), TIMESTEP, device=self.device)
             parts.transformer(noised, text, timesteps, image_rotary_emb=rope, return_dict=False)
-        return torch.log_softmax(word_logits([read_logits(processors[-1])], counts[1:]).float(), 1)
+        logits = word_logits([read_logits(processors[-1])], counts[1:]).float()
+        # (b, word, t_lat, row, column): the axes are those of the video.
+        return torch.log_softmax(logits.unflatten(2, grid).flip(axes).flatten(2), 1)
 
 
 class CodecTeacher:

@@ -27,7 +27,7 @@ from linecam.training.data import ShardStream
 from linecam.training.model import Parts, encode_clip, load_parts, make_parts, save_parts
 from linecam.training.parallel import average_gradients, common_clock, join, world_size
 from linecam.training.teacher import Teacher, distillation_loss
-from linecam.training.train_codec import fit_feature_scale, make_codec, train_features
+from linecam.training.train_codec import fit_feature_scale, make_codec, make_net_optimizers, train_features
 from linecam.vocabulary import BACKGROUND, CONCEPTS, DEFECTS, IGNORE
 
 DEFAULT_CONFIG = Path(__file__).with_name("train.toml")
@@ -57,19 +57,27 @@ class Trainer:
 
     def __init__(self, parts: Parts, settings: dict[str, Any], rank: int, device: torch.device) -> None:
         self.parts, self.s, self.device, self.rank = parts, settings, device, rank
+        parts.joint = bool(settings.get("codec_rate"))
         self.model = parts.collect_trained().to(device).train()
         parts.codec.to(device).eval().requires_grad_(False)
         matrices, sharpness, rest = [], [], []
         for name, p in self.model.named_parameters():
+            if not p.requires_grad:
+                continue
             if "norm_q" in name or "norm_k" in name:
                 sharpness.append(p)
             else:
                 (matrices if p.ndim == 2 and "transformer_blocks" in name and "norm" not in name else rest).append(p)
         groups = [{"params": rest}, {"params": sharpness, "lr": settings["sharpness_rate"], "weight_decay": 0.0}]
-        self.optimizers = [
+        self.optimizers: list[Any] = [
             torch.optim.Muon(matrices, settings["matrix_rate"], weight_decay=0.02, adjust_lr_fn="match_rms_adamw"),
             torch.optim.AdamW(groups, settings["rate"], weight_decay=0.01, betas=(0.9, 0.98)),
         ]
+        if parts.joint:
+            net = parts.codec.feature_net.to(memory_format=torch.channels_last)
+            for part in net.children():
+                part.requires_grad_(part is not net.trunk)
+            self.optimizers += make_net_optimizers(net, settings["codec_rate"], settings["codec_rate"])[1]
         self.rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
         self.average = {k: v.detach().clone().float() for k, v in self.model.state_dict().items()}
         self.alphas = parts.scheduler.alphas_cumprod.float().to(device)
@@ -84,7 +92,7 @@ class Trainer:
         generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
         amp = torch.autocast(self.device.type, torch.bfloat16)
         video = jitter(video, generator).to(self.device)
-        latents = rearrange(encode_clip(parts.codec, video), "b c t h w -> b t c h w")
+        latents = rearrange(encode_clip(parts.codec, video, trained=parts.joint), "b c t h w -> b t c h w")
         noise = torch.randn(latents.shape, generator=generator).to(self.device)
         low = torch.rand(b, generator=generator) < s["low_share"]
         t = torch.where(
@@ -94,7 +102,7 @@ class Trainer:
         )
         t = t.to(self.device)
         signal, sigma = (x[t].view(b, 1, 1, 1, 1) for x in (self.alphas.sqrt(), (1 - self.alphas).sqrt()))
-        noised, target = signal * latents + sigma * noise, signal * noise - sigma * latents
+        noised, target = signal * latents + sigma * noise, signal * noise - sigma * latents.detach()
         query = choose_query(rng, s["short_queries"])
         prompts = ["" if rng.random() < s["empty_prompts"] else words for words in captions]
         embeds, counts = parts.embed([*prompts, *(CONCEPTS[k] for k in query)])
@@ -131,11 +139,11 @@ class Trainer:
     def update(self, video: Tensor, truth: Tensor, captions: list[str], rng: np.random.Generator, rate: float) -> dict:
         """One optimizer step over all processes; `rate` scales the learning rates."""
         loss, figures = self.loss(video, truth, captions, rng)
-        for optimizer in self.optimizers:
-            optimizer.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)
         loss.backward()
-        average_gradients(self.model.parameters())
-        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        average_gradients(trained)
+        nn.utils.clip_grad_norm_(trained, 1.0)
         for optimizer, rates in zip(self.optimizers, self.rates, strict=True):
             for group, full in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = full * rate

@@ -107,6 +107,27 @@ class KernelMuon:
             rows.grad = None if w.grad is None else w.grad.permute(0, 2, 3, 1).flatten(1)
         self._muon.step()
 
+    def state_dict(self) -> dict[str, Any]:
+        """Everything to go on."""
+        return self._muon.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a `state_dict`."""
+        self._muon.load_state_dict(state)
+        self.param_groups = self._muon.param_groups
+
+
+def make_net_optimizers(
+    net: nn.Module, matrix_rate: float, rate: float
+) -> tuple[list[nn.Parameter], tuple[KernelMuon, torch.optim.AdamW]]:
+    """What of a `FeatureNet` is trained, and by what: Muon for the kernels, AdamW for the rest."""
+    trained = [p for p in net.parameters() if p.requires_grad]
+    kernels, rest = [p for p in trained if p.ndim == 4], [p for p in trained if p.ndim != 4]
+    return trained, (
+        KernelMuon(kernels, lr=matrix_rate, weight_decay=0.02, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(rest, rate, weight_decay=0.02, betas=(0.9, 0.98)),
+    )
+
 
 def restore_codec(codec: PatchCodec, checkpoint: Path) -> tuple[int, float]:
     """Load a checkpoint of `train_features`; returns its steps and seconds. Raises ValueError for other sizes."""
@@ -140,12 +161,7 @@ def train_features(
     net.requires_grad_(False).eval()
     for part in net.children() if config["whole"] else [net.beside]:
         part.requires_grad_(part is not net.trunk).train()
-    trained = [p for p in net.parameters() if p.requires_grad]
-    kernels, rest = [p for p in trained if p.ndim == 4], [p for p in trained if p.ndim != 4]
-    optimizers = (
-        KernelMuon(kernels, lr=config["matrix_rate"], weight_decay=0.02, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.AdamW(rest, config["rate"], weight_decay=0.02, betas=(0.9, 0.98)),
-    )
+    trained, optimizers = make_net_optimizers(net, config["matrix_rate"], config["rate"])
     teacher = CodecTeacher(Path(config["teacher"]), device, seed + rank) if config.get("teacher") else None
     defects = torch.tensor([name in DEFECTS for name in CONCEPTS], device=device)
     weight = torch.where(defects, config["defect_weight"], 1.0)

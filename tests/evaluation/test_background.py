@@ -16,6 +16,17 @@ def test_a_bright_corner_is_lifted_and_little_footage_shrinks_it():
     assert place_lifts(peaks[:10])[0, 0] < 0.06
 
 
+def test_what_raises_no_alarm_costs_nothing():
+    """Edges of good parts score 0.6 and a fixture 0.8: a finding of 0.75 at an edge is one all the same."""
+    peaks = np.random.default_rng(2).uniform(0.02, 0.04, (600, 6, 8))
+    peaks[:, 0] += 0.57
+    peaks[:, 3, 3] += 0.77
+    lifts = place_lifts(peaks, harmless=0.7)
+    assert not lifts[0].any()
+    assert lifts[3, 3] == pytest.approx((0.8 - 0.7) * 600 / 660, abs=0.02)
+    assert place_lifts(peaks)[0].all()
+
+
 def test_what_passes_once_raises_no_place():
     """A mark on one part stands at each place for a few steps; a fixture is there in two hours of three."""
     rng = np.random.default_rng(1)

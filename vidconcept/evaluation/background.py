@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,14 +20,17 @@ STRETCHES = 8
 FOLDS = 4
 
 
-def place_lifts(peaks: np.ndarray, quantile: float = 0.99) -> np.ndarray:
-    """By how much each place of good footage scores above the usual place: `(step, row, col)` -> `(row, col)`.
+def place_lifts(peaks: np.ndarray, harmless: float = 0.0, quantile: float = 0.99) -> np.ndarray:
+    """By how much each place of good footage scores above what is of no account: `(step, row, col)` -> `(row, col)`.
 
-    peaks: highest score in each place at each latent step. Shrunk towards none where there is little footage.
+    peaks: highest score in each place at each latent step. harmless: what lies below it, or below the usual place, is
+    no finding anyway, so it lifts nothing: a lift costs true findings at that place as much. Shrunk towards none where
+    there is little footage.
     """
     stretches = np.array_split(peaks, min(STRETCHES, len(peaks)))
     high = np.sort([np.quantile(part, quantile, axis=0) for part in stretches], axis=0)[-2:][0]
-    excess = np.maximum(high - np.median(high), 0.0) * (len(peaks) / (len(peaks) + PLACE_PRIOR_STEPS))
+    usual = max(float(np.median(high)), harmless)
+    excess = np.maximum(high - usual, 0.0) * (len(peaks) / (len(peaks) + PLACE_PRIOR_STEPS))
     # In double precision, so that a file shows three decimals.
     return np.where(excess < SMALLEST_LIFT, 0.0, excess).astype(np.float64).round(3)
 
@@ -36,10 +39,12 @@ def place_lifts(peaks: np.ndarray, quantile: float = 0.99) -> np.ndarray:
 class Background:
     """Statistics of good footage while it passes by: place peaks of each concept at each latent step of each video.
 
-    videos: of each the peaks by latent step, of those that the model saw.
+    harmless: of each concept the score below which nothing is a finding, 0 for those not named. videos: of each
+    the peaks by latent step, of those that the model saw.
     """
 
     concepts: tuple[str, ...]
+    harmless: Mapping[str, float] = field(default_factory=dict)
     videos: list[dict[int, np.ndarray]] = field(default_factory=list, repr=False)
 
     def begin_video(self) -> None:
@@ -74,5 +79,7 @@ class Background:
         if not steps:
             return {}
         peaks = np.stack(steps)  # (step, row, col, concept)
-        tables = {name: place_lifts(peaks[..., i]) for i, name in enumerate(self.concepts)}
+        tables = {
+            name: place_lifts(peaks[..., i], self.harmless.get(name, 0.0)) for i, name in enumerate(self.concepts)
+        }
         return {name: table.tolist() for name, table in tables.items() if table.any()}

@@ -104,7 +104,8 @@ def find_floors(plan: Plan, hours: float) -> dict[str, float]:
 
 def learn_background(footage: Sequence[Footage]) -> Background:
     """Statistics of each place in the picture."""
-    background = Background(footage[0].plan.settings.concepts)
+    settings = footage[0].plan.settings
+    background = Background(settings.concepts, {name: settings.find_threshold(name) for name in settings.concepts})
     for part in footage:
         background.begin_video()
         # Counted as `score_frames` counts them: on from one recording to the next.
