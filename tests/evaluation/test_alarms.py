@@ -165,9 +165,9 @@ class TestChoose:
         assert 0.8 < floored.thresholds["dent"] < 0.9 <= free.thresholds["dent"]
 
     def test_the_lowest_follows_the_settings(self):
-        asked = {"concepts": ("dent", "fray"), "model": "linecam"}
+        asked = {"concepts": ("dent", "hole"), "model": "linecam"}
         preset = find_preset("linecam").settings
-        wanted = {"dent": 0.6 * preset["thresholds"]["dent"], "fray": 0.6 * preset["threshold"]}
+        wanted = {"dent": 0.6 * preset["thresholds"]["dent"], "hole": 0.6 * preset["threshold"]}
         assert find_floors(make_plan(EXAMPLE, asked), 1.0) == pytest.approx(wanted)
         asked["concepts"] = ("dent",)
         assert find_floors(make_plan(EXAMPLE, asked | {"threshold": 0.2, "hysteresis": 0.5}), 1.0) == pytest.approx(
