@@ -12,7 +12,7 @@ from vidconcept.temporal.pooling import Canvas, Observation, make_view
 from vidconcept.temporal.regularize import average_tokens, choose_active_level, mark_active_cells, solve
 from vidconcept.temporal.sampling import grid_points, sample
 from vidconcept.temporal.stream import Step, find_reach
-from vidconcept.temporal.touched import compute_touched_field
+from vidconcept.temporal.touched import compute_touched_field, measure_smear
 from vidconcept.temporal.unpool import Guide, carry_field, find_boxes, find_standing_out
 
 
@@ -73,10 +73,11 @@ def _solve_along_motion(
         yield from (np.zeros((len(here.maps.scores), *here.size), np.float32) for _ in stretch)
         return
     fields, solved = [], []
+    smear = measure_smear([views for _, _, views, _ in seen], canvas) if touched else None
     for concept in range(len(here.maps.scores)):
         observations = [Observation(np.ascontiguousarray(s.maps.scores[concept]), *rest) for s, *rest in seen]
         if touched:
-            fields.append(compute_touched_field(observations, canvas, settings.energy))
+            fields.append(compute_touched_field(observations, canvas, settings.energy, smear))
             solved.append(False)
             continue
         assert grey is not None

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -9,27 +10,62 @@ import numpy as np
 from vidconcept.temporal.carry import Carry
 from vidconcept.temporal.sampling import grid_points, sample
 
+# A view of a place has its full weight from so many tokens inside the picture on, and at its border this share of it.
+BORDER_TOKENS, LEAST_AT_BORDER = 3.0, 0.15
+# What a point beyond the frame weighs still, so that no sum of weights is 0.
+LEAST_WEIGHT = 1e-4
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class View:
     """Where points of the canvas lie in a frame, in fractional token indices, and which are inside it, bool.
 
     x, y, inside: `(rows, cols)`. Where the motion keeps rows level and columns upright, as on a line, x is `(1, cols)`
-    and y is `(rows, 1)`.
+    and y is `(rows, 1)`. All concepts share a view: what is computed of it alone is kept.
     """
 
     x: np.ndarray = field(repr=False)
     y: np.ndarray = field(repr=False)
     inside: np.ndarray = field(repr=False)
+    # Rows and columns of the tokens.
+    grid: tuple[int, int]
+
+    @cached_property
+    def nearest(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Row of the token nearest to each row of points, and column to each column; None where rows are not level."""
+        if self.x.shape == self.y.shape:
+            return None
+        rows, cols = (
+            np.clip(np.rint(at.ravel()), 0, size - 1).astype(np.intp)
+            for at, size in zip((self.y, self.x), self.grid, strict=True)
+        )
+        return rows, cols
+
+    @cached_property
+    def presence(self) -> np.ndarray:
+        """How much is seen of a point and what lies around it: 0 beyond the frame, little at its border, else 1.
+
+        What the border of the picture cuts is seen without what lies around it, and a cut part looks broken: another
+        view of the same place, farther inside, says more.
+        """
+        along_y, along_x = (
+            np.minimum(at + np.float32(0.5), np.float32(size - 0.5) - at) / np.float32(BORDER_TOKENS)
+            for at, size in zip((self.y, self.x), self.grid, strict=True)
+        )
+        context = np.clip(np.minimum(along_x, along_y), np.float32(LEAST_AT_BORDER), np.float32(1.0))
+        return self.inside * context
+
+    @cached_property
+    def weight(self) -> np.ndarray:
+        """1 inside of the frame, hardly anything beyond it, `(rows, cols)` float32."""
+        return self.inside + np.float32(LEAST_WEIGHT)
 
     def sample(self, tokens: np.ndarray, interpolation: int) -> np.ndarray:
         """Tokens `(row, col)` at the points, `(rows, cols)` float32; beyond the frame the border token stands in."""
-        if interpolation == cv2.INTER_NEAREST and self.x.shape != self.y.shape:
-            rows, cols = (
-                np.clip(np.rint(at.ravel()), 0, size - 1).astype(np.intp)
-                for at, size in zip((self.y, self.x), tokens.shape, strict=True)
-            )
-            return tokens[rows][:, cols]
+        if interpolation == cv2.INTER_NEAREST and self.nearest is not None:
+            rows, cols = self.nearest
+            # Whole rows last: they are copied in one piece.
+            return tokens.take(cols, axis=1).take(rows, axis=0)
         return sample(tokens, np.stack(np.broadcast_arrays(self.x, self.y), axis=-1), interpolation=interpolation)
 
 
@@ -109,8 +145,8 @@ def make_view(carry: Carry, canvas: Canvas, block: int = 1) -> View:
         (scale_x, shift_x), (scale_y, shift_y) = straight
         x, y = points[:1, :, 0] * scale_x + shift_x, points[:, :1, 1] * scale_y + shift_y
     inside = (x > 0) & (x < 1) & (y > 0) & (y < 1)
-    cols, rows = np.float32(canvas.cols / canvas.per_token), np.float32(canvas.rows / canvas.per_token)
-    return View(x * cols - np.float32(0.5), y * rows - np.float32(0.5), inside)
+    rows, cols = canvas.rows // canvas.per_token, canvas.cols // canvas.per_token
+    return View(x * np.float32(cols) - np.float32(0.5), y * np.float32(rows) - np.float32(0.5), inside, (rows, cols))
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,10 +20,7 @@ import cv2
 import numpy as np
 from scipy import sparse
 
-from vidconcept.temporal.pooling import Canvas, Observation, compute_footprints
-
-# A view of a place has its full weight from so many tokens inside the picture on, and at its border this share of it.
-BORDER_TOKENS, LEAST_AT_BORDER = 3.0, 0.15
+from vidconcept.temporal.pooling import LEAST_WEIGHT, Canvas, Observation, compute_footprints
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +58,30 @@ def average_robustly(
     """Weighted mean of fields `(row, col)`, one a latent step; a step that contradicts the others counts less."""
     mean = add_products(values, weights) / add_all(weights)
     if max(float(own.max()) for own in values) > settings.quiet:
+        now = np.empty_like(mean)
         for _ in range(2):
             noise = settings.outlier * (settings.noise_floor + settings.noise_slope * mean * (1.0 - mean))
-            now = [base / (1.0 + np.square((own - mean) / noise)) for own, base in zip(values, weights, strict=True)]
-            mean = add_products(values, now) / add_all(now)
+            total, share = np.zeros_like(mean), np.zeros_like(mean)
+            for own, base in zip(values, weights, strict=True):
+                # base / (1 + ((own - mean) / noise)²), in place: a new array for each step costs more than the sum.
+                np.subtract(own, mean, out=now)
+                np.divide(now, noise, out=now)
+                np.square(now, out=now)
+                now += 1.0
+                np.divide(base, now, out=now)
+                share += now
+                now *= own
+                total += now
+            mean = total / share
     return mean
 
 
 def add_products(values: Sequence[np.ndarray], weights: Sequence[np.ndarray]) -> np.ndarray:
     """Sum of values times weights, arrays of one shape; one at a time, so that it stays in the processor's cache."""
-    total = np.zeros_like(values[0])
-    for own, weight in zip(values, weights, strict=True):
-        total += own * weight
+    total = values[0] * weights[0]
+    product = np.empty_like(total)
+    for own, weight in zip(values[1:], weights[1:], strict=True):
+        total += np.multiply(own, weight, out=product)
     return total
 
 
@@ -85,18 +94,8 @@ def add_all(values: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def weigh_presence(observation: Observation) -> np.ndarray:
-    """Weight of a latent step at each point of its middle view; hardly any beyond its frame, little at its border.
-
-    What the border of the picture cuts is seen without what lies around it, and a cut part looks broken: another view
-    of the same place, farther inside, says more.
-    """
-    view = observation.middle
-    along_y, along_x = (
-        np.minimum(at + np.float32(0.5), np.float32(size - 0.5) - at) / np.float32(BORDER_TOKENS)
-        for at, size in zip((view.y, view.x), observation.tokens.shape, strict=True)
-    )
-    context = np.clip(np.minimum(along_x, along_y), np.float32(LEAST_AT_BORDER), np.float32(1.0))
-    return view.inside * context * np.float32(observation.weight) + np.float32(1e-4)
+    """Weight of a latent step at each point of its middle view; hardly any beyond its frame, little at its border."""
+    return observation.middle.presence * np.float32(observation.weight) + np.float32(LEAST_WEIGHT)
 
 
 def average_tokens(observations: Sequence[Observation], canvas: Canvas, settings: EnergySettings) -> np.ndarray:

@@ -11,35 +11,45 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from vidconcept.temporal.pooling import Canvas, Observation
+from vidconcept.temporal.pooling import Canvas, Observation, View
 from vidconcept.temporal.regularize import EnergySettings, add_all, add_products, average_robustly, weigh_presence
 
 
-def compute_touched_field(observations: Sequence[Observation], canvas: Canvas, settings: EnergySettings) -> np.ndarray:
+def compute_touched_field(
+    observations: Sequence[Observation],
+    canvas: Canvas,
+    settings: EnergySettings,
+    smear: tuple[int, int] | None = None,
+) -> np.ndarray:
     """The field of one concept on the canvas, `(rows + 2m, cols + 2m)` float32 in [0, 1].
 
     observations: with views of all their frames, on all points of the canvas. Its form is the mean over these frames,
     its height that of the middle frames alone, which a defect that is in sight of a token for one frame reaches too.
+    smear: as `measure_smear` tells it, which is the same for all concepts.
     """
     weights = [weigh_presence(o) for o in observations]
     height = average_robustly([o.sample_view(o.middle, cv2.INTER_NEAREST) for o in observations], weights, settings)
     if max(float(o.tokens.max()) for o in observations) <= settings.active:
         return height  # An empty concept costs no more than this mean.
     form = average_robustly([_average_over_frames(o) for o in observations], weights, settings)
-    smear = np.median([_smear(o) for o in observations], axis=0) * canvas.per_token
-    return round_steps(form, height, canvas.per_token, (int(smear[0]), int(smear[1])))
+    return round_steps(form, height, canvas.per_token, smear or measure_smear([o.views for o in observations], canvas))
+
+
+def measure_smear(views: Sequence[Sequence[View]], canvas: Canvas) -> tuple[int, int]:
+    """How far most points move along y and x while a latent step lasts, in cells. views: of each step's frames."""
+    y, x = np.median([_find_way(each[0], each[-1]) for each in views], axis=0) * canvas.per_token
+    return int(y), int(x)
 
 
 def _average_over_frames(observation: Observation) -> np.ndarray:
     """Mean of an observation's tokens over its frames, each where it sees the point."""
-    weights = [view.inside + np.float32(1e-4) for view in observation.views]
+    weights = [view.weight for view in observation.views]
     values = [observation.sample_view(view, cv2.INTER_NEAREST) for view in observation.views]
     return add_products(values, weights) / add_all(weights)
 
 
-def _smear(observation: Observation) -> tuple[float, float]:
-    """How far most points move from the first to the last frame, along y and x, in tokens."""
-    first, last = observation.views[0], observation.views[-1]
+def _find_way(first: View, last: View) -> tuple[float, float]:
+    """How far most points move from one frame to another, along y and x, in tokens."""
     return float(np.median(np.abs(last.y - first.y))), float(np.median(np.abs(last.x - first.x)))
 
 

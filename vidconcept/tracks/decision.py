@@ -77,6 +77,8 @@ class Decision:
         judged_scores = subtract_lifts(scores, self.concepts, self.lifts)
         for index, (name, judged) in enumerate(zip(self.concepts, judged_scores, strict=True)):
             threshold = self.thresholds.get(name, masks.threshold)
+            if float(judged.max(initial=0)) < self.hysteresis * threshold:
+                continue
             pieces[index] = decide(judged, settings=replace(joined, threshold=self.hysteresis * threshold))
             tight = masks.ratio > PIECE_RATIO
             shown[index] = tighten(judged, pieces[index], settings=masks) if tight else pieces[index]

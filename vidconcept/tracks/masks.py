@@ -66,9 +66,11 @@ def decide(scores: np.ndarray, *, settings: MaskSettings) -> np.ndarray:
         return np.stack([decide(s, settings=settings) for s in scores]) if len(scores) else np.zeros(scores.shape, bool)
     scores = np.ascontiguousarray(scores, np.float32)
     out = np.zeros(scores.shape, bool)
+    if float(scores.max(initial=0)) < settings.threshold:
+        return out
     lowest = settings.ratio * settings.floor
     box = cv2.boundingRect((scores > lowest).astype(np.uint8))
-    if not box[2] or float(scores.max()) < settings.threshold:
+    if not box[2]:
         return out
     reach_px = _choose_reach_px(scores, settings)
     # A maximum outside the box is below the floor, so the box alone decides.
