@@ -172,13 +172,15 @@ class TestLeavesTheModelAlone:
 
     @pytest.mark.parametrize("name", TINY)
     def test_weights_that_are_moved_by_blocks_give_the_same_maps(self, name, tmp_path):
+        """To rounding: how weights read from a disk lie in memory changes the order of sums on some processors."""
         transformer = TINY[name].make()
         output, expected = record(name, transformer)
         offload_groups(transformer, "block_level", num_blocks_per_group=1, offload_to_disk_path=str(tmp_path))
         moved, recorder = record(name, transformer)
-        assert torch.equal(moved, output)
+        assert relative_error(moved, output) < 1e-5
         for method, logits in expected.logits.items():
-            assert torch.equal(recorder.logits[method], logits), method
+            tolerance = 5e-3 if method in STANDARDISED else 1e-5
+            assert relative_error(recorder.logits[method], logits) < tolerance, method
 
     @pytest.mark.parametrize("name", TINY)
     def test_half_precision_gives_numbers(self, name):
