@@ -165,8 +165,12 @@ def events_by_concept(files: Files, name: str) -> str:
 
 
 def reading_table(files: Files, name: str) -> str:
-    """Mean AP of a sweep by layers and timestep, in the preset's order of reduction."""
-    readings = [r for r in files[name]["figures"]["readings"] if r["reduce"] == "mean-softmax"]
+    """Mean AP of a sweep by layers and timestep, in the preset's order of reduction; other methods: `method_table`."""
+    readings = [
+        r
+        for r in files[name]["figures"]["readings"]
+        if r["reduce"] == "mean-softmax" and r["method"] in ("concept-attention", "cross-attention")
+    ]
     timesteps = sorted({r["timestep"] for r in readings})
     values = {(r["method"], r["layers_name"], r["timestep"]): r["mean_ap"] for r in readings}
     rows = [
