@@ -214,7 +214,7 @@ def _print_plan(plan: Any, folder: Path, as_json: bool) -> None:
         ("picture", f"{tiles.tile_width}x{tiles.tile_height}, {tile_count}, token {tiles.pitch_px} px"),
         ("out", str(folder)),
     ]
-    rows += [(f"remark: {remark.about}", remark.message) for remark in plan.remarks]
+    rows += [(f"{remark.level}: {remark.about}", remark.message) for remark in plan.remarks]
     rows += [
         (key, f"{format_value(value)}  ({plan.sources[key]})")
         for key, value in plan.settings
