@@ -11,10 +11,12 @@ from tests.helpers.reading import read
 from tests.helpers.small_runs import small_run
 from vidconcept.holes import hole_length_s
 from vidconcept.manifest import read_run
+from vidconcept.pipelines.describe import remember_motion
 from vidconcept.pipelines.maps import cut_source_windows
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import make_plan
 from vidconcept.pipelines.track import track
+from vidconcept.rarity.memory import Memory
 from vidconcept.writers.review.data import collect_review_data
 
 # Twenty frames, ten minutes of nothing, twenty frames.
@@ -71,6 +73,15 @@ class TestRun:
         latents = [row.origin.latent_index for row in rows]
         assert latents == sorted(latents)
         assert latents[20] == latents[19] + 1
+
+    def test_what_is_remembered_counts_the_frames_that_no_window_has(self, broken_off):
+        few = {"concepts": ("dent",), "window_frames": 5, "overlap_frames": 1, "looks": 1}
+        memory, ends = Memory(), {}
+        for window in cut_source_windows(make_plan(broken_off, few), Monitor()):
+            remember_motion(memory, window)
+            ends[window.begins_at] = window.start + window.real_frames
+        assert ends[0] < 20, "or there is nothing to count"
+        assert [position for _, position, _ in memory.parts] == [0, 20]
 
     def test_the_stride_counts_anew(self, broken_off, small, tmp_path):
         finished = track(broken_off, out=tmp_path / "run", **small, stride=3)

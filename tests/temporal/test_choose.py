@@ -1,5 +1,6 @@
 """Which windows are read where the motion decides: every place often enough, every scene, and no more than that."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -23,6 +24,12 @@ def line(count: int, speed_px: int, seed: int = 0) -> list[np.ndarray]:
     """Frames of a texture that moves to the left."""
     strip = texture(seed)
     return [np.ascontiguousarray(strip[:, speed_px * k : speed_px * k + WIDTH]) for k in range(count)]
+
+
+def blobs(seed: int) -> np.ndarray:
+    """A picture that has nothing in common with that of another seed."""
+    coarse = np.random.default_rng(seed).uniform(0, 255, (24, 36, 3)).astype(np.uint8)
+    return cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
 
 
 def chosen(frames: list[np.ndarray], looks: float = 2, longest: int = 25) -> list[Window]:
@@ -67,6 +74,24 @@ def test_each_scene_gets_a_window_of_its_own():
     assert any(30 <= w.start < 36 for w in windows)
     cuts = [position for w in windows for position, motion in w.motions if motion.cut]
     assert cuts == [30]
+
+
+@pytest.mark.parametrize(
+    "lengths", [(3, 2, 40), (3, 1, 40), (5, 4, 30), (30, 2, 30), (6, 8, 10), (5, 4), (2, 1), (1, 1, 1, 30)]
+)
+def test_only_the_first_window_of_a_recording_starts_at_0_however_short_its_scenes_are(lengths):
+    """A flash of two frames within the first window, for one."""
+    frames = [picture for n, count in enumerate(lengths) for picture in [blobs(n % 2)] * count]
+    windows = chosen(frames, longest=1000)
+    cuts = [position for w in windows for position, motion in w.motions if motion.cut]
+    assert cuts == [int(n) for n in np.cumsum(lengths)[:-1] if n < windows[-1].start + windows[-1].real_frames]
+    starts = [w.start for w in windows]
+    assert starts[0] == 0
+    assert starts == sorted(set(starts))
+    assert all(w.real_frames >= 1 and w.start + w.real_frames <= len(frames) for w in windows)
+    begins = sum(lengths[:-1])
+    if lengths[-1] >= 12:
+        assert any(begins <= w.start < begins + 8 for w in windows), "the scene after it is read at once"
 
 
 def test_motion_is_told_of_every_frame_up_to_the_last_window():

@@ -18,8 +18,8 @@ CANDIDATE_SHARE, CANDIDATES = 0.1, 64
 
 def remember_motion(memory: Memory, window: Window) -> None:
     """Take the motion of a window's frames into the memory."""
-    if window.start == 0 and window.index > memory.last_window:
-        memory.begin_part(window.index)
+    if window.start == 0:
+        memory.begin_part(window.index, window.frames_before)
     begins, _ = memory.find_part(window.index)
     if window.motions:
         for position, motion in window.motions:

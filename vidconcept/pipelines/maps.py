@@ -80,7 +80,7 @@ def compute_maps(plan: Plan, run: RunFolder, monitor: Monitor, get_model: GetMod
     def note(window: Window) -> None:
         nonlocal windows
         windows = window.index + 1
-        seen = window.begins_at // plan.settings.frame_stride + window.start + window.real_frames
+        seen = window.frames_before + window.start + window.real_frames
         monitor.check("reading maps", seen, total)
 
     with (
@@ -200,22 +200,28 @@ def cut_tiles(plan: Plan, window: Window) -> list[np.ndarray]:
 
 def cut_source_windows(plan: Plan, monitor: Monitor) -> Iterator[Window]:
     """The windows that the model is to see, one at a time."""
-    settings, count = plan.settings, 0
+    settings, count, seen = plan.settings, 0, 0
     shape = {"length": settings.window_frames, "overlap": settings.overlap_frames, "step": plan.layout.step}
 
     def shrink(picture: Picture) -> Frame:
         image = picture.shrink(plan.region, plan.tiles.height, plan.tiles.width).rgb()
         return Frame(picture.index, picture.pts, picture.time_s, image, picture.after_hole, picture.name)
 
+    def count_pictures(frames: Iterable[Frame]) -> Iterator[np.ndarray]:
+        nonlocal seen
+        for frame in frames:
+            seen += 1
+            yield frame.image
+
     for frames in split_recordings(read_source(plan, monitor, shrink, settings.frame_stride)):
-        first = next(frames)
-        pictures = (frame.image for frame in chain((first,), frames))
+        first, before = next(frames), seen
+        pictures = count_pictures(chain((first,), frames))
         skips = settings.skips_windows
         windows = (
             choose_windows(pictures, **shape, spacing=choose_spacing(plan)) if skips else cut_windows(pictures, **shape)
         )
         for window in windows:
-            yield replace(window, index=count, begins_at=first.index)
+            yield replace(window, index=count, begins_at=first.index, frames_before=before)
             count += 1
 
 

@@ -70,12 +70,12 @@ def split_film(plan: Plan, longest_s: float) -> list[Part]:
 
 @dataclass(frozen=True)
 class _Offer:
-    """What a window offers the run's memory. begins: whether a part of the footage begins with it.
+    """What a window offers the run's memory. begins_at: position of the part of the footage that it begins, else -1.
 
     shifts, cuts: of the frames that are new in it. steps: latent step, position, vectors, sought.
     """
 
-    begins: bool
+    begins_at: int
     last_latent: int
     shifts: np.ndarray = field(repr=False)
     cuts: np.ndarray = field(repr=False)
@@ -86,7 +86,7 @@ class _Offer:
         for latent, position, vectors, sought in self.steps:
             tensors[f"vectors {latent} {position}"] = np.ascontiguousarray(vectors)
             tensors[f"sought {latent} {position}"] = sought.astype(np.uint8)
-        return save(tensors, metadata={"begins": str(int(self.begins)), "last_latent": str(self.last_latent)})
+        return save(tensors, metadata={"begins_at": str(self.begins_at), "last_latent": str(self.last_latent)})
 
     @classmethod
     def read(cls, path: Path) -> _Offer | None:
@@ -101,15 +101,15 @@ class _Offer:
                     steps.append((latent, position, stored.get_tensor(name), sought))
                 shifts, cuts = stored.get_tensor("shifts"), stored.get_tensor("cuts")
             return cls(
-                facts["begins"] == "1", int(facts["last_latent"]), shifts, cuts, sorted(steps, key=itemgetter(0))
+                int(facts["begins_at"]), int(facts["last_latent"]), shifts, cuts, sorted(steps, key=itemgetter(0))
             )
         except (SafetensorError, OSError, KeyError, ValueError, TypeError):
             return None
 
     def give_to(self, memory: Memory, window: int) -> None:
         """As the window itself would have done."""
-        if self.begins:
-            memory.parts.append((window, len(memory.cuts), memory.last_latent + 1))
+        if self.begins_at >= 0:
+            memory.parts.append((window, self.begins_at, memory.last_latent + 1))
         for shift, cut in zip(self.shifts, self.cuts, strict=True):
             memory.travel(len(memory.cuts), shift, bool(cut))
         for latent, position, vectors, sought in self.steps:
@@ -130,7 +130,7 @@ def compute_part(plan: Plan, run: RunFolder, part: Part, monitor: Monitor, get_m
     memory = Memory(tokens=_EVERYTHING)
     windows = 0
     for window in cut_source_windows(plan, monitor):
-        at = window.begins_at // plan.settings.frame_stride + window.start
+        at = window.frames_before + window.start
         if part.end is not None and at >= part.end:
             plan.identity.check()
             break
@@ -171,7 +171,7 @@ def _pass_over(memory: Memory, window: Window) -> None:
         # Known, as they chose the windows.
         remember_motion(memory, window)
     elif window.start == 0:
-        memory.begin_part(window.index)
+        memory.begin_part(window.index, window.frames_before)
     begins, first_latent = memory.find_part(window.index)
     still = np.zeros(2, np.float32)
     while len(memory.cuts) < begins + window.start + window.real_frames:
@@ -189,7 +189,8 @@ def _last_step(window: Window) -> int:
 def _offer_of(memory: Memory, window: Window, known: int) -> _Offer:
     steps = [(latent, position, vectors, sought) for latent, (position, vectors, sought) in memory.steps.items()]
     shifts = np.array(memory.shifts[known:], np.float32).reshape(-1, 2)
-    return _Offer(window.start == 0, memory.last_latent, shifts, np.array(memory.cuts[known:], bool), steps)
+    begins_at = memory.find_part(window.index)[0] if window.start == 0 else -1
+    return _Offer(begins_at, memory.last_latent, shifts, np.array(memory.cuts[known:], bool), steps)
 
 
 def take_parts(run: RunFolder, folder: Path) -> int:

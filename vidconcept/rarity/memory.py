@@ -76,8 +76,16 @@ class Memory:
         while self.count > self.tokens:
             self._thin()
 
-    def begin_part(self, window: int) -> None:
-        """Another part of the footage, or the first: positions and latent steps of its windows count from here."""
+    def begin_part(self, window: int, position: int = 0) -> None:
+        """Another part of the footage, or the first: positions and latent steps of its windows count from here.
+
+        A part that is known already is passed over. position: of its first frame in the whole footage, where the end of
+        the part before was in no window; the surface is taken to have moved on there as it did last.
+        """
+        if self.parts and self.parts[-1][0] >= window:
+            return
+        while len(self.cuts) < position:
+            self.travel(len(self.cuts), self.shifts[-1], cut=False)
         self.parts.append((window, len(self.cuts), self.last_latent + 1))
         self.travel(len(self.cuts), np.zeros(2), cut=bool(self.cuts))
 

@@ -35,8 +35,9 @@ def choose_windows(
 ) -> Iterator[Window]:
     """Windows of `length` frames, at least `length - overlap` apart, as far apart as `spacing` lets them be.
 
-    Each carries the motion of all frames since the one before, by position. Every scene gets a window of its own, and
-    one before it ends where surface came into view since the last. Holds a window and a latent step of frames.
+    Starts rise, from 0 on. Each carries the motion of all frames since the one before, by position. Every scene that
+    has a frame where a latent step ends gets a window of its own, and one before it ends where surface came into view
+    since the last. Holds a window and a latent step of frames.
     """
     chosen = _Chosen(length, step)
     advance = max(length - overlap, 1)
@@ -47,9 +48,11 @@ def choose_windows(
         chosen.add(picture, position, motion)
         count = position + 1
         start = count - length
-        if start < 0 or start % step or (chosen.any and start < chosen.start + advance):
+        if start < 0 or start % step:
             continue
-        if not chosen.any or chosen.is_far(start, spacing):
+        if not chosen.any or chosen.begins_scene(start):
+            yield chosen.cut(start, length)
+        elif start >= chosen.start + advance and chosen.is_far(start, spacing):
             yield chosen.cut(start, length)
     if chosen.is_due(count, spacing):
         yield chosen.cut_ending(count)
@@ -100,10 +103,12 @@ class _Chosen:
         if motion is not None and motion.cut:
             self.last_cut = position
 
+    def begins_scene(self, start: int) -> bool:
+        """Whether a window that begins at `start` would be the first of its scene."""
+        return self.end < self.last_cut <= start
+
     def is_far(self, start: int, spacing: Spacing) -> bool:
         """Whether it is time for a window that begins at `start`, whose frames are all there."""
-        if self.end < self.last_cut <= start:
-            return True
         # One step before it would be too late.
         middle, reach = start + self.length // 2, self.step
         there = self._measure_way(middle, middle + reach) if middle + reach in self.path else self._measure_way(middle)
@@ -111,7 +116,7 @@ class _Chosen:
 
     def is_due(self, end: int, spacing: Spacing) -> bool:
         """Whether what came after the last window, up to a position, is worth one more."""
-        if end - 1 <= self.end:
+        if end - 1 <= self.end or self._find_ending(end) >= end:
             return False
         if not self.any or self.end < self.last_cut:
             return True
@@ -137,8 +142,13 @@ class _Chosen:
 
     def cut_ending(self, end: int) -> Window:
         """The window of the last frames before a position, on the grid of latent steps."""
-        start = max(-(-(end - self.length) // self.step) * self.step, 0)
+        start = self._find_ending(end)
         return self.cut(start, end - start)
+
+    def _find_ending(self, end: int) -> int:
+        """Where that window starts: after the last one, for only the first of a recording starts at 0."""
+        earliest = self.start + self.step if self.any else 0
+        return max(-(-(end - self.length) // self.step) * self.step, earliest)
 
 
 def _measure_motion(motion: Motion) -> np.ndarray:

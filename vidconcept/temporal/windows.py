@@ -17,6 +17,7 @@ class Window:
     real_frames: how many frames are real; the rest repeats the last one.
     frames: `(t, h, w, 3)` uint8 with t = 1 + n·step.
     begins_at: index in the source of the frame at position 0: positions count anew after a hole in time.
+    frames_before: how many frames of the sequence came before that one.
     motions: of the frames since the window before, by position, where somebody had to know them already.
     """
 
@@ -26,6 +27,7 @@ class Window:
     real_frames: int
     frames: np.ndarray = field(repr=False)
     begins_at: int = 0
+    frames_before: int = 0
     motions: tuple[tuple[int, Motion], ...] = field(default=(), repr=False)
 
     @property
