@@ -1,4 +1,4 @@
-"""Events as soon as they are sure: once when a track has lasted long enough, once when it is over."""
+"""Events as soon as they are sure: once when nothing that follows can make a track none, once when it is over."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class EventWatch:
         for track, summary in self._linker.summaries.items():
             if track in self.ended:
                 continue
-            if track not in self._open and self._linker.is_sure(track, at_end=at_end):
+            if track not in self._open and self._linker.is_sure(track, goes_on=track in living, at_end=at_end):
                 self._open[track], self.next_id = self.next_id, self.next_id + 1
                 told.append(LiveEvent("began", make_event(summary, self._open[track])))
             if track in living:

@@ -74,11 +74,15 @@ def holds_threshold(reached: np.ndarray, span_s: np.ndarray, frame_s: float) -> 
     return (reached > 0) & (reached * frame_s >= least_s - _tolerance_s(frame_s))
 
 
-def is_event(summary: Summary, min_duration_s: float, frame_s: float) -> bool:
-    """Whether the track is an event: it lasted, and it reached the threshold for long enough."""
+def is_event(summary: Summary, min_duration_s: float, frame_s: float, *, goes_on: bool = False) -> bool:
+    """Whether the track is an event: it lasted, and it reached the threshold for long enough.
+
+    goes_on: whether it is one already, however long it may still be seen without reaching the threshold again.
+    """
     span_s = summary.last.time_s - summary.first.time_s
     lasted = span_s >= shortest_span_s(min_duration_s, frame_s)
-    return lasted and bool(holds_threshold(np.array(summary.reached), np.array(span_s), frame_s))
+    longest_s = np.inf if goes_on else span_s
+    return lasted and bool(holds_threshold(np.array(summary.reached), np.array(longest_s), frame_s))
 
 
 def select_events(

@@ -190,12 +190,15 @@ class Linker:
         left = [track for track in self._left if track is not None and self._settings.reentry_s > 0]
         return {track.tracker_id for tracks in (*self._live, left) for track in tracks}
 
-    def is_sure(self, tracker_id: int, *, at_end: bool = False) -> bool:
-        """Whether a track counts as an event by now. at_end: in all of the footage, which may be shorter than one."""
+    def is_sure(self, tracker_id: int, *, goes_on: bool = False, at_end: bool = False) -> bool:
+        """Whether a track counts as an event. goes_on: whatever follows, for a living one.
+
+        at_end: in all of the footage, which may be shorter than an event.
+        """
         least_s = self._settings.min_duration_s
         if at_end:
             least_s = min(least_s, self._clock.footage_s)
-        return is_event(self._summaries[tracker_id], least_s, self._clock.frame_s)
+        return is_event(self._summaries[tracker_id], least_s, self._clock.frame_s, goes_on=goes_on)
 
     def release(self, tracker_ids: Iterable[int]) -> None:
         """Forget dead tracks whose events somebody else has taken: footage without an end must not fill the memory."""
