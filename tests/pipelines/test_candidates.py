@@ -43,6 +43,14 @@ def test_times_count_from_the_first_frame_that_was_asked_for(footage):
     assert hours * 3600 == pytest.approx(20.0)
 
 
+def test_a_hole_in_time_is_no_footage(footage):
+    """Ten seconds, five hours of nothing, ten seconds; then the same once more."""
+    times = np.concatenate([np.arange(250) / 25, 18_000 + np.arange(250) / 25])
+    candidates, _, hours = find_candidates([footage, footage], None, Monitor(), alarm_at(times, 300, 310))
+    assert [c.time_s for c in candidates] == pytest.approx([12.0, 32.0])
+    assert hours * 3600 == pytest.approx(40.0)
+
+
 def test_footage_that_slows_down_is_as_long_as_it_is(footage):
     times = np.concatenate([np.arange(100) / 25, 4 + np.arange(50) / 12.5])
     _, _, hours = find_candidates([footage], None, Monitor(), alarm_at(times, 0, 0))

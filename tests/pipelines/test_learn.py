@@ -1,5 +1,6 @@
 """A concept learnt from a few masks: what it is worth, what it is bound to, and that it moves nothing else."""
 
+import shutil
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -161,3 +162,9 @@ class TestVerdicts:
         assert truth.concepts == ("spatter",)
         assert truth.masks[0].any()
         assert data.clips[0].truth(99) is None
+        assert [clip.name for clip in data.clips] == ["run"]
+        # Two cameras name their recordings alike.
+        for camera in ("cam1", "cam2"):
+            shutil.copytree(reviewed.path, reviewed.path.parent / "line" / camera / "shift")
+        named = [clip.name for clip in read_verdicts(reviewed.path.parent / "line").clips]
+        assert named == ["cam1/shift", "cam2/shift"]

@@ -122,3 +122,15 @@ def test_parts_cover_the_film(tmp_path, tiny_model):
     assert (parts[0].first, parts[-1].end) == (0, None)
     assert all(before.end == after.first for before, after in pairwise(parts))
     assert split_film(plan, 2.0) == [Part(0, None)]
+
+
+def test_a_part_is_counted_from_where_the_film_is_asked_for(tmp_path, tiny_model):
+    plan = planned(a_line(tmp_path), tiny_model, start_s=0.8)
+    parts = [Part(0, 8), Part(8, None)]
+    compute(plan, parts, tmp_path / "parts")
+    first, second = (
+        sorted(path.name for path in (tmp_path / "parts" / part.name / "maps").glob("window_*")) for part in parts
+    )
+    assert first, "windows of the beginning belong to the first part"
+    assert second
+    assert not set(first) & set(second)

@@ -11,6 +11,7 @@ from itertools import pairwise
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.helpers.bad_clips import BAD
 from tests.helpers.clips import FRAMES, GOOD, paint, read_barcode, rewrite_pts, write_clip
@@ -203,6 +204,13 @@ def test_a_bar_code_survives_resizing_and_a_blank_picture_has_none():
 def test_a_pattern_in_a_folder_that_does_not_exist(tmp_path):
     with pytest.raises(InputError, match=r"folder .* does not exist"):
         read(tmp_path / "no_such_folder" / "img_%04d.png", fps=25)
+
+
+def test_two_images_of_one_number_are_refused_by_name(tmp_path):
+    for name in ("f1.png", "f2.png", "f01.png"):
+        Image.new("L", (32, 24)).save(tmp_path / name)
+    with pytest.raises(InputError, match=r"f0?1.png and f0?1.png have the same number. Next: "):
+        read(tmp_path / "f%d.png", fps=25)
 
 
 @pytest.mark.skipif(not hasattr(os, "setuid"), reason="needs user ids")

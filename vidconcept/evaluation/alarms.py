@@ -18,7 +18,9 @@ LOWEST, HIGHEST = 0.05, 0.99
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A track that good footage would give: the highest threshold at which it is an event, and when, in seconds."""
+    """A track that good footage would give: the highest threshold at which it is an event, and after how many seconds
+    of footage.
+    """
 
     concept: str
     strength: float

@@ -12,7 +12,6 @@ from pathlib import Path
 from vidconcept.errors import ModelError, UsageError
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _CHUNK_BYTES = 1 << 20
 
 

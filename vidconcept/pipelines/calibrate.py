@@ -25,7 +25,7 @@ from vidconcept.runs import RunFolder
 from vidconcept.settings import Stage, TrackSettings
 from vidconcept.temporal.stitch import split_recordings, stitch
 from vidconcept.tracks.decision import Decision, subtract_lifts
-from vidconcept.tracks.events import frame_duration_s, measure_footage_s
+from vidconcept.tracks.events import frame_duration_s, measure_elapsed_s, measure_footage_s
 from vidconcept.tracks.link import Linker, LinkSettings
 from vidconcept.video.identity import hash_source
 from vidconcept.written import open_own
@@ -174,13 +174,15 @@ def _collect_candidates(
         times.append(scored.ref.time_s)
         peaks.append(scored.scores.max((1, 2)))
         monitor.check("looking for false alarms", len(times), None)
-    frame_s = frame_duration_s(times)
+    frame_s, elapsed_s = frame_duration_s(times), measure_elapsed_s(times)
     candidates = []
     for track in rows.values():
         at, scores, names = zip(*track, strict=True)
         found = find_strengths(at, scores, settings.min_duration_s, link.max_gap_s, frame_s, settings.hysteresis)
-        begun_s = start_s - times[0]
-        candidates += [Candidate(names[0], level, begun_s + at_s) for level, at_s in found if level >= LOWEST]
+        for level, at_s in found:
+            if level >= LOWEST:
+                begun_s = start_s + float(elapsed_s[np.searchsorted(times, at_s)])
+                candidates.append(Candidate(names[0], level, begun_s))
     return candidates, np.stack(peaks), measure_footage_s(times)
 
 

@@ -52,8 +52,8 @@ def calibrate_labelled(
 ) -> LabelledCalibration:
     """Choose layers, timestep, reduction, words and thresholds from clips with truth.
 
-    A choice replaces the preset's only when it does better on clips that it was not chosen on, beyond what the sample
-    leaves open. windows: of each clip for the reading; the thresholds see whole clips. Maps stay in `work`.
+    A choice replaces the preset's only when it does better on clips that it was not chosen on, the reading beyond what
+    the sample leaves open. windows: of each clip for the reading; the thresholds see whole clips. Maps stay in `work`.
     """
     plan = workspace.plan_clip(dataset.clips[0], settings)
     compared = sweep(dataset, settings, axes, workspace, windows=windows, timesteps=timesteps)

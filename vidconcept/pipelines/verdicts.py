@@ -26,7 +26,8 @@ def read_verdicts(path: Path, rename: Mapping[str, str] | None = None) -> Datase
 
     Raises InputError where a run or its video is gone, UsageError where nothing was accepted.
     """
-    clips = tuple(_clip(run) for run in find_runs(path))
+    names = {run: run.relative_to(path).as_posix() if run != path else run.resolve().name for run in find_runs(path)}
+    clips = tuple(_clip(run, name) for run, name in names.items())
     dataset = Dataset(path.resolve().name, "verdicts", tuple(clip.rename(rename or {}) for clip in clips))
     if not dataset.concepts:
         raise UsageError(
@@ -35,7 +36,7 @@ def read_verdicts(path: Path, rename: Mapping[str, str] | None = None) -> Datase
     return dataset
 
 
-def _clip(path: Path) -> Clip:
+def _clip(path: Path, name: str) -> Clip:
     run = Run.open(path)
     video = run.manifest["video"]
     source = Path(video["path"])
@@ -63,4 +64,4 @@ def _clip(path: Path) -> Clip:
         )
 
     concepts = tuple(dict.fromkeys(event.concept for event in run.events if event.verdict == "accept"))
-    return Clip(path.name, source, concepts, truth, run.manifest["settings"].get("fps"))
+    return Clip(name, source, concepts, truth, run.manifest["settings"].get("fps"))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-# What is as usual as can be keeps this share of its score. Chosen on generated footage (docs/rarity.md).
+# What is as usual as can be keeps this share of its score. Chosen on generated footage (docs/explanation/rarity.md).
 LEAST = 0.3
 # Where half of the rest is kept, in units of the usual distance, and how steep the way up is.
 MIDDLE, WIDTH = 1.0, 0.1

@@ -50,9 +50,8 @@ def choose_windows(
         start = count - length
         if start < 0 or start % step:
             continue
-        if not chosen.any or chosen.begins_scene(start):
-            yield chosen.cut(start, length)
-        elif start >= chosen.start + advance and chosen.is_far(start, spacing):
+        is_next = start >= chosen.start + advance and chosen.is_far(start, spacing) if chosen.any else True
+        if is_next or chosen.begins_scene(start):
             yield chosen.cut(start, length)
     if chosen.is_due(count, spacing):
         yield chosen.cut_ending(count)

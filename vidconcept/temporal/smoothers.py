@@ -1,8 +1,8 @@
 """The temporal smoothing methods. A new one is a function and an entry here; nothing else names it.
 
-A method takes `(near, index, stretch, motions, settings)`: latent steps that motion joins to a stretch of frames, the
-index of the one that covers the stretch, the positions of its frames, the motions between frames by position, and
-`SmoothSettings`. It yields the scores of each frame of the stretch, `(concept, h, w)` float32 in [0, 1].
+A method takes `(steps_nearby, index, stretch, motions, settings)`: latent steps that motion joins to a stretch of
+frames, the index of the one that covers the stretch, the positions of its frames, the motions between frames by
+position, and `SmoothSettings`. It yields the scores of each frame of the stretch, `(concept, h, w)` float32 in [0, 1].
 """
 
 from dataclasses import dataclass

@@ -122,7 +122,7 @@ class Guide:
     def filter(self, scores: np.ndarray) -> np.ndarray:
         """Scores as the locally linear function of the guide that is nearest to them.
 
-        scores: float32 on the `thinned` pixels. Returns `(h, w)` float32 at full resolution, in [0, 1].
+        scores: float32 at the scale of the thinned guide. Returns `(h, w)` float32 at full resolution, in [0, 1].
         """
         mean = self._mean(scores)
         with_i = self._mean(self._i * scores) - self._mean_i * mean

@@ -48,11 +48,15 @@ def frame_duration_s(times_s: Sequence[float]) -> float:
     return float(np.median(np.diff(times_s))) if len(times_s) > 1 else 0.0
 
 
-def measure_footage_s(times_s: Sequence[float]) -> float:
-    """How long frames are shown altogether: a hole in the recording, as `probe` tells it, counts as one frame."""
+def measure_elapsed_s(times_s: Sequence[float]) -> np.ndarray:
+    """Footage before each frame, `(n,)`: a hole in the recording, as `probe` tells it, counts as one frame."""
     frame_s, steps = frame_duration_s(times_s), np.diff(times_s)
-    holes = steps > hole_length_s(frame_s)
-    return float(steps[~holes].sum() + frame_s * (1 + np.count_nonzero(holes)))
+    return np.append(0.0, np.cumsum(np.where(steps > hole_length_s(frame_s), frame_s, steps)))
+
+
+def measure_footage_s(times_s: Sequence[float]) -> float:
+    """How long frames are shown altogether, holes left out as in `measure_elapsed_s`."""
+    return float(measure_elapsed_s(times_s)[-1] + frame_duration_s(times_s))
 
 
 def shortest_span_s(min_duration_s: float, frame_s: float) -> float:

@@ -21,8 +21,8 @@ class Motion:
     """Expected pixels of a track on the working grid.
 
     by_flow, by_velocity: `(n, 2)` float32, x first. area: pixels that the n points stand for. centre: `(2,)` where it
-    was last seen. velocity: `(2,)` grid pixels a second, None until it was measured. whole: the track was seen clear
-    of the grid's border, so its centre tells its motion.
+    was last seen. velocity: `(2,)` grid pixels a second, None until it was measured. whole: the track was last seen
+    clear of the grid's border, so its centre tells its motion; not taken for granted of its first frame.
     """
 
     by_flow: np.ndarray = field(repr=False)

@@ -40,7 +40,7 @@ def encode_runs(crop: np.ndarray, x: int, y: int, frame_size: tuple[int, int]) -
 
 
 def encode(crop: np.ndarray, x: int, y: int, frame_size: tuple[int, int]) -> bytes:
-    """COCO's compressed RLE of the frame-sized mask, from its crop. Arguments as in `run_lengths`."""
+    """COCO's compressed RLE of the frame-sized mask, from its crop. Arguments as in `encode_runs`."""
     counts = encode_runs(crop, x, y, frame_size)
     if counts[0] == _FIRST_RUN_THAT_READS_AS_FORMULA:
         counts = [0, 0, *counts]

@@ -57,7 +57,7 @@ def list_photos(folder: Path) -> list[Path]:
 def open_sequence(source: Path, max_megapixels: float = MAX_MEGAPIXELS) -> ImageSequence | None:
     """The images that `source` stands for, page by page, at their places in time; None for a video file.
 
-    Raises InputError as `image_paths` does.
+    Raises InputError for what cannot be read, or is no sequence.
     """
     found = _find_images(source)
     if found is None:
@@ -92,7 +92,13 @@ def _find_images(source: Path) -> _Images | None:
         shape = re.compile(
             re.escape(source.name[: match.start()]) + f"({digits})" + re.escape(source.name[match.end() :])
         )
-        names = {int(hit[1]): name for name in _list(source.parent) if (hit := shape.fullmatch(name))}
+        names: dict[int, str] = {}
+        for name in _list(source.parent):
+            if (hit := shape.fullmatch(name)) and (other := names.setdefault(int(hit[1]), name)) != name:
+                raise InputError(
+                    f"{source}: {other} and {name} have the same number. Next: a pattern that fits one of them, like "
+                    "img_%04d.png for names of four digits, or move one away"
+                )
         if not names:
             raise InputError(f"no file matches the pattern {source}. Next: check the folder and the number of digits")
         numbers = sorted(names)

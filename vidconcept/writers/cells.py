@@ -30,12 +30,12 @@ def escape_text(text: str) -> str:
 
 
 def unescape_text(cell: str) -> str:
-    """The text that `text_cell` was given."""
+    """The text that `escape_text` was given."""
     return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA_STARTS) else cell
 
 
 def write_rows(file: TextIO, rows: Iterable[Sequence[object]], separator: str = ",") -> None:
-    """Rows, the header among them. Strings must have gone through `text_cell`."""
+    """Rows, the header among them. Strings must have gone through `escape_text`."""
     csv.writer(file, lineterminator="\n", delimiter=separator).writerows(rows)
 
 

@@ -1,6 +1,7 @@
 """Each data-set format, written small in its published layout and read back."""
 
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image
 from pycocotools import mask as coco
 
 from vidconcept.errors import InputError, UsageError
+from vidconcept.evaluation.datasets.dataset import Clip, Dataset
 from vidconcept.evaluation.datasets.read import read_dataset
 
 H, W = 24, 32
@@ -179,6 +181,14 @@ def test_clips_folder_with_masks_boxes_and_instances(tmp_path):
     assert (good.concepts, len(good.truth(3).masks)) == ((), 0)
     assert (boxed.kind, mask.kind) == ("box", "mask")
     assert instances.truth(3).concepts == ("dent", "hole")
+
+
+def test_clips_of_one_name_are_refused(tmp_path):
+    clip = Clip("shift", tmp_path, (), lambda index: None)
+    other = replace(clip, name="shift_2")
+    assert len(Dataset("lines", "verdicts", (clip, other)).clips) == 2
+    with pytest.raises(InputError, match=r"more than one clip: shift\. Next: "):
+        Dataset("lines", "verdicts", (clip, other, clip))
 
 
 @pytest.mark.parametrize("mode", ["1", "P", "L"])

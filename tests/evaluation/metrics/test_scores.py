@@ -69,6 +69,16 @@ class TestCurves:
         cells.add_shares(scores.ravel(), np.array([0.25, 0, 0, 0]))
         assert cells.average_precision == pytest.approx(pixels.average_precision)
 
+    def test_regions_that_are_left_out_do_not_count(self, picture):
+        scores, truth = picture
+        left = np.zeros(truth.shape, bool)
+        left[:, 30:] = True
+        part, alone = Curves(), Curves()
+        part.add(scores, truth, left)
+        alone.add(scores[:, :30], truth[:, :30])
+        assert part.region_count == 1
+        assert part.au_pro(0.3) == alone.au_pro(0.3)
+
     def test_ignored_pixels_count_for_nothing(self, picture):
         scores, truth = picture
         curves = Curves()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,8 +10,10 @@ from typing import Literal
 
 import numpy as np
 
-from vidconcept.files import MAX_MEGAPIXELS
+from vidconcept.errors import InputError
+from vidconcept.files import MAX_MEGAPIXELS, shorten
 from vidconcept.video.limits import open_picture
+from vidconcept.wording import format_count
 
 Kind = Literal["mask", "box"]
 
@@ -63,11 +66,19 @@ class Clip:
 
 @dataclass(frozen=True)
 class Dataset:
-    """name: of its folder. format: how it was read."""
+    """name: of its folder. format: how it was read. Raises InputError for two clips of one name."""
 
     name: str
     format: str
     clips: tuple[Clip, ...] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        twice = [name for name, count in Counter(clip.name for clip in self.clips).items() if count > 1]
+        if twice:
+            raise InputError(
+                f"{self.name}: {format_count(len(twice), 'name')} for more than one clip: {shorten(', '.join(twice))}. "
+                "Next: give each clip a name of its own"
+            )
 
     @property
     def concepts(self) -> tuple[str, ...]:

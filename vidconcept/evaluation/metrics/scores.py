@@ -52,7 +52,7 @@ class Curves:
         if not truth.any():
             return
         self.positive += np.bincount(bins[known & truth], minlength=BINS)
-        count, labels = cv2.connectedComponents(truth.astype(np.uint8), connectivity=8)
+        count, labels = cv2.connectedComponents((truth & known).astype(np.uint8), connectivity=8)
         for region in range(1, count):
             inside = bins[labels == region]
             self.regions += np.bincount(inside, minlength=BINS) / len(inside)
