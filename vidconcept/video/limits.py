@@ -1,6 +1,7 @@
 """Opening pictures: only regular files, and their size is known and bounded before anything decodes them."""
 
 import io
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import ceil
@@ -12,6 +13,8 @@ from vidconcept.errors import InputError
 from vidconcept.files import MAX_MEGAPIXELS, read_bytes
 
 PICTURE_BYTES = 1 << 30
+# Pillow has one limit for all threads.
+_LIMIT = threading.Lock()
 
 
 def check_pixels(width_px: int, height_px: int, path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> None:
@@ -55,10 +58,11 @@ def check_picture(data: bytes, path: Path, max_megapixels: float) -> None:
 
 def _open(data: bytes, path: Path, max_megapixels: float) -> Image.Image:
     # Pillow's own limit cannot be lifted for one picture; ours comes right after.
-    usual, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-    try:
-        image = Image.open(io.BytesIO(data))
-    finally:
-        Image.MAX_IMAGE_PIXELS = usual
+    with _LIMIT:
+        usual, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            image = Image.open(io.BytesIO(data))
+        finally:
+            Image.MAX_IMAGE_PIXELS = usual
     check_pixels(*image.size, path, max_megapixels)
     return image
