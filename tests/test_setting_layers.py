@@ -10,7 +10,7 @@ from vidconcept.models.folder import find_preset
 from vidconcept.pipelines.plan import make_plan
 from vidconcept.pipelines.settle import settle
 from vidconcept.pipelines.vocabulary import find_preset_thresholds
-from vidconcept.setting_layers import Layer, parse_text, read_config_file, read_environment, resolve
+from vidconcept.setting_layers import Layer, collect_layers, parse_text, read_config_file, read_environment, resolve
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "line_cam.mp4"
 
@@ -147,3 +147,30 @@ def test_what_does_not_fit_is_told_in_plain_words(key, text, words):
         resolve([Layer("command line", {key: parse_text(key, text)})])
     assert words in str(error.value)
     assert f"({key}: " in str(error.value)
+
+
+@pytest.mark.parametrize("line", ["start_s = true", "thresholds = {scratch = true}", "layers = [true, 2]"])
+def test_true_is_no_number(tmp_path, line):
+    config = tmp_path / "line.toml"
+    config.write_text(line + "\n")
+    with pytest.raises(UsageError, match=r"line\.toml: \w+ = .*true.* does not fit.*Next: "):
+        resolve(collect_layers({"concepts": ("scratch",)}, config, {}))
+
+
+def test_looks_belong_to_the_stride_that_the_motion_chooses():
+    assert settle({"concepts": ("scratch",), "looks": 3}, environ={}).settings.looks == 3
+    assert settle({"concepts": ("scratch",), "preset": "fast", "stride": 2}, environ={}).settings.stride == 2
+    with pytest.raises(UsageError, match=r"`looks=3`.*the stride is 2 \(command line\).*Next: "):
+        settle({"concepts": ("scratch",), "looks": 3, "stride": 2}, environ={})
+
+
+def test_a_calibration_does_not_speak_for_concepts_that_it_does_not_know(tmp_path):
+    config = tmp_path / "line.toml"
+    config.write_text('[thresholds]\nscratch = 0.61\n[provenance]\nkind = "good footage"\n')
+    both = settle({"concepts": ("scratch", "dent")}, config, {})
+    assert both.uncalibrated == ("dent",)
+    assert both.settings.thresholds["scratch"] == 0.61
+    alone = settle({"concepts": ("dent",)}, config, {})
+    assert alone.uncalibrated == ("dent",)
+    assert alone.sources["thresholds"].startswith("preset")
+    assert settle({"concepts": ("scratch",)}, config, {}).uncalibrated == ()

@@ -144,7 +144,7 @@ def read_json(path: Path, limit_bytes: int = TEXT_BYTES) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise MalformedError(f"{path} is not JSON: {shorten(str(error))}") from error
+        raise MalformedError(f"{path} is not JSON: {shorten(str(error))}. Next: correct it, or make it anew") from error
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -153,7 +153,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise MalformedError(f"{path} is not TOML: {shorten(str(error))}") from error
+        raise MalformedError(f"{path} is not TOML: {shorten(str(error))}. Next: correct that place") from error
 
 
 def validate(shape: TypeAdapter[Shape] | type[Shape], value: Any, path: Path, place: str = "") -> Shape:

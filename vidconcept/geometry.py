@@ -15,6 +15,8 @@ TILE_OVERLAP_FRAC = 0.25
 # `tile = auto` cuts the picture until a token covers no more than this much of the source.
 FINE_TOKEN_PX = 16
 MOST_TILES_ASIDE = 64
+# More tiles than make a pixel of the source so many of the model's show nothing more, and take gigabytes.
+LARGEST_ENLARGEMENT = 4
 
 
 def fit_size(
@@ -117,7 +119,14 @@ def plan_tiles(
     height, width = _tile_size(region, columns, rows, area_px, multiple, largest_px)
     ys = [row * _advance(height, multiple) for row in range(rows)]
     xs = [column * _advance(width, multiple) for column in range(columns)]
-    return TilePlan(ys[-1] + height, xs[-1] + width, height, width, pitch_px, tuple((y, x) for y in ys for x in xs))
+    whole_height, whole_width = ys[-1] + height, xs[-1] + width
+    enlarged = min(whole_height / region.height, whole_width / region.width)
+    if columns * rows > 1 and enlarged > LARGEST_ENLARGEMENT:
+        raise UsageError(
+            f"`tile={columns}x{rows}` enlarges the picture {enlarged:.0f} times, which shows nothing more and takes "
+            f"{columns * rows} times as long. Next: fewer tiles, or `tile=auto`"
+        )
+    return TilePlan(whole_height, whole_width, height, width, pitch_px, tuple((y, x) for y in ys for x in xs))
 
 
 def plan_fine_tiles(

@@ -267,7 +267,19 @@ def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     # Through JSON, as the earlier run's were.
     now = json.loads(json.dumps(now))
     different = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
-    return [f"{key} was {_shorten_value(before.get(key))}, is {_shorten_value(now.get(key))}" for key in different]
+    # Follows from the settings named beside it, or says the same as the words.
+    different = [key for key in different if key not in ("asked", "windows") or len(different) == 1]
+    return [_describe_difference(key, before.get(key), now.get(key)) for key in different]
+
+
+def _describe_difference(key: str, before: Any, now: Any) -> str:
+    if key == "source_sha256":
+        return "its video is another one (what is in the file differs)"
+    if key == "words" and isinstance(before, list) and isinstance(now, list) and {*before} != {*now}:
+        gone, new = ([word for word in one if word not in other] for one, other in ((before, now), (now, before)))
+        said = [f"{', '.join(words)} {how}" for words, how in ((new, "added"), (gone, "left out")) if words]
+        return f"words: {'; '.join(said)}"
+    return f"{key} was {_shorten_value(before)}, is {_shorten_value(now)}"
 
 
 def _shorten_value(value: Any) -> str:

@@ -67,6 +67,7 @@ def resolve(layers: Iterable[Layer]) -> tuple[TrackSettings, dict[str, str]]:
             if key not in values and not overruled:
                 values[key], sources[key] = value, layer.name
     _take_spellings(values, sources)
+    _refuse_truth_values(values, sources)
     try:
         return TrackSettings(**values), sources
     except ValidationError as error:
@@ -80,6 +81,21 @@ def resolve(layers: Iterable[Layer]) -> tuple[TrackSettings, dict[str, str]]:
             f"{source}: {given} does not fit: {_describe_faults(faults, values)}. "
             f"Next: change it or leave it out ({key}: {TrackSettings.model_fields[key].description})"
         ) from error
+
+
+def _refuse_truth_values(values: Mapping[str, Any], sources: Mapping[str, str]) -> None:
+    """Raises UsageError, naming the layer, for true or false where something else belongs: it would pass for 1 or 0."""
+    for key, value in values.items():
+        field = TrackSettings.model_fields[key]
+        if bool in (field.annotation, *get_args(field.annotation)):
+            continue
+        several = value.values() if isinstance(value, Mapping) else value
+        entries = several if isinstance(value, Mapping | list | tuple) else [value]
+        if any(isinstance(entry, bool) for entry in entries):
+            raise UsageError(
+                f"{sources[key]}: {key} = {shorten(str(value).lower())} does not fit: it is neither true nor false. "
+                f"Next: change it or leave it out ({key}: {field.description})"
+            )
 
 
 def format_value(value: Any) -> str:

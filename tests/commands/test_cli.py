@@ -17,7 +17,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from tests.helpers.clips import GOOD
+from tests.helpers.clips import GOOD, write_clip
 from vidconcept import cli
 from vidconcept.commands import track as track_command
 from vidconcept.errors import OutputError, UsageError
@@ -201,6 +201,13 @@ class TestExisting:
     def test_resume_refuses_other_maps_and_says_what_differs(self, run, clip, tiny_model):
         with pytest.raises(UsageError, match="timestep was 500, is 20"):
             self.again(run, clip, tiny_model, "resume", timestep=20)
+
+    def test_resume_says_which_concepts_and_that_it_is_another_film(self, run, clip, tiny_model, tmp_path):
+        with pytest.raises(UsageError, match="words: rust added"):
+            self.again(run, clip, tiny_model, "resume", concepts=[*run.manifest["concepts"], "rust"])
+        other = write_clip(tmp_path / "other.mp4", count=7).path
+        with pytest.raises(UsageError, match="its video is another one"):
+            self.again(run, other, tiny_model, "resume")
 
     def test_resume_refuses_the_maps_of_code_that_read_them_otherwise(self, run, clip, tiny_model, monkeypatch):
         monkeypatch.setattr("vidconcept.pipelines.plan.MAPS_VERSION", MAPS_VERSION + 1)

@@ -68,6 +68,8 @@ class TestLine:
         assert marked_px(kept) > gated
         with pytest.raises(UsageError, match="keep_recurring = 77"):
             decide_anew(run, keep_recurring=(77,))
+        with pytest.raises(UsageError, match="keep_recurring = 1: the run has no groups"):
+            decide_anew(run, keep_recurring=(1,), rarity="off")
         without = decide_anew(run, rarity="off")
         assert without.recurring == []
         assert marked_px(without) > gated, "what every part has is held back"

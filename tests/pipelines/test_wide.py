@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from tests.helpers.clips import paint, write_clip
-from vidconcept.geometry import FINE_TOKEN_PX, plan_fine_tiles
+from vidconcept.errors import UsageError
+from vidconcept.geometry import FINE_TOKEN_PX, plan_fine_tiles, plan_tiles
 from vidconcept.pipelines.plan import make_plan
 from vidconcept.pipelines.track import track
 from vidconcept.tracks import rle
@@ -84,3 +85,13 @@ def test_a_thin_mask_stays_on_a_small_film():
     assert small.box_px == (20, 5, 50, 6)
     assert rle.decode(small.rle, (100, 10))[5, 20:50].all()
     assert shrink.image(paint(0, (1000, 100))).shape == (10, 100, 3)
+
+
+def test_tiles_that_would_only_enlarge_are_refused():
+    region = Region(0, 0, 1280, 720)
+    options = {"area_px": 256 * 448, "pitch_px": 8, "multiple": 8}
+    assert len(plan_tiles(region, (8, 8), **options).origins_px) == 64
+    with pytest.raises(UsageError, match=r"`tile=50x50` enlarges the picture .* times.*Next: "):
+        plan_tiles(region, (50, 50), **options)
+    # One tile is what the model reads at least, however small the film is.
+    assert len(plan_tiles(Region(0, 0, 32, 24), (1, 1), **options).origins_px) == 1

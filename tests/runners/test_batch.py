@@ -75,6 +75,11 @@ class TestFirstCall:
         for run in runs_in(root / "runs"):
             assert f"{run.relative_to(root / 'runs')}/review.html" in page
             assert (run / "review.html").is_file()
+        assert "1 film not inspected" in page
+        assert re.search(r"<li>[^<]*bad\.mp4: [^<]*is not a video", page)
+        again = CliRunner().invoke(app, ["review", str(root / "runs"), "--no-open"], catch_exceptions=False)
+        assert "2 runs, 1 film not inspected" in again.stdout
+        assert (root / "runs" / "index.html").read_text() == page
 
     def test_counters_for_prometheus(self, made):
         root, _ = made

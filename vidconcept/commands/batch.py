@@ -13,6 +13,7 @@ import typer
 
 from vidconcept.commands.flags import name_options
 from vidconcept.commands.options import Concepts, Config, Json, Setting, parse_settings
+from vidconcept.commands.terminal import warn
 from vidconcept.errors import ExitCode, Interrupted, UsageError
 from vidconcept.wording import format_count
 
@@ -126,6 +127,7 @@ def batch(
     """Track many films: one run folder for each, a summary table and an index page."""
     from vidconcept.fleet.footage import Film, absolute
     from vidconcept.fleet.shards import Shard
+    from vidconcept.fleet.summarising import summary_rows
     from vidconcept.runners.asking import Asking
     from vidconcept.runners.call import Asked, check_metrics, check_out, summarise
 
@@ -137,6 +139,8 @@ def batch(
     arguments, folders = footage or [], [absolute(folder) for folder in watch or []]
     if not arguments and not folders:
         written = [str(path) for path in summarise(out)]
+        if failed := sum(row.state == "failed" for row in summary_rows(out)):
+            warn(f"{format_count(failed, 'film')} failed; summary.csv says why")
         typer.echo(json.dumps({"written": written}, ensure_ascii=False) if as_json else "\n".join(written))
         return
     asked = Asked(absolute(out), settings, absolute(config) if config else None, part, sys.stdin)

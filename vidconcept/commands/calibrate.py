@@ -46,7 +46,12 @@ def calibrate(
     as_json: Json = False,
 ) -> None:
     """Set thresholds for a target rate of false alarms from good footage, or with masks choose how maps are read."""
-    if (labelled is None) == (not footage):
+    if labelled is not None and footage:
+        raise UsageError(
+            "good footage and `labelled` are two ways to calibrate. Next: give one of them; then track with the file "
+            "that fits the line better"
+        )
+    if labelled is None and not footage:
         raise UsageError(
             "nothing to calibrate on. "
             "Next: give good footage, e.g. vidconcept calibrate good.mp4, or --labelled DATASET"

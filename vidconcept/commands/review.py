@@ -21,9 +21,11 @@ def review(
     as_json: Json = False,
 ) -> None:
     """Open the review page of a run, or one index page over many runs."""
+    from vidconcept.fleet.summarising import list_missing, summary_rows
     from vidconcept.writers.review.index import review as write_page
 
-    page, summary = write_page(run, apply)
+    of_many = not (run / "run.json").is_file()
+    page, summary = write_page(run, apply, list_missing(run, summary_rows(run)) if of_many else ())
     typer.echo(
         json.dumps({"page": str(page), "told": summary}, ensure_ascii=False) if as_json else f"{summary}\nopen {page}"
     )

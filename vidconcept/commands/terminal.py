@@ -82,13 +82,18 @@ def warn(message: str) -> None:
         err.print(f"warning: {name_options(message)}", markup=False)
 
 
+def note(message: str) -> None:
+    with survive_hangup():
+        err.print(f"remark: {name_options(message)}", markup=False)
+
+
 @contextmanager
 def open_monitor() -> Iterator[Monitor]:
     """A monitor with progress: a bar with the time left on a terminal, one plain line every 30 s elsewhere."""
     stop = Stop()
     with stop.on_signals():
         if not err.is_terminal:
-            yield Monitor(_PlainProgress(), stop, warn)
+            yield Monitor(_PlainProgress(), stop, warn, note)
             return
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[count]}"))
         with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=err) as bars:
@@ -101,7 +106,7 @@ def open_monitor() -> Iterator[Monitor]:
                     bars.update(tasks[stage], completed=done, total=total, count=_format_progress(stage, done, total))
 
             # On the console of the bars, which go on below it.
-            yield Monitor(show, stop, warn)
+            yield Monitor(show, stop, warn, note)
             for task in tasks.values():
                 bars.update(task, total=bars.tasks[task].completed or 1, completed=bars.tasks[task].completed or 1)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from vidconcept.errors import InputError
 from vidconcept.fleet.records import Record, Records
 from vidconcept.manifest import find_runs, read_manifest, read_run
 from vidconcept.types import Event
+from vidconcept.writers.review.index import Missing
 from vidconcept.writers.summary import SummaryRow
 from vidconcept.writers.tables import read_events
 
@@ -26,6 +27,15 @@ def summary_rows(folder: Path) -> Iterator[SummaryRow]:
     for name, record in sorted(records.items()):
         if name not in told:
             yield _without_run(record)
+
+
+def list_missing(folder: Path, rows: Iterable[SummaryRow]) -> list[Missing]:
+    """The films of a summary of which there is nothing to see."""
+    return [
+        Missing(row.source or row.video, row.state, row.reason)
+        for row in rows
+        if row.events is None and not (row.run and (folder / row.run / "events.csv").is_file())
+    ]
 
 
 def _of_run(run: Path, name: str, record: Record | None) -> SummaryRow:

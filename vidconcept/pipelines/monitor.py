@@ -32,12 +32,13 @@ class Monitor:
     """Collects timings, problems, remarks and fallbacks of a run for `run.json`, and passes progress on.
 
     stop: asked between windows and frames; when it says true the pipeline journals and raises `Interrupted`.
-    warn: told once of each problem and fallback.
+    warn: told once of each problem and fallback. note: told once of each remark that is no warning; None: `warn` is.
     """
 
     progress: Progress = lambda stage, done, total: None
     stop: Callable[[], bool] = lambda: False
     warn: Callable[[str], None] = lambda message: None
+    note: Callable[[str], None] | None = None
     gaps: list[dict[str, Any]] = field(default_factory=list)
     remarks: list[Finding] = field(default_factory=list)
     fallbacks: list[str] = field(default_factory=list)
@@ -52,7 +53,8 @@ class Monitor:
         """What to believe of the footage; kept and told once."""
         if remark not in self.remarks:
             self.remarks.append(remark)
-            self.warn(f"{remark.about}: {remark.message}")
+            tell = self.note if self.note is not None and remark.level == "remark" else self.warn
+            tell(f"{remark.about}: {remark.message}")
 
     def problem(self, problem: Problem) -> None:
         """The reader reports the same problem in every pass; it is kept and told once."""

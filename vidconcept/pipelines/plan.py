@@ -195,7 +195,8 @@ def lay_out(settled: Settled, source: Path, identity: SourceIdentity, info: Vide
         learnt,
         _choose_work_size(region, settings.smooth),
         remarks=(
-            *_remark_on_calibration(settled.provenance, layout.fingerprint),
+            *_remark_on_calibration(settled, layout.fingerprint),
+            *_remark_on_range(settings, info),
             *_remark_on_sizes(settings, info, region, tiles, fine),
         ),
     )
@@ -208,17 +209,32 @@ def choose_film_size(settings: TrackSettings, info: VideoInfo) -> tuple[int, int
     return (width // beside, height)
 
 
-def _remark_on_calibration(provenance: Mapping[str, Any], weights: str) -> tuple[Finding, ...]:
-    """Whether the thresholds of a calibration are of the scores that these weights give, and are read as now."""
+def _remark_on_range(settings: TrackSettings, info: VideoInfo) -> tuple[Finding, ...]:
+    """Whether the range lies beyond what the file says of its length, which may be wrong."""
+    if settings.start_s is None or not info.duration_s or settings.start_s < info.duration_s:
+        return ()
+    text = f"`start_s={settings.start_s:g}` is after the end that the file tells of, {info.duration_s:.3f} s"
+    return (Finding("warning", "range", text),)
+
+
+def _remark_on_calibration(settled: Settled, weights: str) -> tuple[Finding, ...]:
+    """Whether the thresholds of a calibration are for the concepts, and of the scores that these weights give now."""
+    remarks, provenance = [], settled.provenance
+    if settled.uncalibrated and provenance.get("kind") == "good footage":
+        text = (
+            f"not calibrated: {', '.join(settled.uncalibrated)}. The preset's threshold is used, and no rate of false "
+            "alarms is promised. Next: vidconcept calibrate with these concepts"
+        )
+        remarks.append(Finding("warning", "calibration", text))
     made_with = provenance.get("weights"), provenance.get("maps_version", 1)
     if made_with[0] is None or made_with == (weights, MAPS_VERSION):
-        return ()
+        return tuple(remarks)
     what = f"other weights ({made_with[0]}, these are {weights})" if made_with[0] != weights else "scores of before"
     text = (
         f"the thresholds of the calibration were chosen on {what}, so its promise of false alarms does not hold. "
         "Next: vidconcept calibrate again"
     )
-    return (Finding("warning", "calibration", text),)
+    return (*remarks, Finding("warning", "calibration", text))
 
 
 def _remark_on_sizes(
@@ -240,7 +256,7 @@ def _remark_on_sizes(
             f"reads {len(fine.origins_px)} tiles and takes about {len(fine.origins_px) / many:.0f} times as long"
         )
         remarks.append(Finding("warning", "detail", text))
-    elif settings.tile == "auto":
+    elif settings.tile == "auto" or many > 1:
         text = (
             f"{many} tile{'s' if many > 1 else ''} of {tiles.tile_width}x{tiles.tile_height}: a token covers "
             f"{token_px:.0f} pixels of the source, and the model takes about {many} times as long as without"

@@ -117,7 +117,7 @@ class Gating:
     def gate_all(self) -> Iterator[ConceptMaps]:
         """All windows in order, one at a time. Raises UsageError for a recurring group to keep that is not there."""
         keep = set(self.plan.settings.keep_recurring)
-        if self._judge is None or not keep:
+        if not keep:
             yield from self._gate_windows({})
             return
         for _ in self._gate_windows({}):
@@ -134,7 +134,7 @@ class Gating:
         """The pieces of the groups to keep, by latent step."""
         if missing := keep - {group.group_id for group in self.groups}:
             known = f"the groups 1 to {len(self.groups)}" if self.groups else "no groups"
-            raise UsageError(f"keep_recurring = {min(missing)}: the run has {known}. Next: see its recurring.csv")
+            raise UsageError(f"keep_recurring = {min(missing)}: the run has {known}. Next: leave out what is not there")
         opened: dict[int, list[Piece]] = {}
         for own in (own for group in self.groups if group.group_id in keep for own in group.occurrences):
             for piece in own.pieces:

@@ -26,7 +26,8 @@ READING_KEYS = ("bits", "stream", "max_megapixels", "deinterlace", "tone_map")
 class Settled:
     """Settings of all layers, before any picture is known.
 
-    words, lexicon: as in `Plan`. provenance: what a calibration among the layers says of itself.
+    words, lexicon: as in `Plan`. provenance: what a calibration among the layers says of itself. uncalibrated: concepts
+    that it has no threshold for.
     """
 
     settings: TrackSettings
@@ -35,6 +36,7 @@ class Settled:
     words: tuple[str, ...]
     lexicon: Lexicon
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    uncalibrated: tuple[str, ...] = ()
 
 
 def settle(
@@ -52,12 +54,21 @@ def settle(
     words, lexicon = compile_words(settings, preset)
     # A calibration's thresholds go before the preset's, concept by concept.
     given = {} if sources["thresholds"] == preset.layer.name else settings.thresholds
-    thresholds = find_preset_thresholds(settings, sources, preset) | pick_asked(given, settings, preset)
+    own = pick_asked(given, settings, preset)
+    thresholds = find_preset_thresholds(settings, sources, preset) | own
+    if thresholds and not own:
+        sources["thresholds"] = preset.layer.name
     lifts = pick_asked(settings.place_lifts, settings, preset)
     settings = settings.model_copy(update={"thresholds": thresholds, "place_lifts": lifts})
     _check_range(settings)
+    if settings.looks is not None and settings.stride != "auto" and not sources["looks"].startswith("preset"):
+        raise UsageError(
+            f"`looks={settings.looks}` says how often `stride=auto` reads a place, and the stride is {settings.stride} "
+            f"({sources['stride']}). Next: leave one of them out"
+        )
     provenance = next((layer.provenance for layer in layers if layer.provenance), {})
-    return Settled(settings, sources, preset, words, lexicon, provenance)
+    uncalibrated = tuple(name for name in settings.concepts if name not in own) if provenance else ()
+    return Settled(settings, sources, preset, words, lexicon, provenance, uncalibrated)
 
 
 def choose_reading(settings: TrackSettings) -> Reading:

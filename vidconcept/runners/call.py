@@ -16,7 +16,7 @@ from vidconcept.fleet.footage import Film, find_films
 from vidconcept.fleet.metrics import batch_metrics, write_metrics
 from vidconcept.fleet.metrics import check_metrics as check_counters
 from vidconcept.fleet.shards import Shard
-from vidconcept.fleet.summarising import summary_rows
+from vidconcept.fleet.summarising import list_missing, summary_rows
 from vidconcept.manifest import MANIFEST
 from vidconcept.ownership import refuse_what_is_read
 from vidconcept.writers.review.index import check_index, write_index
@@ -135,7 +135,7 @@ def summarise(out: Path) -> list[Path]:
         raise InputError(f"no run in {out}. Next: give footage, a folder or a pattern, to begin with")
     written = write_summary(out, rows)
     if any(row.events is not None for row in rows):
-        written.append(write_index(out, pages=False))
+        written.append(write_index(out, list_missing(out, rows), pages=False))
     return written
 
 

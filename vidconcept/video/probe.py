@@ -33,6 +33,7 @@ from vidconcept.video.sequence import ImageSequence
 from vidconcept.video.source import explain_no_picture, open_sequence, open_video
 from vidconcept.video.streams import describe_streams
 from vidconcept.video.timing import describe_guesses, measure_timing
+from vidconcept.wording import format_count
 
 # Containers whose times players count from zero, whenever the first stream begins.
 COUNT_FROM_ZERO = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
@@ -74,7 +75,11 @@ class Examination:
         """What to print: a name and a value each, the verdict on the timestamps first."""
         info = self.info
         bad = [finding for finding in self.findings if finding.about == "timestamps"]
-        trust = "can be trusted" if self.timestamps_trusted else f"not all sound ({len(bad)} findings below)"
+        trust = (
+            "can be trusted"
+            if self.timestamps_trusted
+            else f"not all sound ({format_count(len(bad), 'finding')} below)"
+        )
         span = f", {self.last_s - self.first_s:.3f} s" if self.first_s is not None and self.last_s is not None else ""
         rate = f", {self.measured_fps:.3f} per second on average" if self.measured_fps else ""
         rows = [

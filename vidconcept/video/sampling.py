@@ -23,6 +23,8 @@ SPOTS, FRAMES_AT_SPOT = 4, 8
 MAX_PACKETS_AT_SPOT = 64
 # So many pictures of which most look woven from two moments are no chance.
 SURE_COMBED = 3
+# Pictures of fewer lines are no interlaced video, and few lines look combed by chance.
+FEWEST_LINES = 96
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ def _count_combed(frames: list[av.VideoFrame]) -> tuple[int, int]:
     built in."""
     first = frames[0]
     shape = (first.width, first.height, first.format.name)
-    if "idet" not in av.filter.filters_available:
+    if "idet" not in av.filter.filters_available or first.height < FEWEST_LINES:
         return 0, 0
     graph = Graph()
     source = graph.add_buffer(width=first.width, height=first.height, format=first.format, time_base=Fraction(1, 25))

@@ -68,8 +68,8 @@ class TrackJournal:
         flat = scores.reshape(len(scores), -1)
         line = [
             [frame.index, frame.pts, frame.time_s, *astuple(origin), frame.name],
-            [round(float(value), 6) for value in flat.max(axis=1)],
-            [round(float(value), 6) for value in flat.mean(axis=1)],
+            flat.max(axis=1).tolist(),
+            flat.mean(axis=1).tolist(),
             [_format_track(track) for track in tracks],
         ]
         with output_errors(self._path):

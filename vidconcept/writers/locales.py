@@ -25,6 +25,8 @@ _OTHERWISE = {
     **dict.fromkeys(("es-pe", "es-sv", "es-do"), "."),
     "en-za": ",",
 }
+# Regions that write a point, and put a semicolon between the cells all the same.
+_SEMICOLON = frozenset({"de-ch", "de-li", "it-ch"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,5 +54,6 @@ def choose_excel_style(locale: str | None) -> CsvStyle:
         raise UsageError(
             f"`locale={locale!r}` is not known. Next: a language, and where it matters a region, e.g. de-CH"
         )
-    decimal = _OTHERWISE.get(f"{language}-{region}", "," if language in _COMMA else ".")
-    return CsvStyle(";" if decimal == "," else ",", decimal, True)
+    place = f"{language}-{region}"
+    decimal = _OTHERWISE.get(place, "," if language in _COMMA else ".")
+    return CsvStyle(";" if decimal == "," or place in _SEMICOLON else ",", decimal, True)

@@ -59,6 +59,17 @@ def test_they_are_written_into_the_events_and_every_later_export(run_dir: Path, 
     assert {t.tracker_id for t in tables.read_tracks(tmp_path / "accepted.csv")} == {2}
 
 
+def test_a_selection_does_not_replace_the_whole_and_one_of_nothing_says_so(run_dir: Path) -> None:
+    export(run_dir, "coco")
+    (whole,) = (run_dir / "exports").glob("*.coco.json")
+    before = whole.read_bytes()
+    told = export(run_dir, "coco", verdict=["unsure"])
+    assert whole.read_bytes() == before
+    assert len(list((run_dir / "exports").glob("*.coco.json"))) == 2
+    assert told.startswith("0 tracks as coco")
+    assert "2 open" in told
+
+
 def test_nothing_else_changes(run_dir: Path, tmp_path: Path) -> None:
     events = tables.read_events(run_dir / "events.csv")
     before = (run_dir / "events.csv").read_text(encoding="utf-8")
@@ -152,6 +163,19 @@ def test_the_strip_ends_where_the_video_does_and_keeps_every_peak(frames):
     assert len(series["time_s"]) <= 2001
 
 
+@pytest.mark.parametrize("frames", [50, 5003])
+def test_the_strip_is_empty_in_a_hole_in_time(frames):
+    """Twice as many seconds of nothing after the first half."""
+    half = frames // 2
+    times = np.concatenate([np.arange(half) / 25, 3 * half / 25 + np.arange(frames - half) / 25])
+    series = _make_series(times, np.full((2, frames), 0.9, np.float32))
+    assert series["time_s"] == sorted(set(series["time_s"]))
+    for line in series["scores"]:
+        (at,) = [k for k, score in enumerate(line) if score is None]
+        assert series["time_s"][at] == pytest.approx(half / 25, abs=0.001)
+        assert series["time_s"][at + 1] == pytest.approx(3 * half / 25, abs=0.001)
+
+
 class TestSpreadsheets:
     """What Excel and others leave of the verdicts when somebody opens and saves them."""
 
@@ -200,10 +224,10 @@ class TestExcel:
         plain = next(tables.read_tracks(run_dir / "tracks.csv"))
         assert next(tables.read_tracks(tmp_path / "a.csv")) == plain
 
-    @pytest.mark.parametrize("locale", ["en", "en-GB", "de-CH", "ja"])
-    def test_points_and_commas_where_a_country_writes_so(self, locale, run_dir, tmp_path):
-        row = next(csv.DictReader(self.exported(run_dir, tmp_path / "a.csv", locale=locale)[1:].splitlines()))
-        assert "." in row["time_s"]
+    @pytest.mark.parametrize(("locale", "between"), [("en", ","), ("en-GB", ","), ("ja", ","), ("de-CH", ";")])
+    def test_points_where_a_country_writes_so(self, locale, between, run_dir, tmp_path):
+        lines = self.exported(run_dir, tmp_path / "a.csv", locale=locale)[1:].splitlines()
+        assert "." in next(csv.DictReader(lines, delimiter=between))["time_s"]
 
     def test_options_that_would_do_nothing(self, run_dir, tmp_path):
         with pytest.raises(UsageError, match=r"'tlh'.* is not known"):

@@ -10,7 +10,7 @@ from vidconcept.ownership import check_apart, refuse_what_is_read
 from vidconcept.registry import load_entry
 from vidconcept.wording import format_count, suggest
 from vidconcept.writers.exchange.formats import FORMATS
-from vidconcept.writers.exchange.selection import select
+from vidconcept.writers.exchange.selection import describe_verdicts, select
 from vidconcept.writers.locales import choose_excel_style
 
 
@@ -29,7 +29,8 @@ def export(
 ) -> str:
     """Writes the run's mask tracks in another format and returns one line that says what was written where.
 
-    to: a key of FORMATS. out: a file, or a folder for mots, mot and davis; by default in `exports/` of the run.
+    to: a key of FORMATS. out: a file, or a folder for mots, mot and davis; by default in `exports/` of the run, of a
+    selection under a name of its own.
     verdict: of "accept", "reject", "unsure", "open" (none given yet); concepts: names; start_s, end_s: seconds, both
     included; None takes all. masks: "rle" or "polygon" (csv, coco, cvat).
     excel: CSV as a spreadsheet opens it, in the manner of `locale`, e.g. "de" (csv).
@@ -47,11 +48,13 @@ def export(
     if locale is not None and not excel:
         raise UsageError(f"`locale={locale}` says how a spreadsheet writes numbers. Next: give `excel` too")
     selection = select(run_dir, verdict, concepts, start_s, end_s)
-    path = out or run_dir / "exports" / FORMATS[to].name.format(stem=selection.stem)
+    part = [*(verdict or ()), *(["part"] if concepts or start_s is not None or end_s is not None else [])]
+    path = out or run_dir / "exports" / FORMATS[to].name.format(stem=".".join([selection.stem, *part]))
     check_apart(run_dir, [path])
     refuse_what_is_read(path, [Path(read_manifest(run_dir)["video"].get("path", ""))])
     options: dict[str, Any] = {"masks": masks} if FORMATS[to].polygons else {}
     if excel:
         options["style"] = choose_excel_style(locale)
     load_entry(FORMATS[to].writer)(selection, path, **options)
-    return f"{format_count(len(selection.verdicts), 'track')} as {to}: {path}"
+    told = f"{format_count(len(selection.verdicts), 'track')} as {to}: {path}"
+    return told if selection.verdicts else f"{told}\nnothing fits; {run_dir} has {describe_verdicts(run_dir)}"

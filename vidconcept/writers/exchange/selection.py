@@ -1,5 +1,6 @@
 """What of a run is exported: its mask tracks, filtered by verdict, concept and time."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,6 +117,12 @@ def select(
         and event.end_s >= first_s
     }
     return Selection(run_dir, run, chosen, first_s, last_s)
+
+
+def describe_verdicts(run_dir: Path) -> str:
+    """The run's events by verdict: "1 accept, 4 open"."""
+    counts = Counter(event.verdict or OPEN for event in read_events(run_dir / "events.csv"))
+    return ", ".join(f"{count} {word}" for word, count in counts.items()) or "no events"
 
 
 def write_inspected(selection: Selection, folder: Path, *, first_number: int) -> None:

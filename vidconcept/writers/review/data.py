@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from vidconcept.holes import hole_length_s
 from vidconcept.manifest import RunInfo
+from vidconcept.tracks.events import frame_duration_s
 from vidconcept.types import Event, FrameRow, Recurring
 from vidconcept.wording import format_count
 from vidconcept.writers.frames.palette import choose_hex
@@ -88,19 +90,24 @@ def _group_by_frame(rows: Iterable[FrameRow], concepts: Sequence[str]) -> tuple[
 
 
 def _make_series(times_s: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
-    """Per bucket of frames the largest score of each concept, so that no peak is lost."""
+    """Per bucket of frames the largest score of each concept, so that no peak is lost; None in a hole in time."""
     frames = len(times_s)
     if not frames:
         return {"time_s": [0.0], "scores": [[0.0] for _ in scores]}
-    starts = np.unique(np.arange(_BUCKETS) * frames // _BUCKETS)
-    best = np.maximum.reduceat(scores, starts, axis=1)
+    frame_s = frame_duration_s(times_s)
+    before_holes = np.flatnonzero(np.diff(times_s) > hole_length_s(frame_s))
+    starts = np.unique(np.append(np.arange(_BUCKETS) * frames // _BUCKETS, before_holes + 1))
+    best = np.maximum.reduceat(scores, starts, axis=1).astype(np.float64)
     at_s = times_s[starts]
     if starts[-1] < frames - 1:
         # The strip ends where the video does, not where the last bucket begins.
         at_s, best = np.append(at_s, times_s[-1]), np.concatenate([best, best[:, -1:]], axis=1)
+    after = np.searchsorted(starts, before_holes + 1)
+    at_s = np.insert(at_s, after, times_s[before_holes] + frame_s)
+    best = np.insert(best, after, np.nan, axis=1)
     return {
         "time_s": [round(float(time_s), 4) for time_s in at_s],
-        "scores": [[round(float(score), 3) for score in line] for line in best],
+        "scores": [[None if np.isnan(score) else round(float(score), 3) for score in line] for line in best],
     }
 
 
@@ -140,8 +147,9 @@ def _summarise(
     run: RunInfo, events: Sequence[Event], groups: Sequence[Recurring], frames: int, duration_s: float
 ) -> str:
     minutes, seconds = divmod(round(duration_s), 60)
+    length = f"{minutes}:{seconds:02d} min" if minutes else f"{duration_s:.{0 if duration_s >= 10 else 1}f} s"
     parts = [format_count(len(events), "event"), *([count_recurring(groups)] if groups else [])]
-    parts += [format_count(frames, "frame"), f"{minutes}:{seconds:02d} min", "×".join(map(str, run.frame_size))]
+    parts += [format_count(frames, "frame"), length, "×".join(map(str, run.frame_size))]
     return " · ".join(parts)
 
 

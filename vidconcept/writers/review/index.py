@@ -1,6 +1,7 @@
 """`index.html` over many runs: what was found where, the worst first."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -30,10 +31,20 @@ class _Entry:
     verdicts: str
 
 
-def review(path: Path, apply: Path | None = None) -> tuple[Path, str]:
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A film of which there is nothing to see. state: "failed" or "begun"."""
+
+    film: str
+    state: str
+    reason: str
+
+
+def review(path: Path, apply: Path | None = None, missing: Sequence[Missing] = ()) -> tuple[Path, str]:
     """What `vidconcept review` does: the page to open, and one line to print.
 
     path: a run, or a folder of runs. apply: verdicts as the page downloads them, written into the run's `events.csv`.
+    missing: as for `write_index`.
     Raises UsageError where verdicts are given for a folder of runs or do not fit the run, InputError where there is no
     run.
     """
@@ -45,13 +56,14 @@ def review(path: Path, apply: Path | None = None) -> tuple[Path, str]:
         return write_review(path), summary
     if apply:
         raise UsageError(f"{path} is not a run, and verdicts belong to one. Next: give its folder")
-    return write_index(path), format_count(len(_find_runs(path)), "run")
+    told = [format_count(len(_find_runs(path)), "run"), *([_count_missing(missing)] if missing else [])]
+    return write_index(path, missing), ", ".join(told)
 
 
-def write_index(folder: Path, *, pages: bool = True) -> Path:
+def write_index(folder: Path, missing: Sequence[Missing] = (), *, pages: bool = True) -> Path:
     """Writes `index.html` into a folder of run folders (at any depth) and each run's `review.html`; returns its path.
 
-    pages: False where the runs' own pages are as they should be.
+    missing: films without a run, which the page names. pages: False where the runs' own pages are as they should be.
 
     Raises InputError where there is no run in it.
     """
@@ -74,7 +86,14 @@ def write_index(folder: Path, *, pages: bool = True) -> Path:
             "policy": make_policy(scripts=(), styles=(style,)),
             "title": escape(f"{folder.resolve().name} · review"),
             "style": style,
-            "summary": f"{format_count(len(entries), 'run')} · {format_count(events, 'event')} not rejected",
+            "summary": " · ".join(
+                [
+                    format_count(len(entries), "run"),
+                    f"{format_count(events, 'event')} not rejected",
+                    *([_count_missing(missing)] if missing else []),
+                ]
+            ),
+            "missing": _format_missing(missing),
             "heads": "".join(
                 f'<th scope="col"{_format_number(at in numbers)}>{head}</th>' for at, head in enumerate(heads)
             ),
@@ -135,6 +154,20 @@ def _format_row(folder: Path, entry: _Entry, concepts: list[str]) -> str:
         f"<td>{escape(entry.verdicts)}</td>",
     ]
     return f"<tr>{''.join(cells)}</tr>"
+
+
+def _count_missing(missing: Sequence[Missing]) -> str:
+    return f"{format_count(len(missing), 'film')} not inspected"
+
+
+def _format_missing(missing: Sequence[Missing]) -> str:
+    if not missing:
+        return ""
+    rows = "\n".join(
+        f"<li>{escape(own.film)}: {escape(own.reason or ('failed' if own.state == 'failed' else 'not finished'))}</li>"
+        for own in missing
+    )
+    return f"<h2>{_count_missing(missing)}</h2>\n<ul>\n{rows}\n</ul>"
 
 
 def _format_number(number: bool, value: int = 1) -> str:
