@@ -70,7 +70,8 @@ def describe_perturbation(found: Sequence[Stressed], clean: Stressed, megapixels
     """One plain sentence about a perturbation: from which level on findings are lost or false ones appear."""
     parts = describe_changes(found, clean, megapixels)
     if not clean.counts.found and not parts:
-        return f"{found[0].name}: nothing is found on the clean footage, so nothing can be lost."
+        what = "nothing that lasts long enough" if clean.counts.events else "nothing"
+        return f"{found[0].name}: {what} is found on the clean footage, so nothing can be lost."
     reach = "down to" if found[0].name == "low resolution" else "up to"
     nothing = f"nothing is lost and nothing false added {reach} {_describe_level(found[-1], megapixels)}"
     return f"{found[0].name}: " + ("; ".join(parts) or nothing) + "."
