@@ -98,7 +98,7 @@ class TestFolder:
 
     def test_explain_refuses_another_video(self, run, tmp_path):
         write_images(tmp_path / "frames", seed=2)
-        with pytest.raises(UsageError, match=r"cannot be explained: its video is another one.*Next: explain with the video"):
+        with pytest.raises(UsageError, match=r"its video is another one.*Next: explain with the video"):
             explain(run.path, run.events[0].event_id, Monitor())
 
     def test_tables_that_are_not_there_yet(self, run):

@@ -92,17 +92,17 @@ def _find_images(source: Path) -> _Images | None:
         shape = re.compile(
             re.escape(source.name[: match.start()]) + f"({digits})" + re.escape(source.name[match.end() :])
         )
-        names: dict[int, str] = {}
+        found: dict[int, str] = {}
         for name in _list(source.parent):
-            if (hit := shape.fullmatch(name)) and (other := names.setdefault(int(hit[1]), name)) != name:
+            if (hit := shape.fullmatch(name)) and (other := found.setdefault(int(hit[1]), name)) != name:
                 raise InputError(
                     f"{source}: {other} and {name} have the same number. Next: a pattern that fits one of them, like "
                     "img_%04d.png for names of four digits, or move one away"
                 )
-        if not names:
+        if not found:
             raise InputError(f"no file matches the pattern {source}. Next: check the folder and the number of digits")
-        numbers = sorted(names)
-        paths = [_check_image(source.parent / names[number]) for number in numbers]
+        numbers = sorted(found)
+        paths = [_check_image(source.parent / found[number]) for number in numbers]
         return _Images(paths, paths, numbers)
     if not source.is_dir():
         return None

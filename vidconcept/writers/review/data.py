@@ -94,7 +94,7 @@ def _make_series(times_s: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
     frames = len(times_s)
     if not frames:
         return {"time_s": [0.0], "scores": [[0.0] for _ in scores]}
-    frame_s = frame_duration_s(times_s)
+    frame_s = frame_duration_s(times_s.tolist())
     before_holes = np.flatnonzero(np.diff(times_s) > hole_length_s(frame_s))
     starts = np.unique(np.append(np.arange(_BUCKETS) * frames // _BUCKETS, before_holes + 1))
     best = np.maximum.reduceat(scores, starts, axis=1).astype(np.float64)
