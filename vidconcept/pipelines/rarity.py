@@ -150,11 +150,10 @@ class Gating:
         removed: list[Piece] = []
         numbers: dict[int, int] = {}
         memory = self.run.load_memory()
-        last = -1
+        last, with_features = -1, 0
         for maps in self.run.read_maps():
             described = self.run.load_described(maps.window_index)
-            if described is None:
-                self.evidence.reason = NO_FEATURES
+            with_features += described is not None
             if described is None or not len(described.tokens):
                 yield maps
                 continue
@@ -174,6 +173,8 @@ class Gating:
                     top, left, bottom, right = piece.box
                     share[j, max(top - 1, 0) : bottom + 2, max(left - 1, 0) : right + 2] = 1.0
             yield replace(maps, scores=maps.scores * share)
+        if not with_features:
+            self.evidence.reason = NO_FEATURES
         if memory is not None and removed:
             found = follow_pieces(removed, memory.motion.offsets, numbers)
             self.groups = group_by_likeness(found, judge.neighbours.distance)
