@@ -45,8 +45,9 @@ from vidconcept.writers.journal import TrackJournal
 # Between windows that the motion chose: latent steps to look ahead, those of the next window of the embedded model; and
 # frames that are scored from one key frame.
 SPARSE_AHEAD, UNSEEN_FRAMES = 3, 8
-# Scored frames that wait to be linked: a picture and a map of each concept.
-SCORED_AHEAD = 2
+# Scored frames that wait to be linked, a picture and a map of each concept: they come in bursts, a latent step at once.
+# They take no more memory than this, and are no more than that many.
+SCORED_AHEAD_BYTES, MOST_SCORED_AHEAD = 32_000_000, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ def find(
     seen = array("q"), array("d")
     count = 0
     total = estimate_frame_count(plan)
-    with overlap(score_frames(plan, maps, monitor), plan.settings.threads, SCORED_AHEAD) as frames:
+    with overlap(score_frames(plan, maps, monitor), plan.settings.threads, count_scored_ahead(plan)) as frames:
         for scored in frames:
             tracks = tracker.add(scored)
             journal.append(scored.ref, tracks, scored.scores, scored.origin)
@@ -106,6 +107,13 @@ def find(
             monitor.check("finding tracks", count, None if total is None else total * plan.settings.frame_stride)
     events, tracker_ids = tracker.finish()
     return Findings(events, tracker_ids, cuts, count, seen)
+
+
+def count_scored_ahead(plan: Plan) -> int:
+    """How many frames are scored while those before are linked."""
+    height, width = plan.work_size_px
+    each = height * width * (3 + 4 * len(plan.settings.concepts))
+    return min(max(SCORED_AHEAD_BYTES // each, 2), MOST_SCORED_AHEAD)
 
 
 @dataclass(frozen=True)
