@@ -131,7 +131,7 @@ class TestFetch:
             asked.append((source, options))
             return str(tmp_path / "snapshot")
 
-        monkeypatch.setattr("vidconcept.models.folder.snapshot_download", download)
+        monkeypatch.setattr("huggingface_hub.snapshot_download", download)
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
         return asked

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "line_cam.mp4"
-HEAVY = {"torch", "diffusers", "transformers", "scipy.sparse"}
+HEAVY = {"torch", "diffusers", "transformers", "huggingface_hub", "scipy.sparse", "scipy.ndimage"}
 # Runs a command in a process of its own and prints which of the heavy modules it has come to import.
 PROBE = """
 import json, sys

@@ -201,7 +201,7 @@ class TestForeignFolders:
 
     def test_a_fetched_hub_id_is_told_by_its_configs(self, tmp_path, monkeypatch):
         self.preset(tmp_path, patch_size_t=2)
-        monkeypatch.setattr("vidconcept.models.folder.snapshot_download", lambda *_, **__: str(tmp_path))
+        monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: str(tmp_path))
         assert find_preset("someone/fine-tuned").settings["width"] == 1360
 
 

@@ -5,8 +5,6 @@ from typing import Literal
 
 import numpy as np
 from einops import rearrange
-from scipy.ndimage import gaussian_filter
-from scipy.special import softmax
 
 Reduce = Literal["softmax-mean", "mean-softmax"]
 ConceptTokens = Literal["all", "first"]
@@ -29,6 +27,9 @@ def reduce_layers(logits: np.ndarray, reduce: Reduce) -> np.ndarray:
 
     "softmax-mean" is the paper code's order.
     """
+    # SciPy takes a quarter of a second to import, and is not needed where maps are there.
+    from scipy.special import softmax
+
     if reduce == "softmax-mean":
         return softmax(logits, axis=1).mean(axis=0)
     if reduce == "mean-softmax":
@@ -43,6 +44,8 @@ def support_tokens(scores: np.ndarray, spread_tokens: float) -> np.ndarray:
     """
     if not spread_tokens:
         return scores
+    from scipy.ndimage import gaussian_filter
+
     around = (0.0,) * (scores.ndim - 2) + (spread_tokens, spread_tokens)
     return np.maximum(scores, gaussian_filter(scores, around, mode="nearest"))
 

@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from huggingface_hub import constants, snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
 from vidconcept.errors import InputError, ModelError, OutputError, UsageError
 from vidconcept.models.adapter import choose_adapter
 from vidconcept.models.configs import (
@@ -98,6 +95,10 @@ def _find_preset(model: str, revision: str | None) -> Preset:
 
 def _snapshot(source: str, revision: str | None) -> Path | None:
     """The folder of a hub id in the hub's cache, None where it is not there; never touches the network."""
+    # The hub's library takes a tenth of a second to import, and the embedded model does not need it.
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
     try:
         return Path(snapshot_download(source, revision=revision, allow_patterns=_FILES, local_files_only=True))
     except (LocalEntryNotFoundError, HFValidationError, FileNotFoundError):
@@ -162,6 +163,9 @@ def fetch(preset: Preset) -> Path:
     """
     if preset.source == "embedded" or Path(preset.source).expanduser().is_dir():
         return find_folder(preset).path
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
     cache = Path(constants.HF_HUB_CACHE)
     cache.mkdir(parents=True, exist_ok=True)
     free_gb = shutil.disk_usage(cache).free / 1e9
