@@ -1,13 +1,14 @@
 """How long `vidconcept track` takes beside a plain decode and re-encode of the same film, and how soon it begins.
 
     python benchmarks/speed.py [VIDEO] [--repeats 3] [--concepts scratch,dent] [--variant NAME:KEY=VALUE,...]
+    python benchmarks/speed.py --size 1920x1080
 
 Runs take turns (transcode, each variant of track, transcode, ...), each in a process of its own, so that what else the
 machine does falls on all alike. Printed are medians with the least and the most: seconds by the clock, seconds of
 processor time, and the ratios of the medians to the transcode's. The transcode is PyAV's: it decodes, and encodes the
 decoded pictures with the settings that `annotated.mp4` is written with; its start-up does not count, that of track
 does.
-VIDEO: default the shipped example, 10 s of 720p at 25 frames a second.
+VIDEO: default the shipped example, 10 s of 720p at 25 frames a second. --size: a copy of it of this size is measured.
 
 The hooks are compared with a plain pass of the transformer in the same way.
 """
@@ -52,6 +53,21 @@ def transcode(source: Path, target: Path) -> dict[str, float]:
             written.mux(made.encode(frame))
         written.mux(made.encode(None))
     return {"clock_s": time.perf_counter() - begun, "processor_s": time.process_time() - used}
+
+
+def resize_film(source: Path, target: Path, size: str) -> Path:
+    """Write a copy of another size, "WIDTHxHEIGHT" in pixels, at the same rate; returns its path."""
+    import av
+
+    width, height = map(int, size.split("x"))
+    with av.open(str(source)) as read, av.open(str(target), "w") as written:
+        seen = read.streams.video[0]
+        made: Any = written.add_stream("libx264", rate=seen.average_rate, options={"crf": "22", "preset": "veryfast"})
+        made.width, made.height, made.pix_fmt = width, height, "yuv420p"
+        for frame in read.decode(seen):
+            written.mux(made.encode(frame.reformat(width, height, "yuv420p")))
+        written.mux(made.encode(None))
+    return target
 
 
 def measure_process(command: Sequence[str | Path]) -> dict[str, float]:
@@ -176,6 +192,7 @@ def parse_variant(text: str) -> tuple[str, list[str]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("video", nargs="?", type=Path, default=EXAMPLE)
+    parser.add_argument("--size", metavar="WIDTHxHEIGHT")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--concepts", default="scratch,dent")
     parser.add_argument("--variant", action="append", default=[], metavar="NAME:KEY=VALUE,...")
@@ -187,7 +204,11 @@ def main() -> None:
         return
     variants = dict(parse_variant(text) for text in (options.variant or VARIANTS))
     result = {"processor": name_processor(), "repeats": options.repeats}
-    result |= compare_films(options.video, options.concepts, variants, options.repeats)
+    with tempfile.TemporaryDirectory() as folder:
+        film = options.video
+        if options.size:
+            film = resize_film(film, Path(folder) / film.name, options.size)
+        result |= compare_films(film, options.concepts, variants, options.repeats)
     print(json.dumps(result), file=sys.stderr, flush=True)
     result["hooks"] = compare_hooks(options.repeats)
     text = json.dumps(result, indent=1)
