@@ -174,3 +174,5 @@ def test_a_calibration_does_not_speak_for_concepts_that_it_does_not_know(tmp_pat
     assert alone.uncalibrated == ("dent",)
     assert alone.sources["thresholds"].startswith("preset")
     assert settle({"concepts": ("scratch",)}, config, {}).uncalibrated == ()
+    asked = settle({"concepts": ("scratch", "dent"), "threshold": 0.5}, config, {})
+    assert asked.uncalibrated == (), "a threshold for all was asked for"

@@ -138,8 +138,9 @@ def batch(
     part = Shard.parse(shard) if shard is not None else None
     arguments, folders = footage or [], [absolute(folder) for folder in watch or []]
     if not arguments and not folders:
-        written = [str(path) for path in summarise(out)]
-        if failed := sum(row.state == "failed" for row in summary_rows(out)):
+        rows = list(summary_rows(out))
+        written = [str(path) for path in summarise(out, rows)]
+        if failed := sum(row.state == "failed" for row in rows):
             warn(f"{format_count(failed, 'film')} failed; summary.csv says why")
         typer.echo(json.dumps({"written": written}, ensure_ascii=False) if as_json else "\n".join(written))
         return

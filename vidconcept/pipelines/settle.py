@@ -56,6 +56,10 @@ def settle(
     given = {} if sources["thresholds"] == preset.layer.name else settings.thresholds
     own = pick_asked(given, settings, preset)
     thresholds = find_preset_thresholds(settings, sources, preset) | own
+    calibration = next((layer for layer in layers if layer.provenance), None)
+    # Where a threshold was asked for beside it, the calibration has no say.
+    speaks = calibration is not None and sources["thresholds"] == calibration.name
+    uncalibrated = tuple(name for name in settings.concepts if speaks and name not in own)
     if thresholds and not own:
         sources["thresholds"] = preset.layer.name
     lifts = pick_asked(settings.place_lifts, settings, preset)
@@ -66,8 +70,7 @@ def settle(
             f"`looks={settings.looks}` says how often `stride=auto` reads a place, and the stride is {settings.stride} "
             f"({sources['stride']}). Next: leave one of them out"
         )
-    provenance = next((layer.provenance for layer in layers if layer.provenance), {})
-    uncalibrated = tuple(name for name in settings.concepts if name not in own) if provenance else ()
+    provenance = calibration.provenance if calibration is not None else {}
     return Settled(settings, sources, preset, words, lexicon, provenance, uncalibrated)
 
 

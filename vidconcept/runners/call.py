@@ -20,7 +20,7 @@ from vidconcept.fleet.summarising import list_missing, summary_rows
 from vidconcept.manifest import MANIFEST
 from vidconcept.ownership import refuse_what_is_read
 from vidconcept.writers.review.index import check_index, write_index
-from vidconcept.writers.summary import check_summary, write_summary
+from vidconcept.writers.summary import SummaryRow, check_summary, write_summary
 
 METRICS_EVERY_S = 10.0
 # A batch that watches has no end: its summary is made anew while it goes on.
@@ -125,12 +125,12 @@ class Reports:
         self.written = summarise(self.out)
 
 
-def summarise(out: Path) -> list[Path]:
+def summarise(out: Path, rows: Sequence[SummaryRow] | None = None) -> list[Path]:
     """Write `summary.csv`, `summary.parquet` where pyarrow is installed, and `index.html`; returns what was written.
 
-    Raises InputError where there is no run and no record of one.
+    rows: as of `summary_rows`, where they have been read. Raises InputError where there is no run and no record of one.
     """
-    rows = list(summary_rows(out))
+    rows = list(summary_rows(out)) if rows is None else rows
     if not rows:
         raise InputError(f"no run in {out}. Next: give footage, a folder or a pattern, to begin with")
     written = write_summary(out, rows)
