@@ -56,3 +56,29 @@ def test_minutes_are_those_of_the_annotated_stretch(plan):
     assert events["false_alarms_per_minute"] == pytest.approx(60 / 0.12)
     rows = dict(list_event_rows({"events": events}))
     assert rows["frames with truth"] == f"3 of {FRAMES}, 0.1 s of footage"
+
+
+@pytest.mark.parametrize("row", [301, 302])
+def test_a_thin_scratch_counts_wherever_it_lies(row, tmp_path, tiny_model):
+    """720 rows are decided on 384: between two of those lies a line of one pixel."""
+    path = tmp_path / "large.mp4"
+    write_video(path, np.full((FRAMES, 720, 1280, 3), 120, np.uint8))
+    plan = make_plan(path, {"concepts": ("scratch",), "model": str(tiny_model), "smooth": "flow", "threshold": 0.3})
+    height, width = plan.work_size_px
+    assert height < 720
+    mask = np.zeros((720, 1280), bool)
+    mask[row, 300:600] = True
+    scores = np.full((1, height, width), 0.05, np.float32)
+    at = row * height // 720
+    scores[0, at - 1 : at + 2, 300 * width // 1280 : 600 * width // 1280] = 0.8
+    still = np.zeros((height // 8, width // 8, 2), np.float32)
+    frames = [
+        ScoredFrame(FrameRef(k, k, k / 25), Origin(-(-k // 4), 0), False, scores, still) for k in range(FRAMES)
+    ]
+    truth = FrameTruth(mask[None], ("scratch",), (1,))
+    clip = Clip("large", path, ("scratch",), lambda index: truth)
+    figures = measure_frames(plan, clip, frames)
+    assert figures.curves["scratch"].positive.sum() > 0
+    assert (figures.events.objects, figures.events.found, figures.events.false_events) == (1, 1, 0)
+    # A mask that is as wide as the scores is several times as large as a line of one pixel.
+    assert figures.area_ratios["scratch"][0] > 2

@@ -168,3 +168,15 @@ class TestVerdicts:
             shutil.copytree(reviewed.path, reviewed.path.parent / "line" / camera / "shift")
         named = [clip.name for clip in read_verdicts(reviewed.path.parent / "line").clips]
         assert named == ["cam1/shift", "cam2/shift"]
+        # Pictures of another video would be learnt in their place.
+        video = reviewed.find_video()
+        kept = video.read_bytes()
+        try:
+            video.write_bytes(kept + b"\0")
+            with pytest.raises(InputError, match="is not the video"):
+                read_verdicts(reviewed.path)
+            video.unlink()
+            with pytest.raises(InputError, match=r"is not at .* any more"):
+                read_verdicts(reviewed.path)
+        finally:
+            video.write_bytes(kept)

@@ -63,7 +63,7 @@ class TestFolder:
 
     def test_every_kind_is_read_upright_and_at_its_size(self, results):
         out, _, _ = results
-        for folder, number in (("turned", 1), ("same_png", 2), ("same_tif", 3)):
+        for folder, number in (("turned_jpg", 1), ("same_png", 2), ("same_tif", 3)):
             content = json.loads((out / folder / "image.json").read_text())
             assert (content["width_px"], content["height_px"]) == (96, 64)
             drawn = cv2.imread(str(out / folder / content["drawn"]))
@@ -86,11 +86,19 @@ class TestFolder:
 
     def test_resume_reads_only_what_is_not_there(self, results, photos, small):
         out, _, _ = results
-        kept = (out / "turned" / "image.json").stat().st_mtime_ns
+        kept = (out / "turned_jpg" / "image.json").stat().st_mtime_ns
         (out / "same_png" / "heatmap.png").unlink()
         read_stills(photos, small, out, "resume", Monitor())
-        assert (out / "turned" / "image.json").stat().st_mtime_ns == kept
+        assert (out / "turned_jpg" / "image.json").stat().st_mtime_ns == kept
         assert (out / "same_png" / "heatmap.png").is_file()
+        # What comes to lie beside a photo does not change where its result is looked for.
+        cv2.imwrite(str(photos / "turned.png"), np.zeros((64, 96, 3), np.uint8))
+        try:
+            rows = read_stills(photos, small, out, "resume", Monitor())
+        finally:
+            (photos / "turned.png").unlink()
+        assert [row.folder.name for row in rows if row.photo.stem == "turned"] == ["turned_jpg", "turned_png"]
+        assert (out / "turned_jpg" / "image.json").stat().st_mtime_ns == kept
         with pytest.raises(OutputError, match="already holds results"):
             read_stills(photos, small, out, "error", Monitor())
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from vidconcept.temporal.smooth import smooth
 from vidconcept.temporal.smoothers import SMOOTHERS
 from vidconcept.temporal.stitch import stitch
-from vidconcept.temporal.stride import interpolate_scores
+from vidconcept.temporal.stride import extrapolate_scores, interpolate_scores
 from vidconcept.types import ConceptMaps, FrameScores, LatentMaps, Origin
 
 
@@ -201,6 +201,15 @@ class TestBetween:
         assert middle[0, 15, :22].max() < 0.01
         np.testing.assert_allclose(interpolate_scores(a, b, 0.0), a.scores, atol=1e-5)
         np.testing.assert_allclose(interpolate_scores(a, b, 1.0), b.scores, atol=1e-5)
+
+    def test_after_the_last_it_moves_on(self):
+        flow = np.zeros((4, 8, 2), np.float32)
+        flow[..., 0] = 8.0
+        later = extrapolate_scores(self.scores(1, 20, flow), 0.5)
+        assert later[0, 15, 25:31].min() > 0.99
+        assert later[0, 15, :22].max() < 0.01
+        for stays in (self.scores(1, 20, None), self.scores(1, 20, flow, reset=True)):
+            np.testing.assert_array_equal(extrapolate_scores(stays, 0.5), stays.scores)
 
     def test_takes_the_nearer_frame_across_a_cut(self):
         a, b = self.scores(0, 20, None), self.scores(1, 28, None, reset=True)

@@ -163,7 +163,7 @@ def measure_frames(plan: Plan, clip: Clip, frames: Iterable[ScoredFrame]) -> Fig
         truth = clip.truth(scored.ref.index) if scored.origin.latent_index != ranked else None
         if truth is not None:
             ranked = scored.origin.latent_index
-            figures.add_scores(scored.scores, resize_truth(truth, plan))
+            figures.add_scores(scored.scores, resize_truth(truth, plan, plan.work_size_px))
     return linked.measure(clip, figures)
 
 
@@ -180,8 +180,9 @@ def measure_masks(
     times_s: of the frames in `rows`, in their order.
     """
     settings = plan.settings
-    scale = (plan.work_size_px[0] * plan.work_size_px[1]) / (plan.region.width * plan.region.height)
-    ledger = EventLedger(min_area_px=max(1, round(settings.min_area_px * scale)))
+    # Masks are compared as large as they were filmed: a scratch of two pixels is lost on a coarser grid.
+    size = plan.region.height, plan.region.width
+    ledger = EventLedger(min_area_px=max(1, round(settings.min_area_px)))
     second = MaskPass(figures, clip.name, clip.identities, ledger)
     annotated_s: list[float] = []
     for (index, tracks), time_s in zip(rows.items(), times_s, strict=True):
@@ -189,7 +190,7 @@ def measure_masks(
         if truth is not None:
             annotated_s.append(time_s)
             kept = [track for track in tracks if track.tracker_id in tracker_ids]
-            second.add([_place_track(track, plan) for track in kept], resize_truth(truth, plan))
+            second.add([_place_track(track, plan) for track in kept], resize_truth(truth, plan, size))
     frame_s = frame_duration_s(times_s)
     if frame_s:
         # A defect is seen on annotated frames only.
@@ -201,28 +202,32 @@ def measure_masks(
     second.finish(stretch_s / 60, good=not clip.concepts)
 
 
-def resize_truth(truth: FrameTruth, plan: Plan) -> FrameTruth:
-    """Truth of a frame on the working grid of its region."""
-    masks = [_resize_mask(mask, plan) for mask in truth.masks]
-    empty = np.zeros((0, *plan.work_size_px), bool)
-    ignore = None if truth.ignore is None else _resize_mask(truth.ignore, plan)
+def resize_truth(truth: FrameTruth, plan: Plan, size: tuple[int, int]) -> FrameTruth:
+    """Truth of a frame within the region that is looked at, `size` (height, width) pixels large."""
+    masks = [_cut_region(mask, plan, size) for mask in truth.masks]
+    empty = np.zeros((0, *size), bool)
+    ignore = None if truth.ignore is None else _cut_region(truth.ignore, plan, size)
     return replace(truth, masks=np.stack(masks) if masks else empty, ignore=ignore)
 
 
-def _resize_mask(mask: np.ndarray, plan: Plan) -> np.ndarray:
-    height, width = plan.work_size_px
-    if mask.shape != (plan.info.height_px, plan.info.width_px):
-        size = (plan.info.width_px, plan.info.height_px)
-        mask = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
-    inside = crop(mask, plan.region)
-    if inside.shape == (height, width):
-        return inside
-    return cv2.resize(inside.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
+def _cut_region(mask: np.ndarray, plan: Plan, size: tuple[int, int]) -> np.ndarray:
+    whole = _resize_mask(mask, (plan.info.height_px, plan.info.width_px))
+    return _resize_mask(crop(whole, plan.region), size)
+
+
+def _resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A mask `(h, w)` bool at another size. When it shrinks, each pixel that a part of it touches is in it."""
+    height, width = size
+    if mask.shape == size:
+        return mask
+    if height > mask.shape[0] or width > mask.shape[1]:
+        return cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
+    return cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA) > 0
 
 
 def _place_track(track: TrackMask, plan: Plan) -> Found:
     mask = decode(track.rle, (plan.info.width_px, plan.info.height_px))
-    return Found(track.tracker_id, track.concept, _resize_mask(mask, plan), track.score_max)
+    return Found(track.tracker_id, track.concept, crop(mask, plan.region), track.score_max)
 
 
 def list_facts(dataset: Dataset, plan: Plan) -> dict[str, Any]:

@@ -78,12 +78,8 @@ def _restore_plan(run: Run) -> Plan:
     stored = run.manifest.get("settings")
     if not isinstance(stored, dict):
         raise InputError(f"{run.path / 'run.json'} does not say its settings. Next: track again")
-    source = Path(run.manifest["video"]["path"])
     keys = {key: value for key, value in stored.items() if key in TrackSettings.model_fields and value is not None}
-    try:
-        return make_plan(source, keys, environ={})
-    except InputError as error:
-        raise InputError(f"the video of this run cannot be read: {error}. Next: put it back") from error
+    return make_plan(run.find_video(), keys, environ={})
 
 
 def _order_words(plan: Plan, track: TrackMask) -> list[int]:

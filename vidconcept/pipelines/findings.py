@@ -31,7 +31,7 @@ from vidconcept.temporal.parameters import SmoothSettings
 from vidconcept.temporal.smooth import smooth
 from vidconcept.temporal.stitch import split_recordings as recordings_of_maps
 from vidconcept.temporal.stitch import stitch
-from vidconcept.temporal.stride import interpolate_scores
+from vidconcept.temporal.stride import extrapolate_scores, interpolate_scores
 from vidconcept.tracks.decision import Decision
 from vidconcept.tracks.edges import EdgeFinder
 from vidconcept.tracks.link import Linker, LinkSettings
@@ -206,10 +206,9 @@ def score_recording(
         # Frames after the last one that the model saw, fewer than a stride.
         deque(pictures, maxlen=0)
         passes.check(plan)
-        while waiting and before is not None:
-            own = waiting.popleft()
-            origin = replace(before.origin, interpolated=True)
-            yield ScoredFrame(own.ref, origin, False, before.scores, None, own.picture)
+        if before is not None:
+            for offset, own in enumerate(waiting, start=1):
+                yield _extrapolate(own, before, offset, stride)
 
 
 @dataclass
@@ -248,6 +247,12 @@ def _interpolate(own: WaitingFrame, before: FrameScores, now: FrameScores, offse
     scores = interpolate_scores(before, now, offset / stride)
     origin = replace(closest.origin, interpolated=True)
     return ScoredFrame(own.ref, origin, False, scores, _divide_flow(now, stride), own.picture)
+
+
+def _extrapolate(own: WaitingFrame, last: FrameScores, offset: int, stride: int) -> ScoredFrame:
+    origin = replace(last.origin, interpolated=True)
+    flow = None if last.reset else _divide_flow(last, stride)
+    return ScoredFrame(own.ref, origin, False, extrapolate_scores(last, offset / stride), flow, own.picture)
 
 
 def _divide_flow(scores: FrameScores, parts: int) -> np.ndarray | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -145,17 +144,15 @@ def _digest(plan: Plan) -> str:
 
 
 def _folders(photos: Sequence[Path], out: Path) -> list[Path]:
-    """A folder for each photo, by its stem, and by its whole name where two photos share a stem."""
-    stems = Counter(photo.stem.casefold() for photo in photos)
-    names = [photo.stem if stems[photo.stem.casefold()] == 1 else photo.name.replace(".", "_") for photo in photos]
-    return [out / shorten_name(name) for name in _apart(names)]
+    """A folder for each photo, `line_png` of `line.png`: what else lies beside a photo does not change its folder."""
+    return [out / shorten_name(name) for name in _apart([photo.name.replace(".", "_") for photo in photos])]
 
 
 def _apart(names: Sequence[str]) -> Iterator[str]:
     taken: set[str] = set()
     for name in names:
         number, free = 2, name
-        while free.casefold() in taken or free == SUMMARY:
+        while free.casefold() in taken:
             number, free = number + 1, f"{name}_{number}"
         taken.add(free.casefold())
         yield free

@@ -221,7 +221,7 @@ def measure_token_shares(plan: Plan, clip: Clip, window: Window) -> np.ndarray:
         for position in range(first, min(last, window.start + window.real_frames - 1) + 1):
             truth = clip.truth(window.begins_at + position * plan.settings.frame_stride)
             if truth is not None:
-                truth = resize_truth(truth, plan)
+                truth = resize_truth(truth, plan, (plan.region.height, plan.region.width))
                 known = np.ones(truth.masks.shape[1:], bool) if truth.ignore is None else ~truth.ignore
                 frames.append([_shrink(mask & known, grid) for mask in (known, *map(truth.of, concepts))])
         if frames:

@@ -24,6 +24,7 @@ from vidconcept.pipelines.plan import Plan, make_plan
 from vidconcept.pipelines.rarity import Gating
 from vidconcept.runs import Existing, RunFolder, open_run
 from vidconcept.types import Event, FrameRow, Recurring, TrackMask
+from vidconcept.video.identity import identify
 from vidconcept.writers import tables
 from vidconcept.writers.journal import TrackJournal
 from vidconcept.writers.review.page import write_review
@@ -61,6 +62,15 @@ class Run:
 
     def frames(self) -> Iterator[FrameRow]:
         return tables.read_frames(self.path / "frames.csv")
+
+    def find_video(self) -> Path:
+        """Where the video is that the run was made from. Raises InputError when it is gone."""
+        source = Path(self.manifest["video"]["path"])
+        try:
+            identify(source)
+        except InputError as error:
+            raise InputError(f"the video of {self.path} is not at {source} any more. Next: put it back") from error
+        return source
 
 
 def split_words(words: str | Sequence[str]) -> tuple[str, ...] | None:

@@ -14,6 +14,7 @@ from vidconcept.manifest import find_runs
 from vidconcept.pipelines.track import Run
 from vidconcept.tracks.rle import decode
 from vidconcept.types import TrackMask
+from vidconcept.video.identity import hash_source
 
 
 def is_reviewed(path: Path) -> bool:
@@ -24,7 +25,7 @@ def is_reviewed(path: Path) -> bool:
 def read_verdicts(path: Path, rename: Mapping[str, str] | None = None) -> Dataset:
     """A run, or a folder of runs, with the verdicts in `events.csv`. rename: a run's concept -> what to call it.
 
-    Raises InputError where a run or its video is gone, UsageError where nothing was accepted.
+    Raises InputError where a run is gone, or its video is gone or another one; UsageError where nothing was accepted.
     """
     names = {run: run.relative_to(path).as_posix() if run != path else run.resolve().name for run in find_runs(path)}
     clips = tuple(_clip(run, name) for run, name in names.items())
@@ -39,9 +40,12 @@ def read_verdicts(path: Path, rename: Mapping[str, str] | None = None) -> Datase
 def _clip(path: Path, name: str) -> Clip:
     run = Run.open(path)
     video = run.manifest["video"]
-    source = Path(video["path"])
-    if not source.exists():
-        raise InputError(f"the video of {path} is not at {source} any more. Next: put it back")
+    source = run.find_video()
+    if hash_source(source) != video["sha256"]:
+        raise InputError(
+            f"{source} is not the video that {path} was made from: what is in it differs. "
+            "Next: put that one back, or track again"
+        )
     verdicts = {event.tracker_id: event.verdict for event in run.events}
     tracks: dict[int, list[TrackMask]] = defaultdict(list)
     for track in run.tracks():
