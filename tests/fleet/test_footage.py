@@ -1,5 +1,7 @@
 """What counts as a film, what it is called, and in which shard it is."""
 
+import errno
+import os
 import time
 import tracemalloc
 from pathlib import Path
@@ -77,6 +79,68 @@ def test_a_path_that_is_not_there(archive, monkeypatch):
         found(archive, "cam3")
     # One of many in a list costs itself, later.
     assert found(archive, "-", listed=["gone.mp4", "cam1/a.mp4"]) == ["gone.mp4", "cam1/a.mp4"]
+
+
+class TestUnread:
+    """What cannot be looked into is told, and the rest is found."""
+
+    @pytest.fixture
+    def told(self) -> dict[Path, str]:
+        return {}
+
+    @pytest.fixture
+    def search(self, archive, told):
+        def search(*arguments: str) -> list[str]:
+            def searched(place: Path, reason: str) -> None:
+                told[place] = reason
+
+            return found(archive, *arguments, searched=searched)
+
+        return search
+
+    @pytest.fixture
+    def broken(self, archive, monkeypatch) -> Path:
+        """A folder of a disk that does not answer."""
+        folder, scandir = archive / "cam2", os.scandir
+
+        def fail(place=".", **options):
+            if Path(os.fsdecode(place)) == folder:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return scandir(place, **options)
+
+        monkeypatch.setattr("os.scandir", fail)
+        return folder
+
+    @pytest.mark.parametrize("pattern", ["", "*/*.mp4", "**/*.mp4", "**/a.mp4", "cam*"])
+    def test_a_folder(self, archive, broken, search, told, pattern):
+        assert "cam1/a.mp4" in search(str(archive / pattern))
+        assert "Input/output error. Next: " in told.pop(broken)
+        assert set(told.values()) == {""}
+
+    @pytest.mark.parametrize("name", ["cam3", "2026.11.30", "cam1/x.mp4"])
+    def test_a_link_behind_which_films_may_be(self, archive, search, told, name):
+        link = archive / name
+        link.symlink_to(archive / "nowhere")
+        (archive / "cam1" / "notes-of-others.txt").symlink_to(archive / "nowhere")
+        assert search(str(archive)) == ["cam1/a.mp4", "cam1/b.MKV", "cam2/a.mp4"]
+        assert [place for place, reason in told.items() if reason] == [link]
+        assert told[link] == (
+            f"{link} is a link that cannot be followed: No such file or directory. "
+            "Next: mount its disk, or remove the link"
+        )
+        told.clear()
+        search(str(link.parent / "*"))
+        assert told[link]
+
+    def test_a_link_in_a_circle_hides_no_film_beside_it(self, archive, search, told):
+        (archive / "cam1" / "circle").symlink_to(archive / "cam1" / "circle")
+        (archive / "cam1" / "circle.txt").symlink_to(archive / "cam1" / "circle.txt")
+        assert "cam1/a.mp4" in search(str(archive))
+        assert [place.name for place, reason in told.items() if reason] == ["circle"]
+
+    def test_nothing_but_that_is_no_error(self, archive, broken, search, told):
+        assert search(str(broken)) == []
+        assert told[broken]
 
 
 def test_ten_thousand_films_are_found_quickly_in_flat_memory(tmp_path):

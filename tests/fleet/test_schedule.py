@@ -1,6 +1,7 @@
 """The order of films over workers that die, run out of memory, or find a film in other hands."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,7 @@ def test_a_film_in_other_hands_is_looked_at_again():
 
 def test_a_recording_is_taken_when_it_has_stopped_growing(tmp_path):
     now_s = 0.0
-    settling = Settling([tmp_path], tmp_path / "runs", Film, settle_s=10, look_s=1, clock=lambda: now_s)
+    settling = watched(tmp_path, lambda: now_s)
     film = tmp_path / "a.mp4"
     film.write_bytes(b"1")
     taken = []
@@ -77,20 +78,53 @@ def test_a_recording_is_taken_when_it_has_stopped_growing(tmp_path):
     assert taken[1:] == [(50, film)]
 
 
-def test_an_empty_file_has_not_begun(tmp_path):
+def watched(folder: Path, clock: Callable[[], float], settle_s: float = 10) -> Settling:
+    def make_unread(place: Path, reason: str) -> Film:
+        return Film(place, unread=reason)
+
+    return Settling([folder], folder / "runs", Film, make_unread, settle_s=settle_s, look_s=1, clock=clock)
+
+
+def test_an_empty_file_is_taken_late_and_named_until_then(tmp_path):
+    """It has not begun; one that never does is told of, as its camera recorded nothing."""
     now_s = 0.0
-    settling = Settling([tmp_path], tmp_path / "runs", Film, settle_s=1, look_s=1, clock=lambda: now_s)
-    (tmp_path / "a.mp4").touch()
-    for _ in range(20):
-        now_s += 1
-        assert settling.take() == []
+    settling = watched(tmp_path, lambda: now_s)
+    film = tmp_path / "a.mp4"
+    film.touch()
+    taken, told = [], []
+    for now_s in range(70):
+        taken += [(now_s, found.source) for found in settling.take()]
+        told.append(settling.describe_waiting())
+    assert taken == [(60, film)]
+    assert told[59] == [f"{film} is empty and was not tracked. Next: run again when it is whole"]
+    assert told[60] == []
+
+
+def test_a_recording_that_still_grows_when_watching_ends_is_named(tmp_path):
+    settling = watched(tmp_path, lambda: 0.0)
+    (tmp_path / "a.mp4").write_bytes(b"1")
+    assert settling.take() == []
+    (told,) = settling.describe_waiting()
+    assert told.startswith(f"{tmp_path / 'a.mp4'} had not stopped growing and was not tracked. Next: ")
+
+
+def test_a_link_that_cannot_be_followed_for_a_while_is_told_once(tmp_path):
+    now_s = 0.0
+    settling = watched(tmp_path, lambda: now_s)
+    (tmp_path / "cam1").symlink_to(tmp_path / "nowhere")
+    taken = []
+    for now_s in range(40):
+        taken += [(now_s, found.source, found.unread) for found in settling.take()]
+    ((when, place, reason),) = taken
+    assert (when, place) == (10, tmp_path / "cam1")
+    assert "is a link that cannot be followed: No such file" in reason
 
 
 @pytest.mark.parametrize("year_s", [0.0, 4e9])
 def test_times_of_files_that_lie_far_off_delay_nothing(tmp_path, year_s):
     """A camera whose clock was set back, or runs years ahead: what counts is that the file no longer changes."""
     now_s = 0.0
-    settling = Settling([tmp_path], tmp_path / "runs", Film, settle_s=10, look_s=1, clock=lambda: now_s)
+    settling = watched(tmp_path, lambda: now_s)
     film = tmp_path / "a.mp4"
     film.write_bytes(b"1")
     taken = []

@@ -1,19 +1,28 @@
 """`watch` on real streams over FIFOs and standard input, with a model of random weights."""
 
+import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
+from contextlib import contextmanager
 from itertools import pairwise
 
+import av
 import pytest
+from typer.testing import CliRunner
 
 import vidconcept
 from tests.helpers.lines import write_line
 from tests.helpers.small_runs import SMALL
 from tests.helpers.streams import as_transport_stream, transport_stream
 from tests.helpers.watching import EASY, until, watching
+from vidconcept import runs
+from vidconcept.cli import app
+from vidconcept.errors import ExitCode, OutputError, output_errors
 from vidconcept.writers.review.index import write_index
 
 
@@ -131,6 +140,75 @@ def test_a_recording_that_cannot_be_written_does_not_stop_the_events(fifo, tiny_
     assert [line["state"] for line in own.told if line["type"] == "event"]
     assert [text for text in own.warnings if "events continue" in text]
     assert not own.runs
+
+
+def test_a_recording_that_is_lost_on_a_full_disk_is_counted_and_leaves_its_film(
+    fifo, tiny_model, tmp_path, monkeypatch
+):
+    out, open_replacing_bytes = tmp_path / "out", runs.open_replacing_bytes
+    stored = []
+
+    @contextmanager
+    def fill_up(path):
+        """The disk has room for the maps of one window."""
+        stored.append(path)
+        with output_errors(path):
+            if len(stored) > 1:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        with open_replacing_bytes(path) as file:
+            yield file
+
+    monkeypatch.setattr(runs, "open_replacing_bytes", fill_up)
+    with watching(fifo, tiny_model, out=out, skips=False, once=True) as own:
+        fifo.write_bytes(transport_stream(30))
+        state = own.wait()
+    assert (state.runs, state.runs_failed) == (0, 1)
+    assert not own.runs
+    (film,) = out.iterdir()
+    assert re.fullmatch(r"\d{8}T\d{6}Z\.[0-9a-f]{8}\.partial\.mp4", film.name)
+    with av.open(str(film)) as container:
+        assert sum(1 for _ in container.decode(video=0)) > 0
+    (warning,) = [text for text in own.warnings if "events continue" in text]
+    assert f"the disk is full. Next: free some space, then run again; its film up to here is kept as {film}" in warning
+    ended = [line for line in own.told if line["type"] == "event" and line["state"] == "ended"]
+    assert {line["run"] for line in ended} == {None}
+
+
+def test_a_recording_that_is_not_finished_leaves_its_film_and_no_journals(fifo, tiny_model, tmp_path, monkeypatch):
+    def fail(*_):
+        raise OutputError("the disk is full")
+
+    monkeypatch.setattr("vidconcept.live.recording.deliver", fail)
+    with watching(fifo, tiny_model, out=tmp_path / "out", skips=False, once=True) as own:
+        fifo.write_bytes(transport_stream(20))
+        state = own.wait()
+    assert (state.runs, state.runs_failed) == (0, 1)
+    assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == [".mp4", ".vidconcept"]
+    assert [text for text in own.warnings if "was not finished, its film stays beside it: the disk is full" in text]
+
+
+def test_the_film_of_a_recording_under_way_is_no_hidden_file(fifo, tiny_model, tmp_path):
+    """A killed watch leaves it as it is then."""
+    with watching(fifo, tiny_model, out=tmp_path / "out", skips=False) as own:
+        fifo.write_bytes(transport_stream(20))
+        until(lambda: list((tmp_path / "out").glob("[0-9]*Z.????????.partial.mp4")))
+        own.stop()
+    assert len(own.runs) == 1
+
+
+def test_the_command_says_and_returns_that_a_recording_was_not_written(fifo, tiny_model, tmp_path):
+    blocked = tmp_path / "out"
+    blocked.write_text("a file")
+    sets = [f"--set={key}={value}" for key, value in {**SMALL, **EASY, "model": tiny_model}.items()]
+    line = ["watch", str(fifo), "--once", "--concepts", "scratch,dent", *sets, "--no-skip", "--out", str(blocked)]
+    line += ["--metrics", str(tmp_path / "m.prom")]
+    writer = threading.Thread(target=fifo.write_bytes, args=(transport_stream(20),))
+    writer.start()
+    result = CliRunner().invoke(app, line, catch_exceptions=False)
+    writer.join()
+    assert result.exit_code == ExitCode.FAILURE
+    assert result.stderr.splitlines()[-1].endswith(", 1 recording not finished")
+    assert re.search(r"^vidconcept_watch_runs_failed_total\{.*\} 1$", (tmp_path / "m.prom").read_text(), re.MULTILINE)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ from tests.helpers.archives import batch, batch_arguments, runs_in, tables_of, w
 from tests.helpers.small_runs import small_run
 from vidconcept.cli import app
 from vidconcept.errors import ExitCode, InputError, ModelError, UsageError
+from vidconcept.fleet.summarising import summary_rows
+from vidconcept.runners.call import Asked
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +161,35 @@ class TestSecondCall:
         result = CliRunner().invoke(app, ["batch", "--out", str(root / "runs")], catch_exceptions=False)
         assert result.exit_code == 0
         assert len((root / "runs" / "summary.csv").read_bytes().splitlines()) == len(before.splitlines())
+
+    def test_a_disk_that_is_away_is_not_inspected_until_it_is_there(self, made, tiny_model, tmp_path):
+        root, _ = made
+        shutil.copytree(root / "runs", tmp_path / "runs")
+        north = tmp_path / "archive" / "north"
+        north.parent.mkdir()
+        north.symlink_to(tmp_path / "disk")
+        given = (root / "archive" / "cam1" / "000*.mp4", tmp_path / "archive")
+        result = call(*given, model=tiny_model, out=tmp_path / "runs", code=ExitCode.SOME_FAILED)
+        assert (result["films"], result["skipped"]) == (3, 2)
+        (failed,) = result["failed"]
+        assert f"{north} is a link that cannot be followed: No such file or directory. Next: " in failed["reason"]
+        reasons = {row["source"]: row["reason"] for row in summary(tmp_path / "runs") if row["state"] == "failed"}
+        assert reasons[str(north)] == failed["reason"]
+        assert f"<li>{north}: {failed['reason']}" in (tmp_path / "runs" / "index.html").read_text()
+        listed = batch_arguments(*given, "--dry-run", model=tiny_model, out=tmp_path / "runs")
+        dry = CliRunner().invoke(app, listed, catch_exceptions=False)
+        assert dry.exit_code == ExitCode.SOME_FAILED
+        assert failed["reason"] in dry.stderr
+        # It is mounted; there is no film on it yet.
+        (tmp_path / "disk").mkdir()
+        with pytest.raises(InputError, match="no film found"):
+            call(*given, model=tiny_model, out=tmp_path / "runs")
+        assert str(north) in {row.source for row in summary_rows(tmp_path / "runs")}
+        Asked(tmp_path / "runs").forget_unread([tmp_path / "archive"])
+        assert str(north) not in {row.source for row in summary_rows(tmp_path / "runs")}
+        shutil.copy(root / "archive" / "cam1" / "0000.mp4", tmp_path / "disk" / "a.mp4")
+        result = call(*given, "--jobs", 1, model=tiny_model, out=tmp_path / "runs")
+        assert (result["done"], result["skipped"], result["failed"]) == (1, 2, [])
 
     def test_a_shard_leaves_the_summary_to_others(self, made, tiny_model, tmp_path):
         root, _ = made

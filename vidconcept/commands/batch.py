@@ -142,6 +142,8 @@ def batch(
         written = [str(path) for path in summarise(out, rows)]
         if failed := sum(row.state == "failed" for row in rows):
             warn(f"{format_count(failed, 'film')} failed; summary.csv says why")
+        if kept := sum(row.state == "done" and bool(row.reason) for row in rows):
+            warn(f"{format_count(kept, 'film')} kept the run of before, not tracked again; summary.csv says why")
         typer.echo(json.dumps({"written": written}, ensure_ascii=False) if as_json else "\n".join(written))
         return
     asked = Asked(absolute(out), settings, absolute(config) if config else None, part, sys.stdin)
@@ -149,6 +151,7 @@ def batch(
     if dry_run:
         _list(films, as_json)
         return
+    asked.forget_unread(folders)
     if metrics is not None:
         check_metrics(metrics, films)
     asking = Asking()
@@ -186,7 +189,8 @@ def _carry_out(
     from vidconcept.runners.call import Reports
 
     board = Board()
-    intake = Both(Listed(films), Settling(folders, asked.out, asked.film, settle)) if folders else Listed(films)
+    settling = Settling(folders, asked.out, asked.film, asked.unread_film, settle)
+    intake = Both(Listed(films), settling) if folders else Listed(films)
     reports = Reports(asked.out, board, metrics, whole=asked.shard is None, endless=bool(folders))
     stop = Stop("stopping: each worker finishes its window; press Ctrl-C again to stop at once")
     # Ray prints what it has to say of its workers.
@@ -209,17 +213,24 @@ def _carry_out(
                 raise
         finally:
             pool.close()
+            for text in settling.describe_waiting():
+                warn(text)
     return reports, board
 
 
 def _list(films: list[Any], as_json: bool) -> None:
+    unread, films = [film for film in films if film.unread], [film for film in films if not film.unread]
     if as_json:
         told = [{"source": str(f.source), "run": f.run_name, "camera": f.camera} for f in films]
         typer.echo(json.dumps({"films": told}, ensure_ascii=False))
-        return
-    for film in films:
-        typer.echo(f"{film.source} -> {film.run_name}")
-    typer.echo(format_count(len(films), "film"))
+    else:
+        for film in films:
+            typer.echo(f"{film.source} -> {film.run_name}")
+        typer.echo(format_count(len(films), "film"))
+    for film in unread:
+        warn(film.unread)
+    if unread:
+        raise typer.Exit(ExitCode.SOME_FAILED)
 
 
 def _print(written: list[Path], board: Any, out: Path, as_json: bool, shard: str | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from vidconcept.commands.terminal import PLAIN_EVERY_S, err, survive_hangup
 from vidconcept.fleet.board import Board, Running
 from vidconcept.pipelines.monitor import UNITS
 from vidconcept.runners.batch import Word
-from vidconcept.wording import format_duration
+from vidconcept.wording import format_count, format_duration
 
 # Rows of the table that stay readable.
 _MOST_ROWS = 12
@@ -33,7 +34,8 @@ class Screen:
     board: Board
     slots: int
     live: Live | None = None
-    _warned: set[str] = field(default_factory=set, repr=False)
+    # General remarks, and of how many films each was told.
+    _remarks: Counter[str] = field(default_factory=Counter, repr=False)
     _drawn_s: float = 0.0
     _line_s: float = field(default_factory=time.monotonic)
 
@@ -41,15 +43,23 @@ class Screen:
         """One line for what happened; films that were done before are only counted."""
         if word.kind == "skipped":
             return
-        if word.kind == "warning":
-            # What holds of one film of a camera holds of all: said once, and counted in their run.json.
-            if word.said in self._warned:
+        if word.is_general:
+            # What holds of one film of a camera holds of all: said once, and at the end of how many.
+            self._remarks[word.said] += 1
+            if self._remarks[word.said] > 1:
                 return
-            self._warned.add(word.said)
         about = word.about.title if word.about is not None else ""
         said = name_options(word.said)
-        text = f"{word.kind}: {about}: {said}" if about else said
         style = {"failed": "red", "again": "yellow", "warning": "yellow", "done": "green"}.get(word.kind, "")
+        self._print(f"{word.kind}: {about}: {said}" if about else said, style)
+
+    def count_remarks(self) -> None:
+        """One line for each general remark that was told of one film and held of more."""
+        for said, count in self._remarks.items():
+            if count > 1:
+                self._print(f"warning: {format_count(count - 1, 'more film')}: {name_options(said)}", "yellow")
+
+    def _print(self, text: str, style: str) -> None:
         with survive_hangup():
             err.print(Text(text, style=style if self.live is not None else ""))
 
@@ -100,5 +110,9 @@ def _count(running: Running) -> str:
 def open_screen(board: Board, slots: int) -> Iterator[Screen]:
     """A table that lives on a terminal; plain lines elsewhere, one every 30 s beside those of films."""
     live = Live(console=err, auto_refresh=True, transient=True) if err.is_terminal else None
-    with live or nullcontext():
-        yield Screen(board, slots, live)
+    screen = Screen(board, slots, live)
+    try:
+        with live or nullcontext():
+            yield screen
+    finally:
+        screen.count_remarks()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vidconcept.commands.options import Concepts, Config, Setting, parse_settings
+from vidconcept.errors import ExitCode
 from vidconcept.wording import format_count
 
 if TYPE_CHECKING:
@@ -130,22 +131,25 @@ def watch(
 
     try:
         with stop.on_signals():
-            follow(
+            state = follow(
                 source, settings, options,
                 config=config, monitor=Monitor(stop=stop, warn=warn), tell=tell, tell_state=tell_state,
             )  # fmt: skip
     finally:
         for sender in senders:
             sender.close()
+    if state.runs_failed:
+        raise typer.Exit(ExitCode.FAILURE)
 
 
 def _describe_state(state: WatchState) -> str:
     """Where a watch stands, in one line."""
     delay = "" if state.delay_95_s is None else f", 95 % of frames within {state.delay_95_s:.1f} s"
     skipped = f", {state.skipped} skipped in {format_count(state.gaps, 'gap')}" if state.skipped else ""
+    missing = f", {format_count(state.runs_failed, 'recording')} not finished" if state.runs_failed else ""
     lost = f", lost {format_count(state.failures, 'time')}" if state.failures else ""
     frames, events = format_count(state.frames, "frame"), format_count(state.events, "event")
-    return f"{state.source}: {frames}, {state.read} read{skipped}{lost}{delay}, {events}"
+    return f"{state.source}: {frames}, {state.read} read{skipped}{lost}{delay}, {events}{missing}"
 
 
 def register(app: typer.Typer) -> None:

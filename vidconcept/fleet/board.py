@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from vidconcept.fleet.footage import Film
 
@@ -40,7 +41,8 @@ class Board:
     """films: found so far. done, skipped: finished now, and before. failed: with the reason, in order.
 
     busy_s: what the films done now took their workers. film_s: their length. events: of films done now, by concept.
-    deaths, retries: workers that died, films tried again.
+    deaths, retries: workers that died, films tried again. revised: films by what they had come to before they changed
+    and were taken again; they count once, by what they came to last.
     """
 
     clock: Callable[[], float] = time.monotonic
@@ -56,10 +58,34 @@ class Board:
     frames: int = 0
     deaths: int = 0
     retries: int = 0
+    revised: Counter[str] = field(default_factory=Counter)
+    _found: set[str] = field(default_factory=set, repr=False)
+    _states: dict[str, Literal["done", "skipped", "failed"]] = field(default_factory=dict, repr=False)
 
     @property
     def finished(self) -> int:
         return self.done + self.skipped + len(self.failed)
+
+    def finds(self, films: Iterable[Film]) -> None:
+        """Count films that were found, each once."""
+        self._found.update(film.key for film in films)
+        self.films = len(self._found)
+
+    def ends(self, film: Film, state: Literal["done", "skipped", "failed"], reason: str = "") -> None:
+        """Count what became of a film. reason: why it failed."""
+        before = self._states.get(film.key)
+        if state == "skipped" and before in ("done", "skipped"):
+            return
+        if before is not None:
+            self.revised[before] += 1
+            self.done -= before == "done"
+            self.skipped -= before == "skipped"
+            self.failed = [(other, why) for other, why in self.failed if other.key != film.key]
+        self._states[film.key] = state
+        self.done += state == "done"
+        self.skipped += state == "skipped"
+        if state == "failed":
+            self.failed.append((film, reason))
 
     def starts(self, slot: int, film: Film) -> None:
         self.running[slot] = Running(film, since_s=self.clock())
@@ -76,6 +102,6 @@ class Board:
         """Of the whole batch, by the films done now; None before the first."""
         if not self.done:
             return None
-        waiting = self.films - self.finished - len(self.running)
+        waiting = max(self.films - self.finished - len(self.running), 0)
         # Those at work are half through, on average.
         return (waiting + 0.5 * len(self.running)) * self.busy_s / self.done / max(slots, 1)

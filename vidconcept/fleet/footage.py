@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,17 @@ from vidconcept.files import check_name, identify_path, shorten_name
 from vidconcept.manifest import MANIFEST
 from vidconcept.video.source import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
+# Told of each folder that was searched, and of each folder or link that cannot be, then with the reason.
+Searched = Callable[[Path, str], None]
+
 
 @dataclass(frozen=True, slots=True)
 class Film:
     """A recording and how it is to be read.
 
     source: absolute; links are not followed, so that a film is called what its owner calls it. settings: above those
-    of the call, as of a camera. camera: what its list calls it.
+    of the call, as of a camera. camera: what its list calls it. unread: of a folder or link in which films may be, why
+    it cannot be read.
     """
 
     source: Path
@@ -30,6 +34,7 @@ class Film:
     camera: str = ""
     # Of a long film: from one frame to the other, not included; None: to the end.
     part: tuple[int, int | None] | None = None
+    unread: str = ""
 
     @property
     def task(self) -> str:
@@ -59,19 +64,32 @@ class Film:
 
 
 def find_films(
-    arguments: Iterable[str], *, out: Path, listed: Iterable[str] = (), pictures: bool = False
+    arguments: Iterable[str],
+    *,
+    out: Path,
+    listed: Iterable[str] = (),
+    pictures: bool = False,
+    searched: Searched = lambda place, reason: None,
 ) -> Iterator[Path]:
     """Sources that the arguments stand for, each once, in the order of the arguments and by name within a folder.
 
     arguments: files, folders, patterns such as `cam*/**/*.mp4`, and `-` for the paths in `listed`. In folders, at any
     depth, files count as films by their suffix; hidden ones, links back up, `out` and run folders are passed over.
-    pictures: folders of images count as films, too. Raises InputError for an argument that is not there or in which
-    nothing is found. Holds the names of one folder, and a number for each film found.
+    pictures: folders of images count as films, too. searched: see `Searched`; a link is told where it may lead to films
+    by its suffix. Raises InputError for an argument that is not there or in which nothing is found, and nothing that
+    cannot be read. Holds the names of one folder, and a number for each film found.
     """
     seen: set[int] = set()
+    count = 0
+
+    def search(place: Path, reason: str) -> None:
+        nonlocal count
+        count += bool(reason)
+        searched(place, reason)
+
     for argument in arguments:
         count = 0
-        for source in _sources(argument, listed, out, pictures):
+        for source in _sources(argument, listed, out, pictures, search):
             check_name(source)
             count += 1
             mark = hash(str(source))
@@ -82,36 +100,59 @@ def find_films(
             raise InputError(_nothing_in(argument, pictures))
 
 
-def _sources(argument: str, listed: Iterable[str], out: Path, pictures: bool) -> Iterator[Path]:
+def _sources(argument: str, listed: Iterable[str], out: Path, pictures: bool, searched: Searched) -> Iterator[Path]:
     if argument == "-":
         for line in listed:
             if line.strip():
-                yield from _of_path(line.rstrip("\r\n"), out, pictures)
+                yield from _of_path(line.rstrip("\r\n"), out, pictures, searched)
     else:
         path = Path(argument).expanduser()
         # What a list names and is not there costs itself; a slip on the command line would cost nothing but time.
         if not (glob.has_magic(argument) or "%" in path.name or path.exists()):
             raise InputError(f"{path} does not exist. Next: check the path")
-        yield from _of_path(argument, out, pictures)
+        yield from _of_path(argument, out, pictures, searched)
 
 
-def _of_path(text: str, out: Path, pictures: bool) -> Iterator[Path]:
+def _of_path(text: str, out: Path, pictures: bool, searched: Searched) -> Iterator[Path]:
     path = absolute(Path(text).expanduser())
-    if path.is_dir():
-        yield from films_below(path, out=out, pictures=pictures)
-    elif glob.has_magic(text) and not path.exists():
+    if os.path.isdir(path):
+        yield from films_below(path, out=out, pictures=pictures, searched=searched)
+    elif glob.has_magic(text) and not os.path.exists(path):
+        _look_along(path, out, searched)
         # `cam1/*` means the films among what is there; whoever writes a suffix means that one.
         any_suffix = bool(path.suffix) and not glob.has_magic(path.suffix)
         for found in map(Path, sorted(glob.iglob(str(path), recursive=True))):
-            if not found.is_dir():
+            if reason := _explain_link(found):
+                searched(found, reason)
+            elif not os.path.isdir(found):
                 of_run = out in found.parents or (found.parent / MANIFEST).is_file()
                 if not of_run and (any_suffix or found.suffix.lower() in VIDEO_SUFFIXES):
                     yield found
             elif "**" not in text:
                 # `**` gives each folder on the way, too.
-                yield from films_below(found, out=out, pictures=pictures)
+                yield from films_below(found, out=out, pictures=pictures, searched=searched)
     else:
         yield path
+
+
+def _look_along(pattern: Path, out: Path, searched: Searched) -> None:
+    """Tell of the folders whose names a pattern is matched against: `glob` passes over what it cannot read."""
+    parts, folders = pattern.parts, {}
+    for depth, part in enumerate(parts):
+        if glob.has_magic(part):
+            folders[Path(*parts[:depth])] = None
+        if part == "**":
+            folders[Path(*parts[: depth + 1])] = None
+    # With the separator at the end, a pattern matches folders only.
+    named = dict.fromkeys(name for folder in folders for name in glob.iglob(f"{folder}{os.sep}", recursive=True))
+    for folder in map(Path, named):
+        if out not in (folder, *folder.parents):
+            try:
+                with os.scandir(folder) as entries:
+                    list(entries)
+                searched(folder, "")
+            except OSError as error:
+                searched(folder, _explain(folder, error))
 
 
 def absolute(path: Path) -> Path:
@@ -119,46 +160,92 @@ def absolute(path: Path) -> Path:
     return Path(os.path.abspath(path))
 
 
-def films_below(folder: Path, *, out: Path, pictures: bool = False) -> Iterator[Path]:
-    """Films in a folder at any depth, by name; see `find_films`. Folders that may not be read are passed over."""
+def films_below(
+    folder: Path, *, out: Path, pictures: bool = False, searched: Searched = lambda place, reason: None
+) -> Iterator[Path]:
+    """Films in a folder at any depth, by name; see `find_films`."""
     passed = {identify_path(out)}
     waiting = [folder]
     while waiting:
         here = waiting.pop()
         place = identify_path(here)
-        if place is None or place in passed:
+        if place is not None and place in passed:
             continue
         passed.add(place)
-        videos, images, folders, is_run = _look_into(here)
-        if is_run:
+        content = _look_into(here)
+        if content.is_run:
             continue
-        for name in sorted(videos):
+        searched(here, content.unread)
+        for name, reason in sorted(content.unread_links):
+            searched(here / name, reason)
+        for name in sorted(content.videos):
             yield here / name
-        if pictures and images and not videos:
+        if pictures and content.images and not content.videos:
             yield here
-        waiting += [here / name for name in sorted(folders, reverse=True)]
+        waiting += [here / name for name in sorted(content.folders, reverse=True)]
 
 
-def _look_into(folder: Path) -> tuple[list[str], int, list[str], bool]:
-    """Names of the videos, how many images there are, names of the folders, and whether it is a run."""
-    videos, images, folders, is_run = [], 0, [], False
+@dataclass
+class _Content:
+    """What is in a folder, by name. images: how many. unread: why it could not be read, or not to its end."""
+
+    videos: list[str] = field(default_factory=list)
+    images: int = 0
+    folders: list[str] = field(default_factory=list)
+    unread_links: list[tuple[str, str]] = field(default_factory=list)
+    is_run: bool = False
+    unread: str = ""
+
+    def add(self, entry: os.DirEntry[str]) -> None:
+        if entry.name == MANIFEST:
+            self.is_run = True
+        if entry.name.startswith("."):
+            return
+        if entry.is_symlink() and (reason := _explain_link(Path(entry.path))):
+            self.unread_links.append((entry.name, reason))
+            return
+        try:
+            is_file, is_folder = entry.is_file(), entry.is_dir()
+        except OSError:
+            # A link behind which no film is expected, or a file that says itself, when it is read, what is wrong.
+            is_file, is_folder = not entry.is_symlink(), False
+        suffix = os.path.splitext(entry.name)[1].lower()
+        if suffix in VIDEO_SUFFIXES and is_file:
+            self.videos.append(entry.name)
+        elif suffix in IMAGE_SUFFIXES and is_file:
+            self.images += 1
+        elif is_folder:
+            self.folders.append(entry.name)
+
+
+def _look_into(folder: Path) -> _Content:
+    content = _Content()
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.name == MANIFEST:
-                    is_run = True
-                if entry.name.startswith("."):
-                    continue
-                suffix = os.path.splitext(entry.name)[1].lower()
-                if suffix in VIDEO_SUFFIXES and entry.is_file():
-                    videos.append(entry.name)
-                elif suffix in IMAGE_SUFFIXES and entry.is_file():
-                    images += 1
-                elif entry.is_dir():
-                    folders.append(entry.name)
-    except OSError:
-        return [], 0, [], False
-    return videos, images, folders, is_run
+                content.add(entry)
+    except FileNotFoundError:
+        # Removed since its parent was read: nothing is left out.
+        pass
+    except OSError as error:
+        content.unread = _explain(folder, error)
+    return content
+
+
+def _explain(folder: Path, error: OSError) -> str:
+    return f"the folder {folder} cannot be read: {error.strerror}. Next: check its disk and its permissions"
+
+
+def _explain_link(path: Path) -> str:
+    """Why a link that may lead to films, by its suffix, cannot be followed; "" for any other."""
+    suffix = path.suffix.lower()
+    if not path.is_symlink() or not (suffix in VIDEO_SUFFIXES or not suffix.strip(".0123456789")):
+        return ""
+    try:
+        path.stat()
+    except OSError as error:
+        return f"{path} is a link that cannot be followed: {error.strerror}. Next: mount its disk, or remove the link"
+    return ""
 
 
 def _nothing_in(argument: str, pictures: bool) -> str:

@@ -52,10 +52,11 @@ def batch_metrics(board: Board, now_s: float) -> list[Metric]:
     """now_s: seconds since 1970, by which an alarm knows a batch that stands still."""
     of = "vidconcept_batch_"
     counts = {"done": board.done, "skipped": board.skipped, "failed": len(board.failed)}
-    states = [({"state": state}, count) for state, count in counts.items()]
+    # A counter only rises: a film that was taken again counts as often as it came to an end.
+    states = [({"state": state}, count + board.revised[state]) for state, count in counts.items()]
     events = [({"concept": concept}, count) for concept, count in sorted(board.events.items())]
     return [
-        Metric(f"{of}films_total", "counter", "films finished by this call", states),
+        Metric(f"{of}films_total", "counter", "films finished by this call, once each time", states),
         Metric(f"{of}films_found", "gauge", "films found so far", [({}, board.films)]),
         Metric(f"{of}films_running", "gauge", "films at work", [({}, len(board.running))]),
         Metric(f"{of}films_elsewhere", "gauge", "films in the hands of another runner", [({}, board.elsewhere)]),

@@ -27,7 +27,9 @@ class Record:
 
     marks: of the source's files as they were (size, times, place), so that a film that did not change is not read
     again. asked: of settings, weights and version. begun: starts in a row that ended without a word and without
-    progress. windows: of maps that were there at the last start. reason: why it failed.
+    progress. windows: of maps that were there at the last start. reason: why it failed. replaced: the finished run that
+    is there shows what the film was before another took its place. unread: it is a folder or link that could not be
+    searched.
     """
 
     source: str
@@ -39,6 +41,8 @@ class Record:
     windows: int = 0
     reason: str = ""
     camera: str = ""
+    replaced: bool = False
+    unread: bool = False
 
     def begin(self, windows: int) -> Record:
         """One more start; windows: how many have their maps now."""
@@ -46,7 +50,10 @@ class Record:
         return replace(self, state="begun", begun=begun, windows=windows, reason="")
 
     def end(self, state: State, reason: str = "", marks: str = "", asked: str = "") -> Record:
-        return replace(self, state=state, reason=reason, marks=marks, asked=asked, begun=0, windows=0)
+        replaced = self.replaced and state == "failed"
+        return replace(
+            self, state=state, reason=reason, marks=marks, asked=asked, begun=0, windows=0, replaced=replaced
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,11 @@ class Records:
     def write(self, film: Film, record: Record) -> None:
         with open_replacing(self.path(film)) as file:
             file.write(json.dumps(asdict(record), ensure_ascii=False) + "\n")
+
+    def forget_unread(self, film: Film) -> None:
+        """The folder or link can be searched now; other records stay."""
+        if self.read(film).unread:
+            self.path(film).unlink(missing_ok=True)
 
     def all(self) -> Iterator[Record]:
         """Every film that any call has taken, in no order of meaning."""

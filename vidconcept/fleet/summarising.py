@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,12 @@ from vidconcept.writers.summary import SummaryRow
 from vidconcept.writers.tables import read_events
 
 
-def summary_rows(folder: Path) -> Iterator[SummaryRow]:
-    """A row for each run below `folder` and each film that failed, by the path of the run. Holds the records."""
+def summary_rows(folder: Path, failed: Collection[str] = ()) -> Iterator[SummaryRow]:
+    """A row for each run below `folder` and each film that failed, by the path of the run. Holds the records.
+
+    A film without a run that was removed from its folder has no row, unless its source is among those that `failed`
+    just now.
+    """
     records = {record.run: record for record in Records(folder).all()}
     told = set()
     for run in find_runs(folder):
@@ -25,17 +30,28 @@ def summary_rows(folder: Path) -> Iterator[SummaryRow]:
         told.add(name)
         yield _of_run(run, name, records.get(name))
     for name, record in sorted(records.items()):
-        if name not in told:
+        if name not in told and (record.source in failed or not _was_removed(Path(record.source))):
             yield _without_run(record)
 
 
 def list_missing(folder: Path, rows: Iterable[SummaryRow]) -> list[Missing]:
-    """The films of a summary of which there is nothing to see."""
+    """The films of a summary of which there is nothing to see, or only what they were before."""
     return [
         Missing(row.source or row.video, row.state, row.reason)
         for row in rows
-        if row.events is None and not (row.run and (folder / row.run / "events.csv").is_file())
+        if row.events is None and (row.state == "failed" or not has_events(folder, row))
     ]
+
+
+def has_events(folder: Path, row: SummaryRow) -> bool:
+    """Whether a run among those in `folder` has come to events, be it that of another decision or film."""
+    return bool(row.run) and (folder / row.run / "events.csv").is_file()
+
+
+def _was_removed(source: Path) -> bool:
+    """False where its folder is not there either: it may be a disk that this machine does not see."""
+    is_pattern = "%" in source.name
+    return not is_pattern and os.path.isdir(source.parent) and not os.path.lexists(source)
 
 
 def _of_run(run: Path, name: str, record: Record | None) -> SummaryRow:
@@ -45,15 +61,21 @@ def _of_run(run: Path, name: str, record: Record | None) -> SummaryRow:
     except InputError as error:
         reason = str(error)
         return SummaryRow(name, run.name, record.source if record else "", "", "failed", reason)
+    if record is not None and record.replaced:
+        reason = record.reason or "the film changed after its run was made"
+        return SummaryRow(name, info.video, record.source, record.camera, "failed", reason)
     done = info.done and events is not None
-    state = "done" if done else record.state if record is not None and record.state == "failed" else "begun"
+    has_failed = record is not None and record.state == "failed"
+    reason = record.reason if record is not None and has_failed else ""
+    if not done and record is not None and _was_removed(Path(record.source)):
+        reason = "; ".join(part for part in (reason, "the film was removed since") if part)
     return SummaryRow(
         run=name,
         video=info.video,
         source=record.source if record else manifest["video"].get("path", ""),
         camera=record.camera if record else "",
-        state=state,
-        reason=record.reason if record is not None and record.state == "failed" else "",
+        state="done" if done else "failed" if has_failed else "begun",
+        reason=reason,
         duration_s=manifest["video"].get("duration_s"),
         frames=manifest.get("frames"),
         gaps=info.gaps,

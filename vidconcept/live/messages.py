@@ -22,6 +22,7 @@ class WatchState:
 
     frames: decoded. read: of those, taken by the model's side. delay_half_s, delay_95_s: how long half and 95 % of the
     frames waited at most for their tracks. told_within_s: what is asked for, or more where one window takes longer.
+    runs, runs_failed: recordings with a finished run folder, and those without one.
     """
 
     source: str
@@ -46,7 +47,8 @@ class WatchState:
 
 
 def describe_event(event: LiveEvent, delay_s: float, began_s: float, source: str, run: Path | None) -> dict[str, Any]:
-    """An event as JSON values. began_s: when its recording began, seconds since 1970. run: the folder it goes into."""
+    """An event as JSON values. began_s: when its recording began, seconds since 1970. run: the folder it goes into,
+    None where there is no recording."""
     own = event.event
     return {
         "type": "event",

@@ -18,7 +18,7 @@ _TOLD = (
     ("clock_jumps", "counter", "jumps of the source's clock"),
     ("events", "counter", "events that began"),
     ("runs", "counter", "run folders finished"),
-    ("runs_failed", "counter", "run folders that could not be finished"),
+    ("runs_failed", "counter", "recordings that could not be written or finished"),
     ("waiting", "gauge", "frames that wait for the model"),
     ("delay_half_s", "gauge", "seconds that half of the frames waited at most for their tracks"),
     ("delay_95_s", "gauge", "seconds that 95 % of the frames waited at most"),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import uuid
 from array import array
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,7 +43,7 @@ class Recording:
     """One segment of a live source on its way to a run folder; see `finish`.
 
     Until then the film grows as `<stem>.<digits>.partial.mp4`, fragmented, so that a killed watch leaves what it had,
-    and the journals lie in `<stem>.partial/`. Raises OutputError.
+    and the journals lie in `<stem>.partial/`. Raises OutputError; where it cannot begin, nothing stays.
     """
 
     def __init__(self, out: Path, began_s: float, plan: Plan, rarity: RunningRarity, engine: Mapping[str, Any]) -> None:
@@ -50,6 +52,13 @@ class Recording:
             stem = choose_stem(out, began_s)
             self.film, self.run, self._spool = (out / f"{stem}{end}" for end in (".mp4", ".vidconcept", ".partial"))
             (self._spool / "maps").mkdir(parents=True)
+        try:
+            self._open(plan, rarity, engine)
+        except BaseException:
+            shutil.rmtree(self._spool, ignore_errors=True)
+            raise
+
+    def _open(self, plan: Plan, rarity: RunningRarity, engine: Mapping[str, Any]) -> None:
         self._plan, self._rarity, self._engine = plan, rarity, dict(engine)
         self._base = rarity.place
         self._maps = RunFolder(self._spool, {"maps_from": {}})
@@ -59,6 +68,8 @@ class Recording:
         self._journal = TrackJournal(self._spool / "tracks.jsonl")
         self._heat = HeatJournal(self._spool / "heat.bin")
         self._writer = open_writer(self.film, plan.info, codec=plan.settings.codec)
+        # Not hidden, as others are: it may be all that is left of what was seen.
+        self._writer.partial_path = self.film.with_suffix(f".{uuid.uuid4().hex[:8]}.partial.mp4")
         self._writer.__enter__()
 
     @property
@@ -89,11 +100,24 @@ class Recording:
             self._seen[0].append(scored.ref.index)
             self._seen[1].append(scored.ref.time_s)
 
-    def give_up(self) -> None:
-        """Close without a run folder; the partial film and the journals stay."""
-        self._journal.__exit__(None, None, None)
-        self._heat.__exit__(None, None, None)
+    def give_up(self) -> str:
+        """Close without a run folder; returns what is kept: the film, where it has a picture."""
+        # First, as it makes room for the end of the film.
+        self._remove_spool()
         self._writer.__exit__(RuntimeError, None, None)
+        film = self._writer.partial_path
+        if not self._writer.frames_written:
+            film.unlink(missing_ok=True)
+            return "nothing of it is kept"
+        return f"its film up to here is kept as {film}"
+
+    def _remove_spool(self) -> None:
+        """Nothing goes on with maps and journals without the rest of the recording."""
+        for journal in (self._journal, self._heat):
+            # What is still to be written meets the same trouble.
+            with suppress(OSError):
+                journal.__exit__(None, None, None)
+        shutil.rmtree(self._spool, ignore_errors=True)
 
     def seal(self, linker: Linker) -> dict[int, int]:
         """There are no more frames: takes what the live pass goes on with out of its hands.
@@ -118,7 +142,21 @@ class Recording:
         """Write film and run folder, as `track` on the film would have made it, with what the live pass found.
 
         facts: of the live pass, for `run.json`. What is sealed does not change any more: another thread may do this.
+        Where it fails, the film stays, under its name or that of the partial film, and what there is of the run folder.
         """
+        try:
+            self._finish(overrides, config, facts, problems, monitor)
+        finally:
+            self._remove_spool()
+
+    def _finish(
+        self,
+        overrides: Mapping[str, Any],
+        config: Path | None,
+        facts: Mapping[str, Any],
+        problems: list[Problem],
+        monitor: Monitor,
+    ) -> None:
         self._writer.__exit__(None, None, None)
         findings = self._findings
         plan = make_plan(self.film, overrides, config)
@@ -134,7 +172,6 @@ class Recording:
             self._hand_over_maps(run)
             deliver(plan, run, self._journal, self._heat, findings, self._recurring, monitor)
             finish_run(plan, run, findings, self._recurring, self._evidence, monitor)
-        shutil.rmtree(self._spool, ignore_errors=True)
 
     def _hand_over_maps(self, run: RunFolder) -> None:
         for index in range(self._windows):

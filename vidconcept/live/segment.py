@@ -26,7 +26,8 @@ Result = TypeVar("Result")
 
 
 class Segment:
-    """See `follow`. delays: takes how long each frame waited. warn: told when the recording cannot be written."""
+    """See `follow`. delays: takes how long each frame waited. tell_loss: told, once, why the recording cannot be
+    written any more and what is kept of it; from then on `recording` is None."""
 
     def __init__(
         self,
@@ -35,7 +36,7 @@ class Segment:
         rarity: RunningRarity | None,
         recording: Recording | None,
         delays: Delays,
-        warn: Callable[[str], None],
+        tell_loss: Callable[[str], None],
         first_event: int,
     ) -> None:
         self.plan, self.recording = plan, recording
@@ -43,7 +44,7 @@ class Segment:
         self.events = EventWatch(self.tracker.linker, first_event, forgets=recording is None)
         self.own_delays = Delays()
         self._engine = Engine(plan, model, rarity, None if recording is None else self._keep_maps)
-        self._delays, self._warn = delays, warn
+        self._delays, self._tell_loss = delays, tell_loss
         self._arrived: deque[float] = deque()
 
     def follow(
@@ -94,6 +95,5 @@ class Segment:
         try:
             write(self.recording)
         except OutputError as error:
-            self._warn(f"{error}; events continue, and the next recording is tried again")
-            self.recording.give_up()
-            self.recording = None
+            kept, self.recording = self.recording.give_up(), None
+            self._tell_loss(f"{error}; {kept}")

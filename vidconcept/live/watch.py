@@ -92,6 +92,7 @@ class Watch:
         self._options, self._monitor = options, monitor
         self._tell, self._tell_state = tell, tell_state
         self._deliverer = Deliverer(monitor.warn)
+        self._lost = 0
         self._delays = Delays()
         self._rarity: RunningRarity | None = None
         self._told_within_s = options.max_delay_s
@@ -132,7 +133,7 @@ class Watch:
             waiting=backlog.waiting,
             events=self._next_event - 1,
             runs=self._deliverer.done,
-            runs_failed=self._deliverer.failed,
+            runs_failed=self._deliverer.failed + self._lost,
             delay_half_s=delays.quantile(0.5),
             delay_95_s=delays.quantile(0.95),
             delay_longest_s=round(delays.longest_s, 3),
@@ -150,13 +151,12 @@ class Watch:
         if self._rarity is None and (plan.settings.rarity != "off" or self._options.out is not None):
             self._rarity = RunningRarity(plan)
         recording = self._open_recording(plan, first)
-        segment = Segment(
-            plan, self._model, self._rarity, recording, self._delays, self._monitor.warn, self._next_event
-        )
+        segment = Segment(plan, self._model, self._rarity, recording, self._delays, self._count_loss, self._next_event)
         after_frame = partial(self._breathe, plan, feed)
-        source, run = self._camera.source.name, None if recording is None else recording.run
+        source = self._camera.source.name
         for event, delay_s in segment.follow(feed, first, partial(self._is_due, segment), after_frame):
             self._next_event = segment.events.next_id
+            run = None if segment.recording is None else segment.recording.run
             self._tell(describe_event(event, delay_s, first.seen_s, source, run))
         if segment.recording is not None:
             self._deliver(segment, segment.recording, first)
@@ -168,8 +168,13 @@ class Watch:
         try:
             return Recording(self._options.out, first.seen_s, plan, self._rarity, self._model.engine)
         except OutputError as error:
-            self._monitor.warn(f"{error}; events continue, and the next recording is tried again")
+            self._count_loss(str(error))
             return None
+
+    def _count_loss(self, reason: str) -> None:
+        """A recording cannot be written, from its beginning or any more."""
+        self._lost += 1
+        self._monitor.warn(f"{reason}; events continue, and the next recording is tried again")
 
     def _is_due(self, segment: Segment, length_s: float) -> bool:
         options, recording = self._options, segment.recording
@@ -233,4 +238,4 @@ class Watch:
                 | {key: facts[key] for key in ("began", "skipped", "event_ids")}
             )
 
-        self._deliverer.take(f"{recording.run} was not finished", work)
+        self._deliverer.take(f"{recording.run} was not finished, its film stays beside it", work)

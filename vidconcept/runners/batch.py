@@ -35,11 +35,13 @@ _PATIENCE_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """What a person is told when it happens. about: the film, None for the batch."""
+    """What a person is told when it happens. about: the film, None for the batch. is_general: it holds of all films of
+    a camera or a machine alike."""
 
     kind: Literal["done", "skipped", "failed", "again", "waiting", "warning"]
     about: Film | None
     said: str
+    is_general: bool = False
 
 
 @dataclass
@@ -119,7 +121,7 @@ class Batch:
     def _take_in(self) -> None:
         if self.intake.open and (films := self.intake.take()):
             self._schedule.add(films)
-            self.board.films += len(films)
+            self.board.finds(films)
 
     def _hand_out(self) -> None:
         passed = 0
@@ -136,6 +138,9 @@ class Batch:
 
     def _start(self, slot: int, film: Film) -> bool:
         """Give a film to a worker; False where that was not needed."""
+        if film.unread:
+            self._give_up(self._schedule.finished(slot), film.unread)
+            return False
         asked = self.asking.digest(film)
         if film.part is None and self._is_done(film, asked):
             self._schedule.finished(slot)
@@ -184,6 +189,11 @@ class Batch:
         self.board.running.pop(slot, None)
         self.stalls.ends(slot)
         schedule = self._schedule
+        # However it ended: what is lost is lost.
+        for warning in message.warnings:
+            self.tell(Word("warning", schedule.running[slot], warning))
+        for remark in message.remarks:
+            self.tell(Word("warning", schedule.running[slot], remark, is_general=True))
         match message.kind:
             case "busy":
                 film = schedule.busy(slot)
@@ -244,7 +254,8 @@ class Batch:
         if film.part is not None:
             self._part_ended(film, Report("failed", reason, 1))
             return
-        self._records.write(film, self._records.read(film).end("failed", reason))
+        record = replace(self._records.read(film), unread=bool(film.unread))
+        self._records.write(film, record.end("failed", reason))
         self._ended(film, Report("failed", reason, 1))
 
     def _take_parts(self, film: Film, parts: list[list[int | None]]) -> None:
@@ -270,20 +281,18 @@ class Batch:
 
     def _ended(self, film: Film, report: Report) -> None:
         board, facts = self.board, report.facts
-        for warning in report.warnings:
-            self.tell(Word("warning", film, warning))
         if film.part is not None:
             self._part_ended(film, report)
             return
         if report.kind == "failed":
-            board.failed.append((film, report.said))
+            board.ends(film, "failed", report.said)
             self.tell(Word("failed", film, report.said))
             return
         if report.kind == "skipped":
-            board.skipped += 1
+            board.ends(film, "skipped")
             self.tell(Word("skipped", film, report.said))
             return
-        board.done += 1
+        board.ends(film, "done")
         board.busy_s += facts.get("busy_s", 0.0)
         board.film_s += facts.get("film_s", 0.0)
         board.frames += facts.get("frames", 0)

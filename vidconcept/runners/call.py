@@ -12,11 +12,12 @@ from typing import Any
 from vidconcept.errors import InputError, OutputError, UsageError
 from vidconcept.fleet.board import Board
 from vidconcept.fleet.cameras import Camera, read_cameras
-from vidconcept.fleet.footage import Film, find_films
+from vidconcept.fleet.footage import Film, Searched, films_below, find_films
 from vidconcept.fleet.metrics import batch_metrics, write_metrics
 from vidconcept.fleet.metrics import check_metrics as check_counters
+from vidconcept.fleet.records import Records
 from vidconcept.fleet.shards import Shard
-from vidconcept.fleet.summarising import list_missing, summary_rows
+from vidconcept.fleet.summarising import has_events, list_missing, summary_rows
 from vidconcept.manifest import MANIFEST
 from vidconcept.ownership import refuse_what_is_read
 from vidconcept.writers.review.index import check_index, write_index
@@ -39,13 +40,15 @@ def check_out(out: Path) -> None:
 
 @dataclass(frozen=True)
 class Asked:
-    """What the command line gives for every film. listed: the paths of standard input, for the argument `-`."""
+    """What the command line gives for every film. listed: the paths of standard input, for the argument `-`. searched:
+    folders that were."""
 
     out: Path
     settings: Mapping[str, Any] = field(default_factory=dict)
     config: Path | None = None
     shard: Shard | None = None
     listed: Iterable[str] = ()
+    searched: list[Path] = field(default_factory=list)
 
     def film(self, source: Path, camera: Camera | None = None) -> Film | None:
         """The film of a source; None where it is in another shard. What a camera's line says goes before the call's."""
@@ -55,27 +58,53 @@ class Asked:
             film = Film(source, {**self.settings, **camera.settings}, camera.config or self.config, camera.name)
         return film if self.shard is None or self.shard.holds(film) else None
 
+    def unread_film(self, place: Path, reason: str) -> Film:
+        """What stands for a folder or link that cannot be read. In every shard: it may be this machine that cannot."""
+        return Film(place, self.settings, self.config, unread=reason)
+
     def films(self, arguments: Sequence[str]) -> list[Film]:
-        """The films of the arguments, each once. Raises InputError where nothing is found, or a list is damaged."""
+        """The films of the arguments, each once, and what cannot be read. Raises InputError where nothing is found, or
+        a list is damaged."""
         found: dict[str, Film] = {}
+
+        def search(place: Path, reason: str) -> None:
+            self._note(place, reason)
+            if reason:
+                film = self.unread_film(place, reason)
+                found.setdefault(film.key, film)
+
         for argument in arguments:
-            for film in self._of_argument(argument):
+            for film in self._of_argument(argument, search):
                 if film is not None:
                     found.setdefault(film.key, film)
         return list(found.values())
 
-    def _of_argument(self, argument: str) -> Iterator[Film | None]:
+    def forget_unread(self, watched: Iterable[Path]) -> None:
+        """What could not be read at an earlier call, and was searched now, is no failure any more. watched: folders
+        that are searched for this, too."""
+        records = Records(self.out)
+        for folder in watched:
+            for _ in films_below(folder, out=self.out, searched=self._note):
+                pass
+        for folder in self.searched:
+            records.forget_unread(Film(folder))
+
+    def _note(self, place: Path, reason: str) -> None:
+        if not reason:
+            self.searched.append(place)
+
+    def _of_argument(self, argument: str, searched: Searched) -> Iterator[Film | None]:
         if Path(argument).suffix.lower() != ".csv":
-            for source in self._sources(argument, self.settings):
+            for source in self._sources(argument, self.settings, searched):
                 yield self.film(source)
             return
         for camera in read_cameras(Path(argument)):
-            for source in self._sources(camera.footage, {**self.settings, **camera.settings}):
+            for source in self._sources(camera.footage, {**self.settings, **camera.settings}, searched):
                 yield self.film(source, camera)
 
-    def _sources(self, argument: str, settings: Mapping[str, Any]) -> Iterator[Path]:
+    def _sources(self, argument: str, settings: Mapping[str, Any], searched: Searched) -> Iterator[Path]:
         pictures = settings.get("fps") is not None
-        return find_films([argument], out=self.out, listed=self.listed, pictures=pictures)
+        return find_films([argument], out=self.out, listed=self.listed, pictures=pictures, searched=searched)
 
 
 @dataclass
@@ -100,8 +129,9 @@ class Reports:
         if self.metrics is not None and now_s - self._metrics_s >= METRICS_EVERY_S:
             self._metrics_s = now_s
             write_metrics(self.metrics, batch_metrics(self.board, time.time()))
-        if self.endless and now_s - self._summary_s >= SUMMARY_EVERY_S and self.board.finished > self._told:
-            self._summary_s, self._told = now_s, self.board.finished
+        ended = self.board.finished + self.board.revised.total()
+        if self.endless and now_s - self._summary_s >= SUMMARY_EVERY_S and ended > self._told:
+            self._summary_s, self._told = now_s, ended
             self._write()
 
     @contextmanager
@@ -122,19 +152,19 @@ class Reports:
             self._write()
 
     def _write(self) -> None:
-        self.written = summarise(self.out)
+        failed = {str(film.source) for film, _ in self.board.failed}
+        self.written = summarise(self.out, list(summary_rows(self.out, failed)))
 
 
-def summarise(out: Path, rows: Sequence[SummaryRow] | None = None) -> list[Path]:
+def summarise(out: Path, rows: Sequence[SummaryRow]) -> list[Path]:
     """Write `summary.csv`, `summary.parquet` where pyarrow is installed, and `index.html`; returns what was written.
 
-    rows: as of `summary_rows`, where they have been read. Raises InputError where there is no run and no record of one.
+    rows: as of `summary_rows`. Raises InputError where there is no run and no record of one.
     """
-    rows = list(summary_rows(out)) if rows is None else rows
     if not rows:
         raise InputError(f"no run in {out}. Next: give footage, a folder or a pattern, to begin with")
     written = write_summary(out, rows)
-    if any(row.events is not None for row in rows):
+    if any(has_events(out, row) for row in rows):
         written.append(write_index(out, list_missing(out, rows), pages=False))
     return written
 

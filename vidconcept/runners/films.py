@@ -24,7 +24,9 @@ from vidconcept.pipelines.track import Run, run_plan
 from vidconcept.runners.order import Order, Report
 from vidconcept.runs import changes_of, compute_digest, open_run
 from vidconcept.settings import Stage, TrackSettings
+from vidconcept.video.identity import hash_source
 from vidconcept.wording import format_count
+from vidconcept.writers.tables import read_events
 
 VERSION = version("vidconcept")
 # Starts without a word and without progress after which a film is given up. More than the tries of a batch that
@@ -64,7 +66,7 @@ def _do_leased(order: Order, records: Records, lease: Lease, desk: Desk) -> Repo
     if film.part is not None:
         return _do_part(order, records, lease, desk)
     out = records.out / film.run_name
-    before = replace(records.read(film), camera=film.camera)
+    before = replace(records.read(film), camera=film.camera, unread=False)
     begun = before.begin(_windows_in(out))
     if begun.begun > SILENT_STARTS:
         reason = f"given up: {SILENT_STARTS} starts in a row ended without a word and without progress"
@@ -81,18 +83,16 @@ def _do_leased(order: Order, records: Records, lease: Lease, desk: Desk) -> Repo
             records.write(film, before)
             return Report("split", facts={"parts": parts})
         report = _track(plan, out, order, monitor, desk, records.parts_folder(film))
-    except Interrupted:
-        # Nobody's fault, so it does not count.
-        records.write(film, before)
-        raise
     except Exception as error:
-        found = _report_of(error)
-        records.write(film, begun.end("failed", found.said) if found.kind == "failed" else before)
-        raise
+        report = _report_of(error)
+        # What else ends a start is not the film's fault, and does not count.
+        if report.kind == "failed":
+            before = replace(begun, replaced=_was_replaced(out, film.source)).end("failed", report.said)
+        records.write(film, before)
+        return _with_warnings(report, warnings, monitor)
     records.write(film, begun.end("done", marks=marks, asked=order.asked))
     report.facts["busy_s"] = round(time.perf_counter() - began_s, 3)
-    report.warnings.extend(warnings)
-    return report
+    return _with_warnings(report, warnings, monitor)
 
 
 def _split(plan: Plan, out: Path, order: Order) -> list[tuple[int, int | None]]:
@@ -116,7 +116,15 @@ def _do_part(order: Order, records: Records, lease: Lease, desk: Desk) -> Report
     run, _ = open_run(folder, facts, _existing(order, folder, facts), plan.read_paths)
     with run:
         compute_part(plan, run, part, monitor, desk.shelf)
-    return Report("done", facts={"busy_s": round(time.perf_counter() - began_s, 3)}, warnings=warnings)
+    report = Report("done", facts={"busy_s": round(time.perf_counter() - began_s, 3)})
+    # What is wrong with the film comes up again when it is read as a whole.
+    return replace(_with_warnings(report, warnings, monitor), warnings=[])
+
+
+def _with_warnings(report: Report, warnings: list[str], monitor: Monitor) -> Report:
+    remarks = {f"{remark.about}: {remark.message}" for remark in monitor.remarks}.union(monitor.fallbacks)
+    own = [text for text in warnings if text not in remarks]
+    return replace(report, warnings=own, remarks=[text for text in warnings if text in remarks])
 
 
 def _track(plan: Plan, out: Path, order: Order, monitor: Monitor, desk: Desk, parts: Path) -> Report:
@@ -124,7 +132,7 @@ def _track(plan: Plan, out: Path, order: Order, monitor: Monitor, desk: Desk, pa
     earlier, existing = _finished(out), _existing(order, out, facts)
     said = ""
     if existing == "overwrite":
-        said = "made again"
+        said = "made again" if order.existing == "overwrite" else "begun anew, as the film changed"
     elif earlier is not None:
         changes = _changes(earlier, facts)
         if not changes:
@@ -142,14 +150,42 @@ def _track(plan: Plan, out: Path, order: Order, monitor: Monitor, desk: Desk, pa
 
 
 def _existing(order: Order, folder: Path, facts: dict[str, Any]) -> Literal["resume", "overwrite"]:
-    """Begun anew is only what was made otherwise, so that a batch that overwrites can be gone on with."""
-    if order.existing == "resume":
-        return "resume"
+    """Begun anew is only what was made otherwise, so that a batch that overwrites can be gone on with, and what is not
+    finished and was made from what the film was before it changed."""
     try:
         before = read_manifest(folder)
     except InputError:
         return "resume"
+    if order.existing == "resume":
+        same = _read_digest(before) == _read_digest(facts)
+        return "resume" if same or _is_worth_keeping(folder, before) else "overwrite"
     return "resume" if compute_digest(before) == compute_digest(facts) else "overwrite"
+
+
+def _read_digest(facts: dict[str, Any]) -> str | None:
+    """Of the film that the maps are made from."""
+    return facts.get("maps_from", {}).get("source_sha256")
+
+
+def _is_worth_keeping(folder: Path, manifest: dict[str, Any]) -> bool:
+    """Whether a run was finished, be it before it was decided again, or has been judged by a person."""
+    if manifest.get("done") or not list_missing(folder):
+        return True
+    table = folder / "events.csv"
+    try:
+        return table.is_file() and any(event.verdict for event in read_events(table))
+    except InputError:
+        # Damaged: nobody can say.
+        return True
+
+
+def _was_replaced(out: Path, source: Path) -> bool:
+    """Whether a finished run shows another film than the one that is there; False where that cannot be read."""
+    try:
+        manifest = read_manifest(out)
+        return bool(manifest.get("done")) and _read_digest(manifest) not in (None, hash_source(source))
+    except (InputError, OSError):
+        return False
 
 
 def _changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:

@@ -53,10 +53,14 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of an order. said: reason, or what there is to know. code: the exit code of `track` for it."""
+    """What became of an order. said: reason, or what there is to know. code: the exit code of `track` for it.
+
+    warnings: of this film. remarks: what holds of all films of a camera or a machine alike.
+    """
 
     kind: Kind
     said: str = ""
     code: int = 0
     facts: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
