@@ -49,8 +49,8 @@ class Frame:
 
     index: position among the frames that can be decoded, from 0. pts: in units of the stream's time base.
     time_s: the frame's own timestamp relative to the first frame. image: `(h, w, 3)` uint8 RGB, rotation applied.
-    after_hole: whether there is a hole in time since the frame that was given before. name: of the image file that it
-    comes from, empty for a video.
+    after_hole: whether there is a hole in time since the frame that was given before, or another recording begins.
+    name: of the image file that it comes from, empty for a video.
     """
 
     index: int

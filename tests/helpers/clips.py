@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -173,6 +174,19 @@ def rewrite_pts(path: Path, changes: dict[int, int]) -> Path:
             packet.stream = stream
             out.mux(packet)
     return out_path
+
+
+def glue(folder: Path, *starts_s: float, count: int = 20, **options: Any) -> Path:
+    """Recordings of `count` pictures, 25 a second, one after the other in a transport stream; each begins at its own
+    time. options: of `write_clip`; without any, with B-frames."""
+    path = folder / "glued.ts"
+    parts = []
+    for start_s in starts_s:
+        stamps_ms = [round(start_s * 1000) + 40 * number for number in range(count)]
+        given = {"options": {"bf": "2"}} | options
+        parts.append(write_clip(folder / "part.ts", count=count, stamps_ms=stamps_ms, **given).path.read_bytes())
+    path.write_bytes(b"".join(parts))
+    return path
 
 
 # Lets a clip be damaged at a known place: pictures depend only on those before them, back to a key frame every 8.

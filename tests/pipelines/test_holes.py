@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.helpers.clips import paint, write_clip
+from tests.helpers.clips import glue, paint, write_clip
 from tests.helpers.reading import read
 from tests.helpers.small_runs import small_run
 from vidconcept.holes import hole_length_s
@@ -87,6 +87,18 @@ class TestRun:
         finished = track(broken_off, out=tmp_path / "run", **small, stride=3)
         seen = [row.frame_index for row in finished.frames() if not row.origin.interpolated]
         assert seen == [*range(0, 20, 3), *range(20, 40, 3)]
+
+
+def test_a_recording_that_was_glued_on_is_a_cut(small, tmp_path):
+    low = {"threshold": 0.02, "floor": 0.01, "hysteresis": 1.0, "min_area_px": 1}
+    finished = track(glue(tmp_path, 50, 20), out=tmp_path / "run", **small | low)
+    assert finished.manifest["cuts"] == [20]
+    assert finished.manifest["video"]["rate_fps"] == 25
+    remarks = {remark["about"]: remark["message"] for remark in finished.manifest["remarks"]}
+    assert "nothing is followed across" in remarks["timestamps"]
+    assert not {"holes", "rate"} & set(remarks)
+    assert [row.time_s for row in finished.frames()] == pytest.approx(np.arange(40) / 25)
+    assert all((event.start_s < 0.79) == (event.end_s < 0.79) for event in finished.events)
 
 
 @pytest.mark.parametrize(

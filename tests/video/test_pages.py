@@ -1,15 +1,17 @@
 """Several pictures in one file: pages of TIFF, animations."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 from PIL import Image, TiffImagePlugin
 
-from tests.helpers.clips import paint
+from tests.helpers.clips import paint, write_clip
 from tests.helpers.footage import deep
 from tests.helpers.reading import numbers, read, remarks_about
 from vidconcept.errors import UsageError
 from vidconcept.video.probe import examine, probe
+from vidconcept.video.reading import Reading
 
 ANIMATIONS = {
     "stack.tif": {"compression": "tiff_lzw"},
@@ -73,3 +75,40 @@ class TestPages:
         pages[1].encoderinfo = {"tiffinfo": small}
         pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
         assert numbers(read(tmp_path / "a.tif", fps=10)) == [0, 2]
+
+    def test_what_an_animated_png_shows_elsewhere_is_no_frame(self, tmp_path):
+        pictures = [Image.fromarray(paint(number)) for number in range(5)]
+        options = {"save_all": True, "default_image": True, "duration": 50}
+        pictures[0].save(tmp_path / "a.png", append_images=pictures[1:], **options)
+        frames = read(tmp_path / "a.png")
+        assert numbers(frames) == [1, 2, 3, 4]
+        assert [frame.time_s for frame in frames] == pytest.approx([0, 0.05, 0.1, 0.15])
+        assert examine(tmp_path / "a.png").frames == 4
+
+
+class TestTimesOfAnimations:
+    @pytest.mark.parametrize("suffix", [".webp", ".png", ".gif"])
+    def test_they_are_measured_as_those_of_a_video(self, suffix, tmp_path):
+        """Ten pictures a second, six seconds of the tenth, and ten more."""
+        shown_ms = [100] * 9 + [6000] + [100] * 10
+        pictures = [Image.fromarray(paint(number)) for number in range(20)]
+        still = tmp_path / f"slow{suffix}"
+        lossless = {"lossless": True} if suffix == ".webp" else {}
+        pictures[0].save(still, save_all=True, append_images=pictures[1:], duration=shown_ms, **lossless)
+        stamps_ms = [sum(shown_ms[:number]) for number in range(20)]
+        film = write_clip(tmp_path / "slow.mkv", count=20, rate=Fraction(10), stamps_ms=stamps_ms).path
+        reports = examine(still), examine(film)
+        assert reports[0].hole_s == pytest.approx(reports[1].hole_s)
+        assert reports[0].rate_fps == pytest.approx(10) == reports[1].rate_fps
+        assert reports[0].measured_fps == pytest.approx(reports[1].measured_fps)
+        assert (reports[0].first_s, reports[0].last_s) == pytest.approx((reports[1].first_s, reports[1].last_s))
+        holes = [[remark for remark in report.remarks if remark.about == "holes"] for report in reports]
+        assert holes[0] == holes[1] != []
+        for report, path in zip(reports, (still, film), strict=True):
+            frames = read(path, reading=report.settle_reading(Reading()))
+            assert [frame.index for frame in frames if frame.after_hole] == [10]
+
+    def test_a_variable_rate_is_said(self, tmp_path):
+        pictures = [Image.fromarray(paint(number)) for number in range(6)]
+        pictures[0].save(tmp_path / "a.gif", save_all=True, append_images=pictures[1:], duration=[40, 80] * 3)
+        assert "variable frame rate" in remarks_about(tmp_path / "a.gif", "rate")

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from tests.helpers.bad_clips import BAD
-from tests.helpers.clips import FRAMES, GOOD, rewrite_pts, write_clip
+from tests.helpers.clips import FRAMES, GOOD, glue, rewrite_pts, write_clip
+from tests.helpers.reading import read
 from vidconcept.errors import VidconceptError
 from vidconcept.video.probe import examine
+from vidconcept.video.reading import Reading
 
 
 def sentences(examination, about=None):
@@ -82,6 +84,30 @@ def test_recordings_glued_together_are_not_trusted(tmp_path):
     report = examine(path)
     assert not report.timestamps_trusted
     assert "time runs backward in 1 place" in sentences(report, "timestamps")
+
+
+@pytest.mark.parametrize("second_s", [20, 49, 50.02])
+def test_glued_recordings_are_measured_as_the_tables_give_them(second_s, tmp_path):
+    """The clock of the second begins long before that of the first, right before it, and amid it."""
+    path = glue(tmp_path, 50, second_s, count=60)
+    report = examine(path)
+    assert (report.first_s, report.last_s) == pytest.approx((50, 50 + 119 / 25))
+    assert (report.measured_fps, report.rate_fps) == pytest.approx((25, 25))
+    assert report.info.duration_s >= 119 / 25
+    assert sentences(report, "start") == "the first picture is at 50.000 s; times are given relative to it"
+    assert "time runs backward in 1 place" in sentences(report, "timestamps")
+    assert "nothing is followed across" in sentences(report, "timestamps")
+    assert not {"holes", "rate"} & {finding.about for finding in report.findings}
+    frames = read(path, reading=report.settle_reading(Reading()))
+    assert [frame.time_s for frame in frames] == pytest.approx(np.arange(120) / 25)
+    assert [frame.index for frame in frames if frame.after_hole] == [60]
+
+
+@pytest.mark.parametrize("b_frames", ["0", "2"])
+def test_a_wild_timestamp_is_no_hole(b_frames, tmp_path):
+    report = examine(rewrite_pts(write_clip(tmp_path / "a.mkv", options={"bf": b_frames}).path, {9: 2_000_000}))
+    assert "holes" not in {finding.about for finding in report.findings}
+    assert report.last_s == pytest.approx((FRAMES - 1) / 25)
 
 
 def test_hdr_is_a_warning(tmp_path):

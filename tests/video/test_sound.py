@@ -1,6 +1,7 @@
 """Sound: kept in step with the pictures, as it is where MP4 can hold it."""
 
 from fractions import Fraction
+from itertools import pairwise
 
 import av
 import numpy as np
@@ -19,8 +20,8 @@ def loudness(path):
         return [(frame.time, float(np.abs(frame.to_ndarray()).mean())) for frame in container.decode(audio=0)]
 
 
-def write_quiet_then_loud(path, coded):
-    with av.open(str(path), "w") as container:
+def write_quiet_then_loud(path, coded, starts_s=0, pictures_after_s=0):
+    with av.open(str(path), "w", options={"output_ts_offset": str(starts_s)}) as container:
         pictures = container.add_stream("libx264", rate=25)
         pictures.width, pictures.height, pictures.pix_fmt = 192, 128, "yuv420p"
         sound = container.add_stream(coded, rate=48_000, layout="mono")
@@ -31,7 +32,9 @@ def write_quiet_then_loud(path, coded):
             container.mux(sound.encode(piece))
         container.mux(sound.encode(None))
         for number in range(50):
-            container.mux(pictures.encode(av.VideoFrame.from_ndarray(paint(number), format="rgb24")))
+            frame = av.VideoFrame.from_ndarray(paint(number), format="rgb24")
+            frame.pts, frame.time_base = number + 25 * pictures_after_s, Fraction(1, 25)
+            container.mux(pictures.encode(frame))
         container.mux(pictures.encode(None))
 
 
@@ -71,6 +74,35 @@ class TestSound:
         onset = next(time for time, level in heard if level > 0.05)
         assert onset == pytest.approx(0.48, abs=0.05)
         assert heard[-1][0] < 1.05
+
+    @pytest.mark.parametrize("coded", ["aac", "mp2"])
+    @pytest.mark.parametrize("starts_s", [(40, 20, 10), (400, 20, 20)])
+    def test_recordings_glued_together_keep_their_sound(self, coded, starts_s, tmp_path):
+        source, out, problems = tmp_path / "glued.ts", tmp_path / "annotated.mp4", []
+        parts = []
+        for number, start_s in enumerate(starts_s):
+            write_quiet_then_loud(tmp_path / f"{number}.ts", coded, start_s)
+            parts.append((tmp_path / f"{number}.ts").read_bytes())
+        source.write_bytes(b"".join(parts))
+        frames = copy(source, out, problems=problems)
+        assert frames[-1].time_s == pytest.approx(149 / 25)
+        heard = loudness(out)
+        loud = [time for time, level in heard if level > 0.05]
+        begins = [after for before, after in pairwise([-1, *loud]) if after - before > 0.5]
+        assert begins == pytest.approx([1, 3, 5], abs=0.05)
+        assert heard[-1][0] == pytest.approx(6, abs=0.1)
+        assert problems == []
+
+    def test_sound_of_a_glued_recording_that_cannot_be_placed_is_reported(self, tmp_path):
+        """In the second recording sound and pictures begin far from each other."""
+        source, out, problems = tmp_path / "glued.ts", tmp_path / "annotated.mp4", []
+        write_quiet_then_loud(tmp_path / "a.ts", "aac", 40)
+        write_quiet_then_loud(tmp_path / "b.ts", "aac", 10, pictures_after_s=10)
+        source.write_bytes((tmp_path / "a.ts").read_bytes() + (tmp_path / "b.ts").read_bytes())
+        copy(source, out, problems=problems)
+        assert [problem.kind for problem in problems] == ["audio-dropped"]
+        assert "the sound ends where its clock goes back" in problems[0].message
+        assert len(read(out)) == 100
 
     def test_a_pause_in_sound_that_is_encoded_again_stays_a_pause(self, tmp_path):
         """Half a second of tone, a second of which nothing is stored, and half a second of tone."""

@@ -18,8 +18,9 @@ from vidconcept.live.backlog import Backlog, Shot
 from vidconcept.live.clock import LiveClock
 from vidconcept.live.setup import TIME_BASE
 from vidconcept.live.sources import LiveSource, explain, is_hopeless, open_live
-from vidconcept.video.decode import MAX_DEMUX_ERRORS, read_pts
+from vidconcept.video.decode import MAX_DEMUX_ERRORS
 from vidconcept.video.filters import filter_frames, needs_filters
+from vidconcept.video.joins import read_pts
 from vidconcept.video.reading import Reading
 
 # Before a model is loaded a source has so long to answer; one that is slower is met while it loads.

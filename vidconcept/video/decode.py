@@ -17,7 +17,9 @@ import av.packet
 import av.video.stream
 
 from vidconcept.video.endings import SHORT_LAST, describe_missing, find_broken_end, is_last_picture_short
+from vidconcept.video.joins import Joiner, read_pts
 from vidconcept.video.problems import ProblemLog
+from vidconcept.video.source import read_packets
 
 # Decoders that leave damaged parts of a picture as they found the memory, and keep quiet about it unless asked.
 STRICT_CODECS = frozenset({"hevc", "mjpeg"})
@@ -30,9 +32,9 @@ MISSING_S = 0.2
 
 
 def decode_packets(
-    container: av.container.InputContainer, stream: av.video.stream.VideoStream, log: ProblemLog
+    container: av.container.InputContainer, stream: av.video.stream.VideoStream, log: ProblemLog, joiner: Joiner
 ) -> Iterator[av.VideoFrame]:
-    """Decoded pictures in presentation order, as stored (no rotation, no repaired timestamps).
+    """Decoded pictures in presentation order, as stored (no rotation), with timestamps as the joiner leaves them.
 
     A packet is lost when a later picture arrives and its own did not. Pictures that an edit list hides do not count.
     """
@@ -42,14 +44,17 @@ def decode_packets(
         stream.codec_context.options = {"err_detect": "explode"}
     ledger = _Ledger(stream, log, guessed=_has_guessed_pts(container, stream))
     last_two = deque[av.packet.Packet](maxlen=2)
-    for packet in _demux(container, stream, ledger):
+    joins = 0
+    for packet in joiner.join(_demux(container, stream, ledger)):
+        if len(joiner.joins) > joins:
+            # No picture of another recording is built on the pictures of the one before.
+            joins = len(joiner.joins)
+            yield from _show(_make_flush(stream), ledger)
+            stream.codec_context.flush_buffers()
         ledger.note_sent(packet)
         if packet.size:
             last_two.append(packet)
-        for frame in _decode(packet, ledger):
-            ledger.restamp(frame)
-            if ledger.take_shown(frame):
-                yield frame
+        yield from _show(packet, ledger)
     ledger.note_end()
     if is_last_picture_short(stream.codec_context.name, last_two):
         log.add("cut-off", SHORT_LAST, ledger.index)
@@ -84,11 +89,6 @@ def _read_promised_s(container: av.container.InputContainer, stream: av.video.st
     return int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3]) if match else 0.0
 
 
-def read_pts(coded: av.VideoFrame | av.packet.Packet) -> int | None:
-    """The file's own timestamp: containers without presentation times (AVI) give only the decoding time."""
-    return coded.pts if coded.pts is not None else coded.dts
-
-
 def _demux(
     container: av.container.InputContainer, stream: av.video.stream.VideoStream, ledger: "_Ledger"
 ) -> Iterator[av.packet.Packet]:
@@ -96,7 +96,7 @@ def _demux(
     errors = 0
     while errors < MAX_DEMUX_ERRORS:
         try:
-            for packet in container.demux(stream):
+            for packet in read_packets(container, stream):
                 if packet.size:
                     errors = 0
                 yield packet
@@ -105,9 +105,21 @@ def _demux(
             if errors == 0:
                 ledger.note_unreadable(error)
             errors += 1
+    yield _make_flush(stream)
+
+
+def _make_flush(stream: av.video.stream.VideoStream) -> av.packet.Packet:
+    """What makes the decoder give the pictures that it still holds."""
     flush = av.packet.Packet()
     flush.stream = stream
-    yield flush
+    return flush
+
+
+def _show(packet: av.packet.Packet, ledger: "_Ledger") -> Iterator[av.VideoFrame]:
+    for frame in _decode(packet, ledger):
+        ledger.restamp(frame)
+        if ledger.take_shown(frame):
+            yield frame
 
 
 def _decode(packet: av.packet.Packet, ledger: "_Ledger") -> list[av.VideoFrame]:
@@ -134,6 +146,10 @@ class _Ledger:
         self._log = log
         self._first: int | None = None
         self._pending: set[int] = set()
+        # Sent after a picture of a later time was shown: time went back, so what is still to be shown does not
+        # overtake them.
+        self._behind: set[int] = set()
+        self._latest: int | None = None
         # Pictures from a failed packet to the next key frame, and those after it that are shown before it.
         self._tainted: set[int] = set()
         self._tainting = False
@@ -148,8 +164,9 @@ class _Ledger:
         self.end_s = max(self.end_s, float((pts + (packet.duration or 0)) * self._time_base))
         if packet.is_discard:
             return
-        if len(self._pending) < MAX_PENDING:
-            self._pending.add(pts)
+        awaited = self._behind if self._latest is not None and pts < self._latest else self._pending
+        if len(awaited) < MAX_PENDING:
+            awaited.add(pts)
         if self._tainting and packet.is_keyframe:
             self._tainting, self._key = False, pts
         elif self._tainting or (self._key is not None and pts < self._key):
@@ -179,13 +196,15 @@ class _Ledger:
         """Strike off a decoded picture and all that it overtakes; whether to deliver it."""
         pts = read_pts(frame)
         if pts is not None:
-            overtaken = sorted(p for p in self._pending if p < pts)
+            awaited = self._behind if pts in self._behind and pts not in self._pending else self._pending
+            overtaken = sorted(p for p in awaited if p < pts)
             if self._first is None:
                 self._first = overtaken[0] if overtaken else pts
             for p in overtaken:
                 self._report_lost(p, "no picture could be decoded here; skipped")
-            self._pending.difference_update(overtaken)
-            self._pending.discard(pts)
+            awaited.difference_update(overtaken)
+            awaited.discard(pts)
+            self._latest = pts
             self._tainted.difference_update(overtaken)
             if pts in self._tainted:
                 self._tainted.remove(pts)
@@ -199,7 +218,7 @@ class _Ledger:
 
     def note_end(self) -> None:
         """Everything has been sent and flushed: what is pending is lost."""
-        for pts in sorted(self._pending):
+        for pts in sorted(self._pending | self._behind):
             self._report_lost(pts, "no picture could be decoded here; skipped")
 
     def note_unreadable(self, error: Exception) -> None:
@@ -210,7 +229,10 @@ class _Ledger:
         self._log.add("undecodable", text, self.index, self._to_seconds(pts))
 
     def _to_seconds(self, pts: int | None) -> float | None:
-        return None if pts is None or self._first is None else float((pts - self._first) * self._time_base)
+        """None also for what is earlier than the first picture: its place is not known."""
+        if pts is None or self._first is None or pts < self._first:
+            return None
+        return float((pts - self._first) * self._time_base)
 
 
 def _describe_error(error: Exception) -> str:

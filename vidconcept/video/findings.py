@@ -26,14 +26,23 @@ def describe_faults(packets: PacketScan) -> list[Finding]:
     repeated = len(packets.pts) - len(np.unique(packets.pts))
     if packets.missing:
         text = (
-            f"{_count(packets.missing, 'picture')} of {total} without a timestamp; each is placed after its predecessor"
+            f"{_count(packets.missing, 'picture')} of {total} without a timestamp; each is placed beside its neighbour"
         )
         findings.append(Finding("warning", "timestamps", text))
     if repeated:
         text = f"{_count(repeated, 'timestamp')} of {total} used twice; the second picture is moved after the first"
         findings.append(Finding("warning", "timestamps", text))
-    if packets.backward_dts:
-        text = f"time runs backward in {_count(packets.backward_dts, 'place')}, as in recordings glued together"
+    if packets.joins:
+        text = (
+            f"time runs backward in {_count(len(packets.joins), 'place')}, as in recordings glued together: it goes on "
+            "from the picture before, and nothing is followed across"
+        )
+        findings.append(Finding("warning", "timestamps", text))
+    elif packets.backward_dts:
+        text = (
+            f"time runs backward in {_count(packets.backward_dts, 'place')}; the pictures there are moved after those "
+            "before them"
+        )
         findings.append(Finding("warning", "timestamps", text))
     if packets.damaged:
         text = f"{_count(packets.damaged, 'packet')} of {total} marked as damaged by the container"

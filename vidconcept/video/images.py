@@ -41,7 +41,7 @@ def read_pages(pages: Sequence[Page], max_megapixels: float = MAX_MEGAPIXELS) ->
             for page, image in zip(of_file, _read_tiff(path, numbers, max_megapixels), strict=True):
                 yield page, 0, image
         else:
-            shown = _read_animation(path, len(of_file), max_megapixels)
+            shown = _read_animation(path, [page.number for page in of_file], max_megapixels)
             for page, (shown_ms, image) in zip(of_file, shown, strict=True):
                 yield page, shown_ms, image
 
@@ -104,17 +104,17 @@ def _read_tiff(path: Path, numbers: Sequence[int], max_megapixels: float) -> Ite
             yield _load_page(path, number, max_megapixels) if found is None else _convert_to_rgb(found)
 
 
-def _read_animation(path: Path, count: int, max_megapixels: float) -> Iterator[tuple[int, Pixels]]:
+def _read_animation(path: Path, numbers: Sequence[int], max_megapixels: float) -> Iterator[tuple[int, Pixels]]:
     """The pictures of an animation as a viewer shows them, each painted over those before it."""
     done, failed = 0, None
     try:
         with open_picture(path, max_megapixels) as image:
-            for number in range(count):
+            for number in numbers:
                 image.seek(number)
                 pixels = np.asarray(image.convert("RGB"))
                 yield round(image.info.get("duration") or _UNTIMED_MS), pixels
                 done += 1
     except InputError as error:
         failed = error
-    for _ in range(count - done):
+    for _ in numbers[done:]:
         yield _UNTIMED_MS, failed

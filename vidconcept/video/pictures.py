@@ -1,5 +1,6 @@
 """The pictures of a source in order, with index and time, converted to RGB only when asked for."""
 
+from collections import deque
 from collections.abc import Generator, Iterator
 from fractions import Fraction
 from itertools import chain, islice
@@ -14,9 +15,10 @@ from av.format import Flags
 from vidconcept.errors import InputError, UsageError
 from vidconcept.video.clock import Clock
 from vidconcept.video.colour import RgbConverter, is_deep, read_deep_values
-from vidconcept.video.decode import decode_packets, read_pts
+from vidconcept.video.decode import decode_packets
 from vidconcept.video.filters import filter_frames, needs_filters
 from vidconcept.video.images import read_pages
+from vidconcept.video.joins import Joiner, describe_jump, read_pts
 from vidconcept.video.levels import LOOK_AT_FRAMES, Levels, find_levels
 from vidconcept.video.orientation import orientation
 from vidconcept.video.picture import Converted, Picture, Prepared, describe_excess
@@ -28,6 +30,8 @@ from vidconcept.video.source import explain_no_picture, open_sequence, open_vide
 
 # What a raw stream that names no rate is taken to have, as players do.
 USUAL_FPS = 25
+# Pictures at the start that are kept until one has a timestamp.
+MOST_UNTIMED = 16
 # Slow growth is filmed with a picture a day.
 LONGEST_UNIT_S = 86_400
 
@@ -81,7 +85,8 @@ def _open_video_pictures(
     with open_video(source, reading.stream, reading.max_megapixels) as (container, stream):
         time_base = read_time_base(source, container, stream, fps)
         clock = Clock(time_base, read_rate(stream)) if has_times(container) else None
-        frames = decode_packets(container, stream, log)
+        joiner = Joiner(container, stream)
+        frames = decode_packets(container, stream, log, joiner)
         first = next(frames, None)
         if first is None:
             raise explain_no_picture(source)
@@ -91,18 +96,24 @@ def _open_video_pictures(
             frames = filter_frames(frames, stream, reading)
         levels, frames = _find_video_levels(source, reading, frames)
         size_px, convert = view.compute_size(first), RgbConverter(view, levels)
-        first_pts = 0
-        for index, (frame, following) in enumerate(_pair_with_next(frames)):
-            pts, fault = index, None
+        first_pts, joins_before = 0, 0
+        for index, (frame, next_raw_pts, ahead) in enumerate(_look_ahead(frames)):
+            raw_pts, pts, fault = read_pts(frame), index, None
             if clock is not None:
-                pts, fault = clock.stamp(read_pts(frame), None if following is None else read_pts(following))
+                pts, fault = clock.stamp(raw_pts, next_raw_pts, ahead)
             first_pts = first_pts if index else pts
             time_s = float((pts - first_pts) * time_base)
             if fault is not None:
                 log.add(fault.kind, fault.message, index, time_s)
+            joins = [join for join in joiner.joins[joins_before:] if raw_pts is not None and raw_pts >= join.begins]
+            joins_before += len(joins)
+            for join in joins:
+                log.add("time-jump", describe_jump(join.back_s), index, time_s)
             if view.compute_size(frame) != size_px:
                 log.add("size-change", _describe_size_change(view.compute_size(frame), size_px), index, time_s)
-            yield Picture(index, pts, time_s, "", levels, Converted(convert, frame, size_px, log, index, time_s))
+            pixels = Converted(convert, frame, size_px, log, index, time_s)
+            begins_anew = bool(joins) or (fault is not None and fault.begins_anew)
+            yield Picture(index, pts, time_s, "", levels, pixels, begins_anew)
 
 
 def _find_video_levels(
@@ -128,13 +139,24 @@ def _find_video_levels(
     return levels, chain(held, frames)
 
 
-def _pair_with_next(frames: Iterator[av.VideoFrame]) -> Iterator[tuple[av.VideoFrame, av.VideoFrame | None]]:
-    """Each frame with the one that follows it."""
-    held = next(frames, None)
-    while held is not None:
+def _look_ahead(frames: Iterator[av.VideoFrame]) -> Iterator[tuple[av.VideoFrame, int | None, int]]:
+    """Each frame with a later timestamp of the file, and how many places on that is.
+
+    It is the next one's; at the start, where several have none, that of the first that has one.
+    """
+    held = deque(islice(frames, 1))
+    while held and read_pts(held[-1]) is None and len(held) < MOST_UNTIMED:
         following = next(frames, None)
-        yield held, following
-        held = following
+        if following is None:
+            break
+        held.append(following)
+    while len(held) > 1:
+        yield held.popleft(), read_pts(held[-1]), len(held)
+    for following in frames:
+        held.append(following)
+        yield held.popleft(), read_pts(following), 1
+    if held:
+        yield held.popleft(), None, 1
 
 
 def require_sequence_fps(source: Path, sequence: ImageSequence, fps: float | None) -> float:

@@ -21,6 +21,7 @@ from vidconcept.video.findings import (
     describe_pictures,
     describe_sound,
 )
+from vidconcept.video.joins import Joiner
 from vidconcept.video.levels import LOOK_AT_FRAMES, Levels
 from vidconcept.video.orientation import orientation
 from vidconcept.video.packets import scan_packets
@@ -44,9 +45,9 @@ class Examination:
     """The result of `examine`.
 
     frames: pictures counted, by packet or, where all were decoded, by picture. first_s, last_s: earliest and latest
-    timestamp in the file's own time; None for an image sequence without any. measured_fps, rate_fps, hole_s: see
-    `Timing`. timestamps_trusted: every picture has a timestamp of its own that somebody measured, and they rise; a
-    variable rate or a hole is no reason for distrust.
+    timestamp in the file's own time, glued recordings one after the other; None without any. measured_fps, rate_fps,
+    hole_s: see `Timing`. timestamps_trusted: every picture has a timestamp of its own that somebody measured, and they
+    rise; a variable rate or a hole is no reason for distrust.
     """
 
     info: VideoInfo
@@ -126,7 +127,7 @@ def examine(
     if sequence is not None:
         info = _describe_images(source, sequence, fps, first[0])
         findings = (*sequence.findings, *levels, *_describe_problems(problems, ()))
-        return _examine_images(info, sequence, counted, findings)
+        return _examine_images(info, sequence, reading, counted, findings)
     with open_video(source, reading.stream, reading.max_megapixels) as (container, stream):
         frame = _read_first_frame(source, container, stream)
         info = _describe_video(source, container, stream, frame, fps, first[0].levels)
@@ -137,9 +138,9 @@ def examine(
     packets = scan_packets(source, reading)
     if timeless:
         # Made up by the library, in the order of storage.
-        packets = replace(packets, pts=np.arange(packets.total), missing=0, backward_dts=0)
+        packets = replace(packets, pts=np.arange(packets.total), missing=0, backward_dts=0, joins=(), restarts=())
     time_base = info.time_base
-    stamps = np.sort(packets.pts)
+    stamps = packets.list_shown(time_base, Fraction(info.declared_fps) if info.declared_fps else None)
     broken = find_broken_end(source, info.container)
     ends = [] if broken is None else [Finding("warning", "damage", broken)]
     if broken is None and has_open_end(source, info.container):
@@ -148,6 +149,9 @@ def examine(
     faults = [*describe_faults(packets), *ends, *describe_guesses(info, packets, timeless=timeless, choose_fps=fps)]
     damage = _describe_problems(problems, faults)
     timing = measure_timing(info, stamps)
+    if info.duration_s is not None and len(stamps):
+        # Where a clock starts anew or counts round, the library does not see how long the file is.
+        info = replace(info, duration_s=max(info.duration_s, float((stamps[-1] - stamps[0]) * time_base)))
     return Examination(
         info=info,
         frames=len(packets.pts) + packets.missing if counted is None else counted,
@@ -162,20 +166,23 @@ def examine(
 
 
 def _examine_images(
-    info: VideoInfo, sequence: ImageSequence, counted: int | None, findings: tuple[Finding, ...]
+    info: VideoInfo, sequence: ImageSequence, reading: Reading, counted: int | None, findings: tuple[Finding, ...]
 ) -> Examination:
     frames = len(sequence.pages)
     if sequence.keeps_time:
         text = f"{frames} pictures, each with a time of its own"
-        note = Finding("note", "time", text)
-        return Examination(info, counted or frames, 0.0, None, None, None, None, True, (note, *findings))
-    text = f"{frames} images; time is their order divided by `fps={info.declared_fps:g}`"
-    timing = measure_timing(info, np.array([page.slot for page in sequence.pages], np.int64))
+        # Only pictures that are read say how long they are shown.
+        pictures = open_pictures(info.path, None, reading, ProblemLog(lambda problem: None))
+        stamps = [picture.pts for picture in pictures]
+    else:
+        text = f"{frames} images; time is their order divided by `fps={info.declared_fps:g}`"
+        stamps = [page.slot for page in sequence.pages]
+    timing = measure_timing(info, np.array(stamps, np.int64))
     return Examination(
         info=info,
         frames=counted or frames,
         first_s=0.0,
-        last_s=float(sequence.pages[-1].slot * info.time_base),
+        last_s=float(stamps[-1] * info.time_base),
         measured_fps=timing.measured_fps,
         rate_fps=timing.rate_fps,
         hole_s=timing.hole_s,
@@ -195,7 +202,8 @@ def _read_first_pictures(source: Path, fps: float | None, reading: Reading, coun
 def _read_first_frame(
     source: Path, container: av.container.InputContainer, stream: av.video.stream.VideoStream
 ) -> av.VideoFrame:
-    frame = next(decode_packets(container, stream, ProblemLog(lambda problem: None)), None)
+    log = ProblemLog(lambda problem: None)
+    frame = next(decode_packets(container, stream, log, Joiner(container, stream)), None)
     if frame is None:
         raise explain_no_picture(source)
     return frame

@@ -54,9 +54,10 @@ def read_pictures(
     """Pictures with `start_s <= time_s < end_s`, every `stride`-th of them, counted from the first in the range.
 
     Two passes give the same frames. `Picture.index` counts all decodable frames of the source, whatever the range.
-    `fps` is for what has no times of its own: image sequences and raw streams. Where `reading` names holes, a frame
-    after one says so, and the stride counts anew from it. Missing and backward timestamps are repaired, undecodable
-    parts skipped; both go to `on_problem`, merged into ranges, at the latest when the iterator ends.
+    `fps` is for what has no times of its own: image sequences and raw streams. A frame with which another recording
+    begins says so, and one after a hole where `reading` names holes; the stride counts anew from it. Missing and
+    backward timestamps are repaired, undecodable parts skipped; both go to `on_problem`, merged into ranges, at the
+    latest when the iterator ends.
 
     Raises InputError if no frame can be decoded, UsageError for a range that holds none, and for an option that means
     nothing for this source.
@@ -78,10 +79,11 @@ def read_pictures(
             before_s, last_time_s = last_time_s, picture.time_s
             if start_s is not None and picture.time_s < start_s - 5e-7:
                 continue
-            if chosen and before_s is not None and picture.time_s - before_s > hole_s:
+            is_hole = before_s is not None and picture.time_s - before_s > hole_s
+            if chosen and (is_hole or picture.after_hole):
                 since_hole, after_hole = 0, True
             if since_hole % stride == 0:
-                yield replace(picture, after_hole=True) if after_hole else picture
+                yield picture if picture.after_hole == after_hole else replace(picture, after_hole=after_hole)
                 after_hole = False
             chosen += 1
             since_hole += 1

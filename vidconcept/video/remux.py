@@ -18,13 +18,17 @@ import av.video.stream
 import numpy as np
 
 from vidconcept.files import new_scratch
+from vidconcept.video.joins import GLUED_S, Join, Joiner
+from vidconcept.video.packets import scan_packets
 from vidconcept.video.problems import Problem
-from vidconcept.video.source import TOLERANT_TAGS
+from vidconcept.video.source import open_container, read_packets
 
 # What MP4 holds and browsers play; other sound is encoded again.
 COPIED_AUDIO = frozenset({"aac", "mp3", "opus", "flac", "ac3", "eac3", "alac"})
 AAC_RATE_HZ = 48_000
 AAC_BITS_PER_S = 160_000
+# The sound of a recording begins within so much of its pictures.
+SAME_START_S = 5
 # Less than this between two pieces of sound is rounding.
 PAUSE_S = 0.05
 
@@ -88,14 +92,14 @@ def _write(
         tracks = [_retime_video(pictures, video_out, end_s - start_s)]
         if audio_from is not None:
             try:
-                sound = av.open(f"file:{audio_from}", **TOLERANT_TAGS)
+                sound = open_container(audio_from)
             except (av.error.FFmpegError, OSError) as error:
                 on_problem(Problem("audio-dropped", f"the sound of {audio_from} cannot be read ({error})"))
             else:
                 if sound.streams.audio and sound.streams.audio[0].codec_context is None:
                     on_problem(Problem("audio-dropped", f"no decoder here for the sound of {audio_from}"))
                 elif sound.streams.audio:
-                    tracks.append(_cut_audio(sound, out, start_s, end_s, on_problem))
+                    tracks.append(_cut_audio(audio_from, sound, out, start_s, end_s, on_problem))
         for _, _, packet in merge(*tracks, key=lambda timed: timed[:2]):
             out.mux(packet)
 
@@ -123,6 +127,7 @@ def _set_duration(packet: av.packet.Packet, until: int) -> Timed:
 
 
 def _cut_audio(
+    source: Path,
     container: av.container.InputContainer,
     out: av.container.OutputContainer,
     start_s: Fraction,
@@ -134,11 +139,40 @@ def _cut_audio(
     The output stream is added at once, before the first packet is asked for: the header comes first.
     """
     stream = container.streams.audio[0]
+    packets = Joiner(container, stream, _PictureShifts(source).find).join(read_packets(container, stream))
     if stream.codec_context.name.removesuffix("float") in COPIED_AUDIO:
-        packets = _copy_audio(container, stream, out.add_stream_from_template(stream), start_s, end_s)
+        timed = _copy_audio(packets, out.add_stream_from_template(stream), start_s, end_s)
     else:
-        packets = _encode_audio(container, stream, _add_aac(out, stream), start_s, end_s)
-    return _stop_at_fault(packets, container, on_problem)
+        timed = _encode_audio(packets, _add_aac(out, stream), start_s, end_s)
+    return _stop_at_fault(timed, container, on_problem)
+
+
+class _PictureShifts:
+    """What the times of recordings that were glued together are moved by, as the reader moves their pictures."""
+
+    def __init__(self, source: Path) -> None:
+        self._source = source
+        self._left: list[Join] | None = None
+
+    def find(self, own_s: Fraction, back_s: float) -> Fraction | None:
+        """Of the recording with sound from `own_s` on, by its own clock; each after the one that was asked for before.
+
+        Where no pictures of another recording begin near that time: None if the clock of the sound is slightly behind,
+        else _NoSuchRecording is raised.
+        """
+        if self._left is None:
+            self._left = list(scan_packets(self._source).joins)
+        nearest = min(self._left, key=lambda join: abs(join.own_s - own_s), default=None)
+        if nearest is None or abs(nearest.own_s - own_s) > SAME_START_S:
+            if back_s > GLUED_S:
+                raise _NoSuchRecording
+            return None
+        del self._left[: self._left.index(nearest) + 1]
+        return nearest.shift_s
+
+
+class _NoSuchRecording(Exception):
+    """The clock of the sound starts anew where that of the pictures does not."""
 
 
 def _stop_at_fault(
@@ -148,19 +182,21 @@ def _stop_at_fault(
     with container:
         try:
             yield from packets
+        except _NoSuchRecording:
+            text = "the sound ends where its clock goes back: no pictures begin there, so its place is not known"
+            on_problem(Problem("audio-dropped", text))
         except av.error.FFmpegError as error:
             on_problem(Problem("audio-dropped", f"the sound breaks off: its track cannot be read on ({error})"))
 
 
 def _copy_audio(
-    container: av.container.InputContainer,
-    stream: av.audio.stream.AudioStream,
+    packets: Iterator[av.packet.Packet],
     target: av.audio.stream.AudioStream,
     start_s: Fraction,
     end_s: Fraction,
 ) -> Iterator[Timed]:
     last_dts = -1
-    for packet in container.demux(stream):
+    for packet in packets:
         if packet.pts is None or packet.is_corrupt or packet.is_discard:
             continue
         time_s = packet.pts * packet.time_base
@@ -187,8 +223,7 @@ def _add_aac(out: av.container.OutputContainer, stream: av.audio.stream.AudioStr
 
 
 def _encode_audio(
-    container: av.container.InputContainer,
-    stream: av.audio.stream.AudioStream,
+    packets: Iterator[av.packet.Packet],
     target: av.audio.stream.AudioStream,
     start_s: Fraction,
     end_s: Fraction,
@@ -196,7 +231,7 @@ def _encode_audio(
     resampler = av.audio.resampler.AudioResampler(format="fltp", layout=target.layout, rate=AAC_RATE_HZ)
     first_s: Fraction | None = None
     samples = 0
-    for decoded in container.decode(stream):
+    for decoded in chain.from_iterable(packet.decode() for packet in packets):
         time_s = Fraction(decoded.pts or 0) * (decoded.time_base or Fraction(1, AAC_RATE_HZ))
         if time_s >= end_s:
             break
@@ -205,6 +240,9 @@ def _encode_audio(
         first_s = time_s - start_s if first_s is None else first_s
         # A pause in the sound is silence: what follows stays with its pictures.
         pause = round((time_s - start_s - first_s) * AAC_RATE_HZ) - samples
+        # Sound beyond the pictures of a recording must not push that of the next one away from its own.
+        if pause < -PAUSE_S * AAC_RATE_HZ:
+            continue
         silence = _make_silence(target, pause) if pause > PAUSE_S * AAC_RATE_HZ else iter(())
         for frame in chain(silence, resampler.resample(decoded)):
             frame.pts, frame.time_base = round(first_s * AAC_RATE_HZ) + samples, Fraction(1, AAC_RATE_HZ)

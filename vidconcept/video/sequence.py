@@ -94,7 +94,8 @@ _CLOSED_UP = "numbers are missing among files of several pictures each: time clo
 
 
 def list_pages(path: Path, max_megapixels: float) -> tuple[int, ...]:
-    """The pages of an image file that are pictures of their own: not the small copies that some TIFF files carry."""
+    """The pages of an image file that are pictures of their own: not the small copies that some TIFF files carry, nor
+    what an animated PNG shows to viewers that know no animation."""
     suffix = path.suffix.lower()
     if suffix not in _PAGED or (suffix == ".png" and not _may_be_animated(path)):
         return (0,)
@@ -102,7 +103,7 @@ def list_pages(path: Path, max_megapixels: float) -> tuple[int, ...]:
         with open_picture(path, max_megapixels) as image:
             count = int(getattr(image, "n_frames", 1))
             if count == 1 or suffix not in (".tif", ".tiff"):
-                return tuple(range(count))
+                return tuple(range(1 if getattr(image, "default_image", False) else 0, count))
             kept = []
             for number in range(count):
                 image.seek(number)

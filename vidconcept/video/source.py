@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import av
+import av.audio.stream
 import av.container
 import av.error
+import av.packet
 import av.video.stream
 
 from vidconcept.errors import InputError, UsageError
@@ -175,8 +177,7 @@ def open_video(
     """
     _check_file(source)
     try:
-        # "file:" keeps a colon in a name from being read as a protocol; the whitelist keeps playlists off the network.
-        container = av.open(f"file:{source}", options={"protocol_whitelist": "file"}, **TOLERANT_TAGS)
+        container = open_container(source)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise InputError(_explain_open_error(source, error)) from error
     with container:
@@ -187,6 +188,27 @@ def open_video(
             raise InputError(f"{source}: no decoder here for its video stream. Next: convert it to H.264")
         check_pixels(chosen.codec_context.width, chosen.codec_context.height, source, max_megapixels)
         yield container, chosen
+
+
+def open_container(source: Path) -> av.container.InputContainer:
+    """Open a file by itself, with the times as they are stored. Raises what the library does."""
+    # "file:" keeps a colon in a name from being read as a protocol; the whitelist keeps playlists off the network. The
+    # library takes every jump back for a clock that counted round; `Joiner` tells the two apart.
+    options = {"protocol_whitelist": "file", "correct_ts_overflow": "0"}
+    return av.open(f"file:{source}", options=options, **TOLERANT_TAGS)
+
+
+def read_packets(
+    container: av.container.InputContainer, stream: av.video.stream.VideoStream | av.audio.stream.AudioStream
+) -> Iterator[av.packet.Packet]:
+    """The packets of a stream, the flushing one last. Raises what the library does."""
+    while True:
+        try:
+            yield from container.demux(stream)
+            return
+        except IndexError:
+            # A packet of a stream that begins amid the file: PyAV knows only those from the start.
+            continue
 
 
 def explain_no_picture(source: Path, paths: list[Path] | None = None, reason: InputError | None = None) -> InputError:

@@ -47,7 +47,9 @@ def measure_timing(info: VideoInfo, stamps: np.ndarray) -> Timing:
     regular = steps[~is_hole] if not is_hole.all() else steps
     measured_fps = float(len(steps) / (steps.sum() * tick_s))
     shown_fps = float(len(regular) / (regular.sum() * tick_s))
-    if info.container != "images" and regular.max() - regular.min() > max(2.0, VFR_FRAC * usual):
+    # Images without times of their own are counted by the rate that was given for them.
+    is_timed = info.container != "images" or info.declared_fps is None
+    if is_timed and regular.max() - regular.min() > max(2.0, VFR_FRAC * usual):
         text = (
             f"variable frame rate: usually {1 / (usual * tick_s):.3f} per second, between "
             f"{1 / (regular.max() * tick_s):.3f} and {1 / (regular.min() * tick_s):.3f}; every picture keeps its time"
