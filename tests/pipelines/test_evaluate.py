@@ -72,9 +72,7 @@ def test_a_thin_scratch_counts_wherever_it_lies(row, tmp_path, tiny_model):
     at = row * height // 720
     scores[0, at - 1 : at + 2, 300 * width // 1280 : 600 * width // 1280] = 0.8
     still = np.zeros((height // 8, width // 8, 2), np.float32)
-    frames = [
-        ScoredFrame(FrameRef(k, k, k / 25), Origin(-(-k // 4), 0), False, scores, still) for k in range(FRAMES)
-    ]
+    frames = [ScoredFrame(FrameRef(k, k, k / 25), Origin(-(-k // 4), 0), False, scores, still) for k in range(FRAMES)]
     truth = FrameTruth(mask[None], ("scratch",), (1,))
     clip = Clip("large", path, ("scratch",), lambda index: truth)
     figures = measure_frames(plan, clip, frames)
