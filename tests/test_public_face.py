@@ -4,6 +4,8 @@ import subprocess
 import sys
 from importlib import resources
 
+import pytest
+
 import vidconcept
 
 
@@ -16,6 +18,19 @@ def test_every_public_name_is_there():
 def test_errors_are_one_family():
     errors = [vidconcept.InputError, vidconcept.ModelError, vidconcept.OutputError, vidconcept.UsageError]
     assert all(issubclass(error, vidconcept.VidconceptError) for error in errors)
+
+
+@pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf")])
+def test_a_rate_that_is_none_is_refused_before_anything_is_read(rate, tmp_path):
+    with pytest.raises(vidconcept.UsageError, match="not a rate above 0"):
+        vidconcept.calibrate(tmp_path / "none.mp4", "scratch", false_alarms_per_hour=rate)
+    with pytest.raises(vidconcept.UsageError, match="no footage"):
+        vidconcept.calibrate([], "scratch")
+
+
+def test_paths_may_be_strings(tmp_path):
+    with pytest.raises(vidconcept.VidconceptError):
+        vidconcept.export(str(tmp_path / "none"), "coco", str(tmp_path / "out.json"))
 
 
 def test_the_package_is_typed():

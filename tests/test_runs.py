@@ -71,6 +71,11 @@ class TestFolder:
         settings = {"threshold": 0.01, "fps": 25} | changes
         return track(frames, "scratch, dent", model=str(model), out=tmp_path / "run", existing=existing, **settings)
 
+    @pytest.mark.parametrize("existing", ["Error", "never", None])
+    def test_an_unknown_word_does_not_open_a_finished_run(self, run, tiny_model, tmp_path, existing):
+        with pytest.raises(UsageError, match=r"is not known\. Next: one of error, resume, overwrite, skip"):
+            self.again(tmp_path / "frames", tiny_model, tmp_path, existing, threshold=0.9)
+
     @pytest.mark.parametrize("existing", ["error", "overwrite", "resume", "skip"])
     def test_maps_without_their_manifest_are_nobody_s(self, run, tiny_model, tmp_path, existing):
         (run.path / "run.json").unlink()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from vidconcept.errors import UsageError
 from vidconcept.pipelines.calibrate import Calibration, calibrate_good
 from vidconcept.pipelines.evaluate import Evaluation
 from vidconcept.pipelines.evaluate import evaluate as evaluate_clips
@@ -61,6 +62,8 @@ def calibrate(
     """
     monitor = monitor or Monitor(warn=log.warning)
     videos = [Path(footage)] if isinstance(footage, str | Path) else [Path(video) for video in footage]
+    if not videos:
+        raise UsageError("no footage to learn from. Next: give a video in which nothing is wrong")
     given = {"concepts": split_words(concepts), **settings}
     folder = Path(work) if work else choose_out(videos[0], "calibration.maps")
     workspace = Workspace(folder, monitor, Path(config) if config else None)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -171,8 +171,11 @@ def open_run(path: Path, facts: dict[str, Any], existing: Existing, read: Iterab
     results are there; else it goes on as with "resume". A folder that an earlier call left before its first map counts
     as new.
     Raises OutputError when the folder is no run and not empty, holds one and nothing was said, is in use by another
-    process, or cannot be written; UsageError when a run was made otherwise, or would write over what it reads.
+    process, or cannot be written; UsageError when a run was made otherwise, or would write over what it reads, and for
+    another word than those of `Existing`.
     """
+    if existing not in (words := get_args(Existing)):
+        raise UsageError(f"`existing={existing}` is not known. Next: one of {', '.join(words)}")
     check_path(path.absolute())
     check_apart(path, read)
     before = _read_earlier_run(path, facts, existing)

@@ -20,7 +20,9 @@ from vidconcept.pipelines.learn import learn
 from vidconcept.pipelines.maps import ModelShelf, compute_window_maps, cut_source_windows
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import make_plan
+from vidconcept.pipelines.track import track
 from vidconcept.pipelines.workspace import Workspace
+from vidconcept.runs import open_run
 
 JOINT = [name for name in TOKENS if name not in CROSS]
 
@@ -54,6 +56,15 @@ def test_what_is_learnt_is_read_by_its_file(folders, name, tmp_path):
     maps = compute_window_maps(plan, model, cut).scores
     scores = teaching.scores_of(model, plan.lexicon, teaching.observe(model, cut.frames), found.vector)
     assert scores[0] == pytest.approx(maps[0].ravel(), abs=1e-5)
+
+
+def test_one_picture_after_the_other_is_tracked_as_a_film(folders, tmp_path):
+    """Rarity asks how far the surface moved, which windows of one frame do not show by themselves."""
+    film = read_dataset(write_masked(tmp_path / "data", clips=1)).clips[0].source
+    run = track(film, "scratch,dent", model=str(folders("sd3")), out=tmp_path / "run", **small("sd3"))
+    assert (run.manifest["frames"], run.manifest["settings"]["rarity"]) == (5, "auto")
+    memory = open_run(run.path, run.manifest, "resume", [])[0].load_memory()
+    assert len(memory.cuts) == 5
 
 
 def test_what_cannot_be_taught_is_refused_with_the_reason(folders, tmp_path):

@@ -1,7 +1,9 @@
 """Real models load as they are published: random weights in each published layout, through the same code."""
 
 import json
+import threading
 import unicodedata
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -38,6 +40,21 @@ def frames(folder: ModelFolder, count: int | None = None) -> np.ndarray:
     settings = settings_for(folder)
     shape = (count or settings.window_frames, settings.height, settings.width, 3)
     return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+
+def test_threads_may_load_at_once(tmp_path):
+    """While they load, the libraries change how torch makes modules, for the whole process."""
+    folder = find_folder(find_preset(str(write_folder(tmp_path / "model", next(iter(LAYOUTS))))))
+    settings = settings_for(folder)
+    begin = threading.Barrier(3)
+
+    def load_often(_: int) -> bool:
+        begin.wait()
+        return all(load(folder.path, settings, WORDS).transformer.device.type == "cpu" for _ in range(3))
+
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(load_often, range(3))) == [True] * 3
+    assert torch.nn.Linear(2, 2).weight.device.type == "cpu"
 
 
 class TestPublishedLayouts:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vidconcept.attention.maps import arrange_tokens, concept_scores, pool_subwords, reduce_layers
+from vidconcept.temporal.choose import measure_shift
 from vidconcept.temporal.windows import cut_windows
 
 
@@ -42,6 +43,15 @@ def frames(count: int) -> list[np.ndarray]:
 
 
 class TestWindows:
+    def test_one_frame_each_carries_the_motion_from_the_one_before(self):
+        texture = np.random.default_rng(0).integers(0, 256, (64, 200, 3), np.uint8)
+        windows = list(cut_windows([texture[:, 3 * k : 3 * k + 96] for k in range(4)], length=1, overlap=1, step=1))
+        assert [(w.index, w.start, w.real_frames) for w in windows] == [(k, k, 1) for k in range(4)]
+        assert [position for w in windows for position, _ in w.motions] == [1, 2, 3]
+        for window in windows[1:]:
+            ((_, motion),) = window.motions
+            assert measure_shift(motion) == pytest.approx((-3 / 96, 0), abs=0.01)
+
     @given(
         count=st.integers(0, 120), steps=st.integers(1, 6), shared=st.integers(0, 5), step=st.sampled_from([1, 4, 8])
     )

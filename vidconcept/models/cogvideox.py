@@ -27,7 +27,7 @@ from vidconcept.models.loading import (
     pick_class,
     prepare_machine,
     report_attention,
-    silence_libraries,
+    take_turns_loading,
     tile_if_asked,
 )
 from vidconcept.models.placement import choose_text_device, place
@@ -121,7 +121,7 @@ def fit_grid(grid: tuple[int, int], base: tuple[int, int]) -> tuple[tuple[int, i
     return (top, left), (top + size[0], left + size[1])
 
 
-@silence_libraries()
+@take_turns_loading()
 def load(
     path: Path, settings: TrackSettings, words: Sequence[str], report: Callable[[str], None] = log.warning
 ) -> CogVideoX:

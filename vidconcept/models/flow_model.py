@@ -20,7 +20,7 @@ from vidconcept.models.loading import (
     pick_class,
     prepare_machine,
     report_attention,
-    silence_libraries,
+    take_turns_loading,
     tile_if_asked,
 )
 from vidconcept.models.text import encode_texts
@@ -110,7 +110,7 @@ def standardise(latents: Tensor, mean: Sequence[float], std: Sequence[float]) ->
     return (latents - middle) / spread
 
 
-@silence_libraries()
+@take_turns_loading()
 def load(
     model: type[FlowModel],
     adapter: FlowAdapter,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,9 +37,19 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+# While they load, the libraries change how torch makes modules, for the whole process.
+_LOADING = threading.RLock()
+
+
 @contextmanager
-def silence_libraries() -> Iterator[None]:
-    """No bars of the libraries' own between ours."""
+def take_turns_loading() -> Iterator[None]:
+    """One model after the other, and no bars of the libraries' own between ours."""
+    with _LOADING, _silence_libraries():
+        yield
+
+
+@contextmanager
+def _silence_libraries() -> Iterator[None]:
     switches = [library for library in (diffusers_logging, transformers_logging) if library.is_progress_bar_enabled()]
     for library in switches:
         library.disable_progress_bar()

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vidconcept.temporal.flow import Proxy, estimate, make_proxy
-from vidconcept.temporal.motion import STILL, Motion
+from vidconcept.temporal.flow import join_motion
+from vidconcept.temporal.motion import Motion
 from vidconcept.temporal.windows import Window
 
 
@@ -42,7 +42,7 @@ def choose_windows(
     chosen = _Chosen(length, step)
     advance = max(length - overlap, 1)
     count = 0
-    for position, (picture, motion) in enumerate(_join_motion(pictures)):
+    for position, (picture, motion) in enumerate(join_motion(pictures)):
         if motion is not None and motion.cut and chosen.is_due(position, spacing):
             yield chosen.cut_ending(position)
         chosen.add(picture, position, motion)
@@ -55,18 +55,6 @@ def choose_windows(
             yield chosen.cut(start, length)
     if chosen.is_due(count, spacing):
         yield chosen.cut_ending(count)
-
-
-def _join_motion(pictures: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, Motion | None]]:
-    """Pictures with the motion from the one before."""
-    before: Proxy | None = None
-    prior = STILL
-    for picture in pictures:
-        here = make_proxy(picture)
-        motion = None if before is None else estimate(before, here, prior)
-        prior = STILL if motion is None else motion
-        yield picture, motion
-        before = here
 
 
 @dataclass(slots=True)

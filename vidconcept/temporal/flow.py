@@ -9,6 +9,7 @@ is hidden by noise, the residual where the texture is too weak for a step).
 Frames are high-passed and brought to one contrast before comparing, so a flickering lamp is not motion.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import cv2
@@ -98,6 +99,18 @@ class _Fit:
 
     residual: float
     explained: float
+
+
+def join_motion(pictures: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, Motion | None]]:
+    """Pictures `(h, w, 3)` uint8 RGB, each with the motion from the one before."""
+    before: Proxy | None = None
+    prior = STILL
+    for picture in pictures:
+        here = make_proxy(picture)
+        motion = None if before is None else estimate(before, here, prior)
+        prior = STILL if motion is None else motion
+        yield picture, motion
+        before = here
 
 
 def _normalise(matrix: np.ndarray, h: int, w: int) -> np.ndarray:

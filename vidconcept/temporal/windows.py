@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from vidconcept.temporal.flow import join_motion
 from vidconcept.temporal.motion import Motion
 
 
@@ -18,7 +19,8 @@ class Window:
     frames: `(t, h, w, 3)` uint8 with t = 1 + n·step.
     begins_at: index in the source of the frame at position 0: positions count anew after a hole in time.
     frames_before: how many frames of the sequence came before that one.
-    motions: of the frames since the window before, by position, where somebody had to know them already.
+    motions: of the frames since the window before, by position, where its frames do not tell them, or somebody had to
+    know them already.
     """
 
     index: int
@@ -42,7 +44,8 @@ class Window:
 def cut_windows(frames: Iterable[np.ndarray], *, length: int, overlap: int, step: int) -> Iterator[Window]:
     """Windows of `length` frames that overlap by `overlap`, both 1 + n·step; holds one window.
 
-    The last window is moved back over frames already seen, so that as little as possible of it is padding.
+    The last window is moved back over frames already seen, so that as little as possible of it is padding. Windows of
+    one frame carry the motion from the one before.
     Raises ValueError when the lengths do not fit the model's latent step.
     """
     if length % step != 1 % step or length < 1:
@@ -50,7 +53,11 @@ def cut_windows(frames: Iterable[np.ndarray], *, length: int, overlap: int, step
     # A window of one frame overlaps its neighbour by nothing but its own grid: only where each frame is a latent step.
     if overlap % step != 1 % step or not (1 <= overlap < length or length == overlap == step == 1):
         raise ValueError(f"windows overlap by 1 + n·{step} frames and less than {length}, got {overlap}")
-    advance = max(length - overlap, 1)
+    if length == 1:
+        for index, (frame, motion) in enumerate(join_motion(frames)):
+            yield Window(index, index, step, 1, frame[None], motions=() if motion is None else ((index, motion),))
+        return
+    advance = length - overlap
     held: deque[np.ndarray] = deque(maxlen=length)
     index = start = count = 0
     for count, frame in enumerate(frames, start=1):

@@ -15,9 +15,9 @@ from vidconcept.writers.locales import choose_excel_style
 
 
 def export(
-    run_dir: Path,
+    run_dir: str | Path,
     to: str,
-    out: Path | None = None,
+    out: str | Path | None = None,
     *,
     verdict: Sequence[str] | None = None,
     concepts: Sequence[str] | None = None,
@@ -36,6 +36,7 @@ def export(
     excel: CSV as a spreadsheet opens it, in the manner of `locale`, e.g. "de" (csv).
     Raises UsageError, also where `out` would take the place of what the run made, InputError (no run), OutputError.
     """
+    run_dir = Path(run_dir)
     if to not in FORMATS:
         raise UsageError(f"unknown format {to!r}{suggest(to, FORMATS)}. Next: one of {', '.join(FORMATS)}")
     if masks not in ("rle", "polygon"):
@@ -49,7 +50,8 @@ def export(
         raise UsageError(f"`locale={locale}` says how a spreadsheet writes numbers. Next: give `excel` too")
     selection = select(run_dir, verdict, concepts, start_s, end_s)
     part = [*(verdict or ()), *(["part"] if concepts or start_s is not None or end_s is not None else [])]
-    path = out or run_dir / "exports" / FORMATS[to].name.format(stem=".".join([selection.stem, *part]))
+    name = FORMATS[to].name.format(stem=".".join([selection.stem, *part]))
+    path = Path(out) if out else run_dir / "exports" / name
     check_apart(run_dir, [path])
     refuse_what_is_read(path, [Path(read_manifest(run_dir)["video"].get("path", ""))])
     options: dict[str, Any] = {"masks": masks} if FORMATS[to].polygons else {}
