@@ -66,6 +66,50 @@ class TestVerdicts:
         assert page.inner_text("#progress") == "4 of 4 judged"
         assert page.get_attribute("[aria-label='Reject event 1']", "aria-pressed") == "true"
 
+    def test_two_tabs_on_a_run_keep_each_other_s_verdicts(self, page: "playwright.Page") -> None:
+        other = page.context.new_page()
+        other.goto(page.url)
+        other.select_option("#filter", "open")
+        page.click("[aria-label='Accept event 1']")
+        until(other, "document.querySelectorAll('#rows tr').length === 3")
+        other.click("[aria-label='Reject event 2']")
+        until(page, "document.getElementById('progress').textContent === '2 of 4 judged'")
+        assert page.get_attribute("[aria-label='Reject event 2']", "aria-pressed") == "true"
+        page.click("[aria-label='Accept event 1']")  # once more takes it back, in both
+        until(other, "document.querySelectorAll('#rows tr').length === 3")
+        for tab in (page, other):
+            tab.reload()
+            assert tab.inner_text("#progress") == "1 of 4 judged"
+
+    def test_a_verdict_is_kept_though_this_tab_has_not_heard_of_it(self, page: "playwright.Page") -> None:
+        page.click("[aria-label='Accept event 1']")
+        stored = '{"2": {"verdict": "reject", "over": ""}}'
+        page.evaluate(f"localStorage.setItem(Object.keys(localStorage)[0], {stored!r})")
+        page.click("[aria-label='Unsure event 3']")
+        page.reload()
+        assert page.inner_text("#progress") == "2 of 4 judged"
+        assert page.get_attribute("[aria-label='Reject event 2']", "aria-pressed") == "true"
+
+    def test_a_verdict_taken_back_after_its_download_is_removed(
+        self, page: "playwright.Page", run_dir: Path, tmp_path: Path
+    ) -> None:
+        copy = shutil.copytree(run_dir, tmp_path / "run")
+        page.keyboard.press("n")
+        for verdict in ("accept", ""):
+            page.keyboard.press("a")
+            page.keyboard.press("n")
+            page.keyboard.press("r")  # tried and taken back before anybody was told
+            page.keyboard.press("r")
+            page.keyboard.press("p")
+            with page.expect_download() as download:
+                page.click("#download")
+            download.value.save_as(tmp_path / "v.csv")
+            with open(tmp_path / "v.csv", encoding="utf-8", newline="") as file:
+                second = list(csv.DictReader(file))[1]
+            assert (second["verdict"], second["verdict_before"]) == ("", "")
+            review(copy, tmp_path / "v.csv")
+            assert tables.read_events(copy / "events.csv")[0].verdict == verdict
+
     def test_another_run_s_verdicts_do_not_show(self, page: "playwright.Page", run_dir: Path, tmp_path: Path) -> None:
         page.keyboard.press("n")
         page.keyboard.press("a")

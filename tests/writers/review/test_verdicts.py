@@ -24,15 +24,18 @@ def run_dir(tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-def verdicts_csv(path: Path, events: list[Event], verdicts: list[str], run_id: str = RUN_ID) -> Path:
-    """As the page downloads it."""
+def verdicts_csv(
+    path: Path, events: list[Event], verdicts: list[str], run_id: str = RUN_ID, before: list[str] | None = None
+) -> Path:
+    """As the page downloads it; before=None: as pages did that did not say what stood there before."""
     with open(path, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["run_id", "event_id", "tracker_id", "concept", "start_frame", "start_s", "end_s", "verdict"])
-        for e, verdict in zip(events, verdicts, strict=True):
+        columns = ["run_id", "event_id", "tracker_id", "concept", "start_frame", "start_s", "end_s", "verdict"]
+        writer.writerow([*columns, *(["verdict_before"] if before else [])])
+        for n, (e, verdict) in enumerate(zip(events, verdicts, strict=True)):
             name = f"'{e.concept}" if e.concept.startswith("=") else e.concept
             head = [run_id, e.event_id, e.tracker_id, name, e.start_frame]
-            writer.writerow([*head, f"{e.start_s:.6f}", f"{e.end_s:.6f}", verdict])
+            writer.writerow([*head, f"{e.start_s:.6f}", f"{e.end_s:.6f}", verdict, *([before[n]] if before else [])])
     return path
 
 
@@ -78,6 +81,20 @@ def test_nothing_else_changes(run_dir: Path, tmp_path: Path) -> None:
     assert (run_dir / "events.csv").read_text(encoding="utf-8") == before
 
 
+def test_rows_that_nobody_judged_leave_alone_what_others_decided(run_dir: Path, tmp_path: Path) -> None:
+    events = tables.read_events(run_dir / "events.csv")
+    open_rows = ["", ""]
+    alice = verdicts_csv(tmp_path / "alice.csv", events, ["accept", ""], before=open_rows)
+    bob = verdicts_csv(tmp_path / "bob.csv", events, ["", "reject"], before=open_rows)
+    assert review(run_dir, alice)[1].endswith("; 1 new verdict, 0 replaced, 0 removed")
+    _, summary = review(run_dir, bob)
+    assert summary.startswith("1 accepted, 1 rejected, 0 unsure, 0 open")
+    assert summary.endswith("; 1 new verdict, 0 replaced, 0 removed")
+    carol = verdicts_csv(tmp_path / "carol.csv", events, ["", "accept"], before=["accept", "reject"])
+    assert review(run_dir, carol)[1].endswith("; 0 new verdicts, 1 replaced, 1 removed")
+    assert [e.verdict for e in tables.read_events(run_dir / "events.csv")] == ["", "accept"]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -107,6 +124,8 @@ def test_a_word_that_is_no_verdict_is_named(run_dir: Path, tmp_path: Path) -> No
     events = tables.read_events(run_dir / "events.csv")
     with pytest.raises(InputError, match="line 2: no verdict 'good'"):
         review(run_dir, verdicts_csv(tmp_path / "v.csv", events, ["good", ""]))
+    with pytest.raises(InputError, match="line 3: no verdict 'old'"):
+        review(run_dir, verdicts_csv(tmp_path / "v.csv", events, ["", ""], before=["", "old"]))
 
 
 class TestIndex:

@@ -9,6 +9,7 @@ from vidconcept.files import shorten
 from vidconcept.manifest import RunInfo, read_run
 from vidconcept.ownership import RunLock
 from vidconcept.types import Event
+from vidconcept.wording import format_count
 from vidconcept.writers.cells import read_rows, unescape_text
 from vidconcept.writers.rows import VERDICTS
 from vidconcept.writers.tables import read_events, write_events
@@ -18,15 +19,20 @@ COLUMNS = ("run_id", "event_id", "concept", "start_frame", "verdict")
 
 @dataclass(frozen=True, slots=True)
 class _Judgement:
+    """A row of the download. verdict_before: what stood there when it was judged; None where an older page wrote it."""
+
     run_id: str
     event_id: int
     concept: str
     start_frame: int
     verdict: str
+    verdict_before: str | None
 
 
 def apply_verdicts(run_dir: Path, verdicts_csv: Path) -> str:
     """Writes the verdicts into the run's `events.csv`, and returns what was done in one line.
+
+    Rows that nobody judged leave alone what others have decided since.
 
     Raises UsageError where the verdicts belong to another run or to events that this run no longer has (it was tracked
     again), InputError where they cannot be read or say a word that is no verdict, OutputError where another process is
@@ -38,7 +44,8 @@ def apply_verdicts(run_dir: Path, verdicts_csv: Path) -> str:
 
 
 def _apply(run: RunInfo, run_dir: Path, verdicts_csv: Path) -> str:
-    events = {event.event_id: event for event in read_events(run_dir / "events.csv", run)}
+    before = {event.event_id: event for event in read_events(run_dir / "events.csv", run)}
+    events = dict(before)
     for judged in read_rows(verdicts_csv, COLUMNS, _parse_judgement):
         if judged.run_id != run.run_id:
             raise UsageError(
@@ -52,10 +59,18 @@ def _apply(run: RunInfo, run_dir: Path, verdicts_csv: Path) -> str:
                 f"({shorten(judged.concept)} from frame {judged.start_frame}), "
                 f"which {run_dir} does not have; it was tracked again since. Next: review it again"
             )
-        events[judged.event_id] = replace(event, verdict=judged.verdict)
+        if judged.verdict != judged.verdict_before:
+            events[judged.event_id] = replace(event, verdict=judged.verdict)
     ordered = [events[event_id] for event_id in sorted(events)]
     write_events(run_dir / "events.csv", ordered)
-    return f"{count_verdicts(ordered)} in {run_dir / 'events.csv'}"
+    return f"{count_verdicts(ordered)} in {run_dir / 'events.csv'}; {_count_changes(before, events)}"
+
+
+def _count_changes(before: dict[int, Event], after: dict[int, Event]) -> str:
+    """`2 new verdicts, 1 replaced, 0 removed`."""
+    changed = [(old.verdict, after[event_id].verdict) for event_id, old in before.items() if old != after[event_id]]
+    new, removed = sum(not old for old, _ in changed), sum(not verdict for _, verdict in changed)
+    return f"{format_count(new, 'new verdict')}, {len(changed) - new - removed} replaced, {removed} removed"
 
 
 def count_verdicts(events: list[Event]) -> str:
@@ -65,13 +80,19 @@ def count_verdicts(events: list[Event]) -> str:
 
 
 def _parse_judgement(cells: dict[str, str]) -> _Judgement:
-    verdict = unescape_text(cells["verdict"])
-    if verdict not in ("", *VERDICTS):
-        raise ValueError(f"no verdict {verdict!r}; the verdicts are {', '.join(VERDICTS)}")
+    before = cells.get("verdict_before")
     return _Judgement(
         run_id=unescape_text(cells["run_id"]),
         event_id=int(cells["event_id"]),
         concept=unescape_text(cells["concept"]),
         start_frame=int(cells["start_frame"]),
-        verdict=verdict,
+        verdict=_parse_verdict(cells["verdict"]),
+        verdict_before=None if before is None else _parse_verdict(before),
     )
+
+
+def _parse_verdict(cell: str) -> str:
+    verdict = unescape_text(cell)
+    if verdict not in ("", *VERDICTS):
+        raise ValueError(f"no verdict {verdict!r}; the verdicts are {', '.join(VERDICTS)}")
+    return verdict

@@ -12,10 +12,21 @@ const KEYS = {
   a: () => judge("accept"), r: () => judge("reject"), u: () => judge("unsure"), l: toggleLoop, "?": () => $("help").showModal(),
 };
 
+// Whether the focus was moved by keyboard last. Then a list keeps its keys; after a click they belong to the page.
+let focusedByKeys = true;
+
+function watchFocus() {
+  document.addEventListener("pointerdown", () => { focusedByKeys = false; });
+  document.addEventListener("keydown", (press) => { if (press.key === "Tab") focusedByKeys = true; });
+  // Before the control acts: a row that it takes away would hand the focus on.
+  document.addEventListener("click", (click) => { if (click.detail > 0) click.target.closest("button, summary")?.blur(); }, true);
+  document.addEventListener("change", (change) => { if (!focusedByKeys && change.target.matches("select")) change.target.blur(); });
+}
+
 function onKey(press) {
   if (press.ctrlKey || press.metaKey || press.altKey || $("help").open) return;
   const target = press.target;
-  if (target.matches("select") || (press.key === " " && target.matches("button"))) return;
+  if ((target.matches("select") && focusedByKeys) || (press.key === " " && target.matches("button, summary"))) return;
   const concept = /^[1-9]$/.test(press.key) ? Number(press.key) - 1 : -1;
   const action = concept >= 0 ? () => toggleConcept(concept) : KEYS[press.key];
   if (!action) return;
@@ -41,13 +52,11 @@ function start() {
   startPlayer();
   startStrips();
   startTable();
-  refreshRows();
   for (const [id, action] of [["play", togglePlay], ["frame-back", () => stepFrames(-1)], ["frame-next", () => stepFrames(1)],
     ["event-back", () => stepEvent(-1)], ["event-next", () => stepEvent(1)], ["loop", toggleLoop],
     ["download", downloadVerdicts], ["help-open", () => $("help").showModal()]]) $(id).addEventListener("click", action);
   document.addEventListener("keydown", onKey);
-  // After a click the keys belong to the page again; keyboard users keep their focus.
-  document.addEventListener("click", (click) => { if (click.detail > 0) click.target.closest?.("button")?.blur(); });
+  watchFocus();
   show(0);
 }
 

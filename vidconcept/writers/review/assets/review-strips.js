@@ -3,12 +3,10 @@ const STRIP_PX = 50, AXIS_PX = 24, BARS_PX = 12, MAX_LANES = 3;
 const strips = [];
 const hidden = new Set();
 
-function barsOf(concept) {
-  return run.events.filter((event) => event.concept === concept);
-}
-
 // Events of one concept that overlap in time lie in lanes under each other; run.events is ordered by start.
-function laneOf(events) {
+const bars = run.concepts.map((_, concept) => layBars(run.events.filter((event) => event.concept === concept)));
+
+function layBars(events) {
   const ends = [], lanes = new Map();
   for (const event of events) {
     let lane = ends.findIndex((end_s) => end_s < event.start_s);
@@ -16,11 +14,11 @@ function laneOf(events) {
     ends[lane] = event.end_s;
     lanes.set(event.id, lane);
   }
-  return { lanes, count: Math.max(1, ends.length) };
+  return { events, lanes, count: Math.max(1, ends.length) };
 }
 
 function drawBars(chart, concept) {
-  const { ctx, bbox } = chart, ratio = devicePixelRatio, { lanes, count } = laneOf(barsOf(concept));
+  const { ctx, bbox } = chart, ratio = devicePixelRatio, { events, lanes, count } = bars[concept];
   const step = (BARS_PX / count) * ratio, height = count > 1 ? step - ratio : step - 2 * ratio;
   ctx.save();
   ctx.beginPath();
@@ -37,7 +35,7 @@ function drawBars(chart, concept) {
     ctx.stroke();
     ctx.setLineDash([]);
   });
-  for (const event of barsOf(concept)) {
+  for (const event of events) {
     const left = chart.valToPos(event.start_s, "x", true), right = chart.valToPos(event.end_s, "x", true);
     const width = Math.max(3 * ratio, right - left), top = bbox.top + bbox.height - BARS_PX * ratio + lanes.get(event.id) * step;
     const verdict = verdicts.get(event.id);
@@ -52,6 +50,17 @@ function drawBars(chart, concept) {
     }
   }
   ctx.restore();
+}
+
+// The event under the pointer, by lane and then by time; of bars that lie on each other, the one that is drawn last.
+function findBar(chart, concept, click) {
+  const { events, lanes, count } = bars[concept], box = chart.over.getBoundingClientRect(), x = click.clientX - box.left;
+  const time_s = chart.posToVal(x, "x"), slack_s = Math.abs(chart.posToVal(x + 4, "x") - time_s);
+  const row = Math.floor(((click.clientY - box.bottom + BARS_PX) / BARS_PX) * count), lane = Math.max(0, Math.min(count - 1, row));
+  const missLane = (event) => Math.abs(lanes.get(event.id) - lane);
+  const missTime = (event) => Math.max(event.start_s - time_s, time_s - event.end_s, 0);
+  const near = events.filter((event) => missTime(event) <= slack_s).reverse();
+  return near.sort((a, b) => missLane(a) - missLane(b) || missTime(a) - missTime(b))[0];
 }
 
 function zoomTogether(chart) {
@@ -81,11 +90,9 @@ function makeChart(plot, concept, last) {
   const chart = new uPlot(options, [run.series.time_s, run.series.scores[concept]], plot);
   chart.over.addEventListener("click", (click) => {
     if (chart.select.width > 0) return;
-    const x = click.clientX - chart.over.getBoundingClientRect().left, time_s = chart.posToVal(x, "x");
-    const slack_s = Math.abs(chart.posToVal(x + 4, "x") - time_s);
-    const hit = barsOf(concept).find((event) => event.start_s - slack_s <= time_s && time_s <= event.end_s + slack_s);
+    const hit = findBar(chart, concept, click);
     if (hit) select(hit, { seek: false, scroll: true });
-    seekToTime(time_s);
+    seekToTime(chart.posToVal(click.clientX - chart.over.getBoundingClientRect().left, "x"));
   });
   return chart;
 }
@@ -101,7 +108,7 @@ function moveHeads() {
 
 function startStrips() {
   run.concepts.forEach((concept, index) => {
-    const count = barsOf(index).length;
+    const count = bars[index].events.length;
     const toggle = element("button", { type: "button", title: concept.name },
       swatch(index), element("span", { className: "name", textContent: concept.name }),
       element("span", { className: "count", textContent: `${index < 9 ? `key ${index + 1} · ` : ""}${count} event${count === 1 ? "" : "s"}` }));
@@ -122,7 +129,7 @@ function startStrips() {
   player.listeners.push(moveHeads);
 }
 
-function redrawStrips() { for (const { chart } of strips) chart.redraw(false); }
+function redrawStrips(events) { for (const concept of new Set(events.map((event) => event.concept))) strips[concept].chart.redraw(false); }
 
 function toggleConcept(index) {
   if (index >= strips.length) return;
@@ -131,5 +138,5 @@ function toggleConcept(index) {
   strips[index].row.classList.toggle("off", off);
   strips[index].toggle.setAttribute("aria-pressed", String(!off));
   say(`${run.concepts[index].name} ${off ? "off" : "on"}`);
-  refreshRows();
+  placeRows();
 }

@@ -1,4 +1,5 @@
-// The event table: a native table, sorted and filtered in place.
+// The event table: a native table, sorted and filtered in place. It is sorted when its reader asks for it, not at each
+// verdict: rows do not jump away while somebody judges.
 const COLUMNS = [
   {},
   { label: "#", key: (event) => event.id, number: true, title: "Event" },
@@ -10,7 +11,7 @@ const COLUMNS = [
   { label: "Verdict", key: (event) => verdicts.get(event.id) },
 ];
 const selection = { event: null };
-const order = { column: 3, descending: false };
+const order = { column: 3, descending: false, events: [] };
 const rows = new Map();
 const inThousands = new Intl.NumberFormat("en");
 
@@ -37,9 +38,13 @@ function makeRow(event) {
   rows.set(event.id, { row, buttons });
 }
 
-function orderedEvents() {
+function sortRows() {
   const key = COLUMNS[order.column].key, sign = order.descending ? -1 : 1;
-  return [...run.events].sort((a, b) => sign * (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0) || a.id - b.id);
+  order.events = [...run.events].sort((a, b) => sign * (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0) || a.id - b.id);
+  [...$("heads").children].forEach((head, index) => {
+    if (COLUMNS[index].key) head.setAttribute("aria-sort", index !== order.column ? "none" : order.descending ? "descending" : "ascending");
+  });
+  placeRows();
 }
 
 function isVisible(event) {
@@ -47,20 +52,37 @@ function isVisible(event) {
   return !hidden.has(event.concept) && (wanted === "all" || verdicts.get(event.id) === (wanted === "open" ? "" : wanted));
 }
 
-function visibleEvents() { return orderedEvents().filter(isVisible); }
-
-function refreshRows() {
-  const shown = visibleEvents();
-  $("rows").replaceChildren(...shown.map((event) => rows.get(event.id).row));
-  $("empty").hidden = shown.length > 0;
+// Rows that stay are not touched: the table keeps its scroll position, and a long one is not laid out anew.
+function placeRows() {
+  const focused = document.activeElement, focusedRow = focused.closest("#rows tr"), before = focusedRow ? [...$("rows").children] : [];
+  let next = $("rows").firstChild;
+  for (const event of order.events) {
+    const { row } = rows.get(event.id), visible = isVisible(event);
+    if (row === next) next = next.nextSibling;
+    else if (visible) $("rows").insertBefore(row, next);
+    if (!visible) row.remove();
+  }
+  $("empty").hidden = $("rows").childElementCount > 0;
   $("empty").textContent = run.events.length ? "No event matches." : "No events: no concept reached its threshold for long enough.";
-  for (const event of run.events) refreshRow(event);
+  if (focusedRow && !focusedRow.isConnected) focusNeighbour(focusedRow, before, [...focusedRow.querySelectorAll("button")].indexOf(focused));
+}
+
+// The same button of the row that followed, else of the row before it.
+function focusNeighbour(row, before, button) {
+  const at = before.indexOf(row), heir = [...before.slice(at + 1), ...before.slice(0, at).reverse()].find((other) => other.isConnected);
+  (heir ? heir.querySelectorAll("button")[button] : $("filter")).focus();
+}
+
+function showProgress() {
   const judged = run.events.filter((event) => verdicts.get(event.id)).length;
   $("progress").textContent = run.events.length ? `${judged} of ${run.events.length} judged` : "";
-  [...$("heads").children].forEach((head, index) => {
-    if (COLUMNS[index].key) head.setAttribute("aria-sort", index !== order.column ? "none" : order.descending ? "descending" : "ascending");
-  });
-  redrawStrips();
+}
+
+function refreshVerdicts(events) {
+  events.forEach(refreshRow);
+  placeRows();
+  showProgress();
+  redrawStrips(events);
 }
 
 function refreshRow(event) {
@@ -71,10 +93,11 @@ function refreshRow(event) {
 }
 
 function select(event, { seek = true, scroll = false } = {}) {
+  const changed = [selection.event, event].filter(Boolean);
   selection.event = event;
   if (player.looped) player.looped = event;
-  for (const other of run.events) refreshRow(other);
-  redrawStrips();
+  changed.forEach(refreshRow);
+  redrawStrips(changed);
   if (scroll) rows.get(event.id).row.scrollIntoView({ block: "nearest" });
   if (seek) seekToTime(event.start_s);
   say(`Event ${event.id}, ${run.concepts[event.concept].name}, ${clock(event.start_s, 1)}${verdicts.get(event.id) ? `, ${verdicts.get(event.id)}` : ""}`);
@@ -82,17 +105,21 @@ function select(event, { seek = true, scroll = false } = {}) {
 
 function stepEvent(step) {
   // A verdict may have taken the selected event out of the table; its neighbours are those it had there.
-  const all = orderedEvents(), at = all.indexOf(selection.event);
+  const all = order.events, at = all.indexOf(selection.event);
   const ahead = step > 0 ? all.slice(at + 1) : all.slice(0, at < 0 ? all.length : at).reverse();
-  const next = ahead.find(isVisible) ?? (isVisible(selection.event ?? {}) ? selection.event : visibleEvents().at(step > 0 ? -1 : 0));
+  const next = ahead.find(isVisible) ?? (isVisible(selection.event ?? {}) ? selection.event : all.filter(isVisible).at(step > 0 ? -1 : 0));
   if (next) select(next, { seek: true, scroll: true });
 }
 
 function judge(verdict) {
   const event = selection.event;
   if (!event) { say("No event is selected"); return; }
+  if (hidden.has(event.concept)) {
+    say(`Event ${event.id} is hidden: show ${run.concepts[event.concept].name} to judge it`);
+    return;
+  }
   setVerdict(event.id, verdict);
-  refreshRows();
+  refreshVerdicts([event]);
   say(`Event ${event.id}: ${verdicts.get(event.id) || "no verdict"}`);
 }
 
@@ -104,12 +131,16 @@ function startTable() {
       button.addEventListener("click", () => {
         order.descending = order.column === index ? !order.descending : false;
         order.column = index;
-        refreshRows();
+        sortRows();
       });
       head.append(button);
     } else head.append(element("span", { className: "unseen", textContent: "Thumbnail" }));
     $("heads").append(head);
   });
   run.events.forEach(makeRow);
-  $("filter").addEventListener("change", refreshRows);
+  run.events.forEach(refreshRow);
+  sortRows();
+  showProgress();
+  $("filter").addEventListener("change", placeRows);
+  listenForVerdicts(refreshVerdicts);
 }
