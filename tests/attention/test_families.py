@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import accelerate
@@ -194,6 +195,22 @@ class TestLeavesTheModelAlone:
         (logits,) = recorder.logits.values()
         assert logits.isfinite().all()
         assert logits.dtype == torch.float32
+
+    @pytest.mark.parametrize("name", TINY)
+    def test_dropout_falls_on_the_same_numbers_in_training(self, name):
+        transformer = TINY[name].make().train()
+        for module in transformer.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.5
+        arguments = TINY[name].arguments()
+        outputs = []
+        for context in (nullcontext(), concept_attention(transformer, make_concepts(), concepts=COUNTS)):
+            with context:
+                torch.manual_seed(3)
+                outputs.append(transformer(**arguments, return_dict=False)[0])
+        assert torch.equal(*outputs)
+        assert all(module.training for module in transformer.modules())
+        assert not torch.equal(outputs[0], transformer(**arguments, return_dict=False)[0])
 
 
 class TestWhichTransformers:

@@ -257,9 +257,15 @@ class TestRefusesWrongInput:
         ):
             pass
 
-    def test_reading_before_running(self, golden: Golden):
+    @pytest.mark.parametrize("records", ["logits", "concept_vectors", "video_vectors", "last_video_vectors"])
+    def test_reading_before_running(self, golden: Golden, records: str):
         with (
             concept_attention(golden.transformer, golden.inputs["concept_embeds"], vectors=True) as recorder,
-            pytest.raises(RuntimeError, match="run the transformer"),
+            pytest.raises(RuntimeError, match=r"recorded.* Next: run the transformer inside the context first"),
         ):
-            _ = recorder.concept_vectors
+            getattr(recorder, records)
+
+    def test_vectors_that_were_not_asked_for(self, golden: Golden):
+        recorder = golden.record()
+        with pytest.raises(RuntimeError, match=r"no video vectors recorded.*, with `vectors=True`"):
+            _ = recorder.video_vectors

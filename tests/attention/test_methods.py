@@ -10,6 +10,7 @@ from vidconcept.attention import hooks
 from vidconcept.attention.hooks import METHODS
 from vidconcept.attention.methods import (
     READERS,
+    STANDARDISED,
     LayerTokens,
     Tokens,
     frame_separation,
@@ -184,3 +185,16 @@ class TestOnePass:
             golden.forward(batch=2)
         for name in METHODS:
             assert relative_error(recorder.logits[name][:, 1], golden_alone[name][:, 0]) < 1e-4, name
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_logits_are_float32_under_autocast(golden: Golden, dtype: torch.dtype):
+    exact = golden.record()
+    with torch.autocast("cpu", dtype):
+        recorder = golden.record()
+        output, alone = golden.noise_pred, golden.forward()
+    assert torch.equal(output, alone)
+    for method, logits in recorder.logits.items():
+        assert logits.dtype == torch.float32, method
+        if method not in STANDARDISED:
+            assert relative_error(logits, exact.logits[method]) < 0.05, method

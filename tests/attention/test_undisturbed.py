@@ -52,11 +52,41 @@ def transformer():
     ).eval()
 
 
+def run(transformer) -> torch.Tensor:
+    return transformer(torch.randn(1, 3, 4, 4, 6), torch.randn(1, 5, TEXT_DIM), torch.tensor([500])).sample
+
+
 def read(transformer) -> torch.Tensor:
     torch.manual_seed(1)
     with torch.no_grad(), concept_attention(transformer, torch.randn(2, TEXT_DIM)) as recorder:
-        transformer(torch.randn(1, 3, 4, 4, 6), torch.randn(1, 5, TEXT_DIM), torch.tensor([500]))
+        run(transformer)
     return recorder.logits["concept-attention"]
+
+
+def compile_whole(transformer) -> Any:
+    return torch.compile(transformer, backend="eager")
+
+
+def compile_in_place(transformer) -> Any:
+    transformer.compile(backend="eager")
+    return transformer
+
+
+def compile_repeated(transformer) -> Any:
+    transformer._repeated_blocks = [type(transformer.transformer_blocks[0]).__name__]
+    transformer.compile_repeated_blocks(backend="eager")
+    return transformer
+
+
+def compile_one_block(transformer) -> Any:
+    transformer.transformer_blocks[1] = torch.compile(transformer.transformer_blocks[1], backend="eager")
+    return transformer
+
+
+def compile_one_forward(transformer) -> Any:
+    block = transformer.transformer_blocks[1]
+    block.forward = torch.compile(block.forward, backend="eager")
+    return transformer
 
 
 class TestRefused:
@@ -85,6 +115,32 @@ class TestRefused:
         with pytest.raises(ModelError, match=r"spread over several devices .* Next: load it without"):
             read(transformer)
 
+    @pytest.mark.parametrize(
+        ("compile_it", "where"),
+        [
+            (compile_whole, "the transformer"),
+            (compile_in_place, "the transformer"),
+            (compile_repeated, r"transformer_blocks\.0"),
+            (compile_one_block, r"transformer_blocks\.1"),
+            (compile_one_forward, r"transformer_blocks\.1"),
+        ],
+    )
+    def test_compiled_code(self, transformer, compile_it, where):
+        compiled = compile_it(transformer)
+        with pytest.raises(ModelError, match=rf"torch\.compile is on {where}, and .* Next: load the transformer anew"):
+            read(compiled)
+
+    @pytest.mark.parametrize("in_training", [True, False])
+    def test_blocks_that_the_backward_pass_computes_again(self, transformer, in_training):
+        transformer.train(in_training).enable_gradient_checkpointing()
+        with (
+            pytest.raises(ModelError, match=r"gradient checkpointing is on: .* Next: `transformer\.disable_gradient"),
+            concept_attention(transformer, torch.randn(2, TEXT_DIM)),
+        ):
+            run(transformer)
+        # The model is as it was, and the training step goes on without maps.
+        run(transformer).sum().backward()
+
 
 class TestTaken:
     def test_moved_weights(self, transformer):
@@ -95,6 +151,17 @@ class TestTaken:
     def test_stored_in_another_precision(self, transformer):
         transformer.enable_layerwise_casting(torch.bfloat16, torch.float32)
         assert read(transformer).isfinite().all()
+
+    def test_a_forward_that_is_kept_from_the_compiler(self, transformer):
+        expected = read(transformer)
+        block = transformer.transformer_blocks[1]
+        block.forward = torch.compiler.disable(block.forward)
+        assert torch.equal(read(transformer), expected)
+
+    def test_gradient_checkpointing_where_no_gradients_are_kept(self, transformer):
+        expected = read(transformer)
+        transformer.enable_gradient_checkpointing()
+        assert torch.equal(read(transformer), expected)
 
 
 class TestAttentionBackends:

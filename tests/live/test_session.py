@@ -1,5 +1,8 @@
 """Pushed frames: the same events as `track` finds in a film of them, as soon as they are sure, in bounded memory."""
 
+import signal
+import sys
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -135,6 +138,57 @@ def test_the_memory_of_rarity_forgets_and_finds_its_way_after_it(tiny_model, mon
         assert len(memory.cuts) <= 2 * 8 + SMALL["window_frames"]
         assert len(memory.parts) <= 3
         assert max(position for position, _, _ in memory.steps.values()) < len(memory.cuts)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signals there")
+@pytest.mark.parametrize("call", ["push", "close"])
+def test_an_interrupt_closes_and_leaves_no_thread(tiny_model, call):
+    """A thread that were still in the model would abort Python on its way out."""
+    # So many frames that `push` knows the tracks of the first ones, or so few that only `close` does.
+    images = [(paint(number), number / 25) for number in range({"push": 40, "close": 3}[call])]
+    before, main = set(threading.enumerate()), threading.get_ident()
+
+    def interrupt(index, time_s, tracks):
+        if index == 0:
+            signal.pthread_kill(main, signal.SIGINT)
+
+    session = open_small(tiny_model, on_frame=interrupt)
+
+    def push_all():
+        with session:
+            for image, time_s in images:
+                session.push(image, time_s)
+            assert call == "close"
+
+    with pytest.raises(KeyboardInterrupt):
+        push_all()
+    assert set(threading.enumerate()) == before
+    with pytest.raises(vidconcept.UsageError, match="closed"):
+        session.push(paint(0), 9.0)
+
+
+@pytest.mark.parametrize("call", ["push", "close"])
+def test_on_frame_can_neither_push_nor_close(tiny_model, call):
+    refused = []
+
+    def reenter(index, time_s, tracks):
+        with pytest.raises(vidconcept.UsageError, match=r"the session waits for it\. Next: ") as error:
+            session.close() if call == "close" else session.push(paint(0), 9.0)
+        refused.append(error)
+
+    with open_small(tiny_model, on_frame=reenter) as session:
+        for number in range(12):
+            session.push(paint(number), number / 25)
+    assert len(refused) == 12
+
+
+def test_an_error_before_the_first_item_is_raised_with_it():
+    def work(items):
+        raise ValueError("no model")
+        yield from items
+
+    with pytest.raises(ValueError, match="no model"):
+        Turns(work).give(1)
 
 
 def test_an_error_in_the_work_is_raised_where_the_item_was_given():

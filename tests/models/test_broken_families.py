@@ -54,6 +54,38 @@ def test_a_part_that_its_index_names_and_that_is_not_there(broken, name, part):
         find_folder(find_preset(str(folder)))
 
 
+@pytest.mark.parametrize(
+    ("name", "file", "said"),
+    [
+        ("hunyuan", "tokenizer/tokenizer.json", r"no tokenizer/tokenizer\.json\."),
+        (
+            "hunyuan",
+            "tokenizer_2/merges.txt",
+            r"no tokenizer_2/vocab\.json and tokenizer_2/merges\.txt or tokenizer_2/",
+        ),
+        ("wan22", "tokenizer/spiece.model", r"no tokenizer/spiece\.model or tokenizer/tokenizer\.json\."),
+        ("qwen", "tokenizer/vocab.json", r"no tokenizer/vocab\.json and tokenizer/merges\.txt or tokenizer/"),
+    ],
+)
+def test_a_vocabulary_that_is_not_there(broken, name, file, said):
+    folder = broken(name)
+    (folder / file).unlink()
+    with pytest.raises(ModelError, match=rf"incomplete: {said}"):
+        find_folder(find_preset(str(folder)))
+    # `tokenizer.json` holds all that the other files say.
+    (folder / file).with_name("tokenizer.json").write_text("{}")
+    assert find_folder(find_preset(str(folder))).path == folder
+
+
+@pytest.mark.parametrize("kind", ["ByT5Tokenizer", "ByT5TokenizerFast"])
+def test_a_tokenizer_of_bytes_needs_no_vocabulary(broken, kind):
+    folder = broken("hunyuan15")
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps(index | {"tokenizer_2": ["transformers", kind]}))
+    (folder / "tokenizer_2" / "spiece.model").unlink()
+    assert find_folder(find_preset(str(folder))).path == folder
+
+
 @pytest.mark.parametrize("part", ["vae", "transformer", "text_encoder", "text_encoder_2"])
 def test_a_file_of_noise(broken, part, monkeypatch, tmp_path):
     monkeypatch.setenv("VIDCONCEPT_CACHE_DIR", str(tmp_path / "cache"))

@@ -16,9 +16,10 @@ from vidconcept.errors import ModelError, UsageError
 from vidconcept.models import text as text_module
 from vidconcept.models.adapter import read_layout
 from vidconcept.models.cogvideox import fit_grid, load
-from vidconcept.models.folder import ModelFolder, find_folder, find_preset
+from vidconcept.models.folder import ModelFolder, fetch, find_folder, find_preset
 from vidconcept.models.presets import presets
 from vidconcept.models.readout import read_scores
+from vidconcept.models.text_encoders import load_tokenizer
 from vidconcept.setting_layers import resolve
 from vidconcept.settings import TrackSettings
 
@@ -166,6 +167,18 @@ class TestMissingWeights:
         weights.rename(weights.with_suffix(".bin"))
         with pytest.raises(ModelError, match="pickled"):
             find_folder(find_preset(str(path)))
+
+    def test_a_tokenizer_without_words_is_named_and_a_local_folder_is_not_to_be_fetched(self, tmp_path):
+        path = write_folder(tmp_path / "m")
+        (path / "tokenizer" / "spiece.model").unlink()
+        needed = r"incomplete: no tokenizer/spiece\.model or tokenizer/tokenizer\.json\. Next: copy what is missing"
+        for ask in (find_folder, fetch):
+            with pytest.raises(ModelError, match=needed) as caught:
+                ask(find_preset(str(path)))
+            assert caught.value.exit_code == 5
+            assert "models fetch" not in str(caught.value)
+        with pytest.raises(ModelError, match=r"cannot load .*tokenizer: "):
+            load_tokenizer("T5TokenizerFast", path, "tokenizer")
 
     def test_foreign_components_are_refused(self, tmp_path):
         path = write_folder(tmp_path / "m", shards=False)

@@ -198,7 +198,8 @@ def find_family(transformer: Any) -> Family:
 
     Raises ValueError for one that is not read, with the reason.
     """
-    names = [cls.__name__ for cls in type(transformer).__mro__]
+    # What torch.compile wraps is known by what is inside; whether it can be read is not asked here.
+    names = [cls.__name__ for cls in type(getattr(transformer, "_orig_mod", transformer)).__mro__]
     for name in names:
         if name in FAMILIES:
             return FAMILIES[name]

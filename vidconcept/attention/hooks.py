@@ -22,7 +22,12 @@ from vidconcept.attention.method_names import METHODS, Method, why_missing
 from vidconcept.attention.methods import MOTION_HEADS, NEED_QUERIES
 from vidconcept.attention.recorder import Recorder, Vectors
 from vidconcept.attention.stream import ConceptStream
-from vidconcept.attention.undisturbed import UnheededBackend, check_undisturbed, find_unheeded_backend
+from vidconcept.attention.undisturbed import (
+    UnheededBackend,
+    check_computed_once,
+    check_undisturbed,
+    find_unheeded_backend,
+)
 
 __all__ = ["METHODS", "ConceptStream", "Method", "Recorder", "Vectors", "concept_attention", "resolve_layers"]
 
@@ -63,7 +68,8 @@ def concept_attention(
     motion_heads: how many heads of a layer `imap` keeps. Both as of `attention.methods`.
     Yields a `Recorder`. On leaving, also by an exception, the model is as it was. Raises ValueError for a transformer
     that is not read, a layer or a method that it does not have, or embeddings of the wrong width, and ModelError where
-    caches, skipped layers or several devices change what hooks see. Warns of an attention backend without effect.
+    caches, skipped layers, several devices or torch.compile change what hooks see. A pass that keeps gradients with
+    gradient checkpointing raises ModelError, too. Warns of an attention backend without effect.
     """
     family = find_family(transformer)
     blocks = family.layers_of(transformer)
@@ -135,6 +141,7 @@ def _by_name(module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> dict[str
 
 def _watch_call(transformer: Any, stream: ConceptStream) -> Any:
     def see_call(module: nn.Module, args: tuple, kwargs: dict) -> None:
+        check_computed_once(transformer)
         stream.start(transformer, _by_name(module, args, kwargs))
 
     return transformer.register_forward_pre_hook(see_call, with_kwargs=True)
@@ -158,14 +165,28 @@ def _watch_block(
         inputs.update(_by_name(module, args, kwargs))
 
     def go_through() -> None:
-        if layer == 0:
-            stream.enter(transformer)
-        stream.step(kind, block, layer, {**inputs, "text_tokens": stream.text_tokens}, seen)
+        with _evaluating(transformer if layer == 0 else block):
+            if layer == 0:
+                stream.enter(transformer)
+            stream.step(kind, block, layer, {**inputs, "text_tokens": stream.text_tokens}, seen)
         seen.clear()
         inputs.clear()
 
     undo.callback(block.register_forward_pre_hook(see_inputs, with_kwargs=True).remove)
     kind.watch(block, seen, names, go_through, undo)
+
+
+@contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    """No dropout for the concept tokens: what they drew at random, the model's own would draw no more."""
+    in_training = [part for part in module.modules() if part.training]
+    for part in in_training:
+        part.training = False
+    try:
+        yield
+    finally:
+        for part in in_training:
+            part.training = True
 
 
 def _leave_out(undo: ExitStack, transformer: Any, family: Family, kept: int) -> None:

@@ -22,7 +22,8 @@ class Recorder:
     `logits[method]`: `(layer, batch, concept token, video token)` float32, before any softmax.
     `concept_vectors`, `video_vectors`: `(layer, batch, token, dim)` attention outputs before `to_out`, in the model's
     dtype, only with `vectors=True`. Layers come in ascending order, as in `layers`. `last_video_vectors`:
-    `(batch, token, dim)` of the last of them, also with `vectors="last"`.
+    `(batch, token, dim)` of the last of them, also with `vectors="last"`. Each raises RuntimeError until there is a
+    record of it.
     """
 
     layers: tuple[int, ...]
@@ -31,12 +32,15 @@ class Recorder:
     def _put(self, name: str, layer: int, value: Tensor) -> None:
         self._rows.setdefault(name, {})[layer] = value
 
-    def _stack(self, name: str) -> Tensor:
+    def _stack(self, name: str, layers: Sequence[int]) -> Tensor:
         rows = self._rows.get(name, {})
-        missing = [layer for layer in self.layers if layer not in rows]
+        missing = [layer for layer in layers if layer not in rows]
         if missing:
-            raise RuntimeError(f"no {name} recorded for layers {missing}: run the transformer inside the context first")
-        return torch.stack([rows[layer] for layer in self.layers])
+            asked = "" if name in METHODS else ", with `vectors=True`"
+            raise RuntimeError(
+                f"no {name} recorded for layers {missing}. Next: run the transformer inside the context first{asked}"
+            )
+        return torch.stack([rows[layer] for layer in layers])
 
     @classmethod
     def join(cls, recorders: Sequence[Recorder]) -> Recorder:
@@ -50,16 +54,19 @@ class Recorder:
 
     @property
     def logits(self) -> dict[str, Tensor]:
-        return {name: self._stack(name) for name in METHODS if name in self._rows}
+        recorded = [name for name in METHODS if name in self._rows]
+        if not recorded:
+            raise RuntimeError("no logits recorded. Next: run the transformer inside the context first")
+        return {name: self._stack(name, self.layers) for name in recorded}
 
     @property
     def concept_vectors(self) -> Tensor:
-        return self._stack("concept vectors")
+        return self._stack("concept vectors", self.layers)
 
     @property
     def video_vectors(self) -> Tensor:
-        return self._stack("video vectors")
+        return self._stack("video vectors", self.layers)
 
     @property
     def last_video_vectors(self) -> Tensor:
-        return self._rows["video vectors"][self.layers[-1]]
+        return self._stack("video vectors", self.layers[-1:])[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -108,6 +109,12 @@ class ConceptStream:
         (query, key, value), carried = kind.enter_attention(block, tokens, inputs)
         output = self.attend(query, key, value, video) if kind.joint else None
         if is_read:
-            self.read(layer, Tokens(query, key, value, output), video)
+            with _without_autocast(tokens.device.type):
+                self.read(layer, Tokens(query, key, value, output), video)
         if output is not None and layer < self.recorder.layers[-1]:
             self.tokens = kind.leave_attention(block, tokens, output, carried)
+
+
+def _without_autocast(device: str) -> AbstractContextManager[Any]:
+    """Products of float32 stay in float32. The meta device has no autocast."""
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()

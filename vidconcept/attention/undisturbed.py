@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from diffusers.models.attention_dispatch import AttentionBackendName, _AttentionBackendRegistry
+from torch import nn
 
 from vidconcept.errors import ModelError
 
@@ -26,7 +28,7 @@ class UnheededBackend(UserWarning):
 
 
 def check_undisturbed(transformer: Any) -> None:
-    """Raises ModelError where caches, skipped layers or several devices change what hooks see of the blocks."""
+    """Raises ModelError where caches, skipped layers, several devices or torch.compile change what hooks see."""
     if getattr(transformer, "_parallel_config", None) is not None:
         raise ModelError(
             f"the transformer is spread over several devices (context or tensor parallelism), and {_WHOLE}. "
@@ -37,6 +39,11 @@ def check_undisturbed(transformer: Any) -> None:
         name = type(cache).__name__.removesuffix("Config")
         raise ModelError(f"the transformer runs with {name}, and {_WHOLE}. Next: `transformer.disable_cache()`")
     for path, module in transformer.named_modules():
+        if _is_compiled(module):
+            raise ModelError(
+                f"torch.compile is on {path or 'the transformer'}, and compiled code passes hooks by. "
+                "Next: load the transformer anew and read it without torch.compile"
+            )
         registry = getattr(module, "_diffusers_hook", None)
         foreign = sorted(set(registry.hooks) - _HARMLESS) if registry is not None else []
         if foreign:
@@ -44,6 +51,27 @@ def check_undisturbed(transformer: Any) -> None:
                 f"diffusers' hook {foreign[0]!r} is on {path or 'the transformer'}, and {_WHOLE}. "
                 "Next: load the transformer anew and leave the hook off"
             )
+
+
+def _is_compiled(module: nn.Module) -> bool:
+    """Whether torch.compile wraps the module, stands in for its call (`module.compile()`), or for its forward pass."""
+    if "_orig_mod" in module._modules or module._compiled_call_impl is not None:
+        return True
+    # `torch.compiler.disable` leaves the same mark, beside one of its own.
+    forward = module.forward
+    return hasattr(forward, "_torchdynamo_orig_callable") and not hasattr(forward, "_torchdynamo_disable")
+
+
+def check_computed_once(transformer: Any) -> None:
+    """Raises ModelError where the pass that now begins will run its blocks a second time, in the backward pass.
+
+    diffusers recomputes blocks whenever gradients are kept, in training mode or not.
+    """
+    if torch.is_grad_enabled() and getattr(transformer, "is_gradient_checkpointing", False):
+        raise ModelError(
+            "gradient checkpointing is on: the backward pass computes each block again, where no map can be read. "
+            "Next: `transformer.disable_gradient_checkpointing()`, or run the transformer under `torch.no_grad()`"
+        )
 
 
 def find_unheeded_backend(transformer: Any) -> str | None:

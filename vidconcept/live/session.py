@@ -40,7 +40,8 @@ class Session:
 
     concepts: names, or one string with commas between them. settings: any key of `TrackSettings`, except those for
     recordings. rarity "auto" compares with the footage so far, of which the session keeps a limited number of tokens;
-    see `rarity_says`. on_frame: called with the tracks and masks of each frame, `lag_frames` after it was pushed.
+    see `rarity_says`. on_frame: called with the tracks and masks of each frame, `lag_frames` after it was pushed; the
+    session waits for it, so it can neither `push` nor `close`.
     The model is loaded at once. Memory does not grow with the number of frames.
 
     Raises a `VidconceptError` subclass: UsageError, InputError, ModelError. Use it from one thread at a time.
@@ -77,9 +78,8 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None and not self._is_closed and self._turns is not None:
-            self._is_closed = True
-            self._turns.abandon()
+        if kind is not None:
+            self._abandon()
         self.close()
 
     def push(self, frame: np.ndarray, time_s: float) -> list[LiveEvent]:
@@ -87,7 +87,8 @@ class Session:
 
         frame: `(h, w, 3)` uint8 RGB, all of one size; it is not changed and may be reused afterwards. time_s: when it
         was taken, in seconds from any origin, increasing. No track continues across a hole in time (several times the
-        usual step). Raises UsageError for anything else, and after `close`.
+        usual step). Raises UsageError for anything else, after `close`, and when `on_frame` calls it. After any other
+        error, and when interrupted, the session is closed.
         """
         image = self._checked(frame, time_s)
         is_hole = self._frames > 0 and self._holes.step(time_s - self._latest_s)
@@ -99,14 +100,22 @@ class Session:
         try:
             return self._turns.give(Frame(index, pts, time_s, image.copy(), is_hole))
         except BaseException:
-            self._is_closed = True
+            self._abandon()
             raise
 
     def close(self) -> list[LiveEvent]:
-        """End the session; returns the events that become certain by this, also kept as `rest`. May be called twice."""
+        """End the session; returns the events that become certain by this, also kept as `rest`. May be called twice.
+
+        Raises UsageError when `on_frame` calls it.
+        """
+        self._refuse_on_frame()
         if not self._is_closed and self._turns is not None:
             self._is_closed = True
-            self.rest = self._turns.end()
+            try:
+                self.rest = self._turns.end()
+            except BaseException:
+                self._abandon()
+                raise
         self._is_closed = True
         return self.rest
 
@@ -122,6 +131,19 @@ class Session:
             return "rarity is off: what looks the same all over the footage may be a finding"
         return "" if self._rarity is None else self._rarity.evidence.describe()
 
+    def _abandon(self) -> None:
+        """Close without a result, and wait for what is being worked on: a thread left in the model aborts Python."""
+        self._is_closed = True
+        if self._turns is not None:
+            self._turns.abandon()
+
+    def _refuse_on_frame(self) -> None:
+        if self._turns is not None and self._turns.is_at_work:
+            raise UsageError(
+                "`on_frame` cannot push or close: the session waits for it. Next: note there what is to be done, and "
+                "do it when `push` has returned"
+            )
+
     def _work(self, frames: Iterator[Frame]) -> Iterator[LiveEvent]:
         plan = self._plan
         assert plan is not None
@@ -136,6 +158,7 @@ class Session:
         yield from watch.look(at_end=True)
 
     def _checked(self, frame: np.ndarray, time_s: float) -> np.ndarray:
+        self._refuse_on_frame()
         if self._is_closed:
             raise UsageError("the session is closed. Next: open another one")
         image = np.asarray(frame)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from threading import Semaphore, Thread
+from threading import Semaphore, Thread, current_thread
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -18,7 +18,7 @@ class Turns(Generic[Item, Result]):
     """Hands one item after the other to `work`, which takes an iterator of them and gives results.
 
     Whoever gives an item waits until the work asks for the next one, so results do not depend on timing, and what goes
-    wrong in the work is raised where the item was given.
+    wrong in the work is raised where the item was given. Whoever stops waiting for another reason has to `abandon`.
     """
 
     def __init__(self, work: Callable[[Iterator[Item]], Iterator[Result]]) -> None:
@@ -30,8 +30,12 @@ class Turns(Generic[Item, Result]):
         self._ended = self._is_abandoned = False
         # A daemon: a caller who forgets to close must still be able to leave.
         self._thread = Thread(target=self._run, name="vidconcept pushed frames", daemon=True)
-        self._thread.start()
-        self._asked.acquire()
+        self._is_started = False
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether the caller is the work itself, for which nothing here can wait."""
+        return current_thread() is self._thread
 
     def give(self, item: Item) -> list[Result]:
         """Results until the work asks for the next item."""
@@ -47,17 +51,23 @@ class Turns(Generic[Item, Result]):
         return results
 
     def abandon(self) -> None:
-        """There are no more items, and nobody wants the rest."""
-        if not self._ended:
-            self._is_abandoned = True
-            self._given.release()
+        """There are no more items, and nobody wants the rest. Waits for what is being worked on."""
+        self._is_abandoned = True
+        self._given.release()
+        if self._thread.is_alive():
             self._thread.join()
 
     def _turn(self) -> list[Result]:
         if self._ended:
             raise RuntimeError("the work has ended")
-        self._given.release()
-        self._asked.acquire()
+        if not self._is_started:
+            # Not in the constructor: whoever is interrupted there would have nothing to abandon.
+            self._is_started = True
+            self._thread.start()
+            self._asked.acquire()
+        if not self._ended:
+            self._given.release()
+            self._asked.acquire()
         results, self._results = self._results, []
         if self._error is not None:
             error, self._error = self._error, None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -12,6 +13,7 @@ from vidconcept.models.adapter import choose_adapter
 from vidconcept.models.configs import (
     COMPONENTS,
     FURTHER_COMPONENTS,
+    PipelineIndex,
     ShardIndex,
     component_files,
     components_of,
@@ -30,6 +32,18 @@ _FILES = [
         for ext in (".json", ".safetensors", ".model", ".txt")
     ),
 ]
+# What tokenizers of a class are made from where there is no `tokenizer.json`.
+_VOCABULARIES = {
+    "T5Tokenizer": ("spiece.model",),
+    "CLIPTokenizer": ("vocab.json", "merges.txt"),
+    "Qwen2Tokenizer": ("vocab.json", "merges.txt"),
+}
+# Its tokens are bytes: published folders hold no vocabulary for it.
+_WITHOUT_VOCABULARY = "ByT5Tokenizer"
+
+
+class _Index(PipelineIndex):
+    tokenizer: tuple[str | None, str | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -140,13 +154,41 @@ def _check_complete(path: Path, preset: Preset) -> None:
         for index in (path / part).glob("*.safetensors.index.json"):
             shards = set(read_config(index, ShardIndex).weight_map.values())
             missing += [f"{part}/{shard}" for shard in sorted(shards) if not (path / part / shard).is_file()]
+    missing += [] if "model_index.json" in missing else _find_missing_vocabularies(path, set(parts) - set(missing))
     for part in parts:
         if part not in missing:
             component_files(path, part)
     if missing:
-        fetch_it = f"vidconcept models fetch {preset.spelled}"
-        again = "install vidconcept again" if preset.source == "embedded" else fetch_it
-        raise ModelError(f"model {preset.name} in {path} is incomplete: no {', '.join(missing)}. Next: {again}")
+        raise ModelError(
+            f"model {preset.name} in {path} is incomplete: no {', '.join(missing)}. Next: {_say_how_to_mend(preset)}"
+        )
+
+
+def _find_missing_vocabularies(path: Path, parts: Collection[str]) -> list[str]:
+    """Files without which a tokenizer is loaded all the same and knows no word.
+
+    One of a class that is not known here may have those of any class.
+    """
+    index = read_config(path / "model_index.json", _Index)
+    missing = []
+    for part in sorted(part for part in parts if part.startswith("tokenizer")):
+        _library, kind = getattr(index, part) or (None, None)
+        kind = (kind or "").removesuffix("Fast")
+        own = _VOCABULARIES.get(kind)
+        enough = [("tokenizer.json",), *(_VOCABULARIES.values() if own is None else [own])]
+        if kind == _WITHOUT_VOCABULARY or any(all((path / part / name).is_file() for name in one) for one in enough):
+            continue
+        instead = "" if own is None else f"{' and '.join(f'{part}/{name}' for name in own)} or "
+        missing.append(f"{instead}{part}/tokenizer.json")
+    return missing
+
+
+def _say_how_to_mend(preset: Preset) -> str:
+    if preset.source == "embedded":
+        return "install vidconcept again"
+    if Path(preset.source).expanduser().is_dir():
+        return "copy what is missing into the folder, from the model that it was made of"
+    return f"vidconcept models fetch {preset.spelled}"
 
 
 def _measure_cached_gb(cache: Path, source: str) -> float:

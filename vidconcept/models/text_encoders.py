@@ -214,15 +214,19 @@ def name_parts(number: str = "") -> tuple[str, str]:
 
 
 def load_tokenizer(kind: str, folder: Path, part: str) -> Any:
-    """Raises ModelError."""
+    """Raises ModelError, also for one that knows no word: every word would be to blame for it."""
     try:
-        return getattr(transformers, kind).from_pretrained(folder / part, **_OFFLINE)
+        tokenizer = getattr(transformers, kind).from_pretrained(folder / part, **_OFFLINE)
+        # Beside its marks it may have the one that a word begins with.
+        if len(tokenizer) <= len(tokenizer.all_special_tokens) + 1:
+            raise ValueError("it knows no word, for its vocabulary is empty or not there")
     except MemoryError:
         raise
     except Exception as error:
         # The library takes a damaged file for one of another kind, and asks for a package that reads that.
         reason = "its files are damaged" if "tiktoken" in str(error) else summarise_error(error)
         raise ModelError(f"cannot load {folder / part}: {reason}. Next: fetch the model again") from error
+    return tokenizer
 
 
 def load_encoder(kind: str, folder: Path, part: str, dtype: torch.dtype, device: torch.device) -> Any:
