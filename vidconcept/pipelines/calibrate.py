@@ -66,9 +66,7 @@ def calibrate_good(
 ) -> Calibration:
     """Learn thresholds from footage in which nothing is wrong. Raises UsageError, and what `track` raises."""
     if not 0 < target_per_hour < float("inf"):
-        raise UsageError(
-            f"`false_alarms_per_hour={target_per_hour:g}` is not a rate above 0. Next: 1 for one an hour"
-        )
+        raise UsageError(f"`false_alarms_per_hour={target_per_hour:g}` is not a rate above 0. Next: 1 for one an hour")
     footage = [read_footage(video, settings, workspace) for video in videos]
     good_parts = None
     if footage[0].plan.settings.rarity == "auto":
