@@ -66,6 +66,18 @@ class TestGaps:
         # Five frames of 0.04 s since it was seen, time constant 0.2 s.
         assert rows[-1].confidence == pytest.approx(0.5 + 0.4 * np.exp(-1), abs=1e-6)
 
+    @pytest.mark.parametrize(("frame_s", "longest"), [(0.04, 10), (0.1, 4), (1 / 15, 6)])
+    @pytest.mark.parametrize("begins_at", range(0, 40, 3))
+    def test_the_longest_one_does_not_hang_on_the_rounding_of_times(self, frame_s, longest, begins_at) -> None:
+        for unseen, found in ((longest, [1]), (longest + 1, [2])):
+            scene = Scene(frame_s=frame_s, max_gap_s=0.4)
+            for _ in range(begins_at):
+                scene.step()
+            scene.step((60, 40, 12, 12), flow_x=0.0)
+            for _ in range(unseen):
+                scene.step(flow_x=0.0)
+            assert ids(scene.step((60, 40, 12, 12), flow_x=0.0)) == found
+
     def test_a_long_one_is_not(self) -> None:
         scene = Scene(max_gap_s=0.2)
         for _ in range(5):
@@ -263,3 +275,26 @@ def test_memory_is_bounded_by_living_tracks_and_events(reset: bool) -> None:
         scene.step(((i * 37) % 150, (i * 61) % 90, 6, 6), reset=reset)
     assert sum(len(live) for live in scene.linker._live) < 10
     assert len(scene.linker._summaries) < 20
+
+
+class TestHold:
+    """A track is an event where it reaches the threshold for 0.3 s or a quarter of its time, by the times of frames."""
+
+    @staticmethod
+    def count_events(steps_s: list[float], shown: range, reaching: range) -> int:
+        scene = Scene()
+        for number, time_s in enumerate(np.cumsum([0.0, *steps_s])):
+            scene.frames, scene.frame_s = 1, float(time_s)
+            boxes = [(60, 40, 12, 12)] if number in shown else []
+            scene.step(*boxes, flow_x=0.0, reaches=number in reaching)
+        return len(scene.events())
+
+    @pytest.mark.parametrize(("reached", "events"), [(2, 0), (3, 1), (6, 1)])
+    def test_slow_frames_among_fast_ones_count_for_long(self, reached, events) -> None:
+        steps_s = [0.02] * 100 + [0.1] * 40
+        assert self.count_events(steps_s, range(110, 130), range(112, 112 + reached)) == events
+
+    @pytest.mark.parametrize(("reached", "events"), [(3, 0), (13, 0), (15, 1)])
+    def test_fast_frames_among_slow_ones_do_not(self, reached, events) -> None:
+        steps_s = [0.1] * 120 + [0.02] * 100
+        assert self.count_events(steps_s, range(125, 205), range(130, 130 + reached)) == events

@@ -70,8 +70,11 @@ def find_strengths(
     max_gap_s: float,
     frame_s: float,
     hysteresis: float = 1.0,
+    shown_s: Sequence[float] | np.ndarray | None = None,
 ) -> list[tuple[float, float]]:
     """The events that a track, given by its rows, turns into at rising thresholds: `(strength, start in seconds)`.
+
+    frame_s: how long a frame is usually shown. shown_s: the same of the frame of each row, where that differs.
 
     Rows below `hysteresis` times the threshold drop out; a run of rows in which less than `max_gap_s` is missing, that
     lasts `min_duration_s` and reaches the threshold for long enough, is an event. One long track at a low threshold may
@@ -83,14 +86,17 @@ def find_strengths(
     # The count of events changes where a row reaches the threshold, or where it comes to be followed.
     levels = np.union1d(peaks, _floor_to_thousandths(values / hysteresis))
     shortest_s = shortest_span_s(min_duration_s, frame_s)
+    lengths_s = np.full(len(times), frame_s) if shown_s is None else np.asarray(shown_s, float)
     found: list[tuple[float, float]] = []
     for level in levels[levels <= peaks.max()][::-1]:
         left = np.flatnonzero(values >= hysteresis * level)
         starts = np.append(0, np.flatnonzero(np.diff(times[left]) > max_gap_s + 1.5 * frame_s) + 1)
         begins, ends = times[left[starts]], times[left[np.append(starts[1:], len(left)) - 1]]
-        reached = np.add.reduceat((peaks[left] >= level).astype(int), starts)
+        reaches = peaks[left] >= level
+        reached_s = np.add.reduceat(reaches * lengths_s[left], starts)
         span_s = ends - begins
-        lasting = np.flatnonzero((span_s >= shortest_s) & holds_threshold(reached, span_s, frame_s))
+        holds = np.logical_or.reduceat(reaches, starts) & holds_threshold(reached_s, span_s, frame_s)
+        lasting = np.flatnonzero((span_s >= shortest_s) & holds)
         known = np.sort([start for _, start in found])
         new = np.searchsorted(known, begins[lasting], "left") == np.searchsorted(known, ends[lasting], "right")
         fresh = begins[lasting][new][: max(len(lasting) - len(found), 0)]

@@ -78,7 +78,7 @@ class RunningRarity:
         """What was taken back since `begin_run`, in groups of likes; positions are those of the memory."""
         if self._judge is None or not self._removed:
             return []
-        found = follow_pieces(self._removed, self.memory.motion.offsets, self._numbers)
+        found = follow_pieces(self._removed, self.memory.motion, self._numbers)
         return group_by_likeness(found, self._judge.neighbours.distance)
 
     def memory_since(self, place: tuple[int, int, int]) -> Memory:

@@ -177,10 +177,14 @@ def _collect_candidates(
         peaks.append(scored.scores.max((1, 2)))
         monitor.check("looking for false alarms", len(times), None)
     frame_s, elapsed_s = frame_duration_s(times), measure_elapsed_s(times)
+    shown_s = np.diff(elapsed_s, prepend=-frame_s)
     candidates = []
     for track in rows.values():
         at, scores, names = zip(*track, strict=True)
-        found = find_strengths(at, scores, settings.min_duration_s, link.max_gap_s, frame_s, settings.hysteresis)
+        found = find_strengths(
+            at, scores, settings.min_duration_s, link.max_gap_s, frame_s, settings.hysteresis,
+            shown_s[np.searchsorted(times, at)],
+        )  # fmt: skip
         for level, at_s in found:
             if level >= LOWEST:
                 begun_s = start_s + float(elapsed_s[np.searchsorted(times, at_s)])

@@ -14,6 +14,8 @@ from vidconcept.types import ConceptMaps
 
 # Tokens are described whose score passes this share of the threshold, the strongest of each latent step.
 CANDIDATE_SHARE, CANDIDATES = 0.1, 64
+# Pieces that reach this share of the threshold are never left out: single concepts may have a lower one.
+PIECE_SHARE = 0.8
 
 
 def remember_motion(memory: Memory, window: Window) -> None:
@@ -54,7 +56,7 @@ def describe(memory: Memory, maps: ConceptMaps, window: Window, threshold: float
         else:
             frames = [((first + last) // 2, min(j, len(maps.features) - steps + j))]
         latent = first_latent + -(-int(positions[j, 1]) // maps.step)
-        asked = pick_strongest_tokens(scores[:, j], CANDIDATE_SHARE * threshold, CANDIDATES)
+        asked = pick_strongest_tokens(scores[:, j], CANDIDATE_SHARE * threshold, CANDIDATES, PIECE_SHARE * threshold)
         wanted = memory.wants(latent)
         for position, index in frames:
             remembered = wanted and position == frames[-1][0]

@@ -21,6 +21,7 @@ from vidconcept.rarity.memory import Described
 from vidconcept.rarity.recurring import Group, Piece, find_removed_pieces, follow_pieces, group_by_likeness
 from vidconcept.runs import RunFolder
 from vidconcept.settings import TrackSettings
+from vidconcept.tracks.decision import interpolate_lifts
 from vidconcept.types import ConceptMaps, Recurring
 
 NO_FEATURES = "rarity changed nothing: these maps were stored without features"
@@ -168,15 +169,17 @@ class Gating:
                 if piece.latent > last
             ]
             last = max([last, *(piece.latent for piece in removed[-1:])])
+            kept = maps.scores * share
             for j, latent in enumerate(latents):
                 for piece in opened.get(latent, ()):
                     top, left, bottom, right = piece.box
-                    share[j, max(top - 1, 0) : bottom + 2, max(left - 1, 0) : right + 2] = 1.0
-            yield replace(maps, scores=maps.scores * share)
+                    around = piece.concept, j, slice(max(top - 1, 0), bottom + 2), slice(max(left - 1, 0), right + 2)
+                    kept[around] = maps.scores[around]
+            yield replace(maps, scores=kept)
         if not with_features:
             self.evidence.reason = NO_FEATURES
         if memory is not None and removed:
-            found = follow_pieces(removed, memory.motion.offsets, numbers)
+            found = follow_pieces(removed, memory.motion, numbers)
             self.groups = group_by_likeness(found, judge.neighbours.distance)
 
 
@@ -193,14 +196,16 @@ def find_removed(
     position, j, row, col = described.tokens.T
     for step in np.unique(j):
         for concept, name in enumerate(settings.concepts):
-            threshold = settings.find_threshold(name)
+            lifts = settings.place_lifts.get(name)
+            threshold = settings.find_threshold(name) + (interpolate_lifts(lifts, rows, cols) if lifts else 0.0)
             for at, box in find_removed_pieces(maps.scores[concept, step], share[step], threshold):
                 own = np.flatnonzero((j == step) & (row == at[0]) & (col == at[1]))
                 if len(own):
-                    place = ((at[1] + 0.5) / cols, (at[0] + 0.5) / rows)
+                    top, left, bottom, right = box.tolist()
+                    extent = (left / cols, top / rows, (right + 1) / cols, (bottom + 1) / rows)
                     yield Piece(
                         latents[step], int(position[own[-1]]), concept, float(maps.scores[concept, step][at]),
-                        place, tuple(box.tolist()), described.vectors[own[-1]],
+                        (top, left, bottom, right), extent, described.vectors[own[-1]],
                     )  # fmt: skip
 
 

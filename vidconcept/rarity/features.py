@@ -14,6 +14,8 @@ import numpy as np
 SCALES = (1, 3, 7)
 # A channel that hardly varies would shout at the smallest change: it counts as varying this share of the usual channel.
 LEAST_DEVIATION = 0.05
+# Of how many pieces tokens are picked where stronger ones take all places, and how many of each.
+MOST_PIECES, A_PIECE = 16, 8
 # OpenCV takes at most 128 channels at once.
 _CHANNELS = 64
 
@@ -59,15 +61,24 @@ def random_projection(dim_in: int, dim_out: int, seed: int = 0) -> np.ndarray:
     return drawn.astype(np.float32)
 
 
-def pick_strongest_tokens(scores: np.ndarray, floor: float, most: int) -> np.ndarray:
+def pick_strongest_tokens(scores: np.ndarray, floor: float, most: int, threshold: float = np.inf) -> np.ndarray:
     """Tokens of one latent step whose highest score passes `floor`, the `most` strongest: `(n, 2)` row and column.
 
-    scores: `(concept, row, col)`.
+    scores: `(concept, row, col)`. Of a connected piece that reaches the threshold and has none among these, as where
+    larger marks take them all, the `A_PIECE` strongest come in addition, for `MOST_PIECES` pieces.
     """
     best = scores.max(0)
     rows, cols = np.nonzero(best > floor)
-    order = np.argsort(-best[rows, cols], kind="stable")[:most]
-    return np.stack([rows[order], cols[order]], axis=1)
+    order = np.argsort(-best[rows, cols], kind="stable")
+    ranked = np.stack([rows[order], cols[order]], axis=1)
+    chosen, rest = ranked[:most], ranked[most:]
+    rest = rest[best[rest[:, 0], rest[:, 1]] >= threshold]
+    if not len(rest):
+        return chosen
+    _, labels = cv2.connectedComponents((best >= threshold).astype(np.uint8), connectivity=8)
+    known, of = set(labels[chosen[:, 0], chosen[:, 1]].tolist()), labels[rest[:, 0], rest[:, 1]]
+    missed = [piece for piece in dict.fromkeys(of.tolist()) if piece not in known][:MOST_PIECES]
+    return np.concatenate([chosen, *(rest[of == piece][:A_PIECE] for piece in missed)])
 
 
 def spread_to_nearest(

@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-# A piece goes on in the next latent steps when it lies within this share of the picture of where the motion takes it.
+from vidconcept.rarity.surface import Travel
+
+# A piece goes on in the next latent steps when its box lies within this share of the picture of where the motion takes
+# that of the one before. Its strongest token is no guide: on a long mark it jumps from end to end.
 REACH = 0.06
 # A step may be missing in between.
 GAP_STEPS = 2
@@ -20,16 +23,16 @@ LIKENESS = 1.5
 class Piece:
     """A connected piece of a latent step that would be a finding by its score and is none by its rarity.
 
-    position: of the frame that is described. place: x and y of its strongest token as shares of the picture; box:
-    first row and column, last row and column of tokens. vector: `(scale, dim)` of that token.
+    position: of the frame that is described. box: first row and column, last row and column of tokens; extent: its
+    left, top, right and bottom edge as shares of the picture. vector: `(scale, dim)` of its strongest token.
     """
 
     latent: int
     position: int
     concept: int
     score: float
-    place: tuple[float, float]
     box: tuple[int, int, int, int]
+    extent: tuple[float, float, float, float]
     vector: np.ndarray = field(repr=False)
 
 
@@ -64,11 +67,12 @@ class Group:
 
 
 def find_removed_pieces(
-    scores: np.ndarray, share: np.ndarray, threshold: float
+    scores: np.ndarray, share: np.ndarray, threshold: np.ndarray | float
 ) -> list[tuple[tuple[int, int], np.ndarray]]:
     """Pieces of one concept that reach the threshold before and nowhere after: strongest token, and box of each.
 
-    scores, share: `(row, col)`. A box is first row, first column, last row, last column.
+    scores, share: `(row, col)`; threshold: one, or that of each token. A box is first row, first column, last row, last
+    column.
     """
     reaches = (scores >= threshold).astype(np.uint8)
     if not reaches.any():
@@ -77,7 +81,7 @@ def find_removed_pieces(
     found = []
     for number in range(1, count):
         own = labels == number
-        if float((scores * share)[own].max()) >= threshold:
+        if (own & (scores * share >= threshold)).any():
             continue
         row, col = np.unravel_index(int(np.where(own, scores, -1.0).argmax()), scores.shape)
         x, y, width, height = stats[number][:4]
@@ -85,14 +89,13 @@ def find_removed_pieces(
     return found
 
 
-def follow_pieces(
-    pieces: Iterable[Piece], offsets: np.ndarray, steps: Mapping[int, int] | None = None
-) -> list[Occurrence]:
-    """Join the pieces of one run to occurrences along the motion; pieces come in the order of their latent steps.
+def follow_pieces(pieces: Iterable[Piece], travel: Travel, steps: Mapping[int, int] | None = None) -> list[Occurrence]:
+    """Join the pieces of one run to occurrences along the motion, none across a scene cut or a hole in time.
 
-    offsets: `(frame, 2)` displacement of the surface, as shares of the picture. steps: number of each latent step among
-    those that the model saw, where it did not see all.
+    Pieces come in the order of their latent steps. steps: number of each of these among those that the model saw, where
+    it did not see all.
     """
+    offsets, scenes = travel.offsets, np.cumsum(travel.cuts)
     done: list[Occurrence] = []
     open_: list[Occurrence] = []
     for piece in pieces:
@@ -101,7 +104,12 @@ def follow_pieces(
         still = [own for own, last in zip(open_, at, strict=True) if here - last <= GAP_STEPS]
         done += [own for own in open_ if own not in still]
         open_ = still
-        near = [(away, own) for own in open_ if (away := _measure_distance(own.pieces[-1], piece, offsets)) <= REACH]
+        near = [
+            (away, own)
+            for own in open_
+            if scenes[own.pieces[-1].position] == scenes[piece.position]
+            and (away := _measure_distance(own.pieces[-1], piece, offsets))[0] <= REACH
+        ]
         if near:
             min(near, key=lambda pair: pair[0])[1].pieces.append(piece)
         else:
@@ -109,12 +117,17 @@ def follow_pieces(
     return [own for own in [*done, *open_] if len({piece.latent for piece in own.pieces}) >= FEWEST_STEPS]
 
 
-def _measure_distance(before: Piece, now: Piece, offsets: np.ndarray) -> float:
-    """How far a piece lies from where the motion takes another one, as a share of the picture."""
+def _measure_distance(before: Piece, now: Piece, offsets: np.ndarray) -> tuple[float, float]:
+    """How far a piece lies from where the motion takes another one: between their boxes, and between their middles.
+
+    Both are shares of the picture, the larger of x and y.
+    """
     if before.concept != now.concept or before.latent == now.latent:
-        return float("inf")
-    moved = offsets[now.position] - offsets[before.position]
-    return float(np.abs(np.subtract(now.place, before.place) - moved).max())
+        return float("inf"), float("inf")
+    moved = np.reshape(before.extent, (2, 2)) + offsets[now.position] - offsets[before.position]
+    here = np.reshape(now.extent, (2, 2))
+    gap = np.maximum(here[0] - moved[1], moved[0] - here[1]).max()
+    return max(float(gap), 0.0), float(np.abs(here.mean(0) - moved.mean(0)).max())
 
 
 def group_by_likeness(occurrences: Sequence[Occurrence], distance) -> list[Group]:

@@ -15,32 +15,45 @@ HOLD_S, HOLD_SHARE = 0.3, 0.25
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What is known of a track so far: first, peak and latest row, largest area, how many rows reach the threshold.
+    """What is known of a track so far: first, peak and latest row, and its largest area.
 
-    The peak is the highest of the rows that reach the threshold, of all rows while none does.
+    The peak is the highest of the rows that reach the threshold, of all rows while none does. reached_s: how long the
+    frames of those rows were shown; usual_frames: those of them of which nobody knows it.
     """
 
     first: TrackMask
     peak: TrackMask
     last: TrackMask
     max_area_px: int
-    reached: int
+    reached_s: float = 0.0
+    usual_frames: int = 0
 
     @classmethod
-    def begin(cls, row: TrackMask, reached: bool) -> "Summary":
-        """The summary of a track that was just born. reached: its row reaches the threshold."""
-        return cls(row, row, row, row.area_px, int(reached))
+    def begin(cls, row: TrackMask, reached: bool, shown_s: float | None) -> "Summary":
+        """The summary of a track that was just born; see `extend`."""
+        return cls(row, row, row, row.area_px)._count(reached, shown_s)
 
-    def extend(self, row: TrackMask, reached: bool) -> "Summary":
-        """The summary after one more row; of equal peaks the first one stays."""
-        higher = (reached, row.score_max) > (self.reached > 0, self.peak.score_max)
-        return replace(
-            self,
-            peak=row if higher else self.peak,
-            last=row,
-            max_area_px=max(self.max_area_px, row.area_px),
-            reached=self.reached + reached,
-        )
+    def extend(self, row: TrackMask, reached: bool, shown_s: float | None) -> "Summary":
+        """The summary after one more row; of equal peaks the first one stays.
+
+        reached: the row reaches the threshold. shown_s: how long its frame was shown, None where nobody knows.
+        """
+        higher = (reached, row.score_max) > (self.has_reached, self.peak.score_max)
+        peak = row if higher else self.peak
+        longer = replace(self, peak=peak, last=row, max_area_px=max(self.max_area_px, row.area_px))
+        return longer._count(reached, shown_s)
+
+    @property
+    def has_reached(self) -> bool:
+        """Whether any row reaches the threshold."""
+        return self.reached_s > 0 or self.usual_frames > 0
+
+    def _count(self, reached: bool, shown_s: float | None) -> "Summary":
+        if not reached:
+            return self
+        if shown_s is None:
+            return replace(self, usual_frames=self.usual_frames + 1)
+        return replace(self, reached_s=self.reached_s + shown_s)
 
 
 def frame_duration_s(times_s: Sequence[float]) -> float:
@@ -61,21 +74,22 @@ def measure_footage_s(times_s: Sequence[float]) -> float:
 
 def shortest_span_s(min_duration_s: float, frame_s: float) -> float:
     """Seconds from the first to the last frame of what just lasts long enough. frame_s: how long one frame is shown."""
-    return min_duration_s - frame_s - _tolerance_s(frame_s)
+    return min_duration_s - frame_s - tolerance_s(frame_s)
 
 
-def _tolerance_s(frame_s: float) -> float:
-    """Timestamps are rounded to the stream's time base, often to 1 ms."""
+def tolerance_s(frame_s: float) -> float:
+    """What equal times may differ by: timestamps are rounded to the stream's time base, often to 1 ms."""
     return max(frame_s / 10, 0.001)
 
 
-def holds_threshold(reached: np.ndarray, span_s: np.ndarray, frame_s: float) -> np.ndarray:
+def holds_threshold(reached_s: np.ndarray, span_s: np.ndarray, frame_s: float) -> np.ndarray:
     """Whether tracks reach the threshold for long enough: `HOLD_S`, of short ones `HOLD_SHARE` of their duration; bool.
 
-    reached: frames on which they do, `(n,)`. span_s: seconds from their first frame to the last, `(n,)`.
+    reached_s: how long the frames are shown on which they do, `(n,)`. span_s: seconds from their first frame to the
+    last, `(n,)`. frame_s: how long one frame is usually shown.
     """
     least_s = np.minimum(HOLD_S, HOLD_SHARE * (span_s + frame_s))
-    return (reached > 0) & (reached * frame_s >= least_s - _tolerance_s(frame_s))
+    return reached_s >= least_s - tolerance_s(frame_s)
 
 
 def is_event(summary: Summary, min_duration_s: float, frame_s: float, *, goes_on: bool = False) -> bool:
@@ -84,9 +98,10 @@ def is_event(summary: Summary, min_duration_s: float, frame_s: float, *, goes_on
     goes_on: whether it is one already, however long it may still be seen without reaching the threshold again.
     """
     span_s = summary.last.time_s - summary.first.time_s
-    lasted = span_s >= shortest_span_s(min_duration_s, frame_s)
+    lasted = summary.has_reached and span_s >= shortest_span_s(min_duration_s, frame_s)
     longest_s = np.inf if goes_on else span_s
-    return lasted and bool(holds_threshold(np.array(summary.reached), np.array(longest_s), frame_s))
+    reached_s = summary.reached_s + summary.usual_frames * frame_s
+    return lasted and bool(holds_threshold(np.array(reached_s), np.array(longest_s), frame_s))
 
 
 def select_events(

@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from vidconcept.errors import UsageError
+from vidconcept.holes import hole_length_s
 from vidconcept.tracks import rle
 from vidconcept.tracks.assign import assign, expected_overlap, find_parent
 from vidconcept.tracks.clock import FrameClock
 from vidconcept.tracks.components import Component, components, cut_part, from_points
 from vidconcept.tracks.edges import EdgeFinder
-from vidconcept.tracks.events import Summary, is_event, select_events
+from vidconcept.tracks.events import Summary, is_event, select_events, tolerance_s
 from vidconcept.tracks.motion import Motion, begin_at_rest, has_left, predict, update
 from vidconcept.tracks.place import count_cells, scale_to_source
 from vidconcept.types import Event, Origin, Region, TrackMask
@@ -140,6 +141,7 @@ class Linker:
             self._live = [[] for _ in self._concepts]
             self._left = [None] * len(self._concepts)
         dt_s = self._clock.advance(frame.time_s)
+        shown_s = dt_s if 0 < dt_s <= hole_length_s(self._clock.frame_s) else None
         if self._edges is not None:
             self._edges.begin_frame(picture, flow, reset=reset)
         rows = []
@@ -170,7 +172,7 @@ class Linker:
                     edges="pixel" if fine else "coarse",
                 )
                 reached = reaches[class_id][component.points[:, 1], component.points[:, 0]].any()
-                self._remember(class_id, row, bool(reached))
+                self._remember(class_id, row, bool(reached), shown_s)
                 rows.append(row)
         return rows
 
@@ -205,9 +207,10 @@ class Linker:
         for tracker_id in tracker_ids:
             del self._summaries[tracker_id]
 
-    def _remember(self, class_id: int, row: TrackMask, reached: bool) -> None:
+    def _remember(self, class_id: int, row: TrackMask, reached: bool, shown_s: float | None) -> None:
         known = self._summaries.get(row.tracker_id)
-        self._summaries[row.tracker_id] = known.extend(row, reached) if known else Summary.begin(row, reached)
+        add = known.extend if known else Summary.begin
+        self._summaries[row.tracker_id] = add(row, reached, shown_s)
         self._live[class_id] = [
             replace(track, confidence=row.confidence) if track.tracker_id == row.tracker_id else track
             for track in self._live[class_id]
@@ -251,7 +254,8 @@ class Linker:
         lost = [track for t, track in enumerate(tracks) if t not in seen]
         gone = [track for track in lost if has_left(track.motion, grid)]
         self._left[class_id] = max(gone, key=lambda track: track.seen_s, default=self._left[class_id])
-        alive = [now_s - track.seen_s <= settings.max_gap_s and track not in gone for track in lost]
+        longest_s = settings.max_gap_s + tolerance_s(self._clock.frame_s)
+        alive = [now_s - track.seen_s <= longest_s and track not in gone for track in lost]
         waiting = [track for track, waits in zip(lost, alive, strict=True) if waits]
         if settings.reentry_s == 0:
             self._forget([track for track, waits in zip(lost, alive, strict=True) if not waits], now_s)
@@ -261,7 +265,8 @@ class Linker:
     def _start_track(self, class_id: int, component: Component, now_s: float) -> _Live:
         """A new track, or the one that left a moment ago where `reentry_s` asks for that."""
         left = self._left[class_id]
-        if left is not None and now_s - left.seen_s <= self._settings.reentry_s:
+        longest_s = self._settings.reentry_s + tolerance_s(self._clock.frame_s)
+        if left is not None and self._settings.reentry_s > 0 and now_s - left.seen_s <= longest_s:
             self._left[class_id] = None
             return replace(left, motion=begin_at_rest(component), seen_s=now_s, unseen_s=now_s - left.seen_s)
         return _Live(next(self._ids), begin_at_rest(component), now_s, now_s)
