@@ -5,6 +5,7 @@ import pytest
 
 from tests.helpers.linking import FRAME_S, GRID, Scene, ids
 from vidconcept.errors import UsageError
+from vidconcept.live.events import EventWatch
 from vidconcept.pipelines.waiting import FrameRef
 from vidconcept.tracks.link import Linker, LinkSettings
 from vidconcept.tracks.rle import decode
@@ -298,3 +299,15 @@ class TestHold:
     def test_fast_frames_among_slow_ones_do_not(self, reached, events) -> None:
         steps_s = [0.1] * 120 + [0.02] * 100
         assert self.count_events(steps_s, range(125, 205), range(130, 130 + reached)) == events
+
+    @pytest.mark.parametrize("forgets", [True, False])
+    def test_what_began_ends_where_the_rate_changes(self, forgets) -> None:
+        scene = Scene()
+        watch, told = EventWatch(scene.linker, forgets=forgets), []
+        times_s = np.cumsum([0.0] + [0.1] * 6 + [1 / 30] * 150)
+        for number, time_s in enumerate(times_s):
+            scene.frames, scene.frame_s = 1, float(time_s)
+            scene.step(*([(60, 40, 12, 12)] if number < 70 else []), flow_x=0.0, reaches=number < 4)
+            told += watch.look()
+        assert [each.state for each in told] == ["began", "ended"]
+        assert len(scene.events()) == (0 if forgets else 1)
