@@ -145,33 +145,23 @@ class Recording:
         Where it fails, the film stays, under its name or that of the partial film, and what there is of the run folder.
         """
         try:
-            self._finish(overrides, config, facts, problems, monitor)
+            self._writer.__exit__(None, None, None)
+            findings = self._findings
+            plan = make_plan(self.film, overrides, config)
+            created = {
+                "created": datetime.now(UTC).isoformat(timespec="seconds"),
+                "versions": list_versions(),
+                "live": facts,
+            }
+            run, _ = open_run(self.run, plan.facts() | created, "error", plan.read_paths)
+            for problem in problems:
+                monitor.problem(problem)
+            with run, output_errors(run.path), self._journal, self._heat:
+                self._hand_over_maps(run)
+                deliver(plan, run, self._journal, self._heat, findings, self._recurring, monitor)
+                finish_run(plan, run, findings, self._recurring, self._evidence, monitor)
         finally:
             self._remove_spool()
-
-    def _finish(
-        self,
-        overrides: Mapping[str, Any],
-        config: Path | None,
-        facts: Mapping[str, Any],
-        problems: list[Problem],
-        monitor: Monitor,
-    ) -> None:
-        self._writer.__exit__(None, None, None)
-        findings = self._findings
-        plan = make_plan(self.film, overrides, config)
-        created = {
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "versions": list_versions(),
-            "live": facts,
-        }
-        run, _ = open_run(self.run, plan.facts() | created, "error", plan.read_paths)
-        for problem in problems:
-            monitor.problem(problem)
-        with run, output_errors(run.path), self._journal, self._heat:
-            self._hand_over_maps(run)
-            deliver(plan, run, self._journal, self._heat, findings, self._recurring, monitor)
-            finish_run(plan, run, findings, self._recurring, self._evidence, monitor)
 
     def _hand_over_maps(self, run: RunFolder) -> None:
         for index in range(self._windows):
