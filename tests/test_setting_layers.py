@@ -162,6 +162,11 @@ def test_looks_belong_to_the_stride_that_the_motion_chooses():
     assert settle({"concepts": ("scratch",), "preset": "fast", "stride": 2}, environ={}).settings.stride == 2
     with pytest.raises(UsageError, match=r"`looks=3`.*the stride is 2 \(command line\).*Next: "):
         settle({"concepts": ("scratch",), "looks": 3, "stride": 2}, environ={})
+    # What is asked for at the terminal goes before what a file says.
+    weaker = {"VIDCONCEPT_LOOKS": "3"}
+    assert settle({"concepts": ("scratch",), "stride": 2}, environ=weaker).settings.stride == 2
+    with pytest.raises(UsageError, match=r"`looks=3`.*the stride is 2 \(environment\)"):
+        settle({"concepts": ("scratch",), "looks": 3}, environ={"VIDCONCEPT_STRIDE": "2"})
 
 
 def test_a_calibration_does_not_speak_for_concepts_that_it_does_not_know(tmp_path):

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from tests.helpers.clips import GOOD, write_clip
 from vidconcept import cli
 from vidconcept.commands import track as track_command
-from vidconcept.errors import OutputError, UsageError
+from vidconcept.errors import ModelError, OutputError, UsageError
 from vidconcept.pipelines.plan import MAPS_VERSION
 from vidconcept.pipelines.track import Run, choose_out, track
 from vidconcept.writers.tables import write_events
@@ -103,6 +103,13 @@ class TestStreamsAndExitCodes:
         plan = json.loads(result.output)
         assert plan["settings_from"]["threshold"] == "command line"
         assert not (tmp_path / "run").exists()
+
+    def test_dry_run_misses_the_device_that_the_run_would_miss(self, clip, options):
+        result = CliRunner().invoke(
+            cli.app, [str(a) for a in ["track", clip, *options, "--dry-run", "--device", "cuda:99"]]
+        )
+        assert isinstance(result.exception, ModelError)
+        assert "'cuda:99' is not usable here" in str(result.exception)
 
     def test_unwritable_folder_and_unreadable_file_without_roots_rights(self, clip, options, tmp_path):
         locked = tmp_path / "locked"

@@ -139,6 +139,7 @@ def track(
     wanted = _parse_fail_on(fail_on, plan.settings.concepts)
     folder = out or choose_out(video)
     if dry_run:
+        _check_machine(plan.settings)
         _print_plan(plan, folder, as_json)
         return
     from vidconcept.pipelines.track import run_plan
@@ -192,6 +193,18 @@ def _parse_fail_on(fail_on: str | None, concepts: tuple[str, ...]) -> set[str]:
             f"Next: one of {', '.join(concepts)}, or any"
         )
     return set(wanted)
+
+
+def _check_machine(settings: TrackSettings) -> None:
+    """Raises ModelError or UsageError where a device or library that was asked for is not here; see `load`."""
+    if settings.device in ("auto", "cpu") and settings.quantize == "none":
+        return
+    # torch and diffusers take seconds to import: only who asks for such a thing waits for them.
+    from vidconcept.models.loading import pick_device
+    from vidconcept.models.quantize import check_quantize
+
+    check_quantize(settings.quantize, settings.offload)
+    pick_device(settings.device)
 
 
 def _print_plan(plan: Any, folder: Path, as_json: bool) -> None:

@@ -47,7 +47,8 @@ def settle(
     first, _ = resolve(layers)
     preset = find_preset(first.model)
     asked = Layer(f"preset {first.preset}", PRESETS[first.preset])
-    settings, sources = resolve([*layers, asked, preset.layer])
+    every_layer = [*layers, asked, preset.layer]
+    settings, sources = resolve(every_layer)
     if not settings.concepts:
         known = f" The model {preset.name} knows: {', '.join(preset.vocabulary)}." if preset.vocabulary else ""
         raise UsageError(f"no concepts given. Next: `concepts=scratch,dent`.{known}")
@@ -65,7 +66,13 @@ def settle(
     lifts = pick_asked(settings.place_lifts, settings, preset)
     settings = settings.model_copy(update={"thresholds": thresholds, "place_lifts": lifts})
     _check_range(settings)
-    if settings.looks is not None and settings.stride != "auto" and not sources["looks"].startswith("preset"):
+    # A stride that is asked for in a stronger layer has its way.
+    order = [layer.name for layer in every_layer]
+    if (
+        settings.looks is not None
+        and settings.stride != "auto"
+        and order.index(sources["looks"]) <= order.index(sources["stride"])
+    ):
         raise UsageError(
             f"`looks={settings.looks}` says how often `stride=auto` reads a place, and the stride is {settings.stride} "
             f"({sources['stride']}). Next: leave one of them out"
