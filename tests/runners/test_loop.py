@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import pytest
 
 from tests.helpers.archives import tables_of
 from tests.helpers.clips import write_clip
+from tests.helpers.desk_pool import DeskPool
 from tests.helpers.small_runs import SMALL, small_run
 from vidconcept.commands.batch_screen import open_screen
 from vidconcept.errors import Interrupted, OutputError
@@ -21,9 +20,8 @@ from vidconcept.fleet.footage import Film
 from vidconcept.fleet.intake import Listed
 from vidconcept.fleet.leases import Lease, take_lease
 from vidconcept.fleet.records import Records
-from vidconcept.fleet.settling import Settling
 from vidconcept.fleet.stalls import Stalls
-from vidconcept.fleet.summarising import list_missing, summary_rows
+from vidconcept.fleet.summarising import summary_rows
 from vidconcept.runners.batch import Batch, Word
 from vidconcept.runners.films import Desk, do_film
 from vidconcept.runners.order import Kind, Order, Report
@@ -70,40 +68,6 @@ class WrittenPool:
     def ask_to_stop(self) -> None:
         for name in self._at_work.values():
             self._reports[name].insert(0, Report("interrupted"))
-
-    def close(self) -> None:
-        pass
-
-
-class DeskPool:
-    """A pool of the fourth kind: one worker, which is this process. kinds: what it reported. progress: told how far a
-    film is."""
-
-    slots = 1
-
-    def __init__(self, progress: Callable[[str, int, int | None], None] = lambda stage, done, total: None) -> None:
-        self.kinds: list[str] = []
-        self._desk = Desk(progress)
-        self._told: list[tuple[int, Message]] = []
-
-    def is_ready(self, slot: int) -> bool:
-        return slot < self.slots
-
-    def give(self, slot: int, order: Order) -> None:
-        # What goes to a worker is JSON.
-        report = do_film(Order.from_json(order.to_json()), self._desk)
-        self.kinds.append(report.kind)
-        self._told.append((slot, report))
-
-    def wait(self, timeout_s: float) -> list[tuple[int, Message]]:
-        told, self._told = self._told, []
-        return told
-
-    def end(self, slot: int) -> None:
-        pass
-
-    def ask_to_stop(self) -> None:
-        pass
 
     def close(self) -> None:
         pass
@@ -283,112 +247,6 @@ def test_lost_verdicts_are_told_of_each_film_and_general_remarks_once(tmp_path, 
             f"warning: {made[0].run_name}: {text}",
             f"warning: 2 more films: {text}",
         ]
-
-
-class TestChangedFilms:
-    """Another film under the same name, or one that grew."""
-
-    @pytest.fixture
-    def film(self, tmp_path, tiny_model) -> Film:
-        path = write_clip(tmp_path / "archive" / "a.mp4", count=9, size_px=(96, 64)).path
-        return Film(path, {"concepts": ("scratch", "dent"), "model": str(tiny_model), "threshold": 0.01, **SMALL})
-
-    @pytest.fixture(autouse=True)
-    def _archive(self, tmp_path):
-        (tmp_path / "archive").mkdir()
-
-    def grow_once(self, film: Film, at: str) -> Callable[[str, int, int | None], None]:
-        """The camera writes on, once, while the film is at the stage."""
-        grown = []
-
-        def progress(stage: str, done: int, total: int | None) -> None:
-            if stage == at and not grown:
-                grown.append(stage)
-                with open(film.source, "ab") as file:
-                    file.write(bytes(8) + b"free")
-
-        return progress
-
-    @pytest.mark.parametrize("at", ["reading maps", "writing the video"])
-    def test_one_that_grew_while_it_was_read_is_begun_anew(self, tmp_path, film, at):
-        pool, words = DeskPool(self.grow_once(film, at)), []
-        (failed,) = Batch(tmp_path / "runs", Listed([film]), pool).run().failed
-        assert "while it was read" in failed[1]
-        board = Batch(tmp_path / "runs", Listed([film]), pool, tell=words.append).run()
-        assert (board.done, board.failed) == (1, [])
-        assert words[-1].said.endswith("begun anew, as the film changed")
-        run = tmp_path / "runs" / film.run_name
-        assert tables_of(run) == tables_of(small_run(film.source, film.settings["model"], tmp_path / "alone").path)
-
-    def test_one_that_was_removed_then_is_said_to_be(self, tmp_path, film):
-        Batch(tmp_path / "runs", Listed([film]), DeskPool(self.grow_once(film, "reading maps"))).run()
-        film.source.unlink()
-        (row,) = summary_rows(tmp_path / "runs")
-        assert row.state == "failed"
-        assert row.reason.endswith("; the film was removed since")
-
-    def test_watched_it_counts_once(self, tmp_path, film):
-        pool = DeskPool(self.grow_once(film, "reading maps"))
-
-        def make_unread(place: Path, reason: str) -> Film:
-            return Film(place, unread=reason)
-
-        settling = Settling(
-            [film.source.parent], tmp_path / "runs", lambda source: film, make_unread, settle_s=0.2, look_s=0.05
-        )
-        job = Batch(tmp_path / "runs", settling, pool)
-        job.stop = lambda: "done" in pool.kinds
-        with pytest.raises(Interrupted):
-            job.run()
-        assert pool.kinds == ["failed", "done"]
-        assert (job.board.films, job.board.done, job.board.failed) == (1, 1, [])
-        assert job.board.revised == {"failed": 1}
-
-    def test_what_a_person_judged_is_kept(self, tmp_path, film):
-        Batch(tmp_path / "runs", Listed([film]), DeskPool()).run()
-        run = tmp_path / "runs" / film.run_name
-        write_events(
-            run / "events.csv", [replace(event, verdict="accept") for event in read_events(run / "events.csv")]
-        )
-        # As an interrupted decision leaves it.
-        (run / "run.json").write_text((run / "run.json").read_text().replace('"done": true', '"done": false'))
-        (run / "review.html").unlink()
-        write_clip(film.source, count=12, size_px=(96, 64))
-        (failed,) = Batch(tmp_path / "runs", Listed([film]), DeskPool()).run().failed
-        assert "its video is another one" in failed[1]
-        assert all(event.verdict for event in read_events(run / "events.csv"))
-
-    @pytest.mark.parametrize("by", ["film", "text"])
-    def test_one_in_place_of_a_finished_one_is_not_inspected(self, tmp_path, film, by):
-        runs = tmp_path / "runs"
-        Batch(runs, Listed([film]), DeskPool()).run()
-        before = tables_of(runs / film.run_name)
-        shutil.copy(film.source, tmp_path / "first.mp4")
-        if by == "film":
-            write_clip(film.source, count=12, size_px=(96, 64))
-        else:
-            film.source.write_text("not a video")
-        (failed,) = Batch(runs, Listed([film]), DeskPool()).run().failed
-        assert tables_of(runs / film.run_name) == before
-        (row,) = summary_rows(runs)
-        assert (row.state, row.reason, row.events) == ("failed", failed[1], None)
-        (missing,) = list_missing(runs, [row])
-        assert (missing.film, missing.state, missing.reason) == (str(film.source), "failed", failed[1])
-        # The first one is back.
-        shutil.copy(tmp_path / "first.mp4", film.source)
-        assert Batch(runs, Listed([film]), DeskPool()).run().skipped == 1
-        assert [(row.state, row.reason) for row in summary_rows(runs)] == [("done", "")]
-
-    def test_a_run_that_stays_as_it_is_shows_its_film(self, tmp_path, film):
-        """Asked for other maps, the batch refuses: what the run says holds."""
-        runs = tmp_path / "runs"
-        Batch(runs, Listed([film]), DeskPool()).run()
-        other = replace(film, settings={**film.settings, "height": 48})
-        (failed,) = Batch(runs, Listed([other]), DeskPool()).run().failed
-        (row,) = summary_rows(runs)
-        assert (row.state, row.reason) == ("done", failed[1])
-        assert row.events
-        assert list_missing(runs, [row]) == []
 
 
 def test_a_failed_film_that_was_removed_is_in_no_summary(tmp_path, films):

@@ -5,8 +5,6 @@ import os
 import subprocess
 import sys
 import textwrap
-from fractions import Fraction
-from itertools import pairwise
 
 import av
 import numpy as np
@@ -14,16 +12,11 @@ import pytest
 from PIL import Image
 
 from tests.helpers.bad_clips import BAD
-from tests.helpers.clips import FRAMES, GOOD, glue, packet_places, paint, read_barcode, rewrite_pts, write_clip
+from tests.helpers.clips import GOOD, paint, read_barcode
 from tests.helpers.reading import digest, numbers, read
 from vidconcept.errors import InputError, UsageError, VidconceptError
-from vidconcept.video.clock import Clock
-from vidconcept.video.packets import scan_packets
-from vidconcept.video.probe import examine, probe
+from vidconcept.video.probe import probe
 from vidconcept.video.reader import read_frames
-from vidconcept.video.reading import Reading
-
-X265 = {"preset": "ultrafast", "x265-params": "log-level=error:bframes=3"}
 
 
 @pytest.mark.parametrize("name", GOOD)
@@ -135,192 +128,6 @@ def test_pictures_are_let_go_without_waiting_for_the_garbage_collector(tmp_path)
         gc.enable()
     # Of 24 pictures: the last, a few in the generators, and the first, whose side data ties it into a cycle.
     assert alive <= 6
-
-
-class TestTime:
-    """Timestamps always rise; the repair is reported and leaves sound ones alone."""
-
-    def test_a_timestamp_used_twice_moves_one_frame(self, tmp_path):
-        path = rewrite_pts(write_clip(tmp_path / "a.mkv", options={"bf": "0"}).path, {7: 6 * 40})
-        problems = []
-        frames = read(path, problems)
-        assert numbers(frames) == list(range(FRAMES))
-        times = [frame.time_s for frame in frames]
-        assert times[7] == pytest.approx(0.26)
-        assert times[:7] + times[8:] == pytest.approx([n / 25 for n in range(FRAMES) if n != 7])
-        assert [(p.kind, p.first_frame, p.count) for p in problems] == [("non-monotonic-pts", 7, 1)]
-
-    def test_recordings_glued_together_go_on_in_time(self, tmp_path):
-        truth = write_clip(tmp_path / "a.ts", count=40, options={"bf": "0"})
-        truth.path.write_bytes(truth.path.read_bytes() * 2)
-        problems = []
-        frames = read(truth.path, problems)
-        assert numbers(frames) == [*range(40), *range(40)]
-        assert np.diff([frame.time_s for frame in frames]) == pytest.approx(1 / 25)
-        assert [(p.kind, p.first_frame, p.count) for p in problems] == [("time-jump", 40, 1)]
-
-    @pytest.mark.parametrize("back_s", [10, 95, 7200])
-    @pytest.mark.parametrize(("codec", "options"), [("libx264", {"bf": "2"}), ("libx265", X265)])
-    def test_a_clock_that_starts_again_is_no_hole_and_costs_no_picture(self, back_s, codec, options, tmp_path):
-        """The decoder still holds pictures when the first packets of the second recording come."""
-        path = glue(tmp_path, 8000, 8000 - back_s, codec=codec, options=options)
-        problems = []
-        frames = read(path, problems)
-        assert numbers(frames) == [*range(20), *range(20)]
-        assert [frame.time_s for frame in frames] == pytest.approx(np.arange(40) / 25)
-        assert [(p.kind, p.first_frame, p.first_time_s) for p in problems] == [("time-jump", 20, pytest.approx(0.8))]
-        assert f"back by {back_s + 0.76:.3f} s" in problems[0].message
-
-    def test_nothing_is_followed_into_another_recording(self, tmp_path):
-        path = glue(tmp_path, 50, 20)
-        assert [frame.index for frame in read(path) if frame.after_hole] == [20]
-        frames = read(path, stride=7)
-        assert [frame.index for frame in frames] == [0, 7, 14, 20, 27, 34]
-        assert [frame.index for frame in frames if frame.after_hole] == [20]
-        assert not any(frame.after_hole for frame in read(path, start_s=0.8))
-
-    def test_what_is_lost_in_a_later_recording_has_its_time_there(self, tmp_path):
-        intra = {"preset": "ultrafast", "x265-params": "log-level=error:keyint=1"}
-        path = glue(tmp_path, 50, 20, codec="libx265", options=intra)
-        data = bytearray(path.read_bytes())
-        first, size = packet_places(path)[28]
-        data[first + size // 2 : first + size // 2 + 60] = bytes(60)
-        path.write_bytes(data)
-        problems = []
-        frames = read(path, problems)
-        lost = [problem for problem in problems if problem.kind == "undecodable"]
-        assert [(p.first_frame, p.first_time_s) for p in lost] == [(28, pytest.approx(28 / 25))]
-        assert frames[28].time_s == pytest.approx(29 / 25)
-
-    def test_a_recording_that_begins_between_key_frames_is_not_built_on_the_one_before(self, tmp_path):
-        open_gops = {"x264-params": "open-gop=1:keyint=8:min-keyint=4:bframes=3:b-adapt=0:scenecut=0"}
-        path = glue(tmp_path, 20, count=60, options=open_gops)
-        places, second = packet_places(path), path.read_bytes()
-        first = write_clip(tmp_path / "a.ts", count=60, stamps_ms=range(50_000, 52_400, 40)).path.read_bytes()
-        path.write_bytes(first + second[places[20][0] :])
-        problems = []
-        frames = read(path, problems)
-        painted = numbers(frames)
-        assert painted[:60] == list(range(60))
-        assert painted[60:] == list(range(painted[60], 60))
-        assert painted[60] < 32
-        assert np.diff([frame.time_s for frame in frames[60:]]) == pytest.approx(1 / 25)
-        assert {problem.kind for problem in problems} == {"time-jump", "undecodable"}
-        assert [frame.index for frame in frames if frame.after_hole] == [60]
-
-    def test_a_recording_with_sound_between_two_without(self, tmp_path):
-        """The library finds streams at the start and at the end of a file."""
-        rate = {"b": "8M", "minrate": "8M", "maxrate": "8M", "bufsize": "1M", "nal-hrd": "cbr", "preset": "ultrafast"}
-        silent = write_clip(tmp_path / "a.ts", count=200, options={"bf": "0", **rate}).path.read_bytes()
-        heard = write_clip(tmp_path / "b.ts", count=50, options={"bf": "0"}, audio="aac").path.read_bytes()
-        path = tmp_path / "glued.ts"
-        path.write_bytes(silent + heard + silent)
-        assert [frame.index for frame in read(path) if frame.after_hole] == [200, 250]
-        assert examine(path).frames == 450
-
-    def test_a_slow_recording_whose_clock_goes_back_by_a_few_pictures(self, tmp_path):
-        path = write_clip(tmp_path / "a.ts", count=9, stamps_ms=range(50_000, 59_000, 1000), options={"bf": "2"}).path
-        path.write_bytes(path.read_bytes() * 2)
-        report = examine(path)
-        frames = read(path, reading=report.settle_reading(Reading()))
-        assert [frame.time_s for frame in frames] == pytest.approx(range(18))
-        assert [frame.index for frame in frames if frame.after_hole] == [9]
-        assert report.last_s - report.first_s == pytest.approx(17)
-        assert report.rate_fps == pytest.approx(1)
-
-    def test_recordings_of_one_picture_each(self, tmp_path):
-        frames = read(glue(tmp_path, 50, 20, 10, 5, count=1))
-        assert [frame.time_s for frame in frames] == pytest.approx([0, 0.04, 0.08, 0.12])
-
-    def test_recordings_that_overlap_a_little_lose_no_picture(self, tmp_path):
-        problems = []
-        frames = read(glue(tmp_path, 50, 50), problems)
-        assert numbers(frames) == [*range(20), *range(20)]
-        assert {problem.kind for problem in problems} == {"non-monotonic-pts"}
-
-    def test_a_clock_that_counts_round_goes_on(self, tmp_path):
-        """The clock of a transport stream has 33 bits: it starts again after 26.5 hours."""
-        stamps = range(95_443_300, 95_444_900, 40)
-        path = write_clip(tmp_path / "a.ts", count=40, stamps_ms=stamps, options={"bf": "2"}).path
-        problems = []
-        frames = read(path, problems)
-        assert numbers(frames) == list(range(40))
-        assert [frame.time_s for frame in frames] == pytest.approx(np.arange(40) / 25)
-        assert (problems, [frame for frame in frames if frame.after_hole]) == ([], [])
-        report = examine(path)
-        assert report.timestamps_trusted
-        assert report.last_s - report.first_s == pytest.approx(39 / 25)
-        assert report.info.duration_s == pytest.approx(40 / 25, abs=0.05)
-
-    def test_a_single_timestamp_that_is_early_moves_no_other(self, tmp_path):
-        stamps = {40: 100, 50: 5}
-        path = rewrite_pts(write_clip(tmp_path / "a.mkv", count=60, options={"bf": "0"}).path, stamps)
-        problems = []
-        frames = read(path, problems)
-        expected = [n / 25 - (0.02 if n in stamps else 0) for n in range(60)]
-        assert [frame.time_s for frame in frames] == pytest.approx(expected)
-        assert {problem.kind for problem in problems} == {"non-monotonic-pts"}
-
-    def test_a_single_wild_timestamp_is_put_back_in_order(self, tmp_path):
-        path = rewrite_pts(write_clip(tmp_path / "a.mkv", options={"bf": "0"}).path, {9: 2_000_000})
-        problems = []
-        frames = read(path, problems)
-        assert [frame.time_s for frame in frames] == pytest.approx([n / 25 for n in range(FRAMES)])
-        assert [(p.kind, p.first_frame) for p in problems] == [("time-jump", 9)]
-
-    def test_a_first_picture_without_a_timestamp_belongs_to_its_successor(self):
-        """A recorder's clock may be hours on when the recording starts."""
-        clock = Clock(Fraction(1, 90_000), Fraction(25))
-        raw = [None, *(3_600 * 90_000 + 3_600 * n for n in range(1, 5)), None]
-        stamped = [clock.stamp(*pair) for pair in pairwise(raw)]
-        assert [pts - stamped[0][0] for pts, _ in stamped] == [3_600 * n for n in range(5)]
-        assert [fault and fault.kind for _, fault in stamped] == ["missing-pts", None, None, None, None]
-
-    def test_a_hole_says_nothing_of_where_a_faulty_timestamp_belongs(self):
-        clock = Clock(Fraction(1, 1000), Fraction(25))
-        raw = [0, 40, 80, 9080, 9080, 9120, 9160, None]
-        assert [clock.stamp(*pair)[0] for pair in pairwise(raw)] == [0, 40, 80, 9080, 9100, 9120, 9160]
-
-    def test_a_first_timestamp_far_ahead_moves_the_others_after_it(self):
-        clock = Clock(Fraction(1, 1000), Fraction(25))
-        stamped = [clock.stamp(*pair) for pair in pairwise([400_000, 40, 80, 120, None])]
-        assert [pts for pts, _ in stamped] == [400_000, 400_040, 400_080, 400_120]
-        assert [bool(fault and fault.begins_anew) for _, fault in stamped] == [False, True, False, False]
-
-    def test_leading_pictures_without_timestamps_are_counted_back(self):
-        clock = Clock(Fraction(1, 1000), Fraction(25))
-        arguments = (None, 5000, 2), (None, 5000, 1), (5000, 5040, 1)
-        assert [clock.stamp(*each)[0] for each in arguments] == [4920, 4960, 5000]
-
-    def test_pictures_without_timestamps_at_the_start_belong_before_the_first_that_has_one(self, tmp_path):
-        """Matroska stores no times below zero, so pictures before it lose theirs."""
-        early = {number: 40 * number - 400 for number in range(FRAMES)}
-        path = rewrite_pts(write_clip(tmp_path / "a.mkv", options={"bf": "0"}).path, early)
-        problems = []
-        frames = read(path, problems)
-        assert numbers(frames) == list(range(FRAMES))
-        assert [frame.time_s for frame in frames] == pytest.approx(np.arange(FRAMES) / 25)
-        assert [(p.kind, p.first_frame, p.count) for p in problems] == [("missing-pts", 0, 10)]
-
-    def test_frames_that_an_edit_list_hides_do_not_count(self, tmp_path):
-        """Remuxing from a later point gives an MP4 whose edit list starts between key frames."""
-        source = write_clip(tmp_path / "a.mp4", options={"bf": "0", "g": "8"}).path
-        path = tmp_path / "trimmed.mp4"
-        with av.open(str(source)) as whole, av.open(str(path), "w") as out:
-            stream = out.add_stream_from_template(whole.streams.video[0])
-            for packet in whole.demux(video=0):
-                if packet.dts is not None:
-                    step = packet.duration
-                    packet.pts -= 3 * step
-                    packet.dts -= 3 * step
-                    packet.stream = stream
-                    out.mux(packet)
-        assert scan_packets(path).hidden == 3
-        problems = []
-        frames = read(path, problems)
-        assert numbers(frames) == list(range(3, FRAMES))
-        assert frames[0].time_s == 0.0
-        assert problems == []
 
 
 def test_a_bar_code_survives_resizing_and_a_blank_picture_has_none():
