@@ -160,13 +160,20 @@ def test_true_is_no_number(tmp_path, line):
 def test_looks_belong_to_the_stride_that_the_motion_chooses():
     assert settle({"concepts": ("scratch",), "looks": 3}, environ={}).settings.looks == 3
     assert settle({"concepts": ("scratch",), "preset": "fast", "stride": 2}, environ={}).settings.stride == 2
-    with pytest.raises(UsageError, match=r"`looks=3`.*the stride is 2 \(command line\).*Next: "):
+    with pytest.raises(UsageError, match=r"`looks=3`.*`stride` is 2 \(command line\).*Next: "):
         settle({"concepts": ("scratch",), "looks": 3, "stride": 2}, environ={})
     # What is asked for at the terminal goes before what a file says.
     weaker = {"VIDCONCEPT_LOOKS": "3"}
     assert settle({"concepts": ("scratch",), "stride": 2}, environ=weaker).settings.stride == 2
-    with pytest.raises(UsageError, match=r"`looks=3`.*the stride is 2 \(environment\)"):
+    with pytest.raises(UsageError, match=r"`looks=3`.*`stride` is 2 \(environment\)"):
         settle({"concepts": ("scratch",), "looks": 3}, environ={"VIDCONCEPT_STRIDE": "2"})
+
+
+def test_a_single_timestep_means_nothing_beside_several():
+    asked = {"concepts": ("scratch",), "timesteps": (20, 250)}
+    assert settle(asked, environ={}).settings.timesteps == (20, 250)
+    with pytest.raises(UsageError, match=r"`timestep=30`.*`timesteps` is 20,250 \(command line\)"):
+        settle(asked | {"timestep": 30}, environ={})
 
 
 def test_a_calibration_does_not_speak_for_concepts_that_it_does_not_know(tmp_path):

@@ -67,6 +67,9 @@ def check_ours(folder: Path) -> bool:
     if folder.is_symlink() and not folder.exists():
         raise OutputError(f"{folder} is a link to what is not there. Next: remove it, or choose another `out`")
     if not folder.exists():
+        above = next(parent for parent in folder.absolute().parents if parent.exists())
+        if not above.is_dir():
+            raise OutputError(f"{above} is a file, not a folder. Next: choose another folder with `out`")
         return False
     if not folder.is_dir():
         raise OutputError(f"{folder} is a file, not a folder. Next: choose another folder with `out`")

@@ -33,7 +33,7 @@ from vidconcept.ownership import (
     sync_results,
 )
 from vidconcept.rarity.memory import Described, Memory
-from vidconcept.settings import Stage, TrackSettings
+from vidconcept.run_changes import check_same, select_question
 from vidconcept.temporal.motion import pack_motions, unpack_motions
 from vidconcept.types import ConceptMaps
 
@@ -174,11 +174,7 @@ def open_run(path: Path, facts: dict[str, Any], existing: Existing, read: Iterab
     process, or cannot be written; UsageError when a run was made otherwise, or would write over what it reads, and for
     another word than those of `Existing`.
     """
-    if existing not in (words := get_args(Existing)):
-        raise UsageError(f"`existing={existing}` is not known. Next: one of {', '.join(words)}")
-    check_path(path.absolute())
-    check_apart(path, read)
-    before = _read_earlier_run(path, facts, existing)
+    before = look_at_folder(path, facts, existing, read)
     if before is not None and existing == "skip" and before.get("done"):
         if not (missing := _list_missing(path, before)):
             return RunFolder(path, before), True
@@ -209,6 +205,17 @@ def open_run(path: Path, facts: dict[str, Any], existing: Existing, read: Iterab
     return run, False
 
 
+def look_at_folder(
+    path: Path, facts: dict[str, Any], existing: Existing, read: Iterable[Path]
+) -> dict[str, Any] | None:
+    """What `open_run` finds: the manifest of the run that is there, or None. Raises as it does; nothing is written."""
+    if existing not in (words := get_args(Existing)):
+        raise UsageError(f"`existing={existing}` is not known. Next: one of {', '.join(words)}")
+    check_path(path.absolute())
+    check_apart(path, read)
+    return _read_earlier_run(path, facts, existing)
+
+
 def _list_missing(path: Path, manifest: dict[str, Any]) -> list[str]:
     return list_missing(path, sum(manifest.get("events", {}).values()) + manifest.get("recurring", 0))
 
@@ -229,7 +236,7 @@ def _read_earlier_run(path: Path, facts: dict[str, Any], existing: Existing) -> 
         )
     manifest = read_manifest(path)
     if existing == "skip" and manifest.get("done"):
-        check_same(path, "skipped: made with different settings", _select_question(manifest), _select_question(facts))
+        check_same(path, "skipped: made with different settings", select_question(manifest), select_question(facts))
     elif existing != "overwrite":
         check_same(
             path, "resumed: its maps were made with other settings", manifest.get("maps_from", {}), facts["maps_from"]
@@ -240,51 +247,3 @@ def _read_earlier_run(path: Path, facts: dict[str, Any], existing: Existing) -> 
 def new_run_id() -> str:
     """Verdicts are kept by this id: events that came out otherwise get a new one."""
     return uuid.uuid4().hex
-
-
-def changes_of(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What an earlier run was asked otherwise than now, as `key was A, is B`; empty where it answers the same."""
-    return _differences(_select_question(before), _select_question(now))
-
-
-def _select_question(facts: dict[str, Any]) -> dict[str, Any]:
-    """All that the events depend on."""
-    indifferent = TrackSettings.list_keys(Stage.DRAWING, Stage.MACHINE)
-    settings = {key: value for key, value in facts.get("settings", {}).items() if key not in indifferent}
-    return {**settings, **facts.get("maps_from", {})}
-
-
-def check_same(
-    path: Path,
-    what: str,
-    before: dict[str, Any],
-    now: dict[str, Any],
-    advice: str = "`existing=overwrite`, or another `out`",
-) -> None:
-    """Raises UsageError, "PATH cannot be WHAT" and why, where the facts of an earlier run are not those of now."""
-    if different := _differences(before, now):
-        raise UsageError(f"{path} cannot be {what}: {'; '.join(different[:3])}. Next: {advice}")
-
-
-def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    # Through JSON, as the earlier run's were.
-    now = json.loads(json.dumps(now))
-    different = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
-    # Follows from the settings named beside it, or says the same as the words.
-    different = [key for key in different if key not in ("asked", "windows") or len(different) == 1]
-    return [_describe_difference(key, before.get(key), now.get(key)) for key in different]
-
-
-def _describe_difference(key: str, before: Any, now: Any) -> str:
-    if key == "source_sha256":
-        return "its video is another one (what is in the file differs)"
-    if key == "words" and isinstance(before, list) and isinstance(now, list) and {*before} != {*now}:
-        gone, new = ([word for word in one if word not in other] for one, other in ((before, now), (now, before)))
-        said = [f"{', '.join(words)} {how}" for words, how in ((new, "added"), (gone, "left out")) if words]
-        return f"words: {'; '.join(said)}"
-    return f"{key} was {_shorten_value(before)}, is {_shorten_value(now)}"
-
-
-def _shorten_value(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 40 else text[:37] + "..."

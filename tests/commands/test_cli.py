@@ -111,6 +111,14 @@ class TestStreamsAndExitCodes:
         assert isinstance(result.exception, ModelError)
         assert "'cuda:99' is not usable here" in str(result.exception)
 
+    @pytest.mark.parametrize(("out", "said"), [("a_file", "is a file"), ("a_file/run", "is a file"), ("", "not a run")])
+    def test_dry_run_is_refused_where_the_run_would_be(self, clip, options, out, said, tmp_path):
+        (tmp_path / "a_file").touch()
+        result = CliRunner().invoke(
+            cli.app, [str(a) for a in ["track", clip, *options[:-1], tmp_path / out, "--dry-run"]]
+        )
+        assert said in str(result.exception)
+
     def test_unwritable_folder_and_unreadable_file_without_roots_rights(self, clip, options, tmp_path):
         locked = tmp_path / "locked"
         locked.mkdir(mode=0o555)
@@ -212,6 +220,9 @@ class TestExisting:
     def test_resume_says_which_concepts_and_that_it_is_another_film(self, run, clip, tiny_model, tmp_path):
         with pytest.raises(UsageError, match="words: rust added"):
             self.again(run, clip, tiny_model, "resume", concepts=[*run.manifest["concepts"], "rust"])
+        first, second = run.manifest["concepts"][:2]
+        with pytest.raises(UsageError, match=f"concepts were {first}, {second}, are {second}, {first}"):
+            self.again(run, clip, tiny_model, "resume", concepts=[second, first])
         other = write_clip(tmp_path / "other.mp4", count=7).path
         with pytest.raises(UsageError, match="its video is another one"):
             self.again(run, other, tiny_model, "resume")

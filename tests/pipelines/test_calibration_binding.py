@@ -1,12 +1,17 @@
 """A calibration holds for the weights and the scores that it was made with; with others `track` says so."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+from tests.helpers.clips import write_clip
+from vidconcept.errors import UsageError
 from vidconcept.models.adapter import read_layout
 from vidconcept.models.folder import find_folder, find_preset
+from vidconcept.pipelines.calibrate import calibrate_good
 from vidconcept.pipelines.plan import MAPS_VERSION, make_plan
+from vidconcept.pipelines.workspace import Workspace
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "line_cam.mp4"
 
@@ -42,3 +47,13 @@ def test_a_calibration_from_before_the_scores_changed_promises_nothing(tmp_path,
 
 def test_a_config_without_a_calibration_needs_no_word(tmp_path):
     assert list_warnings(tmp_path, "hours = 1") == []
+
+
+def test_footage_that_is_there_twice_is_refused_before_it_is_read(tmp_path, tiny_model):
+    film = write_clip(tmp_path / "good.mp4", count=9).path
+    copy = Path(shutil.copy(film, tmp_path / "again.mp4"))
+    settings = {"concepts": ("scratch",), "model": str(tiny_model)}
+    for videos in ([film, film], [film, copy]):
+        with pytest.raises(UsageError, match=r"are the same footage\. Next: "):
+            calibrate_good(videos, settings, 1.0, Workspace(tmp_path / "work"))
+    assert not (tmp_path / "work").exists()

@@ -142,3 +142,16 @@ def test_a_film_of_its_own_is_generated_again_and_another_is_kept(settings, tmp_
     with pytest.raises(OutputError, match=r"a\.mp4 was not written by vidconcept, or changed since"):
         generate_run(PROMPT, settings, wish, film, out, "overwrite", Monitor())
     assert film.read_bytes() == b"a film of somebody else's"
+
+
+def test_settings_that_a_generated_film_cannot_be_read_with_are_refused(settings, tmp_path):
+    with pytest.raises(UsageError, match=r"`roi=0,0,16,16` does not go with"):
+        generate_run(
+            PROMPT, {**settings, "roi": (0, 0, 16, 16)}, Wish(), tmp_path / "a.mp4", tmp_path / "a", "error", Monitor()
+        )
+
+
+def test_what_generation_settles_is_said_to_come_from_it(run):
+    sources = run[0].manifest["settings_from"]
+    assert {sources[key] for key in ("roi", "tile", "rarity", "stride", "window_frames")} == {"generate"}
+    assert sources["threshold"] == "command line"

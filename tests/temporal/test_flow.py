@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from vidconcept.temporal.carry import compute_carries
-from vidconcept.temporal.flow import estimate, make_proxy
+from vidconcept.temporal.flow import estimate, join_motion, make_proxy
 from vidconcept.temporal.motion import STILL
 from vidconcept.temporal.sampling import grid_points
 
@@ -79,11 +79,43 @@ def test_equal_frames_are_still_and_other_scenes_are_cuts():
     assert not estimate(frame, make_proxy(view(surface(4), shift(9, 0)))).cut
 
 
-def test_an_empty_scene_with_noise_is_no_cut():
-    rng = np.random.default_rng(0)
-    frames = [make_proxy(np.clip(rng.normal(128, 1.0, (H, W, 3)), 0, 255).astype(np.uint8)) for _ in range(2)]
+def sheet(step_px: float, noise: float, seed: int, *, blot: bool = True) -> np.ndarray:
+    """A plain sheet with one dark blot, `(256, 384, 3)` uint8, as a noisy camera has it."""
+    rng = np.random.default_rng(seed)
+    grey = np.full((H, W), 150.0, np.float32)
+    if blot:
+        cv2.circle(grey, (100 + round(step_px), H // 2), 9, 60.0, -1)
+    grain = cv2.GaussianBlur(rng.normal(0, 1, (H, W)).astype(np.float32), (0, 0), 0.8)
+    noisy = grey + noise * grain / grain.std()
+    return np.repeat(np.clip(noisy, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
+
+
+@pytest.mark.parametrize("noise", [1.0, 3.0, 6.0])
+@pytest.mark.parametrize("step", [0, 12])
+def test_noise_on_a_plain_sheet_is_neither_motion_nor_a_cut(step, noise):
+    pictures = [sheet(step * k, noise, k) for k in range(5)]
+    motions = [motion for _, motion in join_motion(pictures) if motion is not None]
+    assert not any(motion.cut for motion in motions)
+    assert [float(motion.matrix[0, 2]) * W for motion in motions] == pytest.approx([-step] * 4, abs=0.5)
+
+
+@pytest.mark.parametrize("noise", [1.0, 6.0])
+def test_a_bare_surface_with_noise_stands_still(noise):
+    motions = [motion for _, motion in join_motion(sheet(0, noise, k, blot=False) for k in range(6))][1:]
+    assert all(np.array_equal(motion.matrix, np.eye(2, 3)) and not motion.cut for motion in motions)
+
+
+@pytest.mark.parametrize("share", [0.55, -0.65])
+@pytest.mark.parametrize("down", [0, 1])
+def test_a_line_that_moves_by_more_than_half_of_the_picture_is_followed(share, down):
+    step = (0.0, share * H) if down else (share * W, 0.0)
+    picture = surface(7, 900, 1200)
+    frames = [
+        make_proxy(view(picture, shift(200, 150) + np.pad(np.outer(step, [k]), ((0, 0), (2, 0))))) for k in (0, 1)
+    ]
     motion = estimate(*frames)
-    assert not motion.cut
+    assert motion.kind == "translation"
+    assert error_px(motion, lambda p: p + step) < 0.2
 
 
 def test_carries_are_inverse_to_each_other():

@@ -100,6 +100,7 @@ class TestRange:
             ({"start_s": 60.0}, "`start_s=60` s"),
             ({"start_s": 0.5, "end_s": 0.5}, "`end_s=0.5`"),
             ({"end_s": 0.0}, "`end_s=0`"),
+            ({"start_s": 0.05, "end_s": 0.07}, r"nearest are at 0\.040 and 0\.080 s"),
             ({"stride": 0}, "`stride=0`"),
         ],
     )

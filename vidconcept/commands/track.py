@@ -139,7 +139,10 @@ def track(
     wanted = _parse_fail_on(fail_on, plan.settings.concepts)
     folder = out or choose_out(video)
     if dry_run:
+        from vidconcept.runs import look_at_folder
+
         _check_machine(plan.settings)
+        look_at_folder(folder, plan.facts(), existing.value, plan.read_paths)
         _print_plan(plan, folder, as_json)
         return
     from vidconcept.pipelines.track import run_plan

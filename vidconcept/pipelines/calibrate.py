@@ -67,6 +67,7 @@ def calibrate_good(
     """Learn thresholds from footage in which nothing is wrong. Raises UsageError, and what `track` raises."""
     if not 0 < target_per_hour < float("inf"):
         raise UsageError(f"`false_alarms_per_hour={target_per_hour:g}` is not a rate above 0. Next: 1 for one an hour")
+    _refuse_twice(videos)
     footage = [read_footage(video, settings, workspace) for video in videos]
     good_parts = None
     if footage[0].plan.settings.rarity == "auto":
@@ -82,6 +83,16 @@ def calibrate_good(
     return Calibration(
         choice, background.compute_lifts(), select_settings(first), describe_provenance(footage, choice), good_parts
     )
+
+
+def _refuse_twice(videos: Sequence[Path]) -> None:
+    """Raises UsageError for footage that is there twice: it would count as more evidence than it is."""
+    seen: dict[str, Path] = {}
+    for video in videos:
+        content = hash_source(video)
+        if content in seen:
+            raise UsageError(f"{seen[content]} and {video} are the same footage. Next: give it once")
+        seen[content] = video
 
 
 def read_footage(video: Path, settings: Mapping[str, Any], workspace: Workspace) -> Footage:

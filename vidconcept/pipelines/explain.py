@@ -18,7 +18,7 @@ from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan, make_plan
 from vidconcept.pipelines.sweep import choose_layers, plan_for_sweep
 from vidconcept.pipelines.track import Run
-from vidconcept.runs import check_same
+from vidconcept.run_changes import check_same
 from vidconcept.settings import TrackSettings
 from vidconcept.temporal.windows import Window
 from vidconcept.tracks.decision import interpolate_lifts

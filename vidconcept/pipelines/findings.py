@@ -19,6 +19,7 @@ from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
 from vidconcept.pipelines.prefetch import overlap
 from vidconcept.pipelines.recordings import split_recordings
+from vidconcept.pipelines.scenes import SceneCount, measure_move
 from vidconcept.pipelines.waiting import (
     FrameRef,
     SmallFrame,
@@ -90,6 +91,8 @@ def find(
     tracker = make_tracker(plan)
     cuts: list[int] = []
     seen = array("q"), array("d")
+    scenes = SceneCount()
+    height_px, width_px = plan.work_size_px
     count = 0
     total = estimate_frame_count(plan)
     with overlap(score_frames(plan, maps, monitor), plan.settings.threads, count_scored_ahead(plan)) as frames:
@@ -98,6 +101,8 @@ def find(
             journal.append(scored.ref, tracks, scored.scores, scored.origin)
             if needs_scores(plan.settings.view):
                 heat.append(scored.scores)
+            moved = measure_move(scored.flow, width_px, height_px)
+            scenes.add(scored.ref.time_s, begins=scored.reset, read=not scored.origin.interpolated, moved=moved)
             if scored.reset:
                 cuts.append(scored.ref.index)
             if plan.settings.skips_windows or not scored.origin.interpolated:
@@ -105,6 +110,8 @@ def find(
                 seen[1].append(scored.ref.time_s)
             count += 1
             monitor.check("finding tracks", count, None if total is None else total * plan.settings.frame_stride)
+    if (remark := scenes.describe(plan.settings.min_duration_s)) is not None:
+        monitor.remark(remark)
     events, tracker_ids = tracker.finish()
     return Findings(events, tracker_ids, cuts, count, seen)
 

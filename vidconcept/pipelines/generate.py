@@ -23,6 +23,7 @@ from vidconcept.pipelines.plan import make_plan
 from vidconcept.pipelines.settle import Settled, settle
 from vidconcept.pipelines.track import Run, carry_out, list_versions
 from vidconcept.runs import open_run
+from vidconcept.setting_layers import COMMAND_LINE, format_value
 from vidconcept.temporal.windows import Window
 from vidconcept.types import ConceptMaps, VideoInfo
 from vidconcept.video.problems import Finding
@@ -63,6 +64,7 @@ def generate_run(
 
     Raises UsageError, ModelError and OutputError; a film that is there is replaced only with `existing` "overwrite".
     """
+    _refuse_fixed(settle({**settings, "prompt": prompt}, config), monitor)
     settings = {**settings, **FIXED, "prompt": prompt}
     settled = settle(settings, config)
     folder = find_folder(settled.preset)
@@ -91,6 +93,7 @@ def generate_run(
         "versions": list_versions(),
         "generated": _facts_of(prompt, asked, model),
     }
+    facts["settings_from"] |= dict.fromkeys((*FIXED, "window_frames", "overlap_frames"), "generate")
     if settled.preset.source == "embedded":
         facts["remarks"] = [*facts["remarks"], asdict(Finding("remark", "textures", TEXTURES))]
     # Reading the film again would give other maps than those of its making.
@@ -104,6 +107,18 @@ def generate_run(
         run.save(windows=1, maps_done=True)
         carry_out(plan, run, monitor)
     return Run(run.path, run.manifest)
+
+
+def _refuse_fixed(asked: Settled, monitor: Monitor) -> None:
+    """Raises UsageError for a setting of the call that a generated film cannot be read with; weaker layers are told."""
+    for key, value in FIXED.items():
+        given, source = getattr(asked.settings, key), asked.sources[key]
+        if given == value or source == "default" or source.startswith("preset"):
+            continue
+        said = f"`{key}={format_value(given)}` does not go with a film that is read once, while it is made"
+        if source == COMMAND_LINE:
+            raise UsageError(f"{said}. Next: leave it out, or track the film that comes of it")
+        monitor.warn(f"{source}: {said}, and is left out")
 
 
 def _facts_of(prompt: str, asked: Generation, model: Any) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from vidconcept.models.folder import find_preset
 from vidconcept.models.layout import ModelLayout
 from vidconcept.models.presets import Preset
 from vidconcept.pipelines.vocabulary import compile_words, find_preset_thresholds, pick_asked
-from vidconcept.setting_layers import Layer, collect_layers, resolve
+from vidconcept.setting_layers import Layer, collect_layers, format_value, resolve
 from vidconcept.settings import PRESETS, TrackSettings
 from vidconcept.video.reading import Reading
 
@@ -66,19 +66,28 @@ def settle(
     lifts = pick_asked(settings.place_lifts, settings, preset)
     settings = settings.model_copy(update={"thresholds": thresholds, "place_lifts": lifts})
     _check_range(settings)
-    # A stride that is asked for in a stronger layer has its way.
-    order = [layer.name for layer in every_layer]
-    if (
-        settings.looks is not None
-        and settings.stride != "auto"
-        and order.index(sources["looks"]) <= order.index(sources["stride"])
-    ):
-        raise UsageError(
-            f"`looks={settings.looks}` says how often `stride=auto` reads a place, and the stride is {settings.stride} "
-            f"({sources['stride']}). Next: leave one of them out"
-        )
+    _refuse_idle(settings, sources, [layer.name for layer in every_layer])
     provenance = calibration.provenance if calibration is not None else {}
     return Settled(settings, sources, preset, words, lexicon, provenance, uncalibrated)
+
+
+def _refuse_idle(settings: TrackSettings, sources: Mapping[str, str], order: Sequence[str]) -> None:
+    """Raises UsageError for a setting that another one of the same or a weaker layer leaves without effect.
+
+    order: names of the layers, the strongest first. What is asked for in a stronger layer has its way.
+    """
+    idle = []
+    if settings.looks is not None and settings.stride != "auto":
+        idle.append(("looks", "stride", "says how often `stride=auto` reads a place"))
+    if settings.timesteps:
+        idle.append(("timestep", "timesteps", "is the one timestep that maps are read at"))
+    for key, other, what in idle:
+        given = sources[key] in order and not sources[key].startswith("preset")
+        if given and order.index(sources[key]) <= order.index(sources[other]):
+            raise UsageError(
+                f"`{key}={getattr(settings, key)}` {what}, and `{other}` is {format_value(getattr(settings, other))} "
+                f"({sources[other]}). Next: leave one of them out"
+            )
 
 
 def choose_reading(settings: TrackSettings) -> Reading:

@@ -21,8 +21,9 @@ from vidconcept.pipelines.monitor import Monitor, Progress
 from vidconcept.pipelines.parts import Part, compute_part, split_film, take_parts
 from vidconcept.pipelines.plan import Plan, make_plan
 from vidconcept.pipelines.track import Run, run_plan
+from vidconcept.run_changes import changes_of
 from vidconcept.runners.order import Order, Report
-from vidconcept.runs import changes_of, compute_digest, open_run
+from vidconcept.runs import compute_digest, open_run
 from vidconcept.settings import Stage, TrackSettings
 from vidconcept.video.identity import hash_source
 from vidconcept.wording import format_count

@@ -15,8 +15,10 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
+from vidconcept.temporal.dense import estimate_dense
 from vidconcept.temporal.motion import STILL, Motion
-from vidconcept.temporal.sampling import chain_affine, sample, transform
+from vidconcept.temporal.sampling import chain_affine
+from vidconcept.temporal.shifts import as_matrix, find_far_shifts, find_shift, measure_gain, warp
 
 # The proxy has at most this many pixels: half resolution of 256×384 has 24,576 of them.
 PROXY_AREA_PX = 40_000
@@ -33,6 +35,17 @@ DENSE_GAIN = 0.85
 # When less than this share of a dense field is consistent there is nothing to follow: a scene cut. Neighbouring frames
 # of one scene, turning, zooming and shaking, stayed above 0.8, frames of different clips below 0.2.
 CUT_VALID_SHARE = 0.4
+# A dense field this consistent is taken without a coarser look. Of mere noise up to 0.7 may seem consistent.
+SURE_SHARE = 0.9
+# Bands that frames are compared in, proxy pixels: sigma of what is smoothed away, side of the mean that is subtracted.
+# In the coarser ones a tenth and a twentieth is left of the noise of single pixels.
+FINE_BAND = (0.7, 17)
+COARSER_BANDS = ((3.0, 17), (6.0, 33))
+# Where no block is textured, another motion than none or that of before must fit better by this factor; in the coarser
+# bands, where few places are independent of each other, by the second.
+BARE_GAIN, COARSE_BARE_GAIN = 0.97, 0.8
+# Textured blocks that must bear out a translation by more than half of the picture.
+FAR_BLOCKS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +67,7 @@ def make_proxy(image: np.ndarray) -> Proxy:
     scale = min(1.0, max(min(0.5, (PROXY_AREA_PX / (h * w)) ** 0.5), 16 / min(h, w)))
     size = (max(1, round(w * scale)), max(1, round(h * scale)))
     grey = cv2.cvtColor(cv2.resize(image, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY).astype(np.float32)
-    band = cv2.GaussianBlur(grey, (0, 0), 0.7) - cv2.blur(grey, (17, 17), borderType=cv2.BORDER_REFLECT_101)
+    band = _filter_band(grey, *FINE_BAND)
     core, margin = band.copy(), min(8, min(size) // 8)
     core[:margin] = core[size[1] - margin :] = np.nan
     core[:, :margin] = core[:, size[0] - margin :] = np.nan
@@ -69,36 +82,105 @@ def estimate(earlier: Proxy, later: Proxy, prior: Motion = STILL) -> Motion:
     if min(h, w) < 8:
         return Motion("still", matrix=np.eye(2, 3), residual=float(np.abs(earlier.band - later.band).mean()))
 
-    # One contrast for the pair, so that limits in grey levels mean the same on dull and on glossy parts.
-    scale = 16.0 / max(float(later.band.std()), 4.0)
-    earlier, later = (Proxy(p.grey, p.band * scale, p.core * scale) for p in (earlier, later))
-    shift = _find_shift(earlier, later, prior)
-    matrix = np.array([[1.0, 0.0, shift[0]], [0.0, 1.0, shift[1]]])
-    matrix, translation = _refine(earlier.core, later.core, matrix, affine=False)
-    chosen, kind = (matrix, translation), "translation"
-    if translation.explained < TRANSLATION_SHARE:
-        start = matrix if prior.kind != "affine" or prior.matrix is None else _to_pixels(prior.matrix, h, w)
-        turned, affine = _refine(earlier.core, later.core, start, affine=True)
-        if affine.residual < 0.95 * translation.residual:
-            chosen, kind = (turned, affine), "affine"
-    if chosen[1].explained >= EXPLAINED_SHARE:
-        return Motion(kind, matrix=_normalise(chosen[0], h, w), residual=chosen[1].residual)
-
-    dense = _estimate_dense(earlier, later, chosen[0])
+    pair = _match_contrast(earlier, later)
+    fine = _fit_whole(*pair, prior)
+    if fine.fit.explained >= EXPLAINED_SHARE:
+        return fine.to_motion(h, w)
+    dense = estimate_dense(*pair, fine.matrix)
     trusted = 0.0 if dense.valid is None else float(dense.valid.mean())
-    if trusted < CUT_VALID_SHARE and chosen[1].explained < 0.5:
-        return Motion("still", matrix=np.eye(2, 3), residual=dense.residual, cut=True)
-    if trusted >= CUT_VALID_SHARE and dense.residual < DENSE_GAIN * chosen[1].residual:
+    is_better = dense.residual < DENSE_GAIN * fine.fit.residual
+    if trusted >= SURE_SHARE and is_better:
         return dense
-    return Motion(kind, matrix=_normalise(chosen[0], h, w), residual=chosen[1].residual)
+    # What nothing explains may be the noise of the camera, which a coarser look averages out.
+    coarser = []
+    for band in COARSER_BANDS:
+        smooth_pair = _match_contrast(_smooth(earlier, band), _smooth(later, band))
+        coarser.append(smooth_pair)
+        coarse = _fit_whole(*smooth_pair, prior, COARSE_BARE_GAIN)
+        if coarse.fit.explained >= EXPLAINED_SHARE:
+            return coarse.to_motion(h, w)
+    if trusted >= CUT_VALID_SHARE and is_better:
+        return dense
+    if fine.fit.explained >= 0.5:
+        return fine.to_motion(h, w)
+    far = _fit_far(*pair) or _fit_far(*coarser[0])
+    if far is not None:
+        return far.to_motion(h, w)
+    if trusted < CUT_VALID_SHARE:
+        return Motion("still", matrix=np.eye(2, 3), residual=dense.residual, cut=True)
+    return fine.to_motion(h, w)
+
+
+def _match_contrast(*pair: Proxy) -> tuple[Proxy, Proxy]:
+    """One contrast for the pair, so that limits in grey levels mean the same on dull and on glossy parts."""
+    scale = 16.0 / max(float(pair[1].band.std()), 4.0)
+    earlier, later = (Proxy(p.grey, p.band * scale, p.core * scale) for p in pair)
+    return earlier, later
+
+
+def _smooth(proxy: Proxy, band: tuple[float, int]) -> Proxy:
+    """The proxy with a band of coarser structure, one of `COARSER_BANDS`."""
+    filtered = _filter_band(proxy.grey, *band)
+    return Proxy(proxy.grey, filtered, np.where(np.isnan(proxy.core), np.float32("nan"), filtered))
+
+
+def _filter_band(grey: np.ndarray, sigma_px: float, box_px: int) -> np.ndarray:
+    around = cv2.blur(grey, (box_px, box_px), borderType=cv2.BORDER_REFLECT_101)
+    return cv2.GaussianBlur(grey, (0, 0), sigma_px) - around
 
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
-    """How well a warp explains the later frame: mean absolute residual, and the share of blocks that agree."""
+    """How well a warp explains the later frame: mean absolute residual, the share of textured blocks that agree, and
+    how many of these there are."""
 
     residual: float
-    explained: float
+    explained: float = 0.0
+    textured: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """One map for the whole frame, later → earlier in proxy pixels."""
+
+    kind: str
+    matrix: np.ndarray
+    fit: _Fit
+
+    def to_motion(self, h: int, w: int) -> Motion:
+        return Motion(self.kind, matrix=_normalise(self.matrix, h, w), residual=self.fit.residual)
+
+
+def _fit_whole(earlier: Proxy, later: Proxy, prior: Motion, bare_gain: float = BARE_GAIN) -> _Whole:
+    """The translation that explains the pair, or an affine map where that is better."""
+    h, w = later.band.shape
+    candidates = [(0.0, 0.0)]
+    if prior.matrix is not None:
+        px = _to_pixels(prior.matrix, h, w) @ np.array([w / 2, h / 2, 1.0]) - np.array([w / 2, h / 2])
+        candidates.append((float(px[0]), float(px[1])))
+    shift = find_shift(earlier, later, candidates)
+    matrix, translation = _refine(earlier.core, later.core, as_matrix(shift), affine=False)
+    if not translation.textured:
+        # Noise on a bare surface always looks a little more alike somewhere else.
+        shift = find_shift(earlier, later, candidates, worth=bare_gain)
+        there = _refine(earlier.core, later.core, as_matrix(shift), affine=False, steps=1)
+        better = _refine(earlier.core, later.core, as_matrix(shift), affine=False)
+        matrix, translation = better if better[1].residual < bare_gain * there[1].residual else there
+    if translation.explained < TRANSLATION_SHARE:
+        start = matrix if prior.kind != "affine" or prior.matrix is None else _to_pixels(prior.matrix, h, w)
+        turned, affine = _refine(earlier.core, later.core, start, affine=True)
+        if affine.residual < 0.95 * translation.residual:
+            return _Whole("affine", turned, affine)
+    return _Whole("translation", matrix, translation)
+
+
+def _fit_far(earlier: Proxy, later: Proxy) -> _Whole | None:
+    """A translation by more than half of the picture; None where none explains what both frames show."""
+    for shift in find_far_shifts(earlier.core, later.core):
+        matrix, fit = _refine(earlier.core, later.core, as_matrix(shift), affine=False)
+        if fit.textured >= FAR_BLOCKS and fit.explained >= EXPLAINED_SHARE:
+            return _Whole("translation", matrix, fit)
+    return None
 
 
 def join_motion(pictures: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, Motion | None]]:
@@ -124,48 +206,16 @@ def _to_pixels(matrix: np.ndarray, h: int, w: int) -> np.ndarray:
     return chain_affine(to_px, chain_affine(matrix, cv2.invertAffineTransform(to_px)))
 
 
-def _warp(earlier: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """`earlier` seen from the later frame; what was outside is NaN."""
-    h, w = earlier.shape
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(
-        earlier, matrix, (w, h), flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=float("nan")
-    )
+def _refine(
+    earlier: np.ndarray, later: np.ndarray, start: np.ndarray, *, affine: bool, steps: int | None = None
+) -> tuple[np.ndarray, _Fit]:
+    """Gauss-Newton on the robust photometric error of a translation or an affine map, and how well it fits.
 
-
-def _find_shift(earlier: Proxy, later: Proxy, prior: Motion) -> tuple[float, float]:
-    """Displacement (later → earlier, proxy px): phase correlation, the last motion, or none, by residual."""
-    h, w = later.band.shape
-    window = cv2.createHanningWindow((w, h), cv2.CV_32F)
-    (dx, dy), _ = cv2.phaseCorrelate(later.band, earlier.band, window)
-    candidates = [(0.0, 0.0), (dx, dy)]
-    if prior.matrix is not None:
-        px = _to_pixels(prior.matrix, h, w) @ np.array([w / 2, h / 2, 1.0]) - np.array([w / 2, h / 2])
-        candidates.append((float(px[0]), float(px[1])))
-    return min(candidates, key=lambda d: _shift_residual(earlier.core, later.core, d))
-
-
-def _shift_residual(earlier: np.ndarray, later: np.ndarray, shift: tuple[float, float]) -> float:
-    """Mean absolute residual over the overlap; a small overlap must be that much better."""
-    warped = _warp(earlier, np.array([[1.0, 0.0, shift[0]], [0.0, 1.0, shift[1]]]))
-    seen = np.isfinite(warped) & np.isfinite(later)
-    share = float(seen.mean())
-    if share < 0.2:
-        return float("inf")
-    one, two = warped[seen], later[seen]
-    return float(np.abs(two - _gain(one, two) * one).mean()) / share**0.25
-
-
-def _gain(warped: np.ndarray, later: np.ndarray) -> float:
-    """Contrast of the later frame against the earlier one, least squares: a lamp that flickers is not motion."""
-    return float(np.clip(np.vdot(warped, later) / max(float(np.vdot(warped, warped)), 1e-6), 0.5, 2.0))
-
-
-def _refine(earlier: np.ndarray, later: np.ndarray, start: np.ndarray, *, affine: bool) -> tuple[np.ndarray, _Fit]:
-    """Gauss-Newton on the robust photometric error of a translation or an affine map, and how well it fits."""
+    steps: with 1 the start is measured and kept.
+    """
     h, w = later.shape
     matrix = start.astype(np.float64)
-    best = (start, _Fit(float("inf"), 0.0))
+    best = (start, float("inf"))
     gx, gy = _gradient(later)
     known = np.isfinite(gx) & np.isfinite(gy)
     gx, gy = np.where(known, gx, np.float32(0.0)), np.where(known, gy, np.float32(0.0))
@@ -175,16 +225,16 @@ def _refine(earlier: np.ndarray, later: np.ndarray, start: np.ndarray, *, affine
         x, y = (x - w / 2) / w, (y - h / 2) / w  # scaled alike, so that the system is well conditioned
         basis += [gx * x, gx * y, gy * x, gy * y]
     columns = np.stack([b.ravel() for b in basis])  # (unknown, pixel)
-    for _ in range(6 if affine else 3):
-        warped = _warp(earlier, matrix)
+    for _ in range(steps or (6 if affine else 3)):
+        warped = warp(earlier, matrix)
         seen = known & np.isfinite(warped)
         if seen.mean() < 0.1:
             break
-        gain = np.float32(_gain(warped[seen], later[seen]))
+        gain = np.float32(measure_gain(warped[seen], later[seen]))
         difference = np.where(seen, later - gain * warped, np.float32(0.0))
         residual = float(np.abs(difference).sum() / seen.sum())
-        if residual < best[1].residual:
-            best = (matrix.copy(), _Fit(residual, 0.0))
+        if residual < best[1]:
+            best = (matrix.copy(), residual)
         # Geman-McClure: shadows and glare that stand still in the frame must not hold the motion back.
         weight = seen / np.square(1.0 + np.square(difference / (2.0 * residual + 1e-3)))
         weighted = columns * weight.ravel().astype(np.float32)
@@ -199,12 +249,12 @@ def _refine(earlier: np.ndarray, later: np.ndarray, start: np.ndarray, *, affine
         matrix = chain_affine(matrix, increment)
         if np.abs(step).max() < 0.01:
             break
-    matrix, fit = best
-    return matrix, _Fit(fit.residual, _explain(_warp(earlier, matrix), later))
+    matrix, residual = best
+    return matrix, _Fit(residual, *_explain(warp(earlier, matrix), later))
 
 
-def _explain(warped: np.ndarray, later: np.ndarray) -> float:
-    """Share of the textured blocks that the warp explains.
+def _explain(warped: np.ndarray, later: np.ndarray) -> tuple[float, int]:
+    """Share of the textured blocks that the warp explains, and their number.
 
     In each block a local gain and offset (light) and a local Lucas-Kanade step are fitted to the difference. The block
     is not explained when the step is worth taking, or when even with its own light the warp has little to do with it.
@@ -214,7 +264,7 @@ def _explain(warped: np.ndarray, later: np.ndarray) -> float:
     gx, gy = _gradient(warped)
     seen = np.isfinite(gx) & np.isfinite(gy) & np.isfinite(later)
     if not seen.any():
-        return 0.0
+        return 0.0, 0
     channels = np.stack([warped, np.ones_like(warped), gx, gy, later], axis=-1)
     channels[~seen] = 0.0
     high, wide = h // rows, w // cols
@@ -240,35 +290,9 @@ def _explain(warped: np.ndarray, later: np.ndarray) -> float:
     textured = usable & (variance > TEXTURE_VARIANCE)
     shifted = (step > STEP_TOLERANCE_PX) & (with_step < 0.5 * light_only) & (light_only > 1.0)
     bad = textured & (shifted | (light_only > 0.5 * variance))
-    return 1.0 - float(bad.sum()) / max(1.0, float(textured.sum()))
+    return 1.0 - float(bad.sum()) / max(1.0, float(textured.sum())), int(textured.sum())
 
 
 def _gradient(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Slopes in x and y per pixel."""
     return cv2.Scharr(image, cv2.CV_32F, 1, 0, scale=1 / 32), cv2.Scharr(image, cv2.CV_32F, 0, 1, scale=1 / 32)
-
-
-def _estimate_dense(earlier: Proxy, later: Proxy, seed: np.ndarray) -> Motion:
-    """DIS in both directions, seeded with the best global motion; validity by consistency and photometry."""
-    h, w = later.band.shape
-    y, x = np.mgrid[:h, :w].astype(np.float32)
-    points = np.stack([x, y], axis=-1)
-    one, two = (np.clip(p.band * 2.0 + 128.0, 0, 255).astype(np.uint8) for p in (earlier, later))
-    start_back = (transform(seed, points) - points).astype(np.float32)
-    start_ahead = (transform(cv2.invertAffineTransform(seed), points) - points).astype(np.float32)
-    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    back = dis.calc(two, one, start_back)
-    ahead = dis.calc(one, two, start_ahead)
-
-    at = points + back
-    returned = back + sample(ahead, at)
-    lengths = (back**2).sum(-1) + (ahead**2).sum(-1)
-    consistent = (returned**2).sum(-1) <= 0.01 * lengths + 0.5  # Sundaram et al. 2010
-    warped = sample(earlier.band, at)
-    inside = (at[..., 0] >= -0.5) & (at[..., 0] <= w - 0.5) & (at[..., 1] >= -0.5) & (at[..., 1] <= h - 0.5)
-    difference = np.abs(warped - later.band)
-    photometric = cv2.blur(difference, (5, 5)) <= max(6.0, 3.0 * float(np.median(difference)))
-    valid = (consistent & photometric & inside).astype(np.float32)
-    residual = float(difference[inside].mean()) if inside.any() else float("inf")
-    size = np.array([w, h], np.float32)
-    return Motion("dense", back=back / size, ahead=ahead / size, valid=valid, residual=residual)

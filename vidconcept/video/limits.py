@@ -23,7 +23,7 @@ def check_pixels(width_px: int, height_px: int, path: Path, max_megapixels: floa
     # NaN is no limit either.
     if not megapixels <= max_megapixels:
         raise InputError(
-            f"{path} claims {width_px}x{height_px} pixels, {megapixels:.0f} megapixels where {max_megapixels:g} are "
+            f"{path} claims {width_px}x{height_px} pixels, {megapixels:.3g} megapixels where {max_megapixels:g} are "
             f"allowed. Next: if that is right and memory allows, `max_megapixels={ceil(megapixels)}`"
         )
 

@@ -71,10 +71,12 @@ def read_pictures(
     pictures = open_pictures(source, fps, reading, log)
     hole_s = float("inf") if reading.hole_s is None else reading.hole_s
     chosen, since_hole, last_time_s, after_hole = 0, 0, None, False
+    beyond_s: float | None = None
     try:
         for picture in pictures:
             # Half a microsecond: decimal options must not miss a frame by the rounding of a fraction.
             if end_s is not None and picture.time_s >= end_s - 5e-7:
+                beyond_s = picture.time_s
                 break
             before_s, last_time_s = last_time_s, picture.time_s
             if start_s is not None and picture.time_s < start_s - 5e-7:
@@ -90,6 +92,11 @@ def read_pictures(
     finally:
         pictures.close()
         log.flush()
+    if chosen == 0 and last_time_s is not None and beyond_s is not None:
+        raise UsageError(
+            f"no frame of {source} between `start_s={start_s:g}` and `end_s={end_s:g}` s; the nearest are at "
+            f"{last_time_s:.3f} and {beyond_s:.3f} s. Next: a later end"
+        )
     if chosen == 0 and last_time_s is not None:
         raise UsageError(
             f"no frame of {source} in the range: `start_s={start_s:g}` s, but its last is at {last_time_s:.3f} s. "
