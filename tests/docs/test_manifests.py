@@ -29,7 +29,8 @@ def test_a_job_of_kubernetes():
     assert cover_all_once(shards)
 
 
-def test_an_array_of_slurm(tmp_path):
+@pytest.mark.parametrize("submitted", [8, 2], ids=["whole", "what was left"])
+def test_an_array_of_slurm(tmp_path, submitted):
     script = FOLDER / "slurm.sh"
     (line,) = [line for line in script.read_text().splitlines() if line.startswith("#SBATCH --array=")]
     first, last = map(int, line.partition("=")[2].split("-"))
@@ -38,7 +39,7 @@ def test_an_array_of_slurm(tmp_path):
     srun.chmod(0o755)
     shards = []
     for index in range(first, last + 1):
-        given = {"SLURM_ARRAY_TASK_ID": str(index), "SLURM_ARRAY_TASK_COUNT": str(last - first + 1)}
+        given = {"SLURM_ARRAY_TASK_ID": str(index), "SLURM_ARRAY_TASK_COUNT": str(submitted)}
         env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", **given}
         arguments = subprocess.run(["bash", str(script)], env=env, check=True, capture_output=True, text=True).stdout
         words = arguments.splitlines()

@@ -143,6 +143,34 @@ class TestUnread:
         assert told[broken]
 
 
+class TestInvalidNames:
+    """Names that no table can hold: told with their folder, and the rest is found."""
+
+    BAD = os.fsdecode(b"b\xff.mp4")
+
+    @pytest.mark.parametrize("argument", ["", "cam1/*", "**/*.mp4", "-"])
+    def test_one_among_others_is_told(self, archive, argument):
+        bad, told = archive / "cam1" / self.BAD, {}
+        bad.touch()
+        given = argument if argument == "-" else str(archive / argument)
+        listed = [str(archive / "cam1" / "a.mp4"), str(bad)]
+        assert "cam1/a.mp4" in found(archive, given, searched=told.__setitem__, listed=listed)
+        assert told[bad.parent] == f"the name {os.fsencode(bad)!r} is not UTF-8. Next: rename it"
+
+    def test_of_several_their_common_folder_is_told_once(self, archive):
+        bad, told = archive / os.fsdecode(b"f\xfcr"), {}
+        bad.mkdir()
+        (bad / "a.mp4").touch()
+        (bad / "b.mp4").touch()
+        assert found(archive, str(archive), searched=told.__setitem__)[-1] == "cam2/a.mp4"
+        assert told[archive].endswith("/f\\xfcr/a.mp4' is not UTF-8. Next: rename it, and 1 more")
+
+    def test_on_the_command_line_it_is_an_error(self, archive):
+        (archive / self.BAD).touch()
+        with pytest.raises(InputError, match=r"is not UTF-8\. Next: rename it"):
+            found(archive, str(archive / self.BAD))
+
+
 def test_ten_thousand_films_are_found_quickly_in_flat_memory(tmp_path):
     for number in range(10_000):
         if number % 100 == 0:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import threading
@@ -9,6 +10,7 @@ import time
 
 import pytest
 
+from vidconcept.errors import OutputError
 from vidconcept.fleet.leases import Holder, Lease, Watcher, read_holder, remove_lease, take_lease
 
 HOLD = """
@@ -117,6 +119,19 @@ def test_a_file_that_its_maker_never_wrote(path):
     assert not watcher.is_free(path)
     now_s = 61.0
     assert watcher.is_free(path)
+
+
+def test_a_full_disk_leaves_no_lease_behind(path):
+    """A limit of the file size stands for it."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        with pytest.raises(OutputError, match="cannot write"):
+            take_lease(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with take_lease(path) as lease:
+        assert isinstance(lease, Lease)
 
 
 def test_who_comes_late_does_not_remove_the_lease_of_the_next(path):

@@ -120,6 +120,18 @@ def test_a_link_that_cannot_be_followed_for_a_while_is_told_once(tmp_path):
     assert "is a link that cannot be followed: No such file" in reason
 
 
+def test_a_recording_whose_name_is_not_utf_8_is_told_once(tmp_path):
+    now_s = 0.0
+    settling = watched(tmp_path, lambda: now_s)
+    (tmp_path / os.fsdecode(b"b\xff.mp4")).write_bytes(b"1")
+    taken = []
+    for now_s in range(40):
+        taken += [(now_s, found.source, found.unread) for found in settling.take()]
+    ((when, place, reason),) = taken
+    assert (when, place) == (10, tmp_path)
+    assert "is not UTF-8. Next: rename it" in reason
+
+
 @pytest.mark.parametrize("year_s", [0.0, 4e9])
 def test_times_of_files_that_lie_far_off_delay_nothing(tmp_path, year_s):
     """A camera whose clock was set back, or runs years ahead: what counts is that the file no longer changes."""

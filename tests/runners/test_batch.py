@@ -2,8 +2,12 @@
 
 import csv
 import json
+import os
 import re
+import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -92,6 +96,37 @@ class TestFirstCall:
         for line in lines:
             assert line.startswith("#") or len(line.rpartition(" ")[0]) > 0
             assert line.startswith("#") or float(line.rpartition(" ")[2]) >= 0
+
+
+class TestInvalidName:
+    """A film whose name is not UTF-8 costs itself alone."""
+
+    @pytest.fixture
+    def bad(self, made, tmp_path):
+        bad = tmp_path / os.fsdecode(b"b\xff.mp4")
+        for path in (tmp_path / "a.mp4", bad):
+            shutil.copy(made[0] / "archive" / "cam1" / "0000.mp4", path)
+        return bad
+
+    def test_in_a_folder(self, bad, tiny_model, tmp_path):
+        out = tmp_path / "runs"
+        result = call(tmp_path, "--jobs", 1, model=tiny_model, out=out, code=ExitCode.SOME_FAILED)
+        assert (result["done"], len(result["failed"])) == (1, 1)
+        (reason,) = [row["reason"] for row in summary(out) if row["state"] == "failed"]
+        assert reason == f"the name {os.fsencode(bad)!r} is not UTF-8. Next: rename it"
+        bad.unlink()
+        assert call(tmp_path, model=tiny_model, out=out)["failed"] == []
+        assert [row["state"] for row in summary(out)] == ["done"]
+
+    # In most languages Python refuses such bytes on standard input.
+    @pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
+    def test_on_standard_input(self, bad, tiny_model, tmp_path, errors):
+        listed = b"\n".join(map(os.fsencode, (bad, tmp_path / "a.mp4")))
+        env = {"PYTHONIOENCODING": f"utf-8:{errors}"}
+        done = batch("-", "--dry-run", model=tiny_model, out=tmp_path / "runs", input=listed, text=False, env=env)
+        assert done.returncode == ExitCode.SOME_FAILED, done.stderr
+        assert b"1 film\n" in done.stdout
+        assert b"is not UTF-8. Next: rename it" in done.stderr
 
 
 class TestSecondCall:
@@ -233,6 +268,15 @@ class TestRefused:
     def test_counters_in_place_of_a_film(self, made, tmp_path):
         film = made[0] / "archive" / "cam1" / "0000.mp4"
         self.refused(UsageError, "batch", film, "--concepts", "dent", "--metrics", film, "--out", tmp_path / "x")
+
+    @pytest.mark.parametrize("stdin", ["<&-", "</dev/null"])
+    def test_no_list_on_standard_input(self, tmp_path, stdin):
+        line = [sys.executable, "-m", "vidconcept", "batch", "-", "--concepts", "dent", "--out", str(tmp_path / "x")]
+        done = subprocess.run(
+            ["bash", "-c", f"{shlex.join(line)} {stdin}"], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == ExitCode.UNREADABLE_INPUT
+        assert done.stderr.startswith("error: no film in the list on standard input. Next: ")
 
     def test_nothing_to_do(self, tmp_path):
         assert "no run in" in self.refused(InputError, "batch", "--out", tmp_path)

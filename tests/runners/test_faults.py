@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -113,17 +114,22 @@ def test_two_batches_on_one_folder_share_the_films(tmp_path, tiny_model):
     assert len({json.dumps(sorted(map(str, tables_of(run)))) for run in runs_in(tmp_path / "runs")}) == 1
 
 
+def wait_for_window(folder: Path, process: subprocess.Popen) -> None:
+    """Until a film of the batch has its second window."""
+    deadline_s = time.monotonic() + 200
+    while not list(folder.glob("runs/*/*/maps/window_000001.safetensors")):
+        assert time.monotonic() < deadline_s
+        assert process.poll() is None
+        time.sleep(0.02)
+
+
 @pytest.mark.slow
 def test_ctrl_c_leaves_what_goes_on(tmp_path, tiny_model):
     archive = write_archive(tmp_path / "archive", films=2, frames=41)
     line = [sys.executable, "-m", "vidconcept"]
     line += batch_arguments(archive, "--jobs", 1, model=tiny_model, out=tmp_path / "runs")
     process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline_s = time.monotonic() + 200
-    while not list(tmp_path.glob("runs/*/*/maps/window_000001.safetensors")):
-        assert time.monotonic() < deadline_s
-        assert process.poll() is None
-        time.sleep(0.02)
+    wait_for_window(tmp_path, process)
     os.kill(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=200)
     assert process.returncode == ExitCode.INTERRUPTED, said
@@ -132,6 +138,23 @@ def test_ctrl_c_leaves_what_goes_on(tmp_path, tiny_model):
     again = batch(archive, "--jobs", 1, model=tiny_model, out=tmp_path / "runs")
     assert again.returncode == 0, again.stderr
     assert "went on after" in again.stderr
+
+
+@pytest.mark.slow
+def test_a_signal_that_reaches_the_workers_too_costs_no_film(tmp_path, tiny_model):
+    """Slurm and systemd send it to every process."""
+    archive = write_archive(tmp_path / "archive", films=2, frames=41)
+    line = [sys.executable, "-m", "vidconcept"]
+    line += batch_arguments(archive, "--jobs", 1, "--tries", 1, model=tiny_model, out=tmp_path / "runs")
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for_window(tmp_path, process)
+    workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    for number in [*map(int, workers), process.pid]:
+        os.kill(number, signal.SIGTERM)
+    _, said = process.communicate(timeout=200)
+    assert process.returncode == ExitCode.INTERRUPTED, said
+    assert "2 films left; what was done is kept" in said
+    assert not list((tmp_path / "runs" / ".batch" / "leases").iterdir())
 
 
 @pytest.mark.slow

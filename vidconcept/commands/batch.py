@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from collections.abc import Iterable
 from contextlib import redirect_stdout
 from enum import StrEnum
 from pathlib import Path
@@ -146,7 +148,7 @@ def batch(
             warn(f"{format_count(kept, 'film')} kept the run of before, not tracked again; summary.csv says why")
         typer.echo(json.dumps({"written": written}, ensure_ascii=False) if as_json else "\n".join(written))
         return
-    asked = Asked(absolute(out), settings, absolute(config) if config else None, part, sys.stdin)
+    asked = Asked(absolute(out), settings, absolute(config) if config else None, part, _read_paths())
     films = asked.films(arguments)
     if dry_run:
         _list(films, as_json)
@@ -163,6 +165,11 @@ def batch(
     _print(reports.written, board, out, as_json, shard)
     if board.failed:
         raise typer.Exit(ExitCode.SOME_FAILED)
+
+
+def _read_paths() -> Iterable[str]:
+    """The lines of standard input, none where it is closed; bytes of other encodings stay what they are."""
+    return () if sys.stdin is None else map(os.fsdecode, sys.stdin.buffer)
 
 
 def _open_pool(runner: Runner, address: str | None, jobs: int | None, out: Path) -> Any:
@@ -183,6 +190,7 @@ def _carry_out(
     from vidconcept.commands.terminal import Stop
     from vidconcept.fleet.board import Board
     from vidconcept.fleet.intake import Both, Listed
+    from vidconcept.fleet.metrics import MetricsFile
     from vidconcept.fleet.settling import Settling
     from vidconcept.fleet.stalls import Stalls
     from vidconcept.runners.batch import Batch
@@ -191,7 +199,8 @@ def _carry_out(
     board = Board()
     settling = Settling(folders, asked.out, asked.film, asked.unread_film, settle)
     intake = Both(Listed(films), settling) if folders else Listed(films)
-    reports = Reports(asked.out, board, metrics, whole=asked.shard is None, endless=bool(folders))
+    counters = MetricsFile(metrics, warn) if metrics is not None else None
+    reports = Reports(asked.out, board, counters, whole=asked.shard is None, endless=bool(folders))
     stop = Stop("stopping: each worker finishes its window; press Ctrl-C again to stop at once")
     # Ray prints what it has to say of its workers.
     quiet = redirect_stdout(sys.stderr)
@@ -225,7 +234,7 @@ def _list(films: list[Any], as_json: bool) -> None:
         typer.echo(json.dumps({"films": told}, ensure_ascii=False))
     else:
         for film in films:
-            typer.echo(f"{film.source} -> {film.run_name}")
+            typer.echo(f"{film.source} -> {film.title}")
         typer.echo(format_count(len(films), "film"))
     for film in unread:
         warn(film.unread)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,14 +24,15 @@ class Film:
     """A recording and how it is to be read.
 
     source: absolute; links are not followed, so that a film is called what its owner calls it. settings: above those
-    of the call, as of a camera. camera: what its list calls it. unread: of a folder or link in which films may be, why
-    it cannot be read.
+    of the call, as of a camera. camera: what its list calls it. view: of a file that a list names more than once,
+    camera and stream, but for the first. unread: of a folder or link in which films may be, why it cannot be read.
     """
 
     source: Path
     settings: Mapping[str, Any] = field(default_factory=dict)
     config: Path | None = None
     camera: str = ""
+    view: str = ""
     # Of a long film: from one frame to the other, not included; None: to the end.
     part: tuple[int, int | None] | None = None
     unread: str = ""
@@ -43,20 +44,22 @@ class Film:
 
     @property
     def title(self) -> str:
-        """For people: the run's name, and from which frame on."""
-        return self.run_name if self.part is None else f"{self.run_name}, from frame {self.part[0]} on"
+        """For people: the run's name, of which view, and from which frame on."""
+        begin = "" if self.part is None else f"from frame {self.part[0]} on"
+        return ", ".join(part for part in (self.run_name, self.view, begin) if part)
 
     @property
     def key(self) -> str:
-        """Sixteen digits that stand for the film's path, whatever other films there are."""
-        return hashlib.sha256(os.fsencode(self.source)).hexdigest()[:16]
+        """Sixteen digits that stand for the film's path, and its view where it has one."""
+        view = f"\0{self.view}".encode() if self.view else b""
+        return hashlib.sha256(os.fsencode(self.source) + view).hexdigest()[:16]
 
     @property
     def run_name(self) -> str:
         """The film's folder among the runs: `<folder>/<stem>-<8 digits>`.
 
-        It depends on the film's path alone, so that it does not matter in which order, by which pattern or beside
-        which others a film is given.
+        It depends on the film's path and view alone, so that it does not matter in which order, by which pattern or
+        beside which others a film is given.
         """
         # A pattern of numbered pictures has no number of its own.
         stem = self.source.stem.split("%")[0].rstrip("_-. ") or self.source.parent.name
@@ -76,8 +79,9 @@ def find_films(
     arguments: files, folders, patterns such as `cam*/**/*.mp4`, and `-` for the paths in `listed`. In folders, at any
     depth, files count as films by their suffix; hidden ones, links back up, `out` and run folders are passed over.
     pictures: folders of images count as films, too. searched: see `Searched`; a link is told where it may lead to films
-    by its suffix. Raises InputError for an argument that is not there or in which nothing is found, and nothing that
-    cannot be read. Holds the names of one folder, and a number for each film found.
+    by its suffix, and films with invalid names once for an argument, with the folder that holds them. Raises InputError
+    for an argument that is not there, has an invalid name, or in which nothing is found, and nothing that cannot be
+    read. Holds the names of one folder, and a number for each film found.
     """
     seen: set[int] = set()
     count = 0
@@ -89,8 +93,7 @@ def find_films(
 
     for argument in arguments:
         count = 0
-        for source in _sources(argument, listed, out, pictures, search):
-            check_name(source)
+        for source in _with_valid_names(_sources(argument, listed, out, pictures, search), search):
             count += 1
             mark = hash(str(source))
             if mark not in seen:
@@ -110,7 +113,36 @@ def _sources(argument: str, listed: Iterable[str], out: Path, pictures: bool, se
         # What a list names and is not there costs itself; a slip on the command line would cost nothing but time.
         if not (glob.has_magic(argument) or "%" in path.name or path.exists()):
             raise InputError(f"{path} does not exist. Next: check the path")
+        check_name(absolute(path))
         yield from _of_path(argument, out, pictures, searched)
+
+
+def _with_valid_names(sources: Iterable[Path], searched: Searched) -> Iterator[Path]:
+    """The sources whose names a table can hold; of the others their folder is told at the end, once."""
+    invalid: list[Path] = []
+    reason = ""
+    for source in sources:
+        try:
+            check_name(source)
+        except InputError as error:
+            invalid.append(source)
+            reason = reason or str(error)
+        else:
+            yield source
+    if invalid:
+        more = f", and {len(invalid) - 1} more" if len(invalid) > 1 else ""
+        searched(_find_folder(invalid), f"{reason}{more}")
+
+
+def _find_folder(invalid: Sequence[Path]) -> Path:
+    """The deepest folder above all of them that has a valid name."""
+    folder = Path(os.path.commonpath(invalid))
+    while True:
+        try:
+            check_name(folder)
+            return folder
+        except InputError:
+            folder = folder.parent
 
 
 def _of_path(text: str, out: Path, pictures: bool, searched: Searched) -> Iterator[Path]:
@@ -164,6 +196,10 @@ def films_below(
     folder: Path, *, out: Path, pictures: bool = False, searched: Searched = lambda place, reason: None
 ) -> Iterator[Path]:
     """Films in a folder at any depth, by name; see `find_films`."""
+    yield from _with_valid_names(_walk(folder, out, pictures, searched), searched)
+
+
+def _walk(folder: Path, out: Path, pictures: bool, searched: Searched) -> Iterator[Path]:
     passed = {identify_path(out)}
     waiting = [folder]
     while waiting:

@@ -137,7 +137,14 @@ def take_lease(path: Path, beat_s: float = BEAT_S) -> Lease | Holder | None:
                 remove_lease(path, holder)
             else:
                 me = Holder(uuid.uuid4().hex, socket.gethostname()[:100], _place(), os.getpid(), _born(os.getpid()))
-                return Lease(path, handle, me, beat_s)
+                try:
+                    return Lease(path, handle, me, beat_s)
+                except BaseException:
+                    # Others would wait for its first beat.
+                    os.close(handle)
+                    with suppress(OSError):
+                        path.unlink()
+                    raise
     return None
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from vidconcept.errors import OutputError
 from vidconcept.files import open_replacing
 from vidconcept.fleet.board import Board
 from vidconcept.written import check_begins
@@ -36,6 +37,27 @@ def write_metrics(path: Path, metrics: Iterable[Metric]) -> None:
             file.write(f"# HELP {metric.name} {metric.help}\n# TYPE {metric.name} {metric.kind}\n")
             for labels, value in metric.samples:
                 file.write(f"{metric.name}{_labels(labels)} {value:.15g}\n")
+
+
+@dataclass
+class MetricsFile:
+    """Counters that are written again and again. warn: told once where they cannot be, until they are again."""
+
+    path: Path
+    warn: Callable[[str], None]
+    _has_failed: bool = False
+
+    def write(self, metrics: Iterable[Metric]) -> None:
+        """As `write_metrics`; what keeps them from being written does not end the work that they count."""
+        try:
+            write_metrics(self.path, metrics)
+        except OutputError as error:
+            if not self._has_failed:
+                reason = str(error).partition(". Next")[0]
+                self.warn(f"no counters: {reason}. Next: mend that while the work goes on, it is tried again")
+            self._has_failed = True
+        else:
+            self._has_failed = False
 
 
 def _labels(labels: Mapping[str, str]) -> str:

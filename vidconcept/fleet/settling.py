@@ -41,19 +41,19 @@ class Settling:
             return []
         self._looked_s = now_s
         settled: list[Film] = []
-
-        def search(place: Path, reason: str) -> None:
+        # Of a folder that was searched and holds invalid names the latter counts, which is told later.
+        told: dict[Path, str] = {}
+        for folder in self.folders:
+            if not folder.is_dir():
+                raise InputError(f"the folder {folder} that is watched is gone. Next: mount it, and run again")
+            for source in films_below(folder, out=self.out, searched=told.__setitem__):
+                if self._has_settled(source, now_s) and (film := self.make(source)) is not None:
+                    settled.append(film)
+        for place, reason in told.items():
             if not reason:
                 self._seen.pop(place, None)
             elif self._stayed(place, reason, now_s, self.settle_s):
                 settled.append(self.make_unread(place, reason))
-
-        for folder in self.folders:
-            if not folder.is_dir():
-                raise InputError(f"the folder {folder} that is watched is gone. Next: mount it, and run again")
-            for source in films_below(folder, out=self.out, searched=search):
-                if self._has_settled(source, now_s) and (film := self.make(source)) is not None:
-                    settled.append(film)
         return settled
 
     def describe_waiting(self) -> list[str]:

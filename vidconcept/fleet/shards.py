@@ -25,7 +25,7 @@ class Shard:
         return cls(int(match[1]), int(match[2]))
 
     def holds(self, film: Film) -> bool:
-        """Each film is in one shard of N, by its path alone.
+        """Each film is in one shard of N, by its path and view alone.
 
         Films that are added, and the order in which they are found, move no other from one shard to the next.
         """

@@ -150,7 +150,7 @@ class Batch:
         self.stalls.starts(slot, film)
         order = Order(
             str(film.source), str(self.out), dict(film.settings), str(film.config) if film.config else None,
-            film.camera, asked, self.existing, self.tries, self.beat_s, film.part, self._split_s(film),
+            film.camera, film.view, asked, self.existing, self.tries, self.beat_s, film.part, self._split_s(film),
         )  # fmt: skip
         self.pool.give(slot, order)
         return True

@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from vidconcept.errors import InputError, OutputError, UsageError
 from vidconcept.fleet.board import Board
-from vidconcept.fleet.cameras import Camera, read_cameras
+from vidconcept.fleet.cameras import read_cameras
 from vidconcept.fleet.footage import Film, Searched, films_below, find_films
-from vidconcept.fleet.metrics import batch_metrics, write_metrics
+from vidconcept.fleet.metrics import MetricsFile, batch_metrics
 from vidconcept.fleet.metrics import check_metrics as check_counters
 from vidconcept.fleet.records import Records
 from vidconcept.fleet.shards import Shard
@@ -50,34 +50,36 @@ class Asked:
     listed: Iterable[str] = ()
     searched: list[Path] = field(default_factory=list)
 
-    def film(self, source: Path, camera: Camera | None = None) -> Film | None:
-        """The film of a source; None where it is in another shard. What a camera's line says goes before the call's."""
-        if camera is None:
-            film = Film(source, self.settings, self.config)
-        else:
-            film = Film(source, {**self.settings, **camera.settings}, camera.config or self.config, camera.name)
-        return film if self.shard is None or self.shard.holds(film) else None
+    def film(self, source: Path) -> Film | None:
+        """The film of a source; None where it is in another shard."""
+        film = Film(source, self.settings, self.config)
+        return film if self._has(film) else None
 
     def unread_film(self, place: Path, reason: str) -> Film:
         """What stands for a folder or link that cannot be read. In every shard: it may be this machine that cannot."""
         return Film(place, self.settings, self.config, unread=reason)
 
     def films(self, arguments: Sequence[str]) -> list[Film]:
-        """The films of the arguments, each once, and what cannot be read. Raises InputError where nothing is found, or
-        a list is damaged."""
-        found: dict[str, Film] = {}
+        """The films of the arguments, each once, and what cannot be read. What lists name is read as they say, whatever
+        else finds it, and once for each camera and stream. Raises InputError where nothing is found, or a list is
+        damaged, UsageError where it says two things of the same."""
+        found: dict[Path, list[Film]] = {}
+        unread: dict[Path, Film] = {}
 
         def search(place: Path, reason: str) -> None:
             self._note(place, reason)
             if reason:
-                film = self.unread_film(place, reason)
-                found.setdefault(film.key, film)
+                unread.setdefault(place, self.unread_film(place, reason))
 
+        lists = [argument for argument in arguments if _is_list(argument)]
+        for film in (film for path in lists for film in self._of_list(path, search)):
+            _add_view(found.setdefault(film.source, []), film)
         for argument in arguments:
-            for film in self._of_argument(argument, search):
-                if film is not None:
-                    found.setdefault(film.key, film)
-        return list(found.values())
+            if argument not in lists:
+                for source in self._sources(argument, self.settings, search):
+                    found.setdefault(source, [Film(source, self.settings, self.config)])
+        films = [film for views in found.values() for film in views if film.source not in unread and self._has(film)]
+        return [*unread.values(), *films]
 
     def forget_unread(self, watched: Iterable[Path]) -> None:
         """What could not be read at an earlier call, and was searched now, is no failure any more. watched: folders
@@ -93,18 +95,44 @@ class Asked:
         if not reason:
             self.searched.append(place)
 
-    def _of_argument(self, argument: str, searched: Searched) -> Iterator[Film | None]:
-        if Path(argument).suffix.lower() != ".csv":
-            for source in self._sources(argument, self.settings, searched):
-                yield self.film(source)
-            return
-        for camera in read_cameras(Path(argument)):
-            for source in self._sources(camera.footage, {**self.settings, **camera.settings}, searched):
-                yield self.film(source, camera)
+    def _has(self, film: Film) -> bool:
+        return self.shard is None or self.shard.holds(film)
+
+    def _of_list(self, path: str, searched: Searched) -> Iterator[Film]:
+        """What a camera's line says goes before the call's."""
+        for camera in read_cameras(Path(path)):
+            settings = {**self.settings, **camera.settings}
+            for source in self._sources(camera.footage, settings, searched):
+                yield Film(source, settings, camera.config or self.config, camera.name)
 
     def _sources(self, argument: str, settings: Mapping[str, Any], searched: Searched) -> Iterator[Path]:
         pictures = settings.get("fps") is not None
         return find_films([argument], out=self.out, listed=self.listed, pictures=pictures, searched=searched)
+
+
+def _is_list(argument: str) -> bool:
+    return Path(argument).suffix.lower() == ".csv" and not Path(argument).is_dir()
+
+
+def _add_view(views: list[Film], film: Film) -> None:
+    """Add what one more line says of a file, of which the first line keeps the run's name that it has alone.
+
+    Raises UsageError where camera and stream are those of a line with other settings.
+    """
+    view = _describe_view(film)
+    same = next((other for other in views if _describe_view(other) == view), None)
+    if same is None:
+        views.append(replace(film, view=view) if views else film)
+    elif (same.settings, same.config) != (film.settings, film.config):
+        raise UsageError(
+            f"two lines of a list have different settings for {film.source} ({view}). Next: take one out, or name the "
+            "camera of each in the column `camera`"
+        )
+
+
+def _describe_view(film: Film) -> str:
+    stream = film.settings.get("stream")
+    return (film.camera or "unnamed camera") + ("" if stream is None else f", stream {stream}")
 
 
 @dataclass
@@ -116,7 +144,7 @@ class Reports:
 
     out: Path
     board: Board
-    metrics: Path | None = None
+    metrics: MetricsFile | None = None
     whole: bool = True
     endless: bool = False
     written: list[Path] = field(default_factory=list)
@@ -128,7 +156,7 @@ class Reports:
         now_s = time.monotonic()
         if self.metrics is not None and now_s - self._metrics_s >= METRICS_EVERY_S:
             self._metrics_s = now_s
-            write_metrics(self.metrics, batch_metrics(self.board, time.time()))
+            self.metrics.write(batch_metrics(self.board, time.time()))
         ended = self.board.finished + self.board.revised.total()
         if self.endless and now_s - self._summary_s >= SUMMARY_EVERY_S and ended > self._told:
             self._summary_s, self._told = now_s, ended
@@ -147,7 +175,7 @@ class Reports:
 
     def _close(self) -> None:
         if self.metrics is not None:
-            write_metrics(self.metrics, batch_metrics(self.board, time.time()))
+            self.metrics.write(batch_metrics(self.board, time.time()))
         if self.whole:
             self._write()
 

@@ -22,14 +22,15 @@ ENDS_WORKER: tuple[Kind, ...] = ("memory", "interrupted")
 @dataclass(frozen=True, slots=True)
 class Order:
     """One film to be done. out: the folder of runs. asked: digest of what is asked of it. given: settings of the call,
-    the camera's among them. tries: starts without a word after which it is given up. split_s: of a film that is longer
-    the parts are reported, each its first frame and the one after its last."""
+    the camera's among them. camera, view: as of `Film`. tries: starts without a word after which it is given up.
+    split_s: of a film that is longer the parts are reported, each its first frame and the one after its last."""
 
     source: str
     out: str
     given: dict[str, Any]
     config: str | None = None
     camera: str = ""
+    view: str = ""
     asked: str = ""
     existing: Literal["resume", "overwrite"] = "resume"
     tries: int = 3
@@ -41,7 +42,7 @@ class Order:
     def film(self) -> Film:
         config = Path(self.config) if self.config else None
         part = (self.part[0], self.part[1]) if self.part is not None else None
-        return Film(Path(self.source), self.given, config, self.camera, part)
+        return Film(Path(self.source), self.given, config, self.camera, self.view, part)
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

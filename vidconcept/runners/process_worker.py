@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import signal
 import sys
 import threading
 import time
@@ -15,6 +16,7 @@ from dataclasses import asdict
 from typing import TextIO
 
 from vidconcept.runners.order import ENDS_WORKER, Order
+from vidconcept.signals import STOPPING
 
 # Progress is told at most so often.
 _TELL_S = 0.5
@@ -24,6 +26,9 @@ def main() -> None:
     answers = _own_stdout()
     orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
     stop = threading.Event()
+    # Slurm and systemd tell every process, not only the batch.
+    for number in STOPPING:
+        signal.signal(number, lambda _number, _frame: stop.set())
     threading.Thread(target=_listen, args=(orders, stop), daemon=True).start()
     told_s = 0.0
 
