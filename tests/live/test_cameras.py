@@ -1,12 +1,15 @@
 """`watch` on cameras over HTTP, TCP and UDP, with a model of random weights."""
 
+import io
 import socket
 import threading
 import time
 
 import pytest
+from PIL import Image
 
 import vidconcept
+from tests.helpers.clips import paint, write_clip
 from tests.helpers.streams import at_speed, http_camera, transport_stream
 from tests.helpers.watching import until, watching
 from vidconcept.live import sources
@@ -46,6 +49,43 @@ def test_a_camera_over_http_that_drops_stalls_and_talks_nonsense_is_connected_to
     assert [text for text in own.warnings if "trying again" in text]
     assert sum(run.manifest["frames"] for run in own.runs) == state.read
     assert all(run.manifest["done"] for run in own.runs)
+
+
+def test_no_picture_is_lost_where_a_connection_breaks_off(tmp_path):
+    """The decoder holds some until it knows that none comes between them."""
+    film = write_clip(tmp_path / "film.ts", count=30, options={"bf": "2"}).path
+    with http_camera(lambda request, send: send(film.read_bytes())) as address:
+        assert len(take_all(address)) == 30
+
+
+def test_pictures_without_times_are_taken_when_they_arrive():
+    """MJPEG, which FFmpeg calls 25 pictures a second."""
+
+    def answer(request, send):
+        for number in range(30):
+            picture = io.BytesIO()
+            Image.fromarray(paint(number)).save(picture, "jpeg")
+            head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {picture.tell()}\r\n\r\n"
+            send(head.encode() + picture.getvalue() + b"\r\n")
+            time.sleep(0.1)
+
+    with http_camera(answer) as address:
+        shots = take_all(address)
+    passed_s = shots[-1].arrived_s - shots[0].arrived_s
+    assert passed_s > 1.3 * len(shots) / 25
+    assert shots[-1].time_s == pytest.approx(passed_s, abs=0.05)
+
+
+def take_all(address: str) -> list[Shot]:
+    """The frames of one connection."""
+    camera = Camera(parse_source(address, once=True), Backlog(100))
+    camera.begin()
+    camera.start()
+    shots = []
+    while (item := camera.backlog.take(30)) != "end":
+        assert isinstance(item, Shot)
+        shots.append(item)
+    return shots
 
 
 def test_a_camera_over_tcp_is_watched_to_its_end(tiny_model):

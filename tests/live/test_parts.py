@@ -62,6 +62,36 @@ class TestClock:
         assert clock.time(5.0, 3.04) == pytest.approx(3.04)
         assert clock.jumps == 0
 
+    @pytest.mark.parametrize("speed", [0.2, 0.8, 1.25, 5.0])
+    def test_stamps_that_run_at_another_speed_are_given_up_for_the_time_that_passes_here(self, speed):
+        clock = LiveClock(TICK)
+        times = [clock.time(speed * number / 10, number / 10) for number in range(600)]
+        assert clock.jumps == 1
+        assert times[599] - times[400] == pytest.approx(19.9)
+        clock.reconnect()
+        # The next connection of such a camera is not believed again.
+        assert clock.time(0.0, 60.0) - times[599] == pytest.approx(0.1)
+        assert clock.time(speed / 10, 60.1) - times[599] == pytest.approx(0.2)
+
+    def test_stamps_are_believed_through_stalls_that_end_in_a_burst(self):
+        clock, stalls = LiveClock(TICK), [(14.0, 23.5), (29.0, 38.5), (70.0, 79.5)]
+        taken = [number / 10 for number in range(1200)]
+        arrived = [next((end for begin, end in stalls if begin <= time_s < end), time_s) for time_s in taken]
+        assert [clock.time(*pair) for pair in zip(taken, arrived, strict=True)] == pytest.approx(taken, abs=1e-4)
+        assert clock.jumps == 0
+
+    def test_the_speed_of_a_source_that_may_be_read_out_of_a_file_is_believed(self):
+        clock = LiveClock(TICK, keeps_pace=False)
+        assert [clock.time(number / 10, number / 500) for number in range(50_000)][-1] == pytest.approx(4999.9)
+        assert clock.jumps == 0
+
+    @pytest.mark.parametrize("at_once", [1, 5])
+    def test_without_stamps_bursts_of_a_fast_camera_do_not_hurry_time(self, at_once):
+        clock = LiveClock(TICK)
+        times = [clock.time(None, number // at_once * at_once / 100) for number in range(1000)]
+        assert times == sorted(set(times))
+        assert times[-1] == pytest.approx(10, abs=0.1)
+
 
 def shot(number: int) -> Shot:
     return Shot(None, float(number), 0.0, 0.0)  # type: ignore[arg-type]
@@ -110,7 +140,7 @@ class TestBacklog:
         assert backlog.take(0.01) == "silence"
         backlog.put(shot(0))
         backlog.clear()
-        assert (backlog.take(0.01), backlog.skipped) == ("end", 1)
+        assert (backlog.take(0.01), backlog.unread, backlog.skipped) == ("end", 1, 0)
 
 
 def test_a_clock_that_was_set_back_never_gives_a_name_that_is_taken(tmp_path):
@@ -143,8 +173,14 @@ class TestSources:
             parse_source(text)
         assert "pw" not in str(caught.value)
 
-    def test_a_password_is_not_shown(self):
-        assert parse_source("rtsp://me:secret@camera/stream").name == "rtsp://camera/stream"
+    @pytest.mark.parametrize("login", ["me:secret", "me:secret@more", "me@home:s e:cret@"])
+    def test_a_password_is_not_shown(self, login):
+        assert parse_source(f"rtsp://{login}@camera/stream?at=1@2").name == "rtsp://camera/stream?at=1@2"
+
+    def test_standard_input_that_is_closed_says_what_to_pipe_into_it(self, monkeypatch):
+        monkeypatch.setattr("sys.stdin", None)
+        with pytest.raises(InputError, match=r"standard input is closed\. Next: pipe MPEG-TS"):
+            parse_source("-")
 
     @pytest.mark.parametrize(
         ("kind", "format_name", "wanted"),

@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from contextlib import contextmanager
+from datetime import datetime
 from itertools import pairwise
 
 import av
@@ -79,6 +81,52 @@ def test_a_run_folder_of_a_watch_is_what_track_makes_of_its_film(fifo, tiny_mode
 
 def bare(event):
     return (event.concept, event.start_frame, event.end_frame, event.peak_frame, event.box_px)
+
+
+def test_a_camera_that_comes_back_with_a_size_that_roi_does_not_fit_is_passed_over_until_it_fits(
+    fifo, tiny_model, tmp_path
+):
+    with watching(
+        fifo, tiny_model, settings={"roi": (0, 0, 192, 128)}, out=tmp_path / "out", skips=False, every_s=0.01
+    ) as own:
+        for lost, size_px in enumerate([(192, 128), (96, 64), (192, 128)]):
+            fifo.write_bytes(transport_stream(12, size_px=size_px))
+            until(lambda n=lost: len([text for text in own.warnings if "trying again" in text]) > n)
+        until(lambda: own.error or (own.state is not None and own.state.read == 24))
+        state = own.stop()
+    assert [run.manifest["frames"] for run in own.runs] == [12, 12]
+    assert (state.read, state.unread, state.skipped) == (24, 12, 0)
+    (warning,) = [text for text in own.warnings if "passed over" in text]
+    assert "does not lie inside the frame of 96x64 pixels. Next: " in warning
+
+
+def test_without_recordings_events_have_the_time_of_a_clock_that_was_set_meanwhile(fifo, tiny_model, monkeypatch):
+    set_by_s, now = [0.0], time.time
+    monkeypatch.setattr(time, "time", lambda: now() + set_by_s[0])
+    with watching(fifo, tiny_model, skips=False) as own:
+        fifo.write_bytes(transport_stream(20))
+        until(lambda: own.told)
+        set_by_s[0] = 3600.0
+        fifo.write_bytes(transport_stream(20))
+        until(lambda: len(own.told) > 2)
+        own.stop()
+    began, latest = (datetime.fromisoformat(own.told[at]["start_time"]).timestamp() for at in (0, -1))
+    assert abs(began - now()) < 60
+    assert abs(latest - 3600 - now()) < 60
+
+
+def test_what_waits_at_the_stop_is_not_told_as_skipped(fifo, tiny_model, tmp_path):
+    with watching(fifo, tiny_model, out=tmp_path / "out", skips=False) as own:
+        writer = threading.Thread(target=fifo.write_bytes, args=(transport_stream(300),))
+        writer.start()
+        until(lambda: own.told)
+        state = own.stop()
+    writer.join(30)
+    assert state.unread > 0
+    assert state.skipped == 0
+    (run,) = own.runs
+    assert run.manifest["live"]["skipped"] == 0
+    assert not [gap for gap in run.manifest["gaps"] if gap["kind"] == "skipped"]
 
 
 @pytest.mark.slow

@@ -40,7 +40,8 @@ class Backlog:
     def __init__(self, capacity: int, *, waits: bool = False) -> None:
         self.capacity = capacity
         self.waits = waits
-        self.taken = self.skipped = self.gaps = 0
+        # unread: wanted by nobody any more.
+        self.taken = self.skipped = self.gaps = self.unread = 0
         self._items: deque[Shot | Sign] = deque()
         self._state = Condition()
         self._is_skipping = self._is_closed = self._had_frame = False
@@ -82,9 +83,9 @@ class Backlog:
             self._state.notify_all()
 
     def clear(self) -> None:
-        """Nothing more is wanted: what waits is counted as skipped."""
+        """Nothing more is wanted: what waits is counted as unread."""
         with self._state:
-            self.skipped += sum(isinstance(item, Shot) for item in self._items)
+            self.unread += sum(isinstance(item, Shot) for item in self._items)
             self._items.clear()
             self._is_closed = True
             self._state.notify_all()
@@ -110,7 +111,9 @@ class Backlog:
         """The frame taken last is not wanted after all."""
         with self._state:
             self.taken -= 1
-            self.skipped += 1
+            self.unread += 1
+            # It says nothing of the taker's speed.
+            self._left_at = None
 
     @property
     def waiting(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from threading import Event, Thread
@@ -17,7 +18,7 @@ from vidconcept.errors import InputError, VidconceptError
 from vidconcept.live.backlog import Backlog, Shot
 from vidconcept.live.clock import LiveClock
 from vidconcept.live.setup import TIME_BASE
-from vidconcept.live.sources import LiveSource, explain, is_hopeless, open_live
+from vidconcept.live.sources import LiveSource, explain, has_stamps, is_hopeless, open_live
 from vidconcept.video.decode import MAX_DEMUX_ERRORS
 from vidconcept.video.filters import filter_frames, needs_filters
 from vidconcept.video.joins import read_pts
@@ -62,7 +63,7 @@ class Camera:
 
     def __post_init__(self) -> None:
         self._stopped, self._begun, self._met = Event(), Event(), Event()
-        self._clock = LiveClock(TIME_BASE)
+        self._clock = LiveClock(TIME_BASE, keeps_pace=self._keeps_pace)
         # Pictures that came, kept or not.
         self._seen = 0
         self._thread = Thread(target=self._run, name="vidconcept camera", daemon=True)
@@ -135,15 +136,16 @@ class Camera:
         """Frames of one connection; returns why it ended, None where the source ended it in peace."""
         self._clock.reconnect()
         try:
-            with open_live(self.source, self.options, self.reading, self._stopped.is_set) as opened:
+            with open_live(self.source, self.options, self.reading, self._stopped.is_set) as (container, stream):
                 self.counts.connections += 1
                 self._met.set()
                 if self._can_wait:
                     self._wait_begun()
-                for picture in self._pictures(*opened):
+                is_stamped = has_stamps(container) or not self._keeps_pace
+                for picture in self._pictures(container, stream):
                     self._seen += 1
                     if self._begun.is_set():
-                        self._put(picture, opened[1])
+                        self._put(picture, read_pts(picture) if is_stamped else None, stream)
                     if self._stopped.is_set():
                         break
         except VidconceptError as error:
@@ -160,12 +162,16 @@ class Camera:
         waits = self.source.ends or self.backlog.waits or self.source.kind == "fifo"
         return waits and self.source.kind != "udp"
 
+    @property
+    def _keeps_pace(self) -> bool:
+        """Whether frames come as they are filmed: a pipe may bring them out of a file, and others wait for us."""
+        return not self.backlog.waits and self.source.kind not in ("pipe", "fifo")
+
     def _wait_begun(self) -> None:
         while not self._begun.wait(0.2) and not self._stopped.is_set():
             pass
 
-    def _put(self, picture: av.VideoFrame, stream: av.video.stream.VideoStream) -> None:
-        stamp = read_pts(picture)
+    def _put(self, picture: av.VideoFrame, stamp: int | None, stream: av.video.stream.VideoStream) -> None:
         ticks = Fraction(stream.time_base or TIME_BASE)
         arrived_s = time.monotonic()
         time_s = self._clock.time(None if stamp is None else float(stamp * ticks), arrived_s)
@@ -177,14 +183,26 @@ class Camera:
     def _pictures(
         self, container: av.container.InputContainer, stream: av.video.stream.VideoStream
     ) -> Iterator[av.VideoFrame]:
-        stream.thread_type = "AUTO"
+        # A thread for each frame would hold back as many frames as there are cores.
+        stream.thread_type = "SLICE"
         decoded = self._decoded(container, stream)
         return filter_frames(decoded, stream, self.reading) if needs_filters(self.reading) else decoded
 
     def _decoded(
         self, container: av.container.InputContainer, stream: av.video.stream.VideoStream
     ) -> Iterator[av.VideoFrame]:
-        """What can be decoded; damage is counted, and so many errors in a row end the connection."""
+        """What can be decoded, to the last picture also where the connection breaks off."""
+        try:
+            yield from self._decode_packets(container, stream)
+        except (av.error.FFmpegError, OSError):
+            with suppress(av.error.FFmpegError):
+                yield from stream.codec_context.decode(None)
+            raise
+
+    def _decode_packets(
+        self, container: av.container.InputContainer, stream: av.video.stream.VideoStream
+    ) -> Iterator[av.VideoFrame]:
+        """Pictures as they come; damage is counted, and so many errors in a row end the connection."""
         errors = 0
         for packet in container.demux(stream):
             try:

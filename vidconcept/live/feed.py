@@ -68,6 +68,12 @@ class Feed:
                 return
             yield self._part(self._pending, is_other)
 
+    def pass_over(self) -> None:
+        """Leave out the frames of the segment that `wait_first` gave the beginning of."""
+        for part in self.split_parts(lambda length_s: False):
+            for _ in part:
+                self._backlog.give_back()
+
     def _part(self, first: Shot, is_other: Callable[[Shot], bool]) -> Iterator[Shot]:
         self._pending, self._last_s = None, first.time_s
         yield first

@@ -20,7 +20,8 @@ COUNTED = ("skipped", "gaps", "failures", "undecodable", "corrupt", "clock_jumps
 class WatchState:
     """Where a watch stands, counted since it began.
 
-    frames: decoded. read: of those, taken by the model's side. delay_half_s, delay_95_s: how long half and 95 % of the
+    frames: decoded. read: of those, taken by the model's side. unread: of a size that `roi` does not fit, or still
+    waiting when the watch was stopped. delay_half_s, delay_95_s: how long half and 95 % of the
     frames waited at most for their tracks. told_within_s: what is asked for, or more where one window takes longer.
     runs, runs_failed: recordings with a finished run folder, and those without one.
     """
@@ -30,6 +31,7 @@ class WatchState:
     read: int
     skipped: int
     gaps: int
+    unread: int
     connections: int
     failures: int
     undecodable: int
@@ -47,7 +49,7 @@ class WatchState:
 
 
 def describe_event(event: LiveEvent, delay_s: float, began_s: float, source: str, run: Path | None) -> dict[str, Any]:
-    """An event as JSON values. began_s: when its recording began, seconds since 1970. run: the folder it goes into,
+    """An event as JSON values. began_s: when its segment began, seconds since 1970. run: the folder it goes into,
     None where there is no recording."""
     own = event.event
     return {
@@ -82,9 +84,8 @@ def list_problems(facts: Mapping[str, Any]) -> list[Problem]:
     if facts["corrupt"]:
         found.append(Problem("corrupt-frame", "the decoder calls pictures damaged; used", count=facts["corrupt"]))
     if facts["clock_jumps"]:
-        found.append(
-            Problem("time-jump", "the source's clock jumped; this machine's clock is used", count=facts["clock_jumps"])
-        )
+        text = "the source's clock jumped or ran at another speed; this machine's clock is used"
+        found.append(Problem("time-jump", text, count=facts["clock_jumps"]))
     return found
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from vidconcept.errors import OutputError
 from vidconcept.live.backlog import Shot
+from vidconcept.live.clock import JUMP_S
 from vidconcept.live.delays import Delays
 from vidconcept.live.engine import Engine
 from vidconcept.live.events import EventWatch, LiveEvent
@@ -46,6 +47,8 @@ class Segment:
         self._engine = Engine(plan, model, rarity, None if recording is None else self._keep_maps)
         self._delays, self._tell_loss = delays, tell_loss
         self._arrived: deque[float] = deque()
+        # When the first frame was taken, in seconds since 1970; see `_follow_clock`.
+        self.began_s = 0.0
 
     def follow(
         self, feed: Feed, first: Shot, is_due: Callable[[float], bool], after_frame: Callable[[], None]
@@ -55,7 +58,7 @@ class Segment:
         first: of the segment, not taken from the feed yet. is_due: as of `Feed.split_parts`. after_frame: called
         between two frames. Raises ModelError.
         """
-        arrived_s = monotonic()
+        arrived_s, self.began_s = monotonic(), first.seen_s
         for scored, tracks in self._engine.track(self._parts(feed, first, is_due), self.tracker):
             arrived_s = self._arrived.popleft()
             self._record(lambda own, s=scored, t=tracks: own.append(s, t))
@@ -79,11 +82,18 @@ class Segment:
                 frame = Frame(index, pts, float(pts * TIME_BASE), convert(shot.picture, size)[0])
                 index += 1
                 self._arrived.append(shot.arrived_s)
+                self._follow_clock(shot.seen_s - frame.time_s)
                 self._record(lambda own, f=frame: own.write(f))
                 yield frame
 
         for part in feed.split_parts(is_due):
             yield frames(part)
+
+    def _follow_clock(self, began_s: float) -> None:
+        """Without a recording a segment may last for weeks, in which this machine's clock is set. A recording keeps the
+        time of its name. began_s: by the latest frame."""
+        if self.recording is None and abs(began_s - self.began_s) > JUMP_S:
+            self.began_s = began_s
 
     def _keep_maps(self, *kept: Any) -> None:
         self._record(lambda own: own.keep_maps(*kept))

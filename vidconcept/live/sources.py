@@ -18,6 +18,7 @@ import av
 import av.container
 import av.error
 import av.video.stream
+from av.format import Flags
 
 from vidconcept.errors import InputError, UsageError
 from vidconcept.video.limits import check_pixels
@@ -63,7 +64,8 @@ class LiveSource:
     @property
     def name(self) -> str:
         """As it may be shown and stored: without a password."""
-        return re.sub(r"(?<=://)[^/@\s]+@", "", self.text)
+        # As FFmpeg reads it: a password goes to the last @ before the path.
+        return re.sub(r"(?<=://)[^/?#]*@", "", self.text)
 
     @property
     def title(self) -> str:
@@ -73,11 +75,13 @@ class LiveSource:
 
 def parse_source(text: str, *, once: bool = False) -> LiveSource:
     """What a text stands for. Raises InputError for what is no live source, with what to do instead."""
-    if text == "-" and sys.stdin.isatty():
-        raise InputError(
-            "standard input is a terminal. Next: pipe MPEG-TS into it, e.g. cat FILE.ts | vidconcept watch -"
-        )
     if text == "-":
+        # Python has none where the shell closed it.
+        if sys.stdin is None or sys.stdin.isatty():
+            what = "closed" if sys.stdin is None else "a terminal"
+            raise InputError(
+                f"standard input is {what}. Next: pipe MPEG-TS into it, e.g. cat FILE.ts | vidconcept watch -"
+            )
         return LiveSource("pipe", text, ends=True)
     if address := re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", text):
         protocol = address[1].lower()
@@ -152,6 +156,11 @@ def open_live(
     finally:
         if pipe is not None:
             pipe.close()
+
+
+def has_stamps(container: av.container.InputContainer) -> bool:
+    """Whether times are part of the format. Of the others, such as MJPEG, FFmpeg calls any speed 25 a second."""
+    return not container.format.flags & Flags.no_timestamps.value
 
 
 def explain(source: LiveSource, error: BaseException) -> str:

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vidconcept.errors import OutputError
+from vidconcept.errors import OutputError, UsageError
 from vidconcept.live.backlog import Backlog, Shot
 from vidconcept.live.camera import Camera
 from vidconcept.live.delays import Delays
@@ -96,7 +96,7 @@ class Watch:
         self._delays = Delays()
         self._rarity: RunningRarity | None = None
         self._told_within_s = options.max_delay_s
-        self._is_late = False
+        self._is_late = self._has_followed = False
         self._counted: dict[str, int] = dict.fromkeys(COUNTED, 0)
         self._next_event = 1
         self._state_told_at = time.monotonic()
@@ -130,6 +130,7 @@ class Watch:
             read=backlog.taken,
             skipped=backlog.skipped,
             gaps=backlog.gaps,
+            unread=backlog.unread,
             waiting=backlog.waiting,
             events=self._next_event - 1,
             runs=self._deliverer.done,
@@ -146,8 +147,17 @@ class Watch:
         return self._monitor.stop() or (asked_s is not None and time.monotonic() - self._began_at >= asked_s)
 
     def _follow(self, feed: Feed, first: Shot) -> None:
-        """The source until the recording is due to roll over, or the size of the picture changes."""
-        plan = plan_live(self._settled, *find_view(first)[1])
+        """The source until the recording is due to roll over, or the size of the picture changes; one that
+        `roi` does not fit is an error only at the beginning, as a camera may come back with another size."""
+        try:
+            plan = plan_live(self._settled, *find_view(first)[1])
+        except UsageError as error:
+            if not self._has_followed:
+                raise
+            self._monitor.warn(f"frames are passed over: {error}")
+            feed.pass_over()
+            return
+        self._has_followed = True
         if self._rarity is None and (plan.settings.rarity != "off" or self._options.out is not None):
             self._rarity = RunningRarity(plan)
         recording = self._open_recording(plan, first)
@@ -157,7 +167,7 @@ class Watch:
         for event, delay_s in segment.follow(feed, first, partial(self._is_due, segment), after_frame):
             self._next_event = segment.events.next_id
             run = None if segment.recording is None else segment.recording.run
-            self._tell(describe_event(event, delay_s, first.seen_s, source, run))
+            self._tell(describe_event(event, delay_s, segment.began_s, source, run))
         if segment.recording is not None:
             self._deliver(segment, segment.recording, first)
 
