@@ -1,6 +1,7 @@
 """Ctrl-C, a polite kill and a terminal that goes away end the command in one way, whenever they come."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -52,6 +53,14 @@ def test_while_importing(module, number, tmp_path, tiny_model):
     assert done.returncode == 130, done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFO here")
+def test_a_watch_that_is_stopped_while_it_starts_ends_in_peace(tmp_path, tiny_model):
+    os.mkfifo(tmp_path / "camera.fifo")
+    line = ("watch", tmp_path / "camera.fifo", "--concepts", "dent", "--set", f"model={tiny_model}")
+    done = command("vidconcept.live.watch", signal.SIGTERM, *line)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow

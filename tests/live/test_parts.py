@@ -1,16 +1,14 @@
-"""What `watch` is put together from, without a model: clock, backlog, sources, outlets, delays, metrics."""
+"""What `watch` is put together from, without a model: clock, backlog, sources, delays, metrics."""
 
 import errno
-import json
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from fractions import Fraction
-from http.server import BaseHTTPRequestHandler
 
 import pytest
 
-from tests.helpers.streams import serving
 from vidconcept.errors import InputError, UsageError
 from vidconcept.fleet.metrics import write_metrics
 from vidconcept.live.backlog import Backlog, Shot
@@ -18,8 +16,7 @@ from vidconcept.live.clock import LiveClock
 from vidconcept.live.delays import Delays
 from vidconcept.live.messages import WatchState
 from vidconcept.live.metrics import watch_metrics
-from vidconcept.live.outlets import MOST_WAITING, Sender, make_mqtt_publisher, make_webhook_poster
-from vidconcept.live.recording import choose_stem
+from vidconcept.live.recording import reserve_stem
 from vidconcept.live.sources import (
     PROBING,
     LiveSource,
@@ -145,12 +142,25 @@ class TestBacklog:
 
 def test_a_clock_that_was_set_back_never_gives_a_name_that_is_taken(tmp_path):
     began_s = 1_700_000_000.0
-    assert choose_stem(tmp_path, began_s) == "20231114T221320Z"
+    assert reserve_stem(tmp_path, began_s) == "20231114T221320Z"
     # A whole recording, one whose film is left of a kill, and one under way.
     for name in ("20231114T221320Z.mp4", "20231114T221320Z-2.1a2b.partial.mp4", "20231114T221320Z-3.partial"):
         (tmp_path / name).touch()
-    assert choose_stem(tmp_path, began_s + 0.9) == "20231114T221320Z-4"
-    assert choose_stem(tmp_path, began_s - 3600) == "20231114T211320Z"
+    assert reserve_stem(tmp_path, began_s + 0.9) == "20231114T221320Z-4"
+    assert reserve_stem(tmp_path, began_s - 3600) == "20231114T211320Z"
+
+
+def test_recordings_that_begin_in_the_same_instant_have_names_of_their_own(tmp_path):
+    together = threading.Barrier(8)
+
+    def reserve(_):
+        together.wait()
+        return reserve_stem(tmp_path, 1_700_000_000.0)
+
+    with ThreadPoolExecutor(8) as pool:
+        names = set(pool.map(reserve, range(8)))
+    assert len(names) == 8
+    assert names == {path.name.removesuffix(".partial") for path in tmp_path.iterdir()}
 
 
 class TestSources:
@@ -210,53 +220,6 @@ class TestSources:
             parse_input_options(["x"])
 
 
-class TestOutlets:
-    def test_events_arrive_in_order_although_the_receiver_was_away(self):
-        received, fails = [], [True, True]
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                if fails:
-                    self.send_error(503 if fails.pop() else 500)
-                    return
-                received.append(json.loads(body)["event"])
-                self.send_response(204)
-                self.end_headers()
-
-            def log_message(self, *_):
-                pass
-
-        warnings = []
-        with serving(Handler) as address:
-            sender = Sender("webhook", make_webhook_poster(f"{address}/events"), warnings.append)
-            for number in range(5):
-                sender.put({"event": number})
-            sender.close()
-        assert received == [0, 1, 2, 3, 4]
-        assert (sender.sent, sender.dropped) == (5, 0)
-        assert [text for text in warnings if "503" in text]
-
-    def test_what_waits_for_a_receiver_that_stays_away_is_bounded(self):
-        def refuse(message):
-            raise OSError("refused")
-
-        sender = Sender("webhook", refuse, lambda text: None)
-        for number in range(MOST_WAITING + 10):
-            sender.put({"event": number})
-        assert sender.dropped == 10
-        assert len(sender._waiting) == MOST_WAITING
-
-    @pytest.mark.parametrize("address", ["localhost/x", "mqtt://localhost", "mqtt://localhost/a/#", "http://h/x"])
-    def test_a_broker_needs_a_topic(self, address):
-        with pytest.raises(UsageError, match=r"Next: e\.g\. mqtt://"):
-            make_mqtt_publisher(address)
-
-    def test_a_webhook_is_on_the_web(self):
-        with pytest.raises(UsageError, match=r"Next: e\.g\. http://"):
-            make_webhook_poster("file:///etc/passwd")
-
-
 def test_delays_are_summed_up():
     delays = Delays()
     assert (delays.quantile(0.5), delays.share_within(1)) == (None, 1.0)
@@ -269,9 +232,10 @@ def test_delays_are_summed_up():
 
 def test_metrics_are_what_prometheus_reads(tmp_path):
     state = WatchState('a"b', *[3] * (len(fields(WatchState)) - 1))
-    write_metrics(tmp_path / "m.prom", watch_metrics(state))
+    write_metrics(tmp_path / "m.prom", watch_metrics(state, 1_700_000_000.0))
     lines = (tmp_path / "m.prom").read_text().splitlines()
     assert 'vidconcept_watch_frames_total{source="a\\"b"} 3' in lines
+    assert 'vidconcept_watch_last_update_seconds{source="a\\"b"} 1700000000' in lines
     assert "# TYPE vidconcept_watch_delay_95_seconds gauge" in lines
     for line in lines:
         assert line.startswith(("# HELP vidconcept_", "# TYPE vidconcept_", "vidconcept_watch_"))

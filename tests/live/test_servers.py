@@ -75,10 +75,10 @@ def test_an_rtsp_address_that_does_not_exist_is_an_error_at_once(tiny_model, tmp
 
 
 @contextmanager
-def broker(folder: Path, port: int):
-    """Mosquitto on loopback."""
+def broker(folder: Path, port: int, *, lets_in: bool = True):
+    """Mosquitto on loopback. lets_in: everybody, or nobody."""
     config = folder / "mosquitto.conf"
-    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n")
+    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous {str(lets_in).lower()}\npersistence false\n")
     program = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin")
     assert program is not None
     process = subprocess.Popen([program, "-c", str(config)], stderr=subprocess.DEVNULL)
@@ -90,50 +90,77 @@ def broker(folder: Path, port: int):
         process.wait()
 
 
+def find_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
 def accepts(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(
+needs_broker = pytest.mark.skipif(
     shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin") is None, reason="mosquitto is not installed"
 )
-def test_events_reach_a_broker_also_after_it_was_away(tmp_path):
+
+
+@contextmanager
+def subscribed(port: int):
+    """The numbers of the events that reach the broker, as they come."""
     client_library = pytest.importorskip("paho.mqtt.client")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    received, warnings = [], []
+    received, answers = [], []
+    client = client_library.Client(client_library.CallbackAPIVersion.VERSION2)
+    client.on_message = lambda _client, _data, message: received.append(json.loads(message.payload)["event"])
+    client.on_subscribe = lambda *_: answers.append(True)
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    client.subscribe("line1/events", qos=1)
+    until(lambda: bool(answers), 10)
+    try:
+        yield received
+    finally:
+        client.disconnect()
+        client.loop_stop()
 
-    def subscribe():
-        client = client_library.Client(client_library.CallbackAPIVersion.VERSION2)
-        client.on_message = lambda _client, _data, message: received.append(json.loads(message.payload)["event"])
-        subscribed = []
-        client.on_subscribe = lambda *_: subscribed.append(True)
-        client.connect("127.0.0.1", port)
-        client.loop_start()
-        client.subscribe("line1/events", qos=1)
-        until(lambda: bool(subscribed), 10)
-        return client
 
+@pytest.mark.slow
+@needs_broker
+def test_events_reach_a_broker_also_after_it_was_away(tmp_path):
+    pytest.importorskip("paho.mqtt.client")
+    port, warnings = find_port(), []
     sender = Sender("mqtt", make_mqtt_publisher(f"mqtt://127.0.0.1:{port}/line1/events"), warnings.append)
     sender.put({"event": 1})
     until(lambda: bool(warnings), 10)
-    with broker(tmp_path, port):
-        client = subscribe()
+    with broker(tmp_path, port), subscribed(port) as received:
         sender.put({"event": 2})
         until(lambda: received == [1, 2], 20)
-        client.loop_stop()
-        client.disconnect()
     time.sleep(0.5)
     sender.put({"event": 3})
-    with broker(tmp_path, port):
-        client = subscribe()
+    with broker(tmp_path, port), subscribed(port) as received:
         sender.put({"event": 4})
         until(lambda: 4 in received, 60)
-        client.loop_stop()
-        client.disconnect()
         sender.close()
     # The third may have reached the broker before anybody listened there again.
     assert (sender.sent, sender.dropped) == (4, 0)
+
+
+@needs_broker
+def test_a_broker_that_lets_nobody_in_is_told_of_and_gets_each_event_once_when_it_does(tmp_path):
+    pytest.importorskip("paho.mqtt.client")
+    port, warnings = find_port(), []
+    publish = make_mqtt_publisher(f"mqtt://me:wrong@127.0.0.1:{port}/line1/events")
+    sender = Sender("mqtt", publish, warnings.append)
+    with broker(tmp_path, port, lets_in=False):
+        sender.put({"event": 1})
+        until(lambda: bool(warnings), 10)
+        # Time for another try.
+        time.sleep(2)
+    assert warnings == ["mqtt: the broker refuses the connection: Not authorized; events wait, and are sent again"]
+    with broker(tmp_path, port), subscribed(port) as received:
+        sender.put({"event": 2})
+        until(lambda: 2 in received, 30)
+        sender.close()
+        time.sleep(1)
+    assert received == [1, 2]

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import time
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import pairwise
+from pathlib import Path
 
 import av
 import pytest
@@ -42,7 +44,7 @@ def test_a_fifo_is_watched_through_garbage_a_clock_that_jumps_and_another_size(f
         fifo.write_bytes(first)
         until(lambda: own.state is not None and own.state.failures >= 1)
         fifo.write_bytes(transport_stream(12, size_px=(96, 64)))
-        until(lambda: own.state is not None and own.state.frames >= 50 and own.state.failures >= 2)
+        until(lambda: own.state is not None and own.state.failures >= 2 and own.state.waiting == 0)
         state = own.stop()
     assert state.connections >= 2
     assert state.clock_jumps >= 1
@@ -235,6 +237,28 @@ def test_a_recording_that_is_not_finished_leaves_its_film_and_no_journals(fifo, 
     assert [text for text in own.warnings if "was not finished, its film stays beside it: the disk is full" in text]
 
 
+def test_a_folder_of_recordings_that_is_removed_does_not_stop_the_events(fifo, tiny_model, tmp_path):
+    out, stream = tmp_path / "out", transport_stream(60)
+    with watching(fifo, tiny_model, out=out, skips=False, once=True) as own, fifo.open("wb", buffering=0) as camera:
+        camera.write(stream[: len(stream) // 2])
+        until(lambda: list(out.glob("*.partial.mp4")))
+        shutil.rmtree(out)
+        camera.write(stream[len(stream) // 2 :])
+        camera.close()
+        state = own.wait()
+    assert (state.frames, state.runs, state.runs_failed) == (60, 0, 1)
+    (warning,) = [text for text in own.warnings if "events continue" in text]
+    assert "its folder does not exist. Next: create it" in warning
+    assert "nothing of it is kept" in warning
+    assert [line["run"] for line in own.told if line["type"] == "event"][-1] is None
+
+
+def test_the_state_is_told_while_the_camera_is_away(tiny_model):
+    with watching("http://127.0.0.1:9/live.ts", tiny_model, every_s=0.1) as own:
+        until(lambda: own.state is not None and own.state.failures >= 2, 30)
+        assert own.stop().frames == 0
+
+
 def test_the_film_of_a_recording_under_way_is_no_hidden_file(fifo, tiny_model, tmp_path):
     """A killed watch leaves it as it is then."""
     with watching(fifo, tiny_model, out=tmp_path / "out", skips=False) as own:
@@ -257,6 +281,44 @@ def test_the_command_says_and_returns_that_a_recording_was_not_written(fifo, tin
     assert result.exit_code == ExitCode.FAILURE
     assert result.stderr.splitlines()[-1].endswith(", 1 recording not finished")
     assert re.search(r"^vidconcept_watch_runs_failed_total\{.*\} 1$", (tmp_path / "m.prom").read_text(), re.MULTILINE)
+
+
+def test_counters_that_cannot_be_written_end_nothing(fifo, tiny_model, tmp_path):
+    sets = [f"--set={key}={value}" for key, value in {**SMALL, **EASY, "model": tiny_model}.items()]
+    line = ["watch", str(fifo), "--once", "--concepts", "scratch,dent", *sets, "--no-skip"]
+    line += ["--out", str(tmp_path / "out"), "--metrics", str(tmp_path / "counters" / "m.prom")]
+
+    def send():
+        with fifo.open("wb") as camera:
+            # The watch has begun, as it reads.
+            (tmp_path / "counters").write_text("a file")
+            camera.write(transport_stream(20))
+
+    writer = threading.Thread(target=send)
+    writer.start()
+    result = CliRunner().invoke(app, line, catch_exceptions=False)
+    writer.join()
+    assert result.exit_code == ExitCode.DONE
+    assert result.stderr.count(str(tmp_path / "counters" / "m.prom")) == 1
+    assert json.loads(result.stdout.splitlines()[-1])["type"] == "run"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device here")
+def test_lines_that_cannot_be_printed_end_it_with_a_whole_recording(fifo, tiny_model, tmp_path):
+    sets = [f"--set={key}={value}" for key, value in {**SMALL, **EASY, "model": tiny_model}.items()]
+    line = [sys.executable, "-m", "vidconcept", "watch", str(fifo), "--concepts", "scratch,dent", *sets, "--no-skip"]
+    with open("/dev/full", "w") as full:
+        process = subprocess.Popen(
+            [*line, "--out", str(tmp_path / "out")], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    fifo.write_bytes(transport_stream(20))
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == ExitCode.FAILURE
+    assert said.splitlines()[-1].startswith("error: cannot write what is printed: No space left")
+    assert not list((tmp_path / "out").glob("*.partial*"))
+    (run,) = (tmp_path / "out").glob("*.vidconcept")
+    assert vidconcept.Run.open(run).manifest["done"]
 
 
 @pytest.mark.parametrize(

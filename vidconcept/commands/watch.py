@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Annotated, Any
@@ -87,57 +88,66 @@ def watch(
 ) -> None:
     """Follow a live camera: events as JSON lines while they happen, recordings as run folders."""
     from vidconcept.commands.terminal import Stop, survive_hangup, warn
-    from vidconcept.fleet.metrics import check_metrics, write_metrics
-    from vidconcept.live.metrics import watch_metrics
-    from vidconcept.live.outlets import Sender, make_mqtt_publisher, make_webhook_poster
-    from vidconcept.live.sources import parse_input_options
-    from vidconcept.live.watch import WatchOptions
-    from vidconcept.live.watch import watch as follow
-    from vidconcept.pipelines.monitor import Monitor
 
-    options = WatchOptions(
-        out=out,
-        roll_s=60 * roll_minutes,
-        roll_bytes=1e6 * roll_mb,
-        max_delay_s=max_delay,
-        duration_s=duration,
-        once=once,
-        skips=not no_skip,
-        input_options=parse_input_options(input_option or []),
-    )
-    settings = parse_settings(concepts, setting)
-    if metrics is not None:
-        check_metrics(metrics)
-    senders = [Sender("webhook", make_webhook_poster(webhook), warn)] if webhook else []
-    senders += [Sender("mqtt", make_mqtt_publisher(mqtt), warn)] if mqtt else []
     stop, line = Stop(), Lock()
+    unprinted: list[OSError] = []
+    # Before the other imports: they take seconds, and whoever stops it meanwhile stops it in peace.
+    with stop.on_signals():
+        from vidconcept.fleet.metrics import MetricsFile, check_metrics
+        from vidconcept.live.metrics import watch_metrics
+        from vidconcept.live.outlets import Sender, make_mqtt_publisher, make_webhook_poster
+        from vidconcept.live.sources import parse_input_options
+        from vidconcept.live.watch import WatchOptions
+        from vidconcept.live.watch import watch as follow
+        from vidconcept.pipelines.monitor import Monitor
 
-    def tell(message: dict[str, Any]) -> None:
-        with line:
-            try:
-                print(json.dumps(message, ensure_ascii=False), flush=True)
-            except BrokenPipeError:
-                # Whoever read the events has gone: nobody is left to watch for.
-                stop.asked = True
-        if message["type"] == "event":
-            for sender in senders:
-                sender.put(message)
-
-    def tell_state(state: WatchState) -> None:
-        with survive_hangup():
-            print(_describe_state(state), file=sys.stderr, flush=True)
+        options = WatchOptions(
+            out=out,
+            roll_s=60 * roll_minutes,
+            roll_bytes=1e6 * roll_mb,
+            max_delay_s=max_delay,
+            duration_s=duration,
+            once=once,
+            skips=not no_skip,
+            input_options=parse_input_options(input_option or []),
+        )
+        settings = parse_settings(concepts, setting)
         if metrics is not None:
-            write_metrics(metrics, watch_metrics(state))
+            check_metrics(metrics)
+        counters = None if metrics is None else MetricsFile(metrics, warn)
+        senders = [Sender("webhook", make_webhook_poster(webhook), warn)] if webhook else []
+        senders += [Sender("mqtt", make_mqtt_publisher(mqtt), warn)] if mqtt else []
 
-    try:
-        with stop.on_signals():
+        def tell(message: dict[str, Any]) -> None:
+            with line:
+                try:
+                    print(json.dumps(message, ensure_ascii=False), flush=True)
+                except OSError as error:
+                    # The recording is finished all the same.
+                    stop.asked = True
+                    # Where whoever read the events has gone, nobody is left to tell.
+                    if not isinstance(error, BrokenPipeError):
+                        unprinted.append(error)
+            if message["type"] == "event":
+                for sender in senders:
+                    sender.put(message)
+
+        def tell_state(state: WatchState) -> None:
+            with survive_hangup():
+                print(_describe_state(state), file=sys.stderr, flush=True)
+            if counters is not None:
+                counters.write(watch_metrics(state, time.time()))
+
+        try:
             state = follow(
                 source, settings, options,
                 config=config, monitor=Monitor(stop=stop, warn=warn), tell=tell, tell_state=tell_state,
             )  # fmt: skip
-    finally:
-        for sender in senders:
-            sender.close()
+        finally:
+            for sender in senders:
+                sender.close()
+    if unprinted:
+        raise unprinted[0]
     if state.runs_failed:
         raise typer.Exit(ExitCode.FAILURE)
 

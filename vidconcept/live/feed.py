@@ -15,11 +15,12 @@ POLL_S = 0.2
 
 
 class Feed:
-    """Takes frames out of a backlog. stopped: asked at every wait; what still waits is then left out."""
+    """Takes frames out of a backlog. stopped: asked at every wait; what still waits is then left out. before_wait:
+    called before every wait, several times a second while no frame comes."""
 
-    def __init__(self, backlog: Backlog, stopped: Callable[[], bool]) -> None:
+    def __init__(self, backlog: Backlog, stopped: Callable[[], bool], before_wait: Callable[[], None]) -> None:
         self._backlog = backlog
-        self._stopped = stopped
+        self._stopped, self._before_wait = stopped, before_wait
         self._pending: Shot | None = None
         self._holes = HoleFinder()
         self._last_s = 0.0
@@ -93,6 +94,7 @@ class Feed:
     def _next(self) -> Shot | Sign:
         began_at = monotonic()
         while True:
+            self._before_wait()
             if self._stopped():
                 self._backlog.clear()
             item = self._backlog.take(POLL_S)

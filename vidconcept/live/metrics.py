@@ -27,9 +27,11 @@ _TOLD = (
 )
 
 
-def watch_metrics(state: WatchState) -> list[Metric]:
-    """The counters of a watch; what is not known yet is left out."""
-    found = []
+def watch_metrics(state: WatchState, now_s: float) -> list[Metric]:
+    """The counters of a watch; what is not known yet is left out. now_s: seconds since 1970, by which an alarm knows a
+    watch that stands still."""
+    written = "when this file was written, since 1970"
+    found = [Metric("vidconcept_watch_last_update_seconds", "gauge", written, [({"source": state.source}, now_s)])]
     for field, kind, text in _TOLD:
         value = getattr(state, field)
         if value is not None:

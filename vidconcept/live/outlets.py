@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
+from base64 import b64encode
 from collections import deque
 from collections.abc import Callable
+from http.client import HTTPException
+from queue import Empty, SimpleQueue
 from threading import Condition, Thread
 from time import monotonic
-from typing import Any
-from urllib.parse import unquote, urlsplit
+from typing import IO, Any
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from vidconcept.errors import UsageError
 
@@ -20,12 +23,21 @@ FIRST_WAIT_S, LAST_WAIT_S = 0.5, 30.0
 TIMEOUT_S = 10.0
 # How long the end of the command waits for messages that are still to go out.
 CLOSING_S = 5.0
+# What the system and the libraries raise where a message did not go out, also for a host whose name cannot be.
+NOT_SENT = (OSError, RuntimeError, ValueError)
+# A receiver that answers so judges the message, and would do so each time: malformed, too large, not understood.
+REFUSALS = (400, 413, 422)
+
+
+class RefusedError(Exception):
+    """The receiver does not take this message, however often it is sent."""
 
 
 class Sender:
     """Sends messages in order, from a thread of its own, and again until they arrive.
 
-    send: raises OSError when it did not work. warn: told when the receiver is lost, and when it is back.
+    send: raises one of `NOT_SENT` when it did not work, RefusedError when it never will. warn: told when the receiver
+    is lost, when it is back, and when it refuses a message, which is then dropped.
     """
 
     def __init__(self, name: str, send: Callable[[bytes], None], warn: Callable[[str], None]) -> None:
@@ -65,72 +77,122 @@ class Sender:
                 if not self._waiting or (self._closes_at is not None and monotonic() > self._closes_at):
                     return
                 message = self._waiting[0]
+            is_refused = False
             try:
                 self._send(message)
-            except OSError as error:
+            except RefusedError as error:
+                is_refused = True
+                self._warn(f"{self.name}: {error}; this event is not sent again")
+            except NOT_SENT as error:
                 if not is_lost:
                     self._warn(f"{self.name}: {error}; events wait, and are sent again")
                 is_lost = True
                 with self._state:
-                    self._state.wait_for(lambda: self._closes_at is not None, wait_s)
+                    if self._closes_at is None:
+                        self._state.wait_for(lambda: self._closes_at is not None, wait_s)
+                    else:
+                        self._state.wait(FIRST_WAIT_S)
                 wait_s = min(2 * wait_s, LAST_WAIT_S)
                 continue
             if is_lost:
                 self._warn(f"{self.name}: back")
             wait_s, is_lost = FIRST_WAIT_S, False
-            self.sent += 1
+            self.sent += not is_refused
             with self._state:
                 # It may have been dropped meanwhile.
                 if self._waiting and self._waiting[0] is message:
                     self._waiting.popleft()
+                    self.dropped += is_refused
 
 
 def make_webhook_poster(url: str) -> Callable[[bytes], None]:
-    """POSTs each message as JSON. Raises UsageError for what is not a web address."""
-    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-        raise UsageError(f"`webhook={url}` is not a web address. Next: e.g. http://host:8080/events")
+    """POSTs each message as JSON. url: http(s)://[NAME:PASSWORD@]HOST[:PORT]/PATH, with a password as basic
+    authentication.
+
+    Raises UsageError for anything else; the address is not shown, as it may hold a password.
+    """
+    parts = _split(url, "http", "https")
+    if parts is None or not (parts.path + parts.query).isascii() or any(sign <= " " for sign in url):
+        raise UsageError("`webhook` is not a web address. Next: e.g. http://host:8080/events, with %20 for a space")
+    address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    headers = {"Content-Type": "application/json"}
+    if parts.username is not None:
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        headers["Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
+    opener = urllib.request.build_opener(_Unmoved)
 
     def send(message: bytes) -> None:
-        request = urllib.request.Request(url, message, {"Content-Type": "application/json"}, method="POST")
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-            answer.read(1)
+        request = urllib.request.Request(address, message, headers, method="POST")
+        try:
+            with opener.open(request, timeout=TIMEOUT_S) as answer:
+                answer.read(1)
+        except urllib.error.HTTPError as error:
+            if error.code in REFUSALS:
+                raise RefusedError(error) from error
+            raise
+        except HTTPException as error:
+            raise OSError(f"the answer is not HTTP ({error!r:.80})") from error
 
     return send
+
+
+class _Unmoved(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect: the message would arrive there as a GET without its text."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
+    ) -> None:
+        raise urllib.error.HTTPError(req.full_url, code, f"{msg}, to {newurl}; give that address", headers, fp)
 
 
 def make_mqtt_publisher(address: str) -> Callable[[bytes], None]:
     """Publishes each message, at least once. address: mqtt://[NAME:PASSWORD@]HOST[:PORT]/TOPIC.
 
-    Raises UsageError for anything else, and where the library is not installed.
+    Raises UsageError for anything else, and where the library is not installed; the address is not shown, as it may
+    hold a password.
     """
-    parts = urlsplit(address)
-    topic = unquote(parts.path.lstrip("/"))
-    if parts.scheme != "mqtt" or not parts.hostname or not topic or "+" in topic or "#" in address:
-        raise UsageError(f"`mqtt={address}` is not a broker and topic. Next: e.g. mqtt://localhost:1883/line1/events")
+    parts = _split(address, "mqtt")
+    topic = "" if parts is None else unquote(parts.path.lstrip("/"))
+    if parts is None or not topic or set("+#") & set(topic) or "#" in address:
+        raise UsageError("`mqtt` is not a broker and topic. Next: e.g. mqtt://localhost:1883/line1/events")
     try:
         from paho.mqtt.client import Client
-        from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+        from paho.mqtt.enums import CallbackAPIVersion
     except ImportError:
         raise UsageError("`mqtt` needs a library. Next: pip install 'vidconcept[mqtt]'") from None
-    client = Client(CallbackAPIVersion.VERSION2)
-    if parts.username:
-        client.username_pw_set(unquote(parts.username), unquote(parts.password or ""))
-    host, port = parts.hostname, parts.port or 1883
+    host, port = parts.hostname or "", parts.port or 1883
+    name, password = unquote(parts.username or ""), unquote(parts.password or "")
 
     def send(message: bytes) -> None:
-        if not client.is_connected():
-            client.connect(host, port)
-            client.loop_start()
-        told = client.publish(topic, message, qos=1)
-        if told.rc not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_NO_CONN):
-            raise OSError(f"the broker did not take it (code {int(told.rc)})")
+        # A client of its own for each message: one that is kept would send a message again beside the next try.
+        client = Client(CallbackAPIVersion.VERSION2)
+        if name:
+            client.username_pw_set(name, password)
+        answers: SimpleQueue[Any] = SimpleQueue()
+        client.on_connect = lambda _client, _data, _flags, reason, _properties: answers.put(reason)
+        client.connect(host, port)
+        client.loop_start()
         try:
+            reason = answers.get(timeout=TIMEOUT_S)
+            if reason.is_failure:
+                raise OSError(f"the broker refuses the connection: {reason}")
+            told = client.publish(topic, message, qos=1)
             told.wait_for_publish(TIMEOUT_S)
-        except (RuntimeError, ValueError) as error:
-            raise OSError(str(error)) from error
-        if not told.is_published():
-            client.loop_stop()
+            if not told.is_published():
+                raise TimeoutError("the broker did not confirm it")
+        except Empty:
+            raise TimeoutError("the broker did not answer") from None
+        finally:
             client.disconnect()
-            raise OSError("the broker did not answer")
 
     return send
+
+
+def _split(address: str, *schemes: str) -> SplitResult | None:
+    """The parts of an address of one of the schemes, with a host and no impossible port; None where it is none."""
+    try:
+        parts = urlsplit(address)
+        is_whole = parts.scheme in schemes and parts.hostname and parts.port != 0
+    except ValueError:
+        return None
+    return parts if is_whole else None

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vidconcept.errors import output_errors
+from vidconcept.files import identify_path
 from vidconcept.live.rarity import RunningRarity
 from vidconcept.pipelines.deliver import deliver
 from vidconcept.pipelines.findings import Findings, ScoredFrame
@@ -31,12 +32,27 @@ from vidconcept.writers.frames.overlay import needs_scores
 from vidconcept.writers.journal import TrackJournal
 
 
-def choose_stem(out: Path, began_s: float) -> str:
-    """A name by the time of the first frame, UTC; a clock that was set back does not overwrite."""
+def reserve_stem(out: Path, began_s: float) -> str:
+    """A name by the time of the first frame, UTC, taken by making the folder `<name>.partial`.
+
+    A clock that was set back does not overwrite, and no other `watch` on the folder takes the same name.
+    """
     stem = datetime.fromtimestamp(began_s, UTC).strftime("%Y%m%dT%H%M%SZ")
-    taken = {path.name.split(".")[0] for path in out.iterdir()} if out.is_dir() else set()
-    names = (stem, *(f"{stem}-{number}" for number in range(2, 10_000)))
-    return next(name for name in names if name not in taken)
+    taken = {path.name.split(".")[0] for path in out.iterdir()}
+    name, number = stem, 1
+    while name in taken or not _make_folder(out / f"{name}.partial"):
+        number += 1
+        name = f"{stem}-{number}"
+    return name
+
+
+def _make_folder(path: Path) -> bool:
+    """Whether it was not there before."""
+    try:
+        path.mkdir()
+    except FileExistsError:
+        return False
+    return True
 
 
 class Recording:
@@ -49,9 +65,8 @@ class Recording:
     def __init__(self, out: Path, began_s: float, plan: Plan, rarity: RunningRarity, engine: Mapping[str, Any]) -> None:
         with output_errors(out):
             out.mkdir(parents=True, exist_ok=True)
-            stem = choose_stem(out, began_s)
-            self.film, self.run, self._spool = (out / f"{stem}{end}" for end in (".mp4", ".vidconcept", ".partial"))
-            (self._spool / "maps").mkdir(parents=True)
+            stem = reserve_stem(out, began_s)
+        self.film, self.run, self._spool = (out / f"{stem}{end}" for end in (".mp4", ".vidconcept", ".partial"))
         try:
             self._open(plan, rarity, engine)
         except BaseException:
@@ -61,8 +76,10 @@ class Recording:
     def _open(self, plan: Plan, rarity: RunningRarity, engine: Mapping[str, Any]) -> None:
         self._plan, self._rarity, self._engine = plan, rarity, dict(engine)
         self._base = rarity.place
+        with output_errors(self._spool):
+            (self._spool / "maps").mkdir()
         self._maps = RunFolder(self._spool, {"maps_from": {}})
-        self._windows = self.frames = 0
+        self._windows = self.frames = self.size_bytes = 0
         self._cuts: list[int] = []
         self._seen = array("q"), array("d")
         self._journal = TrackJournal(self._spool / "tracks.jsonl")
@@ -72,14 +89,11 @@ class Recording:
         self._writer.partial_path = self.film.with_suffix(f".{uuid.uuid4().hex[:8]}.partial.mp4")
         self._writer.__enter__()
 
-    @property
-    def size_bytes(self) -> int:
-        """How large the film is so far."""
-        return self._writer.partial_path.stat().st_size
-
     def write(self, frame: Frame) -> None:
-        """A frame on its way to the model."""
+        """A frame on its way to the model. Raises OutputError, also where the film was removed meanwhile."""
         self._writer.write(frame.image, frame.pts)
+        with output_errors(self.film):
+            self.size_bytes = self._writer.partial_path.stat().st_size
         self.frames += 1
 
     def keep_maps(self, maps: ConceptMaps, start: int, described: Described) -> None:
@@ -106,10 +120,11 @@ class Recording:
         self._remove_spool()
         self._writer.__exit__(RuntimeError, None, None)
         film = self._writer.partial_path
-        if not self._writer.frames_written:
-            film.unlink(missing_ok=True)
-            return "nothing of it is kept"
-        return f"its film up to here is kept as {film}"
+        if self._writer.frames_written and identify_path(film) is not None:
+            return f"its film up to here is kept as {film}"
+        with suppress(OSError):
+            film.unlink()
+        return "nothing of it is kept"
 
     def _remove_spool(self) -> None:
         """Nothing goes on with maps and journals without the rest of the recording."""

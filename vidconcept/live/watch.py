@@ -103,15 +103,16 @@ class Watch:
         self._began_at = math.inf
 
     def run(self) -> WatchState:
-        feed = Feed(self._backlog, self._is_over)
+        feed = Feed(self._backlog, self._is_over, self._tell_state_in_time)
         self._camera.start()
         try:
             self._camera.meet()
-            self._model = load_settled(self._settled, self._monitor)
-            self._camera.begin()
-            self._began_at = time.monotonic()
-            while (first := feed.wait_first()) is not None:
-                self._follow(feed, first)
+            if not self._monitor.stop():
+                self._model = load_settled(self._settled, self._monitor)
+                self._camera.begin()
+                self._began_at = time.monotonic()
+                while (first := feed.wait_first()) is not None:
+                    self._follow(feed, first)
         finally:
             self._camera.stop()
             self._deliverer.close()
@@ -199,7 +200,7 @@ class Watch:
         return (length_s >= options.roll_s or is_full) and not self._deliverer.is_busy
 
     def _breathe(self, plan: Plan, feed: Feed) -> None:
-        """Between two frames: fit the backlog to the speed of the model, and tell how it goes."""
+        """Between two frames: fit the backlog to the speed of the model."""
         rate = self._backlog.rate_fps
         if rate is not None:
             window = plan.settings.window_frames * plan.settings.frame_stride
@@ -213,6 +214,9 @@ class Watch:
                     f"{self._options.max_delay_s:g} s: that is what {count_lag_frames(plan)} frames of look-ahead take "
                     "here. Next: a smaller `height` and `width`, `edges=coarse`, a faster machine, or more `max_delay`"
                 )
+
+    def _tell_state_in_time(self) -> None:
+        """Also while no frame comes."""
         if time.monotonic() - self._state_told_at >= self._options.every_s:
             self._state_told_at = time.monotonic()
             self._tell_state(self.state())
