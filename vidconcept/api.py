@@ -25,7 +25,7 @@ def evaluate(
     *,
     out: str | Path | None = None,
     format: str | None = None,
-    split: str = "val",
+    split: str | None = None,
     config: str | Path | None = None,
     monitor: Monitor | None = None,
     **settings: Any,

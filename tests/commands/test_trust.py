@@ -224,6 +224,16 @@ class TestErrors:
         with pytest.raises(UsageError, match="--rename"):
             call("evaluate", footage, "--concepts", "fork", *model, "--out", tmp_path / "out")
 
+    @pytest.mark.parametrize("option", [("--windows", "1"), ("--timesteps", "20")])
+    def test_options_of_a_sweep_without_one(self, footage, option):
+        with pytest.raises(UsageError, match=f"{option[0]} is only for --sweep"):
+            call("evaluate", footage, "--concepts", "dent", *option)
+
+    @pytest.mark.parametrize("option", [("--limit", "1"), ("--split", "val")])
+    def test_options_of_a_data_set_for_a_video(self, footage, option):
+        with pytest.raises(UsageError, match=f"{option[0]} is only for labelled data sets"):
+            call("stress", footage / "videos" / "good_0.mp4", "--concepts", "dent", *option)
+
     def test_unknown_keys_and_axes_name_what_is_known(self, footage, model):
         with pytest.raises(UsageError, match="threshold"):
             call("evaluate", footage, "--concepts", "dent", "--set", "treshold=0.3")

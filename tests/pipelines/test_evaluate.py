@@ -1,13 +1,18 @@
 """Scored frames of a clip against its truth: what is counted when not every frame is annotated."""
 
+from dataclasses import replace
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
 from tests.helpers.films import write_video
+from vidconcept.errors import InputError
 from vidconcept.evaluation.datasets.dataset import Clip, FrameTruth
-from vidconcept.pipelines.evaluate import measure_frames
+from vidconcept.pipelines.evaluate import measure_frames, resize_truth
 from vidconcept.pipelines.findings import FrameRef, ScoredFrame
 from vidconcept.pipelines.plan import make_plan
+from vidconcept.pipelines.workspace import Workspace
 from vidconcept.types import Origin
 from vidconcept.writers.reports.evaluation import list_event_rows
 
@@ -19,6 +24,14 @@ def plan(tmp_path, tiny_model):
     path = tmp_path / "line.mp4"
     write_video(path, np.random.default_rng(0).integers(90, 160, (FRAMES, H, W, 3), dtype=np.uint8))
     return make_plan(path, {"concepts": ("dent",), "model": str(tiny_model), "threshold": 0.3})
+
+
+def quiet_frames():
+    """Scored frames in which nothing is found."""
+    scores = np.full((1, H, W), 0.05, np.float32)
+    still = np.zeros((8, 12, 2), np.float32)
+    for k in range(FRAMES):
+        yield ScoredFrame(FrameRef(k, k, k / 25), Origin(-(-k // 4), 0), False, scores, still)
 
 
 def test_a_few_annotated_frames_are_enough(plan):
@@ -56,6 +69,56 @@ def test_minutes_are_those_of_the_annotated_stretch(plan):
     assert events["false_alarms_per_minute"] == pytest.approx(60 / 0.12)
     rows = dict(list_event_rows({"events": events}))
     assert rows["frames with truth"] == f"3 of {FRAMES}, 0.1 s of footage"
+
+
+def test_truth_of_the_first_and_last_frame_makes_the_footage_no_longer(plan):
+    nothing = FrameTruth(np.zeros((0, H, W), bool), (), ())
+    clip = Clip("line", plan.source, (), lambda index: nothing if index in (0, FRAMES - 1) else None)
+    assert measure_frames(plan, clip, quiet_frames()).events.minutes == pytest.approx(FRAMES / 25 / 60)
+
+
+@pytest.mark.parametrize(("shown", "minutes"), [((), FRAMES / 25 / 60), ((3,), 0)])
+def test_a_clip_is_good_where_no_frame_shows_a_defect(plan, shown, minutes):
+    """Whatever it might show: all clips of a line may share one list of objects."""
+    there = np.ones((1, H, W), bool)
+    clip = Clip(
+        "line", plan.source, ("dent",), lambda index: FrameTruth(there if index in shown else ~there, ("dent",), (1,))
+    )
+    assert measure_frames(plan, clip, quiet_frames()).good.minutes == pytest.approx(minutes)
+
+
+class TestShape:
+    """Of the film: 96x64 pixels."""
+
+    def resize(self, plan, height, width):
+        truth = FrameTruth(np.ones((1, height, width), bool), ("dent",), (1,))
+        return resize_truth(truth, plan, (H, W)).masks.shape
+
+    def test_truth_of_another_shape_is_refused(self, plan):
+        with pytest.raises(InputError, match=r"truth is 64x96, its pictures are 96x64\. Next: "):
+            self.resize(plan, W, H)
+        turned = replace(plan, info=replace(plan.info, rotation_deg=90))
+        with pytest.raises(InputError, match="96x64, turned by 90 degrees"):
+            self.resize(turned, W, H)
+
+    @pytest.mark.parametrize("size", [(32, 48), (640, 960), (7, 10)])
+    def test_truth_of_another_size_is_scaled(self, plan, size):
+        assert self.resize(plan, *size) == (1, H, W)
+
+    def test_pixels_that_are_not_square_may_be_drawn_as_they_are_stored_or_shown(self, plan):
+        wide = replace(plan, info=replace(plan.info, pixel_aspect=Fraction(4, 3)))
+        for size in ((64, 96), (64, 128)):
+            assert self.resize(wide, *size) == (1, H, W)
+        with pytest.raises(InputError, match="its truth is 72x64"):
+            self.resize(wide, 64, 72)
+
+
+def test_truth_after_the_end_of_the_film_is_refused(plan, tmp_path):
+    settings = {"concepts": ("dent",), "model": plan.settings.model}
+    clip = Clip("line", plan.source, ("dent",), lambda index: None, last_annotated=FRAMES - 1)
+    assert Workspace(tmp_path).plan_clip(clip, settings).info == plan.info
+    with pytest.raises(InputError, match="has 12 frames, and truth of frame 12"):
+        Workspace(tmp_path).plan_clip(replace(clip, last_annotated=FRAMES), settings)
 
 
 @pytest.mark.parametrize("row", [301, 302])

@@ -1,5 +1,7 @@
 """Footage that a stress test perturbs: its size, its colours, and where its truth goes."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from vidconcept.evaluation.datasets.dataset import Clip, FrameTruth
 from vidconcept.evaluation.perturb import PERTURBATIONS
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.stress import _write, write_perturbed
+from vidconcept.video.probe import examine
 from vidconcept.video.reader import read_frames
 
 
@@ -24,6 +27,23 @@ def test_perturbed_footage_keeps_its_size(tmp_path, size):
     before, images = ([f.image for f in read_frames(c.source, on_problem=Monitor().problem)] for c in (clip, changed))
     assert {image.shape for image in images} == {(*size, 3)}
     assert images[0].std() < 0.7 * before[0].std()
+
+
+def test_perturbed_footage_keeps_the_shape_of_its_pixels(tmp_path):
+    """Truth may be drawn on the pictures as players show them."""
+    made = GOOD["h264"](tmp_path)
+    clip = Clip("clip", made.path, (), lambda index: None)
+    noise, wide = next(p for p in PERTURBATIONS if p.name == "sensor noise"), Fraction(16, 15)
+    changed = write_perturbed(clip, noise, 4, tmp_path, Monitor(), 0, pixel_aspect=wide)
+    assert examine(changed.source).info.pixel_aspect == wide
+
+
+def test_the_first_frame_is_never_dropped():
+    """The copy would begin later than the film, and a range of seconds would mean other frames."""
+    drop = next(p.keep for p in PERTURBATIONS if p.name == "dropped frames")
+    kept = [drop(8, level, np.random.default_rng(seed)).tolist() for level in (0.5, 1.0) for seed in range(8)]
+    assert {frames[0] for frames in kept} == {0}
+    assert all(frames == sorted(set(frames)) for frames in kept)
 
 
 def test_the_same_frames_give_the_same_file(tmp_path):

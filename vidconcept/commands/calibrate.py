@@ -32,7 +32,7 @@ def calibrate(
     ] = None,
     labelled: Annotated[Path | None, typer.Option(help="a data set with masks instead of good footage")] = None,
     format: Format = None,
-    split: Split = "val",
+    split: Split = None,
     rename: Rename = None,
     concepts: Concepts = None,
     false_alarms: Annotated[
@@ -64,7 +64,7 @@ def calibrate(
         _calibrate_labelled(labelled, data, given, config, out, as_json)
         return
     assert footage
-    refuse_for_video(format, rename)
+    refuse_for_video(format=format, split=split, rename=rename)
     from vidconcept.commands.terminal import open_monitor, print_rows
     from vidconcept.evaluation.alarms import describe_choice
     from vidconcept.pipelines.calibrate import calibrate_good, write_toml

@@ -54,7 +54,7 @@ def learn(
         int, typer.Option(min=1, help="windows to read of each clip: those that show the most of it")
     ] = 2,
     format: Format = None,
-    split: Split = "val",
+    split: Split = None,
     rename: Rename = None,
     setting: Setting = None,
     config: Config = None,

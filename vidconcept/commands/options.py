@@ -22,7 +22,9 @@ Setting = Annotated[
 Config = Annotated[Path | None, typer.Option("--config", help="settings from a TOML file")]
 Json = Annotated[bool, typer.Option("--json", metavar="", help="print one JSON object on stdout")]
 Format = Annotated[str | None, typer.Option("--format", help="format of the data set, if it cannot be recognised")]
-Split = Annotated[str, typer.Option("--split", help="split of a DAVIS, YouTube-VIS or VSPW data set")]
+Split = Annotated[
+    str | None, typer.Option("--split", help="split of a DAVIS, VSPW, YouTube-VIS or COCO data set [val]")
+]
 Rename = Annotated[
     str | None, typer.Option("--rename", metavar="THEIRS=YOURS,…", help="map a data-set label to a concept")
 ]
@@ -61,8 +63,8 @@ def parse_renames(text: str | None) -> dict[str, str]:
     return {theirs.strip(): yours.strip() for theirs, _, yours in pairs}
 
 
-def refuse_for_video(format: str | None, rename: str | None) -> None:
-    """Raises UsageError for an option that says nothing of a bare video."""
-    given = [name for name, value in (("--format", format), ("--rename", rename)) if value is not None]
+def refuse_for_video(**options: object) -> None:
+    """Raises UsageError for an option, given by its name, that says nothing of a bare video."""
+    given = [name for name, value in options.items() if value is not None]
     if given:
-        raise UsageError(f"{given[0]} is only for labelled data sets, and this is a video. Next: leave it out")
+        raise UsageError(f"--{given[0]} is only for labelled data sets, and this is a video. Next: leave it out")

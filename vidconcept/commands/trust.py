@@ -33,7 +33,7 @@ def evaluate(
     ],
     concepts: Concepts = None,
     format: Format = None,
-    split: Split = "val",
+    split: Split = None,
     rename: Rename = None,
     limit: Annotated[int | None, typer.Option(min=1, help="use this many clips, evenly spread")] = None,
     sweep: Annotated[
@@ -44,7 +44,9 @@ def evaluate(
         ),
     ] = None,
     windows: Annotated[int | None, typer.Option(min=1, help="for --sweep: read this many windows of each clip")] = None,
-    timesteps: Annotated[str, typer.Option(metavar="N,…", help="for --sweep: timesteps to compare")] = "20,250,500,750",
+    timesteps: Annotated[
+        str | None, typer.Option(metavar="N,…", help="for --sweep: timesteps to compare [20,250,500,750]")
+    ] = None,
     setting: Setting = None,
     config: Config = None,
     out: Annotated[Path | None, typer.Option(help="folder of report and maps [<dataset>.evaluation]")] = None,
@@ -65,13 +67,16 @@ def evaluate(
     )
     from vidconcept.writers.reports.folder import check_report
 
+    if sweep is None and (windows is not None or timesteps is not None):
+        name = "--windows" if windows is not None else "--timesteps"
+        raise UsageError(f"{name} is only for --sweep. Next: leave it out, or give the axes to compare")
+    times = _timesteps("20,250,500,750" if timesteps is None else timesteps)
     given = parse_settings(concepts, setting)
     data = thin_out(open_dataset(dataset, format, split, parse_renames(rename), given, config), limit)
     folder = out or choose_out(dataset, "evaluation")
     check_report(folder, "evaluation" if sweep is None else "sweep")
     if sweep is not None:
-        axes, times = parse_words(sweep), _timesteps(timesteps)
-        _run_sweep(data, given, axes, times, folder, windows, config, as_json)
+        _run_sweep(data, given, parse_words(sweep), times, folder, windows, config, as_json)
         return
     with open_monitor() as monitor:
         result = run_evaluation(data, given, Workspace(folder, monitor, config))
@@ -147,7 +152,7 @@ def _run_sweep(
 def stress(
     source: Annotated[Path, typer.Argument(help="A video, or a labelled data set.")],
     format: Format = None,
-    split: Split = "val",
+    split: Split = None,
     rename: Rename = None,
     concepts: Concepts = None,
     only: Annotated[
@@ -189,7 +194,7 @@ def stress(
         raise UsageError(f"--severities {severities!r} does not fit. Next: give some of 1, 2, 3")
     is_video = source.is_file() and source.suffix.lower() != ".json"
     if is_video:
-        refuse_for_video(format, rename)
+        refuse_for_video(format=format, split=split, rename=rename, limit=limit)
     given, own_config = parse_settings(concepts, setting), config or calibration
     if is_video:
         data = Dataset(source.stem, "video", (Clip(source.stem, source, (), lambda index: None),))

@@ -101,8 +101,8 @@ def _bytes(values: np.ndarray) -> np.ndarray:
 
 
 def _drop_frames(count: int, level: float, rng: np.random.Generator) -> np.ndarray:
-    kept = np.flatnonzero(rng.random(count) >= level)
-    return kept if len(kept) else np.arange(1)
+    # The first frame stays: time counts from it.
+    return np.union1d(0, np.flatnonzero(rng.random(count) >= level))
 
 
 def _repeat_frames(count: int, level: float, rng: np.random.Generator) -> np.ndarray:

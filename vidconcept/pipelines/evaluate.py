@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from vidconcept.errors import UsageError
+from vidconcept.errors import InputError, UsageError
 from vidconcept.evaluation.datasets.dataset import Clip, Dataset, FrameTruth
 from vidconcept.evaluation.metrics.events import EventLedger, Found
 from vidconcept.evaluation.metrics.figures import Figures, MaskPass
@@ -29,6 +29,8 @@ from vidconcept.tracks.rle import decode
 from vidconcept.types import TrackMask
 from vidconcept.words import spelling_of
 
+# Truth may be larger or smaller than the film, but not of another shape than by this share.
+SHAPE_FRAC = 0.01
 LIBRARIES = ("vidconcept", "torch", "diffusers", "numpy", "scipy", "opencv-python-headless", "pycocotools")
 
 
@@ -185,10 +187,12 @@ def measure_masks(
     ledger = EventLedger(min_area_px=max(1, round(settings.min_area_px)))
     second = MaskPass(figures, clip.name, clip.identities, ledger)
     annotated_s: list[float] = []
+    defective = False
     for (index, tracks), time_s in zip(rows.items(), times_s, strict=True):
         truth = clip.truth(index)
         if truth is not None:
             annotated_s.append(time_s)
+            defective = defective or bool(truth.masks.any())
             kept = [track for track in tracks if track.tracker_id in tracker_ids]
             second.add([_place_track(track, plan) for track in kept], resize_truth(truth, plan, size))
     frame_s = frame_duration_s(times_s)
@@ -198,16 +202,37 @@ def measure_masks(
         ledger.min_frames = max(1, round(needed))
     ledger.frames, ledger.annotated = len(rows), len(annotated_s)
     # What lies outside of the annotated stretch can show no false alarm, so its minutes do not count either.
-    stretch_s = measure_footage_s(annotated_s) if len(annotated_s) > 1 else len(annotated_s) * frame_s
-    second.finish(stretch_s / 60, good=not clip.concepts)
+    shown_s = [t for t in times_s if annotated_s and annotated_s[0] <= t <= annotated_s[-1]]
+    footage_s = measure_footage_s(shown_s) if len(shown_s) > 1 else len(shown_s) * frame_s
+    second.finish(footage_s / 60, good=bool(annotated_s) and not defective)
 
 
 def resize_truth(truth: FrameTruth, plan: Plan, size: tuple[int, int]) -> FrameTruth:
-    """Truth of a frame within the region that is looked at, `size` (height, width) pixels large."""
+    """Truth of a frame within the region that is looked at, `size` (height, width) pixels large.
+
+    Raises InputError for truth of another shape than the film's pictures, as they are read or as players show them.
+    """
+    _check_shape(truth.masks.shape[1:], plan)
     masks = [_cut_region(mask, plan, size) for mask in truth.masks]
     empty = np.zeros((0, *size), bool)
     ignore = None if truth.ignore is None else _cut_region(truth.ignore, plan, size)
     return replace(truth, masks=np.stack(masks) if masks else empty, ignore=ignore)
+
+
+def _check_shape(shape: tuple[int, ...], plan: Plan) -> None:
+    height, width = shape
+    info = plan.info
+    # Shapes that differ in rounding only: to whole pixels, and within the share.
+    if not any(
+        abs(height - width / ratio) <= max(1, SHAPE_FRAC * height)
+        or abs(width - height * ratio) <= max(1, SHAPE_FRAC * width)
+        for ratio in (info.width_px / info.height_px, info.width_px * info.pixel_aspect / info.height_px)
+    ):
+        turned = f", turned by {info.rotation_deg} degrees" if info.rotation_deg else ""
+        raise InputError(
+            f"{plan.source}: its truth is {width}x{height}, its pictures are {info.width_px}x{info.height_px}{turned}. "
+            "Next: draw truth on the pictures as they are read"
+        )
 
 
 def _cut_region(mask: np.ndarray, plan: Plan, size: tuple[int, int]) -> np.ndarray:

@@ -83,7 +83,9 @@ def _run_case(
         plan = workspace.plan_clip(clip, settings)
         changed = clip
         if what is not None:
-            changed = write_perturbed(clip, what, level, workspace.work, workspace.monitor, seed, plan.reading)
+            changed = write_perturbed(
+                clip, what, level, workspace.work, workspace.monitor, seed, plan.reading, plan.info.pixel_aspect
+            )
             # The copy is a plain film of what the reading gave.
             plain = {
                 key: value for key, value in settings.items() if key not in READING_KEYS or key == "max_megapixels"
@@ -109,6 +111,7 @@ def write_perturbed(
     monitor: Monitor,
     seed: int,
     reading: Reading = AS_IT_IS,
+    pixel_aspect: Fraction = Fraction(1),
 ) -> Clip:
     """The clip perturbed, as a file in `work`, with its truth moved along."""
     stem = f"{clip.name.replace('/', '_')}-{what.name.replace(' ', '-')}-{level:g}"
@@ -123,7 +126,7 @@ def write_perturbed(
         (perturb(_coarsen(frame.image, scale), what, level, frame.index, time_s, seed), time_s)
         for frame, time_s in _perturb_sequence(clip, order, monitor, reading, dropped=what.name.startswith("dropped"))
     )
-    _write(path, frames, round(level) if what.crf else CLEAN_CRF)
+    _write(path, frames, round(level) if what.crf else CLEAN_CRF, pixel_aspect)
     return replace(clip, name=stem, source=path, fps=None, truth=_move_truth(clip, order))
 
 
@@ -169,7 +172,9 @@ def _coarsen(image: np.ndarray, scale: float) -> np.ndarray:
     return cv2.resize(cv2.resize(image, size, interpolation=cv2.INTER_AREA), (width, height))
 
 
-def _write(path: Path, frames: Iterator[tuple[np.ndarray, float]], crf: int) -> None:
+def _write(
+    path: Path, frames: Iterator[tuple[np.ndarray, float]], crf: int, pixel_aspect: Fraction = Fraction(1)
+) -> None:
     """H.264 with the frames' own times, in milliseconds. The same frames give the same bytes: their maps are kept."""
     with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
         stream = container.add_stream("libx264", rate=25, options={"crf": str(crf), "preset": "veryfast", "bf": "0"})
@@ -179,6 +184,7 @@ def _write(path: Path, frames: Iterator[tuple[np.ndarray, float]], crf: int) -> 
             height, width = image.shape[:2]
             if number == 0:
                 stream.height, stream.width = height, width
+                stream.codec_context.sample_aspect_ratio = pixel_aspect
                 # Halved colour needs even sides.
                 stream.pix_fmt = "yuv444p" if height % 2 or width % 2 else "yuv420p"
             frame = to_bt709(image, stream.pix_fmt or "yuv420p")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vidconcept.errors import InputError
 from vidconcept.evaluation.datasets.dataset import Clip, Dataset
 from vidconcept.evaluation.datasets.read import read_dataset
 from vidconcept.files import MAX_MEGAPIXELS
@@ -35,8 +36,16 @@ class Workspace:
         return make_plan(video, settings, self.config)
 
     def plan_clip(self, clip: Clip, settings: Mapping[str, Any]) -> Plan:
+        """The plan of a clip. Raises InputError where it has truth of a frame after its last one."""
         fps = choose_fps(clip)
-        return self.plan(clip.source, {**settings, **({} if fps is None else {"fps": fps})})
+        plan = self.plan(clip.source, {**settings, **({} if fps is None else {"fps": fps})})
+        frames, last = plan.info.declared_frames, clip.last_annotated
+        if frames is not None and last is not None and last >= frames:
+            raise InputError(
+                f"{clip.source} has {frames} frames, and truth of frame {last}; the first is frame 0. "
+                "Next: number the pictures of truth anew, or remove those that are too many"
+            )
+        return plan
 
     def open_run(self, plan: Plan, name: str) -> RunFolder:
         """The folder of a video's maps under `work`; one for each way of reading them."""
@@ -58,7 +67,7 @@ class Workspace:
 def open_dataset(
     path: Path,
     format: str | None,
-    split: str,
+    split: str | None,
     rename: Mapping[str, str] | None,
     settings: Mapping[str, Any],
     config: Path | None,

@@ -68,11 +68,14 @@ def make_frame_rows(record: FrameRecord, concepts: Sequence[str], tracks: Sequen
     return rows
 
 
-def write_events(path: Path, events: Iterable[Event]) -> None:
-    """`events.csv`, in the order given."""
+def write_events(path: Path, events: Iterable[Event], own: Mapping[int, Mapping[str, str]] | None = None) -> None:
+    """`events.csv`, in the order given. own: cells of columns that others added, by event id, as they stood there."""
+    added = list(dict.fromkeys(name for cells in (own or {}).values() for name in cells))
     with open_replacing(path, newline="") as file:
-        write_rows(file, [EVENT_COLUMNS])
-        write_rows(file, (format_event(event) for event in events))
+        write_rows(file, [[*EVENT_COLUMNS, *added]])
+        for event in events:
+            cells = own.get(event.event_id, {}) if own else {}
+            write_rows(file, [[*format_event(event), *(cells.get(name, "") for name in added)]])
 
 
 def write_recurring(path: Path, groups: Iterable[Recurring]) -> None:
@@ -109,6 +112,21 @@ def read_tracks(path: Path, run: RunInfo | None = None) -> Iterator[TrackMask]:
 def read_events(path: Path, run: RunInfo | None = None) -> list[Event]:
     """Rows of `events.csv`. Raises InputError where it is missing or damaged, or does not fit `run`."""
     return list(read_rows(path, EVENT_COLUMNS, lambda cells: parse_event(cells, run)))
+
+
+def read_own_columns(path: Path) -> dict[int, dict[str, str]]:
+    """What others added to `events.csv`: the cells of columns that track does not write, by event id.
+
+    Raises as `read_events`.
+    """
+
+    def keep_added(cells: dict[str, str]) -> tuple[int, dict[str, str]]:
+        # What stands behind the last column has no name.
+        return int(cells["event_id"]), {
+            name: cell for name, cell in cells.items() if name not in (*EVENT_COLUMNS, None)
+        }
+
+    return dict(read_rows(path, EVENT_COLUMNS, keep_added))
 
 
 def read_tracks_by_frame(path: Path) -> Iterator[tuple[int, list[TrackMask]]]:

@@ -110,6 +110,30 @@ def test_values_that_cannot_be(tmp_path, table, place, value):
 
 
 @pytest.mark.parametrize(
+    ("table", "place", "value", "said"),
+    [
+        (COCO, ("images",), [COCO["images"][0]] * 2, r"images\.1: an earlier row has the id 1"),
+        (COCO, ("categories",), [{"id": 7, "name": "dent"}, {"id": 7, "name": "chip"}], r"categories\.1: an earlier"),
+        (COCO, ("annotations",), COCO["annotations"] * 2, r"annotations\.1: an earlier row has the id 3"),
+        (COCO, ("annotations", 0, "image_id"), "1", "annotation 3: images has no id '1'"),
+        (VIS, ("videos",), [VIS["videos"][0]] * 2, r"videos\.1: an earlier row has the id 1"),
+        (VIS, ("categories",), [{"id": 7, "name": "dent"}, {"id": 7, "name": "chip"}], r"categories\.1: an earlier"),
+        (VIS, ("annotations",), VIS["annotations"] * 2, r"annotations\.1: an earlier row has the id 3"),
+        (VIS, ("annotations", 0, "video_id"), 9, "annotation 3: videos has no id 9"),
+    ],
+)
+def test_ids_that_lose_or_merge_annotations(tmp_path, table, place, value, said):
+    with pytest.raises(InputError, match=rf"truth\.json, {said}.*Next: "):
+        read(write(tmp_path, changed(table, place, value)))
+
+
+def test_a_crowd_of_youtube_vis_counts_for_nothing(tmp_path):
+    crowd = VIS["annotations"][0] | {"iscrowd": 1}
+    (truth,) = read(write(tmp_path, changed(VIS, ("annotations", 0), crowd)))
+    assert (truth.ids, int(truth.ignore.sum())) == ((), 6 * 4)
+
+
+@pytest.mark.parametrize(
     ("file", "content"),
     [
         ("clips.json", '{"clip": "m"}'),

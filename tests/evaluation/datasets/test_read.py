@@ -164,6 +164,14 @@ def test_mvtec_with_good_and_defective_images(tmp_path):
     assert data.clips[1].truth(0).masks.shape == (0, H, W)
 
 
+def test_a_good_image_that_is_stored_turned_has_the_shape_that_is_read(tmp_path):
+    (tmp_path / "test/good").mkdir(parents=True)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.new("RGB", (W, H)).save(tmp_path / "test/good/000.jpg", exif=turned)
+    assert read_dataset(tmp_path).clips[0].truth(0).masks.shape == (0, W, H)
+
+
 def test_clips_folder_with_masks_boxes_and_instances(tmp_path):
     rows = [
         {"clip": "m", "concept": "crack", "truth": "mask"},

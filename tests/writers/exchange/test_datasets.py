@@ -5,6 +5,7 @@ import io
 import json
 from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -227,6 +228,16 @@ class TestFilters:
     def test_by_time(self, exported: Exporter, rows: dict[tuple[int, int], TrackMask]) -> None:
         read_back = list(tables.read_tracks(exported("csv", start_s=0.5, end_s=0.7)))
         assert [r.time_s for r in read_back] == sorted(r.time_s for r in rows.values() if 0.5 <= r.time_s <= 0.7)
+
+    def test_a_span_between_two_frames_has_no_track(self, run_dir: Path, tmp_path: Path) -> None:
+        told = export(run_dir, "coco", tmp_path / "none.json", start_s=0.501, end_s=0.502)
+        assert told.startswith("0 tracks as coco")
+        assert json.loads((tmp_path / "none.json").read_text(encoding="utf-8"))["annotations"] == []
+
+    @pytest.mark.parametrize("span", [{"start_s": float("nan")}, {"end_s": float("inf")}])
+    def test_seconds_that_are_no_number(self, run_dir: Path, tmp_path: Path, span: dict[str, Any]) -> None:
+        with pytest.raises(UsageError, match="is not a finite number"):
+            export(run_dir, "csv", tmp_path / "x", **span)
 
     @pytest.mark.parametrize("to", FORMATS)
     def test_nothing_selected_is_an_empty_export(self, exported: Exporter, to: str) -> None:

@@ -81,6 +81,17 @@ def test_nothing_else_changes(run_dir: Path, tmp_path: Path) -> None:
     assert (run_dir / "events.csv").read_text(encoding="utf-8") == before
 
 
+def test_columns_that_somebody_added_stay(run_dir: Path, tmp_path: Path) -> None:
+    path = run_dir / "events.csv"
+    head, *rows = path.read_text(encoding="utf-8").splitlines()
+    own = ["'=HYPERLINK(1)", '"rework, then pack"']
+    path.write_text("\n".join([f"{head},comment", *map(",".join, zip(rows, own, strict=True))]), encoding="utf-8")
+    review(run_dir, verdicts_csv(tmp_path / "v.csv", tables.read_events(path), ["reject", "accept"]))
+    with open(path, encoding="utf-8", newline="") as file:
+        read_back = [(row["verdict"], row["comment"]) for row in csv.DictReader(file)]
+    assert read_back == [("reject", "'=HYPERLINK(1)"), ("accept", "rework, then pack")]
+
+
 def test_rows_that_nobody_judged_leave_alone_what_others_decided(run_dir: Path, tmp_path: Path) -> None:
     events = tables.read_events(run_dir / "events.csv")
     open_rows = ["", ""]

@@ -41,9 +41,10 @@ class FrameTruth:
 class Clip:
     """One video, image sequence or image with truth.
 
-    source: what the reader opens; fps: of an image sequence. concepts: what occurs in it, empty for good footage.
+    source: what the reader opens; fps: of an image sequence. concepts: what may occur in it, empty for good footage.
     truth: of a frame index, None where a frame is not annotated. kind: whether truth is outlines or filled boxes.
-    identities: whether an object keeps its id over time.
+    identities: whether an object keeps its id over time. last_annotated: index of the last frame with truth, where that
+    is counted apart from the pictures.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Clip:
     fps: float | None = None
     kind: Kind = "mask"
     identities: bool = True
+    last_annotated: int | None = None
 
     def rename(self, names: Mapping[str, str]) -> Clip:
         """The same clip in other words for its concepts."""
@@ -86,26 +88,36 @@ class Dataset:
 
 
 def read_labels(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> np.ndarray:
-    """Label numbers `(h, w)` of a picture: palette indices, grey values, or the first channel.
+    """Label numbers `(h, w)` of a picture: palette indices or grey values.
 
-    Raises InputError when it cannot be read.
+    Raises InputError when it cannot be read, and for colours and transparency, which have no number.
     """
     return _load_values(path, max_megapixels, grey=False)
 
 
 def read_grey(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> np.ndarray:
-    """Grey values `(h, w)` of a picture, also of one with a palette or a single bit a pixel (0 and 255).
+    """Grey values `(h, w)` of a picture, also of one with a palette of greys or a single bit a pixel (0 and 255).
 
-    Raises InputError when it cannot be read.
+    Raises InputError as `read_labels`.
     """
     return _load_values(path, max_megapixels, grey=True)
 
 
 def _load_values(path: Path, max_megapixels: float, grey: bool) -> np.ndarray:
-    with open_picture(path, max_megapixels) as image:
-        values = np.asarray(image.convert("L") if grey and image.mode in ("1", "P") else image)
-    values = values.astype(np.uint8) if values.dtype == bool else values
-    return values[..., 0] if values.ndim == 3 else values
+    with open_picture(path, max_megapixels) as opened:
+        shown_as = {"1": "L", "P": "RGBA", "PA": "RGBA"}.get(opened.mode) if grey else None
+        image = opened.convert(shown_as) if shown_as else opened
+        values, bands = np.asarray(image), image.getbands()
+    if values.ndim == 2:
+        return values.astype(np.uint8) if values.dtype == bool else values
+    # Of the channels that should agree, a single one could miss what is painted in the others.
+    has_alpha = bands[-1] == "A"
+    colours = values[..., :-1] if has_alpha else values
+    if (colours != colours[..., :1]).any() or (has_alpha and np.ptp(values[..., -1]) > 0):
+        raise InputError(
+            f"{path} is in colour or partly transparent, and truth is grey values. Next: save it as a grey picture"
+        )
+    return colours[..., 0]
 
 
 def split_labels(labels: np.ndarray, concepts: Mapping[int, str], ignore: np.ndarray | None = None) -> FrameTruth:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import ImageOps
 
 from vidconcept.errors import InputError
 from vidconcept.evaluation.datasets.dataset import Clip, Dataset, FrameTruth, read_grey, read_labels, split_labels
 from vidconcept.evaluation.datasets.shapes import ClipRow, Clips, DavisWords, VspwNumbers, load_json
-from vidconcept.files import read_text, validate
-from vidconcept.video.source import list_images
+from vidconcept.files import read_text, shorten, validate
+from vidconcept.video.limits import open_picture
+from vidconcept.video.source import list_images, list_photos
+from vidconcept.wording import format_count
 
 # Frame rates at which the data sets were published as pictures.
 DAVIS_FPS, VSPW_FPS = 24.0, 15.0
+# A frame index with five digits, or more where it needs them.
+_FRAME_NAME = re.compile(r"([0-9]{5}|[1-9][0-9]{5,})\.png")
 
 
 def _read_lines(path: Path) -> list[str]:
@@ -27,12 +34,12 @@ def _subfolder(parent: Path, names: tuple[str, ...]) -> Path:
     raise InputError(f"{parent} has none of the folders {', '.join(names)}. Next: check `format`")
 
 
-def read_davis(root: Path, year: int, split: str, max_megapixels: float) -> Dataset:
+def read_davis(root: Path, year: int, split: str | None, max_megapixels: float) -> Dataset:
     """`JPEGImages/480p/SEQ`, `Annotations/480p/SEQ` (2016: above 0 is the object; 2017: palette index = object).
 
     Sequences come from `ImageSets/YEAR/SPLIT.txt`, or `ImageSets/480p/SPLIT.txt` as 2016 was first published (a picture
-    a line), or all where there are no lists. The words of a sequence's objects are those of `davis_semantics.json`
-    where it is there (sequence -> object -> word), else the sequence's name up to its first "-".
+    a line), or all where there are no lists and no split is asked for. The words of a sequence's objects are those of
+    `davis_semantics.json` where it is there (sequence -> object -> word), else the sequence's name up to its first "-".
     """
     pictures = _subfolder(root / "JPEGImages", ("480p", "Full-Resolution", "1080p"))
     labels = _subfolder(root / "Annotations", (pictures.name,))
@@ -64,27 +71,38 @@ def read_davis(root: Path, year: int, split: str, max_megapixels: float) -> Data
     return Dataset(root.name, f"davis{year}", tuple(map(clip, names)))
 
 
-def _list_davis(lists: Path, year: int, split: str) -> list[str]:
-    """Sequences of a split; empty where the data set has no lists. Raises InputError where it has, but not this one."""
+def _list_davis(lists: Path, year: int, split: str | None) -> list[str]:
     folders = [lists / str(year), *([lists / "480p"] if year == 2016 else [])]
     known = [path for folder in folders for path in sorted(folder.glob("*.txt"))]
-    listing = next((path for path in known if path.stem == split), None)
-    if known and listing is None:
-        raise InputError(f"{lists} has no split {split!r}. Next: `split={'|'.join(path.stem for path in known)}`")
     # "bear", or "/JPEGImages/480p/bear/00000.jpg /Annotations/480p/bear/00000.png".
-    firsts = [Path(line.split()[0]) for line in _read_lines(listing)] if listing else []
+    firsts = [Path(line.split()[0]) for line in _read_split(lists, known, split)]
     return list(dict.fromkeys(path.parent.name if path.suffix else path.name for path in firsts))
 
 
-def read_vspw(root: Path, split: str, max_megapixels: float) -> Dataset:
-    """`data/VIDEO/origin`, `data/VIDEO/mask`; labels by `label_num_dic_final.json`, 0 and 255 count for nothing."""
+def _read_split(root: Path, known: Sequence[Path], split: str | None) -> list[str]:
+    """Lines of the list of a split, of all `known` ones; None: val.
+
+    Empty where there are no lists and none is asked for. Raises InputError where there is not this one.
+    """
+    if not known and split is None:
+        return []
+    listing = next((path for path in known if path.stem == (split or "val")), None)
+    if listing is None:
+        there = f"`split={'|'.join(path.stem for path in known)}`" if known else "leave `split` out: it has no lists"
+        raise InputError(f"{root} has no split {split or 'val'!r}. Next: {there}")
+    return _read_lines(listing)
+
+
+def read_vspw(root: Path, split: str | None, max_megapixels: float) -> Dataset:
+    """`data/VIDEO/origin`, `data/VIDEO/mask`; labels by `label_num_dic_final.json`, 0 and 255 count for nothing.
+
+    Videos come from `SPLIT.txt`, or all where there are no lists and no split is asked for.
+    """
     listed = root / "label_num_dic_final.json"
     numbers = validate(VspwNumbers, load_json(listed), listed)
     words = {number: word for word, number in numbers.items() if number not in (0, 255)}
-    listing = root / f"{split}.txt"
-    names = (
-        _read_lines(listing) if listing.is_file() else sorted(p.name for p in (root / "data").iterdir() if p.is_dir())
-    )
+    known = [path for path in sorted(root.glob("*.txt")) if path.stem in ("train", "val", "test", split)]
+    names = _read_split(root, known, split) or sorted(p.name for p in (root / "data").iterdir() if p.is_dir())
 
     def clip(name: str) -> Clip:
         folder = root / "data" / name
@@ -120,8 +138,9 @@ def read_mvtec(root: Path, max_megapixels: float) -> Dataset:
 
 def _mvtec_clip(name: str, image: Path, masks: Path, defect: str, max_megapixels: float) -> Clip:
     if defect == "good":
-        shape = read_labels(image, max_megapixels).shape
-        empty = FrameTruth(np.zeros((0, *shape), bool), (), ())
+        with open_picture(image, max_megapixels) as photo:
+            width, height = ImageOps.exif_transpose(photo).size
+        empty = FrameTruth(np.zeros((0, height, width), bool), (), ())
         return Clip(name, image, (), lambda index: empty, identities=False)
     mask = next((p for p in (masks / f"{image.stem}_mask.png", masks / f"{image.stem}.png") if p.is_file()), None)
     if mask is None:
@@ -144,22 +163,44 @@ def read_clips(root: Path, max_megapixels: float) -> Dataset:
         ) from error
 
     def clip(row: ClipRow) -> Clip:
-        name, folder = row.clip, root / "annotations" / row.clip
-        instances = row.truth == "instances"
-        concepts = row.objects if instances else ({1: row.concept} if row.concept else {})
+        name, concepts, instances = row.clip, row.words, row.truth == "instances"
+        pictures = _list_annotated(root / "annotations" / name)
 
         def truth(index: int) -> FrameTruth | None:
-            path = folder / f"{index:05d}.png"
-            if not path.exists():
+            path = pictures.get(index)
+            if path is None:
                 return None
-            return split_labels(
-                read_labels(path, max_megapixels)
-                if instances
-                else (read_grey(path, max_megapixels) > 127).astype(np.uint8),
-                concepts,
-            )
+            if instances:
+                values = read_labels(path, max_megapixels)
+            else:
+                values = (read_grey(path, max_megapixels) > 127).astype(np.uint8)
+            unknown = values[~np.isin(values, [0, *concepts])]
+            if unknown.size:
+                shown, key = (f"object {unknown[0]}", "objects") if instances else ("a defect", "concept")
+                raise InputError(
+                    f"{path} shows {shown}, and clip {name} has no `{key}` for it. Next: add it in {listed}"
+                )
+            return split_labels(values, concepts)
 
-        words = tuple(dict.fromkeys(concepts.values()))
-        return Clip(name, root / "videos" / f"{name}.mp4", words, truth, kind="box" if row.truth == "box" else "mask")
+        return Clip(
+            name,
+            root / "videos" / f"{name}.mp4",
+            tuple(dict.fromkeys(concepts.values())),
+            truth,
+            kind="box" if row.truth == "box" else "mask",
+            last_annotated=max(pictures, default=None),
+        )
 
     return Dataset(root.name, "clips", tuple(map(clip, rows)))
+
+
+def _list_annotated(folder: Path) -> dict[int, Path]:
+    """The picture of each annotated frame. Raises InputError for pictures whose name is no frame's."""
+    paths = list_photos(folder) if folder.is_dir() else []
+    wrong = [path.name for path in paths if not _FRAME_NAME.fullmatch(path.name)]
+    if wrong:
+        raise InputError(
+            f"{folder}: {format_count(len(wrong), 'picture')} whose name is no frame index with five digits: "
+            f"{shorten(', '.join(wrong))}. Next: name them 00000.png, 00001.png and so on"
+        )
+    return {int(path.stem): path for path in paths}

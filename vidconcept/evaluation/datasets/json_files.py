@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +18,11 @@ from vidconcept.evaluation.datasets.shapes import (
     VisAnnotation,
     VisVideo,
     YoutubeVis,
-    check_categories,
     check_segmentation,
     decode_segmentation,
+    index_rows,
     load_json,
+    look_up,
 )
 from vidconcept.files import shorten, validate
 from vidconcept.video.source import list_images
@@ -44,24 +44,21 @@ def _truth(
     )
 
 
-def _find_word(words: Mapping[Id, str], category: Id, path: Path, place: str) -> str:
-    if category not in words:
-        raise InputError(f"{path}, {place}: there is no category {category!r}. Next: add it to categories")
-    return words[category]
-
-
 def read_youtube_vis(json_path: Path, max_megapixels: float, images: Path | None = None) -> Dataset:
     """A YouTube-VIS file and the folder that its `file_names` are relative to, by default one near it.
 
-    Raises InputError, with the place, for a file that is none.
+    Crowds count for nothing. Raises InputError, with the place, for a file that is none, and for ids that are there
+    twice or not at all.
     """
     table = validate(YoutubeVis, load_json(json_path), json_path)
-    words = check_categories(table.categories)
+    categories = index_rows(table.categories, json_path, "categories")
+    videos = index_rows(table.videos, json_path, "videos")
     images = images or find_images(json_path, table.videos[0].file_names[0])
     tracks: dict[Id, list[tuple[VisAnnotation, str]]] = defaultdict(list)
-    for number, annotation in enumerate(table.annotations or []):
-        word = _find_word(words, annotation.category_id, json_path, f"annotations.{number}")
-        tracks[annotation.video_id].append((annotation, word))
+    for annotation in index_rows(table.annotations or [], json_path, "annotations").values():
+        place = f"annotation {annotation.id}"
+        word = look_up(categories, annotation.category_id, json_path, place, "categories").name
+        tracks[look_up(videos, annotation.video_id, json_path, place, "videos").id].append((annotation, word))
 
     def clip(video: VisVideo) -> Clip:
         own = tracks[video.id]
@@ -83,10 +80,12 @@ def read_youtube_vis(json_path: Path, max_megapixels: float, images: Path | None
             at = order[index] if index < len(order) else None
             if at is None:
                 return None
-            here = [(t.id, word, segmentation) for t, word in own if (segmentation := t.segmentations[at])]
-            return _truth(here, [], video.height, video.width)
+            here = [(t, word, segmentation) for t, word in own if (segmentation := t.segmentations[at])]
+            found = [(t.id, word, segmentation) for t, word, segmentation in here if not t.iscrowd]
+            crowd = [segmentation for t, _, segmentation in here if t.iscrowd]
+            return _truth(found, crowd, video.height, video.width)
 
-        concepts = tuple(dict.fromkeys(word for _, word in own))
+        concepts = tuple(dict.fromkeys(word for t, word in own if not t.iscrowd))
         inner = Path(video.file_names[0]).parent
         return Clip(inner.as_posix() if inner.name else folder.name, folder, concepts, truth, YOUTUBE_VIS_FPS)
 
@@ -97,7 +96,7 @@ def read_coco(json_path: Path, max_megapixels: float, images: Path | None = None
     """A COCO instances file and its folder of images, by default one near it; each image is a clip of one frame.
 
     Crowds count for nothing. An image with boxes alone has boxes for truth. Raises InputError, with the place, for a
-    file that is none, and for an annotation with neither mask nor box.
+    file that is none, for an annotation with neither mask nor box, and for ids that are there twice or not at all.
     """
     try:
         table = validate(Coco, load_json(json_path), json_path)
@@ -105,11 +104,13 @@ def read_coco(json_path: Path, max_megapixels: float, images: Path | None = None
         raise InputError(
             f"not a COCO instances file: {str(error).partition('. Next: ')[0]}. Next: check `format`"
         ) from error
-    words = check_categories(table.categories)
+    categories = index_rows(table.categories, json_path, "categories")
+    pictures = index_rows(table.images, json_path, "images")
     images = images or find_images(json_path, table.images[0].file_name)
     objects: dict[Id, list[CocoAnnotation]] = defaultdict(list)
-    for annotation in table.annotations or []:
-        objects[annotation.image_id].append(annotation)
+    for annotation in index_rows(table.annotations or [], json_path, "annotations").values():
+        place = f"annotation {annotation.id}"
+        objects[look_up(pictures, annotation.image_id, json_path, place, "images").id].append(annotation)
 
     def outline(annotation: CocoAnnotation, image: CocoImage) -> Segmentation:
         """A segmentation, or the box's outline where an annotation has a box alone."""
@@ -128,7 +129,11 @@ def read_coco(json_path: Path, max_megapixels: float, images: Path | None = None
     def clip(image: CocoImage) -> Clip:
         own = objects[image.id]
         found = [
-            (a.id, _find_word(words, a.category_id, json_path, f"annotation {a.id}"), outline(a, image))
+            (
+                a.id,
+                look_up(categories, a.category_id, json_path, f"annotation {a.id}", "categories").name,
+                outline(a, image),
+            )
             for a in own
             if not a.iscrowd
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,22 +12,25 @@ from vidconcept.evaluation.datasets.dataset import Dataset
 from vidconcept.evaluation.datasets.folders import read_clips, read_davis, read_mvtec, read_vspw
 from vidconcept.evaluation.datasets.json_files import read_coco, read_youtube_vis
 from vidconcept.evaluation.datasets.shapes import load_json
-from vidconcept.files import MAX_MEGAPIXELS, refuse_special
+from vidconcept.files import MAX_MEGAPIXELS, refuse_special, shorten
 
+# Words that file names of annotations hold.
+SPLITS = ("train", "val", "test")
 FORMATS = ("davis2016", "davis2017", "youtube-vis", "vspw", "mvtec", "coco", "clips")
 
 
 def read_dataset(
     path: Path,
     format: str | None = None,
-    split: str = "val",
+    split: str | None = None,
     rename: Mapping[str, str] | None = None,
     max_megapixels: float = MAX_MEGAPIXELS,
 ) -> Dataset:
     """Read a data set, its format guessed from its files where it is not given.
 
-    rename: data set's word -> the word to ask for. max_megapixels: larger pictures of truth are refused. Raises
-    InputError when it is not a data set, UsageError for an unknown format or a word that the data set does not have.
+    split: None takes val, or all where there are no splits. rename: data set's word -> the word to ask for.
+    max_megapixels: larger pictures of truth are refused. Raises InputError when it is not a data set or lacks the
+    split, UsageError for an unknown format, a word that the data set does not have, or a split where there are none.
     """
     if not path.exists():
         raise InputError(f"{path} does not exist. Next: check the path")
@@ -34,9 +38,12 @@ def read_dataset(
         refuse_special(path)
     if format is not None and format not in FORMATS:
         raise UsageError(f"`format={format!r}` is not known. Next: one of {', '.join(FORMATS)}")
-    dataset = _read(path, format or guess_format(path, split), split, max_megapixels)
+    kind = format or guess_format(path, split)
+    if split is not None and (path.is_file() or kind in ("mvtec", "clips")):
+        raise UsageError(f"`split={split!r}` says nothing of {path}, which has no splits. Next: leave it out")
+    dataset = _read(path, kind, split, max_megapixels)
     if not dataset.clips:
-        raise InputError(f"{path} holds no clip of the split {split!r}. Next: check `split`")
+        raise InputError(f"{path} holds no clip. Next: check `format` and `split`")
     if not rename:
         return dataset
     unknown = [word for word in rename if word not in dataset.concepts]
@@ -47,7 +54,7 @@ def read_dataset(
     return replace(dataset, clips=tuple(clip.rename(rename) for clip in dataset.clips))
 
 
-def guess_format(path: Path, split: str) -> str:
+def guess_format(path: Path, split: str | None) -> str:
     """The format that the files at `path` look like. Raises InputError when none fits."""
     if path.is_file():
         return _guess_json_format(path)
@@ -62,13 +69,12 @@ def guess_format(path: Path, split: str) -> str:
         return "davis2016" if older else "davis2017"
     if (path / "test").is_dir() or any((child / "test").is_dir() for child in path.iterdir() if child.is_dir()):
         return "mvtec"
-    found = _find_json(path, split)
-    if found is not None:
-        return _guess_json_format(found)
+    if _list_json(path):
+        return _guess_json_format(_find_json(path, split))
     raise InputError(f"{path} is not a known data set. Next: `format={'|'.join(FORMATS)}`")
 
 
-def _read(path: Path, format: str, split: str, max_megapixels: float) -> Dataset:
+def _read(path: Path, format: str, split: str | None, max_megapixels: float) -> Dataset:
     if format.startswith("davis"):
         return read_davis(path, int(format.removeprefix("davis")), split, max_megapixels)
     if format == "vspw":
@@ -78,8 +84,6 @@ def _read(path: Path, format: str, split: str, max_megapixels: float) -> Dataset
     if format == "clips":
         return read_clips(path, max_megapixels)
     found = path if path.is_file() else _find_json(path, split)
-    if found is None:
-        raise InputError(f"{path} has no JSON file for the split {split!r}. Next: check `split`")
     return (read_youtube_vis if format == "youtube-vis" else read_coco)(found, max_megapixels)
 
 
@@ -88,9 +92,30 @@ def _guess_json_format(path: Path) -> str:
     return "youtube-vis" if isinstance(table, dict) and "videos" in table else "coco"
 
 
-def _find_json(path: Path, split: str) -> Path | None:
-    """The annotation file of a split, or the only one there is."""
-    found = sorted([*path.glob("*.json"), *path.glob("annotations/*.json")])
-    # COCO's own folder has captions and key points of the same split beside its instances.
-    found.sort(key=lambda p: not p.stem.startswith("instances"))
-    return next((p for p in found if split in p.stem), found[0] if len(found) == 1 else None)
+def _list_json(path: Path) -> list[Path]:
+    return sorted([*path.glob("*.json"), *path.glob("annotations/*.json")])
+
+
+def _find_json(path: Path, split: str | None) -> Path:
+    """The annotation file of a split, or the only one there is if it is not named for another.
+
+    split: None takes val, or the only file whatever its name. Raises InputError where no file fits.
+    """
+    found, wanted = _list_json(path), split or "val"
+    fitting = [p for p in found if any(_is_split(word, wanted) for word in _words(p))]
+    if fitting:
+        # COCO's own folder has captions and key points of the same split beside its instances.
+        return min(fitting, key=lambda p: (not p.stem.startswith("instances"), wanted not in _words(p)))
+    if len(found) == 1 and (split is None or not any(word.startswith(SPLITS) for word in _words(found[0]))):
+        return found[0]
+    there = f"only {shorten(', '.join(p.name for p in found))}" if found else "nor any other"
+    raise InputError(f"{path} has no JSON file of the split {wanted!r}, {there}. Next: check the path and `split`")
+
+
+def _words(path: Path) -> list[str]:
+    return re.split(r"[_.-]", path.stem)
+
+
+def _is_split(word: str, split: str) -> bool:
+    """Whether a word of a file's name stands for a split: for val, `valid` and `val2017` do and `trainval` does not."""
+    return word.startswith(split) and not any(other in word[len(split) :] for other in SPLITS)

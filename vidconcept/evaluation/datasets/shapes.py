@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 import numpy as np
 from pycocotools import mask as coco_mask
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from vidconcept.errors import InputError
 from vidconcept.files import LONGEST_NAME_BYTES, read_json
@@ -33,12 +34,21 @@ FileName = Annotated[str, Field(min_length=1, max_length=4000), AfterValidator(_
 Side = Annotated[int, Field(ge=1, le=1 << 20)]
 Coordinate = Annotated[float, Field(ge=-1e6, le=1e6)]
 Outline = Annotated[list[Coordinate], Field(min_length=6)]
+Word = Annotated[str, Field(min_length=1)]
 
 
 class _Row(BaseModel):
     """Keys that are not named here are not looked at."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
+
+
+class _HasId(Protocol):
+    @property
+    def id(self) -> Id: ...
+
+
+Numbered = TypeVar("Numbered", bound=_HasId)
 
 
 class Runs(_Row):
@@ -51,7 +61,7 @@ Segmentation = list[Outline] | Runs
 
 class Category(_Row):
     id: Id
-    name: Annotated[str, Field(min_length=1)]
+    name: Word
 
 
 class CocoImage(_Row):
@@ -88,6 +98,7 @@ class VisAnnotation(_Row):
     video_id: Id
     category_id: Id
     segmentations: list[Segmentation | None]
+    iscrowd: bool = False
 
 
 class YoutubeVis(_Row):
@@ -99,8 +110,24 @@ class YoutubeVis(_Row):
 class ClipRow(_Row):
     clip: FileName
     truth: Literal["mask", "box", "instances"]
-    concept: str | None = None
-    objects: dict[int, str] = {}
+    concept: Word | None = None
+    objects: dict[Annotated[int, Field(ge=1)], Word] | None = None
+
+    @model_validator(mode="after")
+    def check_truth(self) -> ClipRow:
+        """Raises ValueError where the kind of truth has no use for the words that are given."""
+        if self.truth == "instances" and self.concept is not None and self.objects is None:
+            raise ValueError("`instances` takes `objects`, which say what each number is, not `concept`")
+        if self.truth != "instances" and self.objects:
+            raise ValueError(f"`{self.truth}` takes `concept`, not `objects`")
+        return self
+
+    @property
+    def words(self) -> dict[int, str]:
+        """The concept of each number in the pictures of truth; a mask is number 1."""
+        if self.truth == "instances":
+            return self.objects or {}
+        return {1: self.concept} if self.concept else {}
 
 
 Clips = list[ClipRow]
@@ -112,8 +139,23 @@ def load_json(path: Path) -> Any:
     return read_json(path, JSON_BYTES)
 
 
-def check_categories(categories: list[Category]) -> dict[Id, str]:
-    return {row.id: row.name for row in categories}
+def index_rows(rows: Iterable[Numbered], path: Path, table: str) -> dict[Id, Numbered]:
+    """The rows of a table by id. Raises InputError for an id of two rows: nobody could say which of them is meant."""
+    found: dict[Id, Numbered] = {}
+    for number, row in enumerate(rows):
+        if row.id in found:
+            raise InputError(f"{path}, {table}.{number}: an earlier row has the id {row.id!r}. Next: number them anew")
+        found[row.id] = row
+    return found
+
+
+def look_up(found: Mapping[Id, Numbered], number: Id, path: Path, place: str, table: str) -> Numbered:
+    """The row that an annotation is about. Raises InputError where the table has none of that id."""
+    if number not in found:
+        raise InputError(
+            f"{path}, {place}: {table} has no id {number!r}. Next: add it there, or correct the annotation"
+        )
+    return found[number]
 
 
 def check_segmentation(

@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
@@ -90,7 +91,7 @@ def select(
     """None selects all.
 
     Raises InputError on a run that is not finished, UsageError on a word that is no verdict or no concept of the run,
-    or an empty span.
+    an empty span, or seconds that are no finite number.
     """
     run = read_run(run_dir)
     if not run.done:
@@ -104,6 +105,9 @@ def select(
     for name in concepts or ():
         if name not in run.concepts:
             raise UsageError(f"{run_dir} has no concept {name!r}. Next: one of {', '.join(run.concepts)}")
+    for key, value_s in (("start_s", start_s), ("end_s", end_s)):
+        if value_s is not None and not isfinite(value_s):
+            raise UsageError(f"`{key}={value_s}` is not a finite number. Next: seconds of the film")
     first_s = float("-inf") if start_s is None else start_s
     last_s = float("inf") if end_s is None else end_s
     if first_s > last_s:
@@ -111,12 +115,14 @@ def select(
     chosen = {
         event.tracker_id: event.verdict
         for event in read_events(run_dir / "events.csv", run)
-        if (not verdict or (event.verdict or OPEN) in verdict)
-        and (not concepts or event.concept in concepts)
-        and event.start_s <= last_s
-        and event.end_s >= first_s
+        if (not verdict or (event.verdict or OPEN) in verdict) and (not concepts or event.concept in concepts)
     }
-    return Selection(run_dir, run, chosen, first_s, last_s)
+    whole = Selection(run_dir, run, chosen, first_s, last_s)
+    if start_s is None and end_s is None:
+        return whole
+    # A track may have a gap in the span, or end between two frames of it.
+    shown = {row.tracker_id for row in whole.tracks()}
+    return replace(whole, verdicts={number: word for number, word in chosen.items() if number in shown})
 
 
 def describe_verdicts(run_dir: Path) -> str:

@@ -12,7 +12,7 @@ from vidconcept.types import Event
 from vidconcept.wording import format_count
 from vidconcept.writers.cells import read_rows, unescape_text
 from vidconcept.writers.rows import VERDICTS
-from vidconcept.writers.tables import read_events, write_events
+from vidconcept.writers.tables import read_events, read_own_columns, write_events
 
 COLUMNS = ("run_id", "event_id", "concept", "start_frame", "verdict")
 
@@ -32,7 +32,7 @@ class _Judgement:
 def apply_verdicts(run_dir: Path, verdicts_csv: Path) -> str:
     """Writes the verdicts into the run's `events.csv`, and returns what was done in one line.
 
-    Rows that nobody judged leave alone what others have decided since.
+    Rows that nobody judged leave alone what others have decided since; columns that somebody added stay.
 
     Raises UsageError where the verdicts belong to another run or to events that this run no longer has (it was tracked
     again), InputError where they cannot be read or say a word that is no verdict, OutputError where another process is
@@ -62,7 +62,7 @@ def _apply(run: RunInfo, run_dir: Path, verdicts_csv: Path) -> str:
         if judged.verdict != judged.verdict_before:
             events[judged.event_id] = replace(event, verdict=judged.verdict)
     ordered = [events[event_id] for event_id in sorted(events)]
-    write_events(run_dir / "events.csv", ordered)
+    write_events(run_dir / "events.csv", ordered, read_own_columns(run_dir / "events.csv"))
     return f"{count_verdicts(ordered)} in {run_dir / 'events.csv'}; {_count_changes(before, events)}"
 
 
