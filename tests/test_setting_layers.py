@@ -176,6 +176,13 @@ def test_a_single_timestep_means_nothing_beside_several():
         settle(asked | {"timestep": 30}, environ={})
 
 
+def test_only_what_rarity_holds_back_can_be_kept():
+    asked = {"concepts": ("scratch",), "keep_recurring": (1, 3)}
+    assert settle(asked, environ={}).settings.keep_recurring == (1, 3)
+    with pytest.raises(UsageError, match=r"`keep_recurring=1,3` .* `rarity=off` .*Next: "):
+        settle(asked | {"rarity": "off"}, environ={})
+
+
 def test_a_calibration_does_not_speak_for_concepts_that_it_does_not_know(tmp_path):
     config = tmp_path / "line.toml"
     config.write_text('[thresholds]\nscratch = 0.61\n[provenance]\nkind = "good footage"\n')

@@ -126,6 +126,19 @@ def _first_output(name: str) -> Tensor:
     return outputs[0][0]
 
 
+class StoredAsIntegers(torch.nn.Linear):
+    """A linear layer whose weights are stored as 8-bit integers with one scale."""
+
+    def __init__(self, linear: torch.nn.Linear) -> None:
+        super().__init__(linear.in_features, linear.out_features)
+        self.bias, self.scale = linear.bias, linear.weight.detach().abs().max() / 127
+        integers = (linear.weight.detach() / self.scale).round().to(torch.int8)
+        self.weight = torch.nn.Parameter(integers, requires_grad=False)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.linear(input, self.weight * self.scale, self.bias)
+
+
 class TestLeavesTheModelAlone:
     @pytest.mark.parametrize("name", TINY)
     def test_no_hook_is_left_and_early_stop_gives_the_same_maps(self, name):
@@ -182,6 +195,36 @@ class TestLeavesTheModelAlone:
         for method, logits in expected.logits.items():
             tolerance = 5e-3 if method in STANDARDISED else 1e-5
             assert relative_error(recorder.logits[method], logits) < tolerance, method
+
+    @pytest.mark.parametrize("name", TINY)
+    def test_weights_that_are_stored_in_eight_bits_give_the_maps_of_what_they_round_to(self, name):
+        stored, rounded = TINY[name].make(), TINY[name].make()
+        stored.enable_layerwise_casting(torch.float8_e4m3fn, torch.float32)
+        with torch.no_grad():
+            for own, other in zip(rounded.parameters(), stored.parameters(), strict=True):
+                own.copy_(other)
+        output, expected = record(name, rounded)
+        cast, recorder = record(name, stored)
+        assert torch.equal(cast, output)
+        for method, logits in expected.logits.items():
+            assert torch.equal(recorder.logits[method], logits), method
+
+    def test_words_are_not_rounded_to_the_integers_that_weights_are_stored_in(self):
+        stored, rounded = TINY["qwen"].make(), TINY["qwen"].make()
+        stored.txt_in = StoredAsIntegers(rounded.txt_in)
+        with torch.no_grad():
+            rounded.txt_in.weight.copy_(stored.txt_in.weight * stored.txt_in.scale)
+        output, expected = record("qwen", rounded)
+        integers, recorder = record("qwen", stored)
+        assert torch.equal(integers, output)
+        for method, logits in expected.logits.items():
+            assert torch.equal(recorder.logits[method], logits), method
+
+    def test_a_model_that_casts_its_prompt_casts_the_words_too(self):
+        transformer = TINY["minimax"].make().to(torch.bfloat16)
+        with torch.no_grad(), concept_attention(transformer, make_concepts(), concepts=COUNTS) as recorder:
+            transformer(**TINY["minimax"].arguments())
+        assert recorder.logits["concept-attention"].isfinite().all()
 
     @pytest.mark.parametrize("name", TINY)
     def test_half_precision_gives_numbers(self, name):

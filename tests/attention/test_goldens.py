@@ -14,6 +14,7 @@ from vidconcept.attention.blocks.cogvideox import CogVideoXKind
 from vidconcept.attention.blocks.kinds import rotate
 from vidconcept.attention.hooks import METHODS, concept_attention
 from vidconcept.attention.methods import STANDARDISED, Tokens
+from vidconcept.errors import ModelError
 
 GOLDENS = Path(__file__).parent / "goldens"
 CASES = ["cogvideox_2b_like_s0", "cogvideox_5b_like_s0", "cogvideox_15_like_s0"]
@@ -151,6 +152,36 @@ class TestEarlyStop:
         assert torch.equal(golden.noise_pred, plain)
         golden.record(layers=[0], early_stop=True)
         assert not torch.equal(golden.noise_pred, plain)
+
+    @pytest.mark.parametrize("layers", [None, [2]])
+    def test_no_other_context_is_opened_until_it_is_left(self, golden: Golden, layers):
+        blocks = golden.transformer.transformer_blocks
+        with (
+            concept_attention(golden.transformer, golden.inputs["concept_embeds"], layers=[1], early_stop=True),
+            pytest.raises(ModelError, match=r"`early_stop=True` is open on this transformer .* Next: leave"),
+        ):
+            golden.record(layers=layers, early_stop=True)
+        assert golden.transformer.transformer_blocks is blocks
+        golden.record(layers=layers)
+
+
+class TestSecondPass:
+    def test_a_pass_that_fails_half_way_leaves_no_records_of_the_one_before(self, golden: Golden):
+        def fail(*_: object) -> None:
+            raise MemoryError
+
+        with concept_attention(golden.transformer, golden.inputs["concept_embeds"], layers=[0, 1, 2]) as recorder:
+            golden.forward()
+            handle = golden.transformer.transformer_blocks[1].register_forward_pre_hook(fail)
+            with pytest.raises(MemoryError):
+                golden.forward()
+            with pytest.raises(RuntimeError, match=r"no concept-attention recorded for layers \[1, 2\]\. Next: "):
+                _ = recorder.logits
+            handle.remove()
+            golden.forward()
+        assert torch.equal(
+            recorder.logits["concept-attention"], golden.record(layers=[0, 1, 2]).logits["concept-attention"]
+        )
 
 
 def attends_to_video_only(monkeypatch):

@@ -19,7 +19,7 @@ from vidconcept.errors import ModelError, UsageError
 from vidconcept.models.adapter import ADAPTERS, read_layout
 from vidconcept.models.folder import find_folder, find_preset
 from vidconcept.models.presets import presets
-from vidconcept.models.readout import read_scores, token_grid
+from vidconcept.models.readout import at_timesteps, read_scores, token_grid
 from vidconcept.pipelines.plan import make_plan
 from vidconcept.settings import TrackSettings
 
@@ -127,6 +127,12 @@ class TestTwoExperts:
         assert np.array_equal(first["cross-attention"], high)
         near = model.with_settings(model.settings.model_copy(update={"timestep": 400}))
         assert near.transformer is model.transformer
+
+    def test_each_is_loaded_once(self, folders):
+        model = load(folders("wan22"), "wan22", timestep=900, timesteps=(900, 500, 400, 950))
+        experts = {id(own.transformer) for _ in range(2) for own in at_timesteps(model)}
+        assert len(experts) == 2
+        assert id(model.transformer) in experts
 
 
 @pytest.mark.parametrize("name", STILLS)

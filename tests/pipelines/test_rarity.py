@@ -50,6 +50,8 @@ class TestLine:
         assert run.manifest["rarity"]["tokens_judged"] > 0
         assert run.manifest["rarity"]["views_median"] >= 2
         assert len(run.events) == len(decide_anew(run, rarity="off").events) == 1
+        with pytest.raises(UsageError, match="keep_recurring = 1: the run has no groups"):
+            decide_anew(run, keep_recurring=(1,))
 
     def test_the_same_scratch_on_every_part_is_kept_as_recurring_and_can_be_taken_back(
         self, line_with_a_scratch_on_every_part
@@ -68,8 +70,6 @@ class TestLine:
         assert marked_px(kept) > gated
         with pytest.raises(UsageError, match="keep_recurring = 77"):
             decide_anew(run, keep_recurring=(77,))
-        with pytest.raises(UsageError, match="keep_recurring = 1: the run has no groups"):
-            decide_anew(run, keep_recurring=(1,), rarity="off")
         without = decide_anew(run, rarity="off")
         assert without.recurring == []
         assert marked_px(without) > gated, "what every part has is held back"

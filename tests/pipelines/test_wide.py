@@ -44,7 +44,8 @@ class TestPlan:
         clip = write_clip(tmp_path / "a.mp4", count=2, size_px=(720, 480)).path
         plan = make_plan(clip, ASKED)
         assert (remark(plan, "detail"), remark(plan, "film")) == ("", "")
-        assert len(make_plan(clip, ASKED | {"tile": "auto"}).tiles.origins_px) == 1
+        tiled = make_plan(clip, ASKED | {"tile": "auto"})
+        assert (len(tiled.tiles.origins_px), remark(tiled, "detail")) == (1, "")
 
 
 @pytest.mark.parametrize("size", [(20_000, 512), (3840, 2160), (1000, 9000), (640, 480)])

@@ -11,7 +11,8 @@ from operator import attrgetter
 from typing import Any
 
 import torch
-from torch import Tensor
+from diffusers.models.modeling_utils import get_parameter_dtype
+from torch import Tensor, nn
 
 from vidconcept.attention.blocks.cogvideox import CogVideoXKind
 from vidconcept.attention.blocks.cross import CrossKind
@@ -20,6 +21,7 @@ from vidconcept.attention.blocks.kinds import BlockKind
 from vidconcept.attention.blocks.packed import VIDEO, PackedKind
 from vidconcept.attention.blocks.single import Flux2SingleKind, SingleKind
 from vidconcept.attention.method_names import METHODS, OF_CROSS_ATTENTION, OF_STILLS, REFUSED, Method
+from vidconcept.errors import ModelError
 
 # The arguments of the transformer's forward pass, by name.
 Call = Mapping[str, Any]
@@ -49,8 +51,14 @@ def norm_text(transformer: Any, family: Family, embeds: Tensor, counts: Sequence
 
 def refine_rows(transformer: Any, family: Family, embeds: Tensor, counts: Sequence[int], call: Call) -> Tensor:
     """MiniMax-H3's projection and refiner, in which the tokens of a text see each other: each concept by itself."""
-    texts = family.entrance(transformer).forward(embeds).split(list(counts), dim=1)
+    entrance = family.entrance(transformer)
+    # The model takes a prompt of any precision.
+    texts = entrance.forward(embeds.to(get_parameter_dtype(entrance))).split(list(counts), dim=1)
     return torch.cat([transformer.token_refiner.forward(text) for text in texts], dim=1)
+
+
+class KeptBlocks(nn.ModuleList):
+    """What an early stop leaves of a transformer's list of blocks while its context is open."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +87,14 @@ class Family:
         return self.frames(transformer, call)
 
     def layers_of(self, transformer: Any) -> list[tuple[Any, BlockKind]]:
-        return [(block, kind) for name, kind in self.blocks for block in getattr(transformer, name)]
+        """Every block and its kind. Raises ModelError while an early stop leaves some of them out."""
+        lists = [(getattr(transformer, name), kind) for name, kind in self.blocks]
+        if any(isinstance(blocks, KeptBlocks) for blocks, _ in lists):
+            raise ModelError(
+                "another context with `early_stop=True` is open on this transformer and leaves blocks out. "
+                "Next: leave that context first, or give it `early_stop=False`"
+            )
+        return [(block, kind) for blocks, kind in lists for block in blocks]
 
 
 def _frames_at(axis: int) -> Callable[[Any, Call], int]:

@@ -17,7 +17,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from vidconcept.attention.blocks.kinds import BlockKind
-from vidconcept.attention.families import Family, find_family
+from vidconcept.attention.families import Family, KeptBlocks, find_family
 from vidconcept.attention.method_names import METHODS, Method, why_missing
 from vidconcept.attention.methods import MOTION_HEADS, NEED_QUERIES
 from vidconcept.attention.recorder import Recorder, Vectors
@@ -63,13 +63,15 @@ def concept_attention(
     concept_embeds: `(concept token, text dim)` or `(1 or b, concept token, text dim)`, the text encoder's output for
         the concept's sub-words, unpadded. layers: which layers to read, None for the deep half.
     methods: None for the first that the transformer offers, `concept-attention` wherever text attends to video.
-    early_stop: leave out the blocks after the last layer read. The noise prediction then means nothing.
+    early_stop: leave out the blocks after the last layer read. The noise prediction then means nothing, and no other
+        context can be opened on the transformer meanwhile.
     concepts: how many concepts the tokens spell, or how many tokens each of them takes, None for one each.
     motion_heads: how many heads of a layer `imap` keeps. Both as of `attention.methods`.
     Yields a `Recorder`. On leaving, also by an exception, the model is as it was. Raises ValueError for a transformer
     that is not read, a layer or a method that it does not have, or embeddings of the wrong width, and ModelError where
-    caches, skipped layers, several devices or torch.compile change what hooks see. A pass that keeps gradients with
-    gradient checkpointing raises ModelError, too. Warns of an attention backend without effect.
+    caches, skipped layers, another context's early stop, several devices or torch.compile change what hooks see. A pass
+    that keeps gradients with gradient checkpointing raises ModelError, too. Warns of an attention backend without
+    effect.
     """
     family = find_family(transformer)
     blocks = family.layers_of(transformer)
@@ -194,5 +196,5 @@ def _leave_out(undo: ExitStack, transformer: Any, family: Family, kept: int) -> 
     for name, _kind in family.blocks:
         blocks: nn.ModuleList = getattr(transformer, name)
         undo.callback(setattr, transformer, name, blocks)
-        setattr(transformer, name, blocks[:kept])
+        setattr(transformer, name, KeptBlocks(blocks[:kept]))
         kept = max(kept - len(blocks), 0)

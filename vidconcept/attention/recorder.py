@@ -17,7 +17,9 @@ Vectors = bool | Literal["last"]
 
 @dataclass
 class Recorder:
-    """Filled by the forward pass that runs inside `concept_attention`; a second pass replaces the first one's records.
+    """Filled by the forward pass that runs inside `concept_attention`.
+
+    Each pass begins without the records of the one before, so after one that fails half-way records are missing.
 
     `logits[method]`: `(layer, batch, concept token, video token)` float32, before any softmax.
     `concept_vectors`, `video_vectors`: `(layer, batch, token, dim)` attention outputs before `to_out`, in the model's
@@ -28,6 +30,9 @@ class Recorder:
 
     layers: tuple[int, ...]
     _rows: dict[str, dict[int, Tensor]] = field(default_factory=dict, repr=False)
+
+    def _clear(self) -> None:
+        self._rows.clear()
 
     def _put(self, name: str, layer: int, value: Tensor) -> None:
         self._rows.setdefault(name, {})[layer] = value

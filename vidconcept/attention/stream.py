@@ -50,7 +50,8 @@ class ConceptStream:
         return len(self.counts)
 
     def start(self, transformer: Any, call: dict[str, Any]) -> None:
-        """Note what the transformer is called with; its weights need not be there yet."""
+        """Note what the transformer is called with; its weights need not be there yet. What was recorded is gone."""
+        self.recorder._clear()
         self._call = call
         self.frames = self.family.count_frames(transformer, call)
         self.text_tokens = call["encoder_hidden_states"].shape[1]
@@ -61,8 +62,8 @@ class ConceptStream:
         embeds = self.embeds.expand(batch, -1, -1) if self.embeds.shape[0] == 1 else self.embeds
         if embeds.shape[0] != batch:
             raise ValueError(f"concept_embeds have batch {embeds.shape[0]}, the transformer runs batch {batch}")
-        weight = next(self.family.entrance(transformer).parameters())
-        embeds = embeds.to(self._call["hidden_states"].device, weight.dtype)
+        # As the prompt comes in: weights may be stored in another precision than they are used in.
+        embeds = embeds.to(self._call["hidden_states"].device, self._call["encoder_hidden_states"].dtype)
         self.tokens = self.family.enter(transformer, embeds, self.counts, self._call)
         self._call = {}
 

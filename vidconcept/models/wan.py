@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -14,11 +14,13 @@ from vidconcept.models.text_encoders import T5Text, TextEncoder
 from vidconcept.settings import TrackSettings
 
 
+@dataclass
 class Wan(FlowModel):
-    """See `FlowModel`."""
+    """See `FlowModel`. experts: the transformers that were loaded, by their folder; copies of the model share them."""
 
     transformers: ClassVar = name_classes("WanTransformer3DModel")
     codecs: ClassVar = name_classes("AutoencoderKLWan")
+    experts: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
     def text_encoder(cls, facts: Facts) -> TextEncoder:
@@ -32,13 +34,16 @@ class Wan(FlowModel):
         return "transformer_2" if is_low and "transformer_2" in facts.index.components else "transformer"
 
     def with_settings(self, settings: TrackSettings) -> Wan:
-        """The same weights and texts read with other settings; of another noise level, the other transformer."""
+        """The same weights and texts read with other settings; of another noise level, the other transformer.
+
+        Each transformer is loaded once. From then on both are in memory.
+        """
+        self.experts.setdefault(self.transformer_part(self.facts, self.settings), self.transformer)
         part = self.transformer_part(self.facts, settings)
-        if part == self.transformer_part(self.facts, self.settings):
-            return replace(self, settings=settings)
-        dtype = self.transformer.dtype
-        transformer = load_part(self.facts.path, part, type(self.transformer), dtype).to(self.device)
-        return replace(self, settings=settings, transformer=transformer)
+        if part not in self.experts:
+            kind, dtype = type(self.transformer), self.transformer.dtype
+            self.experts[part] = load_part(self.facts.path, part, kind, dtype).to(self.device)
+        return replace(self, settings=settings, transformer=self.experts[part])
 
     def _scaled(self, latents: Tensor) -> Tensor:
         return standardise(latents, self.codec.config.latents_mean, self.codec.config.latents_std)

@@ -256,9 +256,9 @@ def _remark_on_sizes(
             f"reads {len(fine.origins_px)} tiles and takes about {len(fine.origins_px) / many:.0f} times as long"
         )
         remarks.append(Finding("warning", "detail", text))
-    elif settings.tile == "auto" or many > 1:
+    elif many > 1:
         text = (
-            f"{many} tile{'s' if many > 1 else ''} of {tiles.tile_width}x{tiles.tile_height}: a token covers "
+            f"{many} tiles of {tiles.tile_width}x{tiles.tile_height}: a token covers "
             f"{token_px:.0f} pixels of the source, and the model takes about {many} times as long as without"
         )
         remarks.append(Finding("remark", "detail", text))

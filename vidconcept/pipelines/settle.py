@@ -66,6 +66,7 @@ def settle(
     lifts = pick_asked(settings.place_lifts, settings, preset)
     settings = settings.model_copy(update={"thresholds": thresholds, "place_lifts": lifts})
     _check_range(settings)
+    _check_recurring(settings)
     _refuse_idle(settings, sources, [layer.name for layer in every_layer])
     provenance = calibration.provenance if calibration is not None else {}
     return Settled(settings, sources, preset, words, lexicon, provenance, uncalibrated)
@@ -100,6 +101,15 @@ def _check_range(settings: TrackSettings) -> None:
         raise UsageError(
             f"`end_s={settings.end_s:g}` is not after `start_s={settings.start_s or 0:g}`. "
             "Next: give seconds of which the end is the later one"
+        )
+
+
+def _check_recurring(settings: TrackSettings) -> None:
+    if settings.keep_recurring and settings.rarity == "off":
+        groups = ",".join(map(str, settings.keep_recurring))
+        raise UsageError(
+            f"`keep_recurring={groups}` gives back what rarity holds back, and `rarity=off` holds nothing back. "
+            "Next: leave one of them out"
         )
 
 

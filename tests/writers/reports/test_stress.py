@@ -1,10 +1,12 @@
 """What a stress test says: sentences that are true of the counts, a checklist that knows what it does not know."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from vidconcept.evaluation.metrics.events import EventCounts
+from vidconcept.evaluation.perturb import PERTURBATIONS, SEVERITIES
 from vidconcept.evaluation.readings import Stressed, StressTest
 from vidconcept.writers.reports.stress import describe_perturbation, write_checklist
 
@@ -46,9 +48,11 @@ class TestSentence:
         assert describe_perturbation(rows, result(0.0, 6), 2.0).endswith("added down to 0.18 megapixel.")
 
 
-def checklist(tmp_path, against, provenance=None):
+NOISE = (result(0.0, 3, 2, misnamed=1), *(result(level, 3, 2) for level in LEVELS))
+
+
+def checklist(tmp_path, against, provenance=None, results=NOISE):
     facts = {"model": "m", "weights": "abc", "clips": 1, "concepts": ["dent"], "seed": 0}
-    results = (result(0.0, 3, 2, misnamed=1), *(result(level, 3, 2) for level in LEVELS))
     calibration = None
     if provenance is not None:
         calibration = tmp_path / "line.toml"
@@ -68,6 +72,20 @@ class TestChecklist:
         assert "without truth" in text
         assert "defects found" not in text
         assert "not counted in the sample" in text
+
+    def test_what_was_left_out_is_listed(self, tmp_path):
+        (row,) = [line for line in checklist(tmp_path, "truth").splitlines() if "not tested" in line]
+        assert "motion blur, focus blur" in row
+        assert "sensor noise" not in row
+        assert "severity 2, severity 3 | test these too" in row
+
+    def test_a_whole_test_left_out_nothing(self, tmp_path):
+        every = [
+            replace(result(level, 6, name=what.name), severity=severity)
+            for what in PERTURBATIONS
+            for severity, level in zip(SEVERITIES, what.levels, strict=True)
+        ]
+        assert "not tested" not in checklist(tmp_path, "truth", results=(result(0.0, 6), *every))
 
     def test_a_calibration_of_other_weights(self, tmp_path):
         created = f'"{datetime.now(UTC).isoformat(timespec="seconds")}"'

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from vidconcept.evaluation.perturb import PERTURBATIONS, SEVERITIES
 from vidconcept.evaluation.readings import Stressed, StressTest
 from vidconcept.wording import format_count
 from vidconcept.writers.reports.evaluation import format_number, write_json
@@ -131,6 +132,7 @@ def write_checklist(out: Path, test: StressTest, calibration: Path | None) -> Pa
             (f"Stress: {name}", *_describe_margin(found, clean, test.megapixels))
             for name, found in group_by_name(test).items()
         ),
+        *_list_untested(test),
         ("False alarms", *_describe_false_alarms(test, calibration)),
     ]
     text = [
@@ -181,6 +183,14 @@ def _describe_margin(found: Sequence[Stressed], clean: Stressed, megapixels: flo
     if describe_changes(found, clean, megapixels):
         return said, "can this line reach that?"
     return said, "–" if clean.counts.found else "give footage with findings"
+
+
+def _list_untested(test: StressTest) -> list[tuple[str, str, str]]:
+    """The row of perturbations and severities that the test left out; none where it left out nothing."""
+    groups, levels = group_by_name(test), {result.severity for result in test.results[1:]}
+    left_out = [what.name for what in PERTURBATIONS if what.name not in groups]
+    left_out += [f"severity {severity}" for severity in SEVERITIES if severity not in levels]
+    return [("Stress: not tested", ", ".join(left_out), "test these too before signing")] if left_out else []
 
 
 def _describe_false_alarms(test: StressTest, calibration: Path | None) -> tuple[str, str]:
