@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from vidconcept.temporal.carry import compute_carries
-from vidconcept.temporal.flow import estimate, join_motion, make_proxy
+from vidconcept.temporal.flow import estimate, join_motion
 from vidconcept.temporal.motion import STILL
+from vidconcept.temporal.proxy import make_proxy
 from vidconcept.temporal.sampling import grid_points
 
 H, W = 256, 384

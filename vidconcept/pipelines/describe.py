@@ -7,8 +7,9 @@ import numpy as np
 from vidconcept.rarity.features import SCALES, pick_strongest_tokens, pool_scales
 from vidconcept.rarity.memory import Described, Memory
 from vidconcept.temporal.choose import measure_shift
-from vidconcept.temporal.flow import estimate, make_proxy
+from vidconcept.temporal.flow import estimate
 from vidconcept.temporal.motion import STILL
+from vidconcept.temporal.proxy import make_proxy
 from vidconcept.temporal.windows import Window
 from vidconcept.types import ConceptMaps
 

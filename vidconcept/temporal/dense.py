@@ -1,17 +1,11 @@
 """A dense field between two frames, with where it can be trusted."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import cv2
 import numpy as np
 
 from vidconcept.temporal.motion import Motion
+from vidconcept.temporal.proxy import Proxy
 from vidconcept.temporal.sampling import sample, transform
-
-if TYPE_CHECKING:
-    from vidconcept.temporal.flow import Proxy
 
 
 def estimate_dense(earlier: Proxy, later: Proxy, seed: np.ndarray) -> Motion:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import cv2
 import numpy as np
 
+from vidconcept.temporal.border import limit_border
 from vidconcept.temporal.carry import Carry, compute_carries
 from vidconcept.temporal.motion import Motion
 from vidconcept.temporal.parameters import SmoothSettings
@@ -85,8 +86,11 @@ def _solve_along_motion(
         # An empty concept costs no more than its mean.
         solved.append(bool(mark_active_cells(mean, canvas, settings.energy).any()))
         fields.append(solve(observations, mean, canvas, grey, settings.energy) if solved[-1] else mean)
+    looked = [step for step in steps_nearby if step.seen]
     for position in stretch:
-        yield _sharpen(fields, solved, canvas, carry_at[position], here.images[position], here.size, settings)
+        found = _sharpen(fields, solved, canvas, carry_at[position], here.images[position], here.size, settings)
+        limit = limit_border(looked, position, carry_at, here.size)
+        yield found if limit is None else np.minimum(found, limit)
 
 
 def _sample_grey(canvas: Canvas, image: np.ndarray) -> np.ndarray:

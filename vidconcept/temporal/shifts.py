@@ -1,15 +1,11 @@
 """Candidates for the translation between two frames, and how well one fits."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-if TYPE_CHECKING:
-    from vidconcept.temporal.flow import Proxy
+from vidconcept.temporal.proxy import Proxy
 
 # A strip of this share of the picture is looked for where the picture moved far, which may leave as little in view; and
 # so much it may have moved across at the same time.

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vidconcept.temporal.flow import Proxy, estimate, make_proxy
+from vidconcept.temporal.flow import estimate
 from vidconcept.temporal.motion import STILL, Motion
+from vidconcept.temporal.proxy import Proxy, make_proxy
 from vidconcept.types import LatentMaps
 
 
