@@ -14,35 +14,43 @@ def count(begins: set[int], *, frames: int = 50, unread: range = range(0), moved
 
 
 def test_usual_footage_says_nothing():
-    assert count({0}).describe(0.12) is None
-    assert count({0, 25}).describe(0.12) is None
-    assert count({0}, moved=0.3).describe(0.12) is None
+    assert count({0}).describe(0.12, 4) is None
+    assert count({0, 25}).describe(0.12, 4) is None
+    assert count({0}, moved=0.15).describe(0.12, 4) is None
+    assert count({0}, moved=0.3).describe(0.12, 1) is None
 
 
 def test_frames_of_short_scenes_are_counted():
-    remark = count({0, 25, 26}).describe(0.12)
+    remark = count({0, 25, 26}).describe(0.12, 4)
     assert remark is not None
     assert remark.level == "remark"
     assert "1 of 50 frames lie in scenes shorter than 0.12 s" in remark.message
     assert "not read" not in remark.message
-    many = count(set(range(20))).describe(0.12)
+    many = count(set(range(20))).describe(0.12, 4)
     assert many is not None
     assert (many.level, many.message.split(" ")[0]) == ("warning", "19")
 
 
 def test_frames_of_scenes_that_the_model_did_not_read_are_counted():
-    remark = count({0, 25, 28}, unread=range(25, 28)).describe(0.12)
+    remark = count({0, 25, 28}, unread=range(25, 28)).describe(0.12, 4)
     assert remark is not None
     assert "3 of 50 frames lie in scenes that were not read, and score 0" in remark.message
     assert "`stride=1`" in remark.message
 
 
 def test_a_line_that_is_out_of_view_too_soon_says_so():
-    remark = count({0}, moved=0.55).describe(0.12)
+    remark = count({0}, moved=0.55).describe(0.12, 4)
     assert remark is not None
     assert remark.level == "warning"
     assert "a place is in view for less than 0.12 s" in remark.message
     assert "`min_duration_s=0.04`" in remark.message
+
+
+def test_a_line_that_moves_too_far_within_a_latent_step_says_so():
+    remark = count({0}, moved=0.2).describe(0.12, 4)
+    assert remark is not None
+    assert remark.level == "warning"
+    assert remark.message.startswith("50 of 50 frames moved on so far that masks may lie a frame or two beside")
 
 
 @pytest.mark.parametrize(("flow", "share"), [(None, 0.0), ((20.0, -5.0), 0.2), ((0.0, -30.0), 0.6)])

@@ -106,6 +106,54 @@ def test_a_bare_surface_with_noise_stands_still(noise):
     assert all(np.array_equal(motion.matrix, np.eye(2, 3)) and not motion.cut for motion in motions)
 
 
+def with_overlay(frame: np.ndarray, kind: str) -> np.ndarray:
+    """A frame as an edited film or a camera with a display has it."""
+    frame = frame.copy()
+    if kind == "bars":
+        frame[:, : W // 8] = frame[:, -W // 8 :] = 0
+    elif kind == "cross-hair":
+        frame[H // 2 - 1 : H // 2 + 1] = 255
+        frame[:, W // 2 - 1 : W // 2 + 1] = 255
+    else:
+        cv2.putText(frame, "2026-11-30 12:00", (10, H - 20), cv2.FONT_HERSHEY_SIMPLEX, 1.2, (255, 255, 255), 3)
+    return frame
+
+
+@pytest.mark.parametrize("kind", ["bars", "cross-hair", "time stamp"])
+def test_the_surface_behind_what_stands_still_in_the_picture_is_followed(kind):
+    picture = 120 + (surface(8) - 120) / 6
+    frames = [make_proxy(with_overlay(view(picture, shift(6.0 * k, 0)), kind)) for k in (0, 1)]
+    motion = estimate(*frames)
+    assert not motion.cut
+    step = np.array([6.0, 0.0])
+    assert error_px(motion, lambda p: p + step) < 0.5
+
+
+@pytest.mark.parametrize("noise", [0.5, 3.0])
+def test_a_hand_before_a_standing_scene_does_not_move_it(noise):
+    rng = np.random.default_rng(0)
+    frames = []
+    for k in (0, 1):
+        scene = view(surface(9), shift(0, 0)).astype(np.float32) + rng.normal(0, noise, (H, W, 3))
+        scene[60:160, 40 + 12 * k : 140 + 12 * k] = view(surface(3), shift(-12.0 * k, 0))[60:160, 40:140]
+        frames.append(make_proxy(np.clip(scene, 0, 255).astype(np.uint8)))
+    back = estimate(*frames).sources(grid_points(8, 12)) * [W, H] - grid_points(8, 12) * [W, H]
+    assert np.abs(back[:, 8:]).max() < 0.5
+
+
+def test_a_part_that_moves_before_a_standing_background_is_followed():
+    frames = []
+    for k in (0, 1):
+        scene = view(surface(10), shift(0, 0))
+        scene[50:200, 60 + 8 * k : 220 + 8 * k] = view(surface(11), shift(0, 0))[50:200, 60:220]
+        frames.append(make_proxy(scene))
+    motion = estimate(*frames)
+    assert motion.kind == "dense"
+    back = motion.sources(grid_points(32, 48)) * [W, H] - grid_points(32, 48) * [W, H]
+    assert np.median(back[10:22, 12:24, 0]) == pytest.approx(-8, abs=0.5)
+    assert np.abs(np.median(back[:, 36:, 0])) < 0.5
+
+
 @pytest.mark.parametrize("share", [0.55, -0.65])
 @pytest.mark.parametrize("down", [0, 1])
 def test_a_line_that_moves_by_more_than_half_of_the_picture_is_followed(share, down):

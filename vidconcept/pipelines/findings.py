@@ -110,7 +110,7 @@ def find(
                 seen[1].append(scored.ref.time_s)
             count += 1
             monitor.check("finding tracks", count, None if total is None else total * plan.settings.frame_stride)
-    if (remark := scenes.describe(plan.settings.min_duration_s)) is not None:
+    if (remark := scenes.describe(plan.settings.min_duration_s, plan.layout.step)) is not None:
         monitor.remark(remark)
     events, tracker_ids = tracker.finish()
     return Findings(events, tracker_ids, cuts, count, seen)

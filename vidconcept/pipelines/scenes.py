@@ -13,6 +13,8 @@ from vidconcept.wording import format_count
 
 # From this share of the frames on it changes what a reader should believe.
 MANY = 0.1
+# Share of the picture's side beyond which the surface moves too far within a latent step to tell which frame is meant.
+FAR_IN_A_STEP = 0.5
 
 
 @dataclass
@@ -39,8 +41,11 @@ class SceneCount:
             first, _, before = self._scenes[-1]
             self._scenes[-1] = first, index, before or read
 
-    def describe(self, min_duration_s: float) -> Finding | None:
-        """What a person should know; None where all lasts long enough and was read. min_duration_s: of events."""
+    def describe(self, min_duration_s: float, step: int) -> Finding | None:
+        """What a person should know; None where all lasts long enough, was read, and lies where its masks are.
+
+        min_duration_s: of events. step: frames of a latent step, which share one map.
+        """
         count = format_count(len(self._times_s), "frame")
         frame_s = frame_duration_s(self._times_s)
         shortest_s = shortest_span_s(min_duration_s, frame_s)
@@ -57,14 +62,22 @@ class SceneCount:
             said.append(f"{unread} of {count} lie in scenes that were not read, and score 0")
         if fast:
             said.append(f"{fast} of {count} moved on so far that a place is in view for less than {event}")
+        beside = sum(moved * (step - 1) > FAR_IN_A_STEP for moved in self._moved)
+        if beside:
+            said.append(
+                f"{beside} of {count} moved on so far that masks may lie a frame or two beside a defect, and one "
+                f"defect may be two events: the model has one map for {step} frames"
+            )
         if not said:
             return None
         advice = "look whether lamps flicker, noise is strong, or the line moves too far from one frame to the next"
         if short or fast:
             advice += f"; `min_duration_s={frame_s:.3g}` lets what is seen in two frames be an event"
+        if beside:
+            advice += "; more frames a second, or a wider view, bring them closer together"
         if unread:
             advice += "; `stride=1` reads every frame"
-        level = "warning" if max(short, unread, fast) > MANY * len(self._times_s) else "remark"
+        level = "warning" if max(short, unread, fast, beside) > MANY * len(self._times_s) else "remark"
         return Finding(level, "scenes", f"{'; '.join(said)}. Next: {advice}")
 
 

@@ -25,6 +25,8 @@ from vidconcept.temporal.standing import count_filled_blocks, leave_out_standing
 EXPLAINED_SHARE = 0.55
 # A dense field always fits a little better, noise included: it must do so by this factor to replace a global model.
 DENSE_GAIN = 0.85
+# Below this share a part of the frame may move otherwise than the rest, if a dense field is better by this factor.
+WHOLE_SHARE, SPLIT_GAIN = 0.97, 0.5
 # When less than this share of a dense field is consistent there is nothing to follow: a scene cut. Neighbouring frames
 # of one scene, turning, zooming and shaking, stayed above 0.8, frames of different clips below 0.2.
 CUT_VALID_SHARE = 0.4
@@ -49,10 +51,14 @@ def estimate(earlier: Proxy, later: Proxy, prior: Motion = STILL) -> Motion:
     moving = _fit_behind_standing(earlier, later, prior)
     if moving is not None and np.abs(moving.matrix - fine.matrix).max() > 1:
         return moving.to_motion(h, w)
-    if fine.fit.explained >= EXPLAINED_SHARE:
+    if fine.fit.explained >= WHOLE_SHARE:
         return fine.to_motion(h, w)
     dense = estimate_dense(*pair, fine.matrix)
     trusted = 0.0 if dense.valid is None else float(dense.valid.mean())
+    if fine.fit.explained >= EXPLAINED_SHARE:
+        # Most of the picture moves so, or stands still; a part that moves otherwise shows in a much better dense field.
+        is_split = trusted >= SURE_SHARE and dense.residual < SPLIT_GAIN * fine.fit.residual
+        return dense if is_split else fine.to_motion(h, w)
     is_better = dense.residual < DENSE_GAIN * fine.fit.residual
     if trusted >= SURE_SHARE and is_better:
         return dense
@@ -61,7 +67,7 @@ def estimate(earlier: Proxy, later: Proxy, prior: Motion = STILL) -> Motion:
         return far.to_motion(h, w)
     # What nothing explains may be the noise of the camera, which a coarser look averages out.
     coarser = []
-    for band in COARSER_BANDS:
+    for band in (band for band in COARSER_BANDS if min(h, w) >= 2 * band[1]):
         smooth_pair = match_contrast(smooth(earlier, band), smooth(later, band))
         coarser.append(smooth_pair)
         coarse = fit_whole(*smooth_pair, prior, COARSE_BARE_GAIN)
@@ -71,7 +77,7 @@ def estimate(earlier: Proxy, later: Proxy, prior: Motion = STILL) -> Motion:
         return dense
     if fine.fit.explained >= 0.5:
         return fine.to_motion(h, w)
-    far = _fit_far(*coarser[0])
+    far = _fit_far(*coarser[0]) if coarser else None
     if far is not None:
         return far.to_motion(h, w)
     if trusted < CUT_VALID_SHARE:
