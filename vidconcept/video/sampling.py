@@ -1,5 +1,6 @@
 """Pictures from all over a film: for what its first ones may not show."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -23,6 +24,8 @@ SPOTS, FRAMES_AT_SPOT = 4, 8
 MAX_PACKETS_AT_SPOT = 64
 # So many pictures of which most look woven from two moments are no chance.
 SURE_COMBED = 3
+# One order of fields must be seen so many times as often as the other.
+CLEAR_ORDER = 5
 # Pictures of fewer lines are no interlaced video, and few lines look combed by chance.
 FEWEST_LINES = 96
 
@@ -42,14 +45,21 @@ class Glimpse:
 
 def look_around(source: Path, reading: Reading) -> Glimpse:
     """Decode a few pictures at a few places of a video file. Raises InputError where it cannot be opened."""
-    sizes_px, transfers, flagged, combed, whole = set(), set(), False, 0, 0
+    sizes_px, transfers, flagged = set(), set(), False
+    kinds: Counter[str] = Counter()
+    orders: Counter[str] = Counter()
     for frames in sample_frames(source, reading, SPOTS, FRAMES_AT_SPOT):
         sizes_px |= {(frame.width, frame.height) for frame in frames}
         transfers |= {int(frame.color_trc) for frame in frames}
         flagged = flagged or any(frame.interlaced_frame for frame in frames)
-        woven, own = _count_combed(frames)
-        combed, whole = combed + woven, whole + own
-    return Glimpse(frozenset(sizes_px), frozenset(transfers), flagged, combed >= SURE_COMBED and combed > whole)
+        for counted, own in zip((kinds, orders), _count_combed(frames), strict=True):
+            counted.update(own)
+    combed = kinds["tff"] + kinds["bff"]
+    # Fields have one order, which pictures show by themselves; noise of whole lines looks like either, or like none.
+    other, one = sorted((orders["tff"], orders["bff"]))
+    is_sure = other * CLEAR_ORDER <= one and 2 * one >= combed
+    is_combed = is_sure and combed >= SURE_COMBED and combed > kinds["progressive"]
+    return Glimpse(frozenset(sizes_px), frozenset(transfers), flagged, is_combed)
 
 
 def sample_frames(source: Path, reading: Reading, spots: int, count: int) -> Iterator[list[av.VideoFrame]]:
@@ -91,20 +101,21 @@ def _decode(container: av.container.InputContainer, stream: av.video.stream.Vide
                 yield frame
 
 
-def _count_combed(frames: list[av.VideoFrame]) -> tuple[int, int]:
-    """How many of some pictures in a row look interlaced, and how many not, by libav's `idet`; none where it is not
-    built in."""
+def _count_combed(frames: list[av.VideoFrame]) -> tuple[Counter[str], Counter[str]]:
+    """How many of some pictures in a row look interlaced with either order of fields (tff, bff), and how many not
+    (progressive), by libav's `idet`: seen together, and each by itself. None where it is not built in."""
+    kinds: Counter[str] = Counter()
+    orders: Counter[str] = Counter()
     first = frames[0]
     shape = (first.width, first.height, first.format.name)
     if "idet" not in av.filter.filters_available or first.height < FEWEST_LINES:
-        return 0, 0
+        return kinds, orders
     graph = Graph()
     source = graph.add_buffer(width=first.width, height=first.height, format=first.format, time_base=Fraction(1, 25))
     detector, sink = graph.add("idet"), graph.add("buffersink")
     source.link_to(detector)
     detector.link_to(sink)
     graph.configure()
-    kinds: list[str] = []
     for number, frame in enumerate(frames):
         if (frame.width, frame.height, frame.format.name) != shape:
             break
@@ -113,6 +124,8 @@ def _count_combed(frames: list[av.VideoFrame]) -> tuple[int, int]:
     graph.push(None)
     while True:
         try:
-            kinds.append(graph.pull().metadata.get("lavfi.idet.multiple.current_frame", ""))
+            facts = graph.pull().metadata
         except (av.error.BlockingIOError, av.error.EOFError):
-            return sum(kind in ("tff", "bff") for kind in kinds), kinds.count("progressive")
+            return kinds, orders
+        kinds[facts.get("lavfi.idet.multiple.current_frame", "")] += 1
+        orders[facts.get("lavfi.idet.single.current_frame", "")] += 1
