@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import copy
 import warnings
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
@@ -141,8 +145,79 @@ class TestRefused:
         # The model is as it was, and the training step goes on without maps.
         run(transformer).sum().backward()
 
+    @pytest.mark.parametrize("early_stop", [False, True])
+    def test_a_pass_in_another_thread(self, transformer, early_stop):
+        expected = read(transformer)
+        torch.manual_seed(1)
+        with (
+            torch.no_grad(),
+            ThreadPoolExecutor(1) as other,
+            concept_attention(transformer, torch.randn(2, TEXT_DIM), early_stop=early_stop) as recorder,
+        ):
+            run(transformer)
+            for call in (run, read):
+                with pytest.raises(ModelError, match=r"in another thread|leaves blocks out"):
+                    other.submit(call, transformer).result()
+            assert torch.equal(recorder.logits["concept-attention"], expected)
+        assert torch.equal(read(transformer), expected)
+
+    def test_a_pass_that_another_thread_began_before(self, transformer):
+        begun, opened = Event(), Event()
+
+        def wait(*_: Any) -> None:
+            begun.set()
+            assert opened.wait(60)
+
+        expected = read(transformer)
+        remove = transformer.transformer_blocks[0].register_forward_hook(wait).remove
+        with ThreadPoolExecutor(1) as other:
+            whole = other.submit(run, transformer)
+            assert begun.wait(60)
+            with torch.no_grad(), concept_attention(transformer, torch.randn(2, TEXT_DIM)):
+                opened.set()
+                with pytest.raises(ModelError, match="in another thread"):
+                    whole.result()
+        remove()
+        assert torch.equal(read(transformer), expected)
+
+    def test_two_passes_of_one_context_at_once(self, transformer):
+        begun, refused = Event(), Event()
+
+        def wait(*_: Any) -> None:
+            begun.set()
+            assert refused.wait(60)
+
+        async def run_twice() -> None:
+            first = asyncio.create_task(asyncio.to_thread(run, transformer))
+            await asyncio.to_thread(begun.wait, 60)
+            with pytest.raises(ModelError, match="one after the other"):
+                await asyncio.to_thread(run, transformer)
+            refused.set()
+            await first
+            # The pass that was refused keeps none from coming after it.
+            await asyncio.to_thread(run, transformer)
+
+        with torch.no_grad(), concept_attention(transformer, torch.randn(2, TEXT_DIM)):
+            transformer.transformer_blocks[0].register_forward_hook(wait)
+            asyncio.run(run_twice())
+
+    def test_a_copy_made_while_it_is_read(self, transformer):
+        with concept_attention(transformer, torch.randn(2, TEXT_DIM)):
+            copied = copy.deepcopy(transformer)
+            with pytest.raises(ModelError, match="was copied while it was being read"):
+                run(copied)
+
 
 class TestTaken:
+    def test_a_pass_that_asyncio_hands_to_a_thread(self, transformer):
+        async def read_there() -> torch.Tensor:
+            torch.manual_seed(1)
+            with torch.no_grad(), concept_attention(transformer, torch.randn(2, TEXT_DIM)) as recorder:
+                await asyncio.to_thread(torch.no_grad()(run), transformer)
+            return recorder.logits["concept-attention"]
+
+        assert torch.equal(asyncio.run(read_there()), read(transformer))
+
     def test_moved_weights(self, transformer):
         expected = read(transformer)
         offload_groups(transformer, "leaf_level")

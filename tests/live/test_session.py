@@ -1,12 +1,15 @@
 """Pushed frames: the same events as `track` finds in a film of them, as soon as they are sure, in bounded memory."""
 
+import gc
 import signal
 import sys
 import threading
+import weakref
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 import vidconcept
 from tests.helpers.clips import paint
@@ -97,11 +100,19 @@ class TestErrors:
             (paint(1), 1.0, "time_s = 1.0 after 1.0"),
             (paint(1), 0.5, "time_s = 0.5 after 1.0"),
             (paint(1), float("nan"), "time_s = nan"),
+            (paint(1), None, "not a frame and its time: .* Next: an array"),
+            (paint(1), "2.0", "not a frame and its time: .* Next: an array"),
+            (torch.zeros(128, 192, 3, requires_grad=True), 2.0, "not a frame and its time: .* Next: an array"),
         ],
     )
     def test_what_is_no_next_frame_is_refused_and_the_session_goes_on(self, session, frame, time_s, says):
         with pytest.raises(vidconcept.UsageError, match=says):
             session.push(frame, time_s)
+
+    def test_no_concepts(self):
+        for call in (vidconcept.Session, lambda concepts: vidconcept.track("a.mp4", concepts)):
+            with pytest.raises(vidconcept.UsageError, match="no concepts given"):
+                call(None)
 
     @pytest.mark.parametrize("setting", [{"start_s": 1.0}, {"fps": 25.0}, {"bits": 12}, {"keep_recurring": (1,)}])
     def test_settings_of_recordings_are_refused(self, tiny_model, setting):
@@ -116,6 +127,23 @@ def test_a_closed_session_takes_nothing_and_closes_twice(tiny_model):
     assert session.close() is session.close()
     with pytest.raises(vidconcept.UsageError, match="closed"):
         session.push(paint(9), 1.0)
+
+
+def test_a_session_that_is_dropped_without_close_leaves_no_thread_and_no_model(tiny_model):
+    before = set(threading.enumerate())
+    session = open_small(tiny_model)
+    for number in range(12):
+        session.push(paint(number), number / 25)
+    model = weakref.ref(session._model)
+    own = set(threading.enumerate()) - before
+    assert own
+    del session
+    gc.collect()
+    for thread in own:
+        thread.join(60)
+    gc.collect()
+    assert set(threading.enumerate()) == before
+    assert model() is None
 
 
 def test_nothing_is_followed_across_a_hole_in_time(tiny_model):

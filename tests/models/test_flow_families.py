@@ -67,6 +67,15 @@ class TestEveryFamily:
         with pytest.raises(ValueError, match="a window is"):
             load(folders(name), name).encode(window(name, frames=3))
 
+    def test_a_prompt_that_is_cut_is_told_of(self, folders, name):
+        said: list[str] = []
+        length = read_layout(folders(name)).text_length
+        load(folders(name), name, said.append, prompt="part")
+        load(folders(name), name, said.append, prompt="part " * (length + 1))
+        assert [text.split("the model")[1] for text in said if "the prompt is" in text] == [
+            f" reads {length}: the rest is left out"
+        ]
+
     def test_sub_words_are_kept_and_special_tokens_are_not(self, folders, name):
         model = load(folders(name), name)
         if name in ("hunyuan", "hunyuan15", "flux2"):

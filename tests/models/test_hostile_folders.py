@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save, save_file
 
 from tests.helpers.clips import write_clip
+from tests.helpers.model_folders import write_folder
 from vidconcept.errors import ModelError
 from vidconcept.models.cogvideox import load
 from vidconcept.models.folder import find_folder, find_preset
@@ -122,6 +123,16 @@ class TestDamage:
         tensors.pop(sorted(name for name in tensors if "norm" in name)[0])
         save_file(tensors, path, metadata={"format": "pt"})
         with pytest.raises(ModelError, match=r"lacks 1 weights|1 weights are missing"):
+            load_folder(folder)
+
+    def test_a_shard_that_lacks_a_weight_of_the_index(self, tmp_path):
+        folder = write_folder(tmp_path / "model", shards=True)
+        path = sorted((folder / "transformer").glob("*.safetensors"))[0]
+        tensors = load_file(path)
+        lost = sorted(tensors)[0]
+        del tensors[lost]
+        save_file(tensors, path, metadata={"format": "pt"})
+        with pytest.raises(ModelError, match=f"cannot load the transformer .* lacks 1 weights, {lost} among them"):
             load_folder(folder)
 
     @pytest.mark.parametrize("part", ["transformer", "vae", "text_encoder", "tokenizer"])

@@ -4,6 +4,7 @@ import json
 import threading
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -121,6 +122,16 @@ class TestTextEncoder:
         again = load(folder.path, settings_for(folder), WORDS)
         assert torch.equal(first.texts.prompt, again.texts.prompt)
 
+    def test_a_prompt_that_is_cut_is_told_of_also_from_the_cache(self, folder):
+        told: list[str] = []
+        for prompt in ("a " * 11, "a " * 12, "a " * 12):
+            load(folder.path, settings_for(folder, prompt=prompt), WORDS, told.append)
+        assert told == ["the prompt is 25 tokens long, the model reads 24: the rest is left out"] * 2
+
+    def test_a_word_that_would_be_cut_is_refused(self, folder):
+        with pytest.raises(UsageError, match=r"'a a .* is 61 tokens long, and this model reads 24\. Next: "):
+            load(folder.path, settings_for(folder), ("a " * 30, "dent"))
+
     def test_is_freed_before_the_transformer_loads(self, folder, monkeypatch, tmp_path):
         import gc
 
@@ -166,6 +177,15 @@ class TestMissingWeights:
         weights = path / "transformer" / "diffusion_pytorch_model.safetensors"
         weights.rename(weights.with_suffix(".bin"))
         with pytest.raises(ModelError, match="pickled"):
+            find_folder(find_preset(str(path)))
+
+    def test_a_variant_alone_is_named(self, tmp_path):
+        path = write_folder(tmp_path / "m", shards=False)
+        weights = path / "vae" / "diffusion_pytorch_model.safetensors"
+        weights.rename(weights.with_name("diffusion_pytorch_model.fp16.safetensors"))
+        with pytest.raises(
+            ModelError, match=r"no vae/\S+ \(only \S+\.fp16\.safetensors, which is not loaded\)\. Next: copy"
+        ):
             find_folder(find_preset(str(path)))
 
     def test_a_tokenizer_without_words_is_named_and_a_local_folder_is_not_to_be_fetched(self, tmp_path):
@@ -227,7 +247,16 @@ class TestForeignFolders:
     def test_rotary_positions_mean_5b(self, tmp_path):
         preset = self.preset(tmp_path, use_rotary_positional_embeddings=True)
         assert preset.settings["dtype"] == "bfloat16"
-        assert preset.download_gb == presets()["cogvideox-5b"].download_gb
+
+    def test_a_model_of_known_architecture_has_no_known_size(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1e9))
+        preset = find_preset("someone/small-model")
+        with pytest.raises(ModelError, match=r"Next: vidconcept models fetch someone/small-model$"):
+            find_folder(preset)
+        with pytest.raises(ModelError, match="HF_HUB_OFFLINE is set"):
+            fetch(preset)
 
     def test_a_fetched_hub_id_is_told_by_its_configs(self, tmp_path, monkeypatch):
         self.preset(tmp_path, patch_size_t=2)

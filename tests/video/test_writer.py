@@ -17,7 +17,7 @@ from tests.helpers.reading import read
 from tests.helpers.writing import copy, info_of
 from vidconcept.errors import OutputError
 from vidconcept.video.probe import examine, probe
-from vidconcept.video.writer import find_longest_step_s, open_writer
+from vidconcept.video.writer import VideoWriter, find_longest_step_s, open_writer
 
 # The container does the timing, so the second codec needs fewer trials.
 VP9_TRIALS = ("vfr_mp4", "ntsc", "odd_size", "with_audio", "one_frame")
@@ -152,6 +152,28 @@ class TestNothingHalfWritten:
             write_and_interrupt(out)
         assert out.read_bytes() == b"old"
         assert [read_barcode(f.image) for f in read(partial_of(out))] == list(range(60))
+
+    @pytest.mark.parametrize("before", [True, False])
+    def test_an_interrupt_while_a_picture_is_encoded_is_what_comes_out(self, tmp_path, monkeypatch, before):
+        encode = VideoWriter._encode
+
+        def interrupt(writer, frame, ticks, duration):
+            monkeypatch.undo()
+            if not before:
+                encode(writer, frame, ticks, duration)
+            raise KeyboardInterrupt
+
+        def write() -> None:
+            with open_writer(out, info_of()) as video:
+                for number in range(60):
+                    if number == 50:
+                        monkeypatch.setattr(VideoWriter, "_encode", interrupt)
+                    video.write(paint(number), number)
+
+        out = tmp_path / "annotated.mp4"
+        with pytest.raises(KeyboardInterrupt):
+            write()
+        assert [read_barcode(f.image) for f in read(partial_of(out))] == list(range(49 if before else 50))
 
     def test_a_killed_run_leaves_a_playable_part(self, tmp_path):
         script = """

@@ -12,6 +12,8 @@ import inspect
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+from threading import get_ident
 from typing import Any
 
 from torch import Tensor, nn
@@ -28,6 +30,7 @@ from vidconcept.attention.undisturbed import (
     check_undisturbed,
     find_unheeded_backend,
 )
+from vidconcept.errors import ModelError
 
 __all__ = ["METHODS", "ConceptStream", "Method", "Recorder", "Vectors", "concept_attention", "resolve_layers"]
 
@@ -70,8 +73,8 @@ def concept_attention(
     Yields a `Recorder`. On leaving, also by an exception, the model is as it was. Raises ValueError for a transformer
     that is not read, a layer or a method that it does not have, or embeddings of the wrong width, and ModelError where
     caches, skipped layers, another context's early stop, several devices or torch.compile change what hooks see. A pass
-    that keeps gradients with gradient checkpointing raises ModelError, too. Warns of an attention backend without
-    effect.
+    that keeps gradients with gradient checkpointing raises ModelError, too, and so does one in another thread than the
+    context's (`asyncio.to_thread` belongs to it), or beside another. Warns of an attention backend without effect.
     """
     family = find_family(transformer)
     blocks = family.layers_of(transformer)
@@ -102,7 +105,8 @@ def attached(transformer: Any, stream: ConceptStream, *, early_stop: bool) -> It
     blocks, last = stream.family.layers_of(transformer), stream.recorder.layers[-1]
     names = {"query", "key", "value"} if NEED_QUERIES & set(stream.methods) else {"key", "value"}
     with ExitStack() as undo:
-        undo.callback(_watch_call(transformer, stream).remove)
+        undo.enter_context(_opened(stream))
+        _watch_call(undo, transformer, stream)
         for layer, (block, kind) in enumerate(blocks[: last + 1]):
             _watch_block(undo, transformer, kind, block, layer, stream, names)
         if early_stop:
@@ -141,12 +145,56 @@ def _by_name(module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> dict[str
     return inspect.signature(type(module).forward).bind(module, *args, **kwargs).arguments
 
 
-def _watch_call(transformer: Any, stream: ConceptStream) -> Any:
+# The streams whose context is open where the code runs. Each thread has its own; `asyncio.to_thread` hands them on.
+_OPEN: ContextVar[tuple[ConceptStream, ...]] = ContextVar("open concept streams", default=())
+
+
+@contextmanager
+def _opened(stream: ConceptStream) -> Iterator[None]:
+    _OPEN.set((*_OPEN.get(), stream))
+    try:
+        yield
+    finally:
+        # Not by a token: a generator can be left from elsewhere than it was entered.
+        _OPEN.set(tuple(one for one in _OPEN.get() if one is not stream))
+
+
+_MIXED = (
+    "this transformer is being read in another thread, and this pass would mix with what is read. Next: let threads "
+    "take turns, or give each a transformer; passes of one context run in its thread, or in `asyncio.to_thread`, one "
+    "after the other"
+)
+
+
+def _check_own(stream: ConceptStream) -> None:
+    if stream not in _OPEN.get():
+        raise ModelError(_MIXED)
+
+
+def _watch_call(undo: ExitStack, transformer: Any, stream: ConceptStream) -> None:
+    """Attach the hooks of the whole pass: note what it is called with, and refuse what would mix with it."""
+    # The thread of the pass under way.
+    running: dict[str, int] = {}
+
     def see_call(module: nn.Module, args: tuple, kwargs: dict) -> None:
+        if module is not transformer:
+            raise ModelError(
+                "this transformer was copied while it was being read, and the hooks with it. "
+                "Next: copy it before the context is opened"
+            )
+        _check_own(stream)
+        if running.setdefault("thread", get_ident()) != get_ident():
+            raise ModelError(_MIXED)
         check_computed_once(transformer)
         stream.start(transformer, _by_name(module, args, kwargs))
 
-    return transformer.register_forward_pre_hook(see_call, with_kwargs=True)
+    def see_end(module: nn.Module, args: tuple, output: Any) -> None:
+        if running.get("thread") == get_ident():
+            running.clear()
+
+    undo.callback(transformer.register_forward_pre_hook(see_call, with_kwargs=True).remove)
+    # Also where the pass fails.
+    undo.callback(transformer.register_forward_hook(see_end, always_call=True).remove)
 
 
 def _watch_block(
@@ -164,9 +212,12 @@ def _watch_block(
     inputs: dict[str, Any] = {}
 
     def see_inputs(module: nn.Module, args: tuple, kwargs: dict) -> None:
+        # A pass that began before the context was opened comes here first.
+        _check_own(stream)
         inputs.update(_by_name(module, args, kwargs))
 
     def go_through() -> None:
+        _check_own(stream)
         with _evaluating(transformer if layer == 0 else block):
             if layer == 0:
                 stream.enter(transformer)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from weakref import finalize
 
 import numpy as np
 
@@ -22,6 +24,7 @@ from vidconcept.pipelines.findings import make_tracker
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
 from vidconcept.pipelines.recordings import split_recordings
+from vidconcept.pipelines.track import split_words
 from vidconcept.types import Frame, TrackMask
 
 log = logging.getLogger(__name__)
@@ -42,7 +45,8 @@ class Session:
     recordings. rarity "auto" compares with the footage so far, of which the session keeps a limited number of tokens;
     see `rarity_says`. on_frame: called with the tracks and masks of each frame, `lag_frames` after it was pushed; the
     session waits for it, so it can neither `push` nor `close`.
-    The model is loaded at once. Memory does not grow with the number of frames.
+    The model is loaded at once. Memory does not grow with the number of frames. A session that is dropped without
+    `close` frees what it holds, and its last events are lost; one that `on_frame` refers to stays.
 
     Raises a `VidconceptError` subclass: UsageError, InputError, ModelError. Use it from one thread at a time.
     """
@@ -56,8 +60,7 @@ class Session:
         on_frame: OnFrame | None = None,
         **settings: Any,
     ) -> None:
-        words = tuple(concepts.split(",") if isinstance(concepts, str) and concepts else concepts) or None
-        overrides = {"concepts": words, **settings}
+        overrides = {"concepts": split_words(concepts), **settings}
         monitor = monitor or Monitor(warn=log.warning)
         refused = (*OF_RECORDINGS, *OF_VIDEO)
         self._settled = settle_live(overrides, Path(config) if config else None, refused)
@@ -92,12 +95,13 @@ class Session:
         """
         image = self._checked(frame, time_s)
         is_hole = self._frames > 0 and self._holes.step(time_s - self._latest_s)
-        if self._turns is None:
+        if self._plan is None:
             self._plan = plan_live(self._settled, image.shape[1], image.shape[0])
-            self._turns = Turns(self._work)
         index, self._frames, self._latest_s = self._frames, self._frames + 1, time_s
         pts = round(time_s / TIME_BASE)
         try:
+            if self._turns is None:
+                self._turns = self._begin(self._plan)
             return self._turns.give(Frame(index, pts, time_s, image.copy(), is_hole))
         except BaseException:
             self._abandon()
@@ -144,24 +148,24 @@ class Session:
                 "do it when `push` has returned"
             )
 
-    def _work(self, frames: Iterator[Frame]) -> Iterator[LiveEvent]:
-        plan = self._plan
-        assert plan is not None
+    def _begin(self, plan: Plan) -> Turns[Frame, LiveEvent]:
         if plan.settings.rarity != "off":
             self._rarity = RunningRarity(plan)
-        tracker = make_tracker(plan)
-        watch = EventWatch(tracker.linker)
-        for scored, tracks in Engine(plan, self._model, self._rarity).track(split_recordings(frames), tracker):
-            if self._on_frame is not None:
-                self._on_frame(scored.ref.index, scored.ref.time_s, tracks)
-            yield from watch.look()
-        yield from watch.look(at_end=True)
+        turns = Turns(partial(_find_events, Engine(plan, self._model, self._rarity), self._on_frame))
+        # A session dropped without `close` takes its threads along. Nobody waits: they are idle, or Python ends.
+        finalize(self, turns.abandon, wait=False).atexit = False
+        return turns
 
     def _checked(self, frame: np.ndarray, time_s: float) -> np.ndarray:
         self._refuse_on_frame()
         if self._is_closed:
             raise UsageError("the session is closed. Next: open another one")
-        image = np.asarray(frame)
+        try:
+            image, is_finite = np.asarray(frame), math.isfinite(time_s)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise UsageError(
+                f"not a frame and its time: {error}. Next: an array (h, w, 3) of uint8, and seconds as a number"
+            ) from error
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
             raise UsageError(
                 f"a frame is an array (h, w, 3) of uint8, RGB; got {image.shape} of {image.dtype}. "
@@ -174,9 +178,20 @@ class Session:
                     f"a frame of {given[0]}x{given[1]} after frames of {size[0]}x{size[1]}. Next: resize it, or close "
                     "this session and open another one"
                 )
-        if not math.isfinite(time_s) or time_s <= self._latest_s:
+        if not is_finite or time_s <= self._latest_s:
             raise UsageError(
                 f"time_s = {time_s} after {self._latest_s}: times are seconds that rise from frame to frame. "
                 "Next: the time of capture, from a clock that is not set back, e.g. time.monotonic()"
             )
         return image
+
+
+def _find_events(engine: Engine, on_frame: OnFrame | None, frames: Iterator[Frame]) -> Iterator[LiveEvent]:
+    """The work of a session, which knows nothing of the session itself: else neither could be let go of."""
+    tracker = make_tracker(engine.plan)
+    watch = EventWatch(tracker.linker)
+    for scored, tracks in engine.track(split_recordings(frames), tracker):
+        if on_frame is not None:
+            on_frame(scored.ref.index, scored.ref.time_s, tracks)
+        yield from watch.look()
+    yield from watch.look(at_end=True)

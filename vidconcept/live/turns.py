@@ -50,11 +50,11 @@ class Turns(Generic[Item, Result]):
         self._thread.join()
         return results
 
-    def abandon(self) -> None:
-        """There are no more items, and nobody wants the rest. Waits for what is being worked on."""
+    def abandon(self, *, wait: bool = True) -> None:
+        """There are no more items, and nobody wants the rest. wait: for what is being worked on."""
         self._is_abandoned = True
         self._given.release()
-        if self._thread.is_alive():
+        if wait and self._thread.is_alive():
             self._thread.join()
 
     def _turn(self) -> list[Result]:

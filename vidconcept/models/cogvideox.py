@@ -144,7 +144,9 @@ def load(
     if codec_class is not PatchCodec:
         _check_memory(path, settings, device, dtype, report)
     text_device, text_dtype = choose_text_device(settings.offload, device, dtype)
-    texts = encode_texts(path, settings.prompt, words, text_length=length, dtype=text_dtype, device=text_device)
+    texts = encode_texts(
+        path, settings.prompt, words, text_length=length, dtype=text_dtype, device=text_device, report=report
+    )
     with errors_of(path, "scheduler"):
         scheduler = scheduler_class.from_pretrained(path / "scheduler", local_files_only=True)
     codec = load_part(path, "vae", codec_class, dtype)

@@ -144,6 +144,7 @@ def load(
         dtype=dtype,
         device=device,
         encoder=model.text_encoder(facts),
+        report=report,
     )
     codec = load_part(path, "vae", codec_class, dtype).to(device)
     transformer = load_part(path, model.transformer_part(facts, settings), transformer_class, dtype).to(device)

@@ -104,7 +104,8 @@ def _find_preset(model: str, revision: str | None) -> Preset:
     settings = {key: value for key, value in base.settings.items() if key != "layers"}
     settings |= adapter.trained_settings(path, settings)
     facts = {"name": model, "source": model, "licence": "see the model's card", "summary": "", "settings": settings}
-    return base.model_copy(update=facts)
+    # Of the same architecture there are models of any size.
+    return base.model_copy(update=facts | {"download_gb": 0, "memory_gb": 0})
 
 
 def _snapshot(source: str, revision: str | None) -> Path | None:
@@ -146,11 +147,12 @@ def _check_complete(path: Path, preset: Preset) -> None:
     missing = [part for part in parts if not (path / part).is_dir()]
     missing += [] if (path / "model_index.json").is_file() else ["model_index.json"]
     for part in (part for part in parts if part.startswith(("text_encoder", "transformer", "vae"))):
-        if part not in missing and not any((path / part).glob("*.safetensors")):
+        weights = sorted((path / part).glob("*.safetensors"))
+        # A variant such as `fp16` is named after another dot.
+        if part not in missing and all(file.name.count(".") > 1 for file in weights):
             pickled = any((path / part).glob("*.bin")) or any((path / part).glob("*.ckpt"))
-            missing.append(
-                f"{part}/*.safetensors" + (" (only pickled weights, which are not loaded)" if pickled else "")
-            )
+            there = f"{weights[0].name}, which is" if weights else "pickled weights, which are" if pickled else ""
+            missing.append(f"{part}/*.safetensors" + (f" (only {there} not loaded)" if there else ""))
         for index in (path / part).glob("*.safetensors.index.json"):
             shards = set(read_config(index, ShardIndex).weight_map.values())
             missing += [f"{part}/{shard}" for shard in sorted(shards) if not (path / part / shard).is_file()]

@@ -19,8 +19,8 @@ from vidconcept.attention.maps import find_unusable_layer
 from vidconcept.attention.methods import STANDARDISED
 from vidconcept.attention.replay import Observation, Witness
 from vidconcept.errors import ModelError
-from vidconcept.models.loading import is_out_of_memory
 from vidconcept.models.text import TextEmbeds
+from vidconcept.models.text_encoders import is_out_of_memory
 from vidconcept.rarity.features import random_projection
 from vidconcept.settings import TrackSettings
 

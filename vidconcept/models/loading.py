@@ -19,7 +19,7 @@ from vidconcept.attention.undisturbed import UnheededBackend, find_unheeded_back
 from vidconcept.errors import ModelError
 from vidconcept.models import engine
 from vidconcept.models.placement import has_own_memory
-from vidconcept.models.text_encoders import summarise_error
+from vidconcept.models.text_encoders import is_out_of_memory, summarise_error
 from vidconcept.settings import TrackSettings
 
 
@@ -31,9 +31,9 @@ def pick_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ModelError(
-            f"device {name!r} is not usable here: {str(error).splitlines()[0]}. Next: `device=cpu`"
-        ) from error
+        # After its first sentence torch lists every backend that it has.
+        reason = str(error).splitlines()[0].split(". ")[0].removesuffix(".")
+        raise ModelError(f"device {name!r} is not usable here: {reason}. Next: `device=cpu`") from error
     return device
 
 
@@ -43,19 +43,24 @@ _LOADING = threading.RLock()
 
 @contextmanager
 def take_turns_loading() -> Iterator[None]:
-    """One model after the other, and no bars of the libraries' own between ours."""
+    """One model after the other, and neither bars nor remarks of the libraries' own between ours."""
     with _LOADING, _silence_libraries():
         yield
 
 
 @contextmanager
 def _silence_libraries() -> Iterator[None]:
-    switches = [library for library in (diffusers_logging, transformers_logging) if library.is_progress_bar_enabled()]
-    for library in switches:
+    libraries = (diffusers_logging, transformers_logging)
+    switches = [library for library in libraries if library.is_progress_bar_enabled()]
+    levels = [library.get_verbosity() for library in libraries]
+    for library in libraries:
         library.disable_progress_bar()
+        library.set_verbosity_error()
     try:
         yield
     finally:
+        for library, level in zip(libraries, levels, strict=True):
+            library.set_verbosity(level)
         for library in switches:
             library.enable_progress_bar()
 
@@ -99,9 +104,13 @@ def errors_of(path: Path, part: str) -> Iterator[None]:
 
 
 def tile_if_asked(codec: Any, settings: TrackSettings, report: Callable[[str], None]) -> None:
-    if settings.vae_tiling == "on" and hasattr(codec, "enable_tiling"):
+    if settings.vae_tiling != "on":
+        return
+    if hasattr(codec, "enable_tiling"):
         codec.enable_tiling()
         report("the VAE runs tiled as asked, which changes the latents by some percent")
+    else:
+        report("the VAE of this model has no tiles: vae_tiling=on has no effect")
 
 
 def report_attention(transformer: Any, report: Callable[[str], None]) -> None:
@@ -111,15 +120,12 @@ def report_attention(transformer: Any, report: Callable[[str], None]) -> None:
         warnings.simplefilter("ignore", UnheededBackend)
 
 
-def is_out_of_memory(error: Exception) -> bool:
-    """A GPU has a type of error for it; the allocator of the CPU says it in words."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
-
-
 def _check_whole(loaded: tuple[Any, dict[str, Any]]) -> Any:
-    """The model of what `from_pretrained` gives. Weights that are missing would be random ones."""
+    """The model of what `from_pretrained` gives. Weights that are missing would be random ones, or none at all."""
     model, info = loaded
-    if missing := sorted(info["missing_keys"]):
+    # Of a folder in shards diffusers believes the index: a weight that no file has stays without numbers.
+    empty = [name for name, tensor in model.state_dict().items() if tensor.is_meta]
+    if missing := sorted({*info["missing_keys"], *empty}):
         raise ValueError(f"{type(model).__name__} lacks {len(missing)} weights, {missing[0]} among them")
     return model
 

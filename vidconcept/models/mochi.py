@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, ClassVar
 
 import torch
@@ -30,6 +31,12 @@ class Mochi(FlowModel):
             for values in (config.latents_mean, config.latents_std)
         )
         return (latents - mean) * config.scaling_factor / std
+
+    def _pass(self, latents: Tensor, timestep: Tensor) -> None:
+        with warnings.catch_warnings():
+            # diffusers asks for products in float32, and a processor knows no other way.
+            warnings.filterwarnings("ignore", "In CPU autocast", UserWarning)
+            super()._pass(latents, timestep)
 
     def arguments(self, latents: Tensor, timestep: Tensor, prompt: Tensor) -> dict[str, Any]:
         return {

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +23,8 @@ from vidconcept.models.text_encoders import T5Text, TextEncoder, summarise_error
 log = logging.getLogger(__name__)
 # 4096 tokens of 4096 numbers are 67 MB.
 CACHED_BYTES = 256 << 20
+# Another number whenever other tensors are kept of a text.
+_CACHE_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -48,14 +50,17 @@ def encode_texts(
     dtype: torch.dtype,
     device: torch.device,
     encoder: TextEncoder | None = None,
+    report: Callable[[str], None] = log.warning,
 ) -> TextEmbeds:
     """Encode the prompt and the concept words with the folder's text encoder, or take them from the cache on disk.
 
     encoder: how the family encodes; None is T5 without a mask, as CogVideoX's own pipeline has it. Every text is
     encoded as the family's prompts are, so that words look to the transformer as its training texts did. A word that
-    begins with `@` names a file of a learnt concept, whose vectors are taken as they are.
+    begins with `@` names a file of a learnt concept, whose vectors are taken as they are. report: told of a prompt that
+    is longer than text_length, of which the rest is left out.
     Raises ModelError when the tokenizer or encoder cannot be loaded,
-    UsageError for a word with letters that the tokenizer does not have: all such words would be one and the same.
+    UsageError for a word with letters that the tokenizer does not have, or one longer than text_length: words that
+    differ only there would be one and the same.
     """
     learnt = {word: torch.from_numpy(read_learnt(Path(word[1:]))) for word in words if word.startswith("@")}
     texts = [prompt, *(word for word in words if word not in learnt)]
@@ -74,11 +79,21 @@ def encode_texts(
     embeds = {}
     for word, part in zip(texts[1:], parts[1:], strict=True):
         if part["unknown"]:
-            raise UsageError(f"the text encoder of this model cannot read {word!r}. Next: say it in English")
+            raise UsageError(
+                f"the text encoder of this model cannot read {word!r}. "
+                "Next: say it in English; if it is none of your words, set `background`"
+            )
         if int(part["tokens"]) == 0:
             raise UsageError(f"{word!r} is not a word for the text encoder of this model. Next: another word")
+        if int(part["whole"]) > text_length:
+            raise UsageError(
+                f"{word[:40]!r}... is {int(part['whole'])} tokens long, and this model reads {text_length}. "
+                "Next: say it in fewer words"
+            )
         embeds[word] = part["embeds"][int(part["first"]) :][: int(part["tokens"])]
     first = parts[0]
+    if int(first["whole"]) > text_length:
+        report(f"the prompt is {int(first['whole'])} tokens long, the model reads {text_length}: the rest is left out")
     dim = first["embeds"].shape[1]
     for word, vector in learnt.items():
         if vector.shape[1] != dim:
@@ -120,7 +135,7 @@ def _identity(folder: Path, text_length: int, dtype: torch.dtype, encoder: TextE
             small = stat.st_size < 32_000_000
             content = hashlib.sha256(path.read_bytes()).hexdigest() if small else str(stat.st_mtime_ns)
             files.append([part, path.name, stat.st_size, content])
-    return json.dumps([files, text_length, str(dtype), repr(encoder)])
+    return json.dumps([_CACHE_FORMAT, files, text_length, str(dtype), repr(encoder)])
 
 
 def _digest(identity: str, text: str) -> str:
@@ -136,7 +151,8 @@ def _read_cached(path: Path) -> dict[str, Tensor] | None:
             tensors = load(file.read())
         embeds, tokens = tensors["embeds"], int(tensors["tokens"])
         usable = embeds.ndim == 2 and 0 <= tokens <= len(embeds) and bool(embeds.isfinite().all())
-        if not usable or tensors["unknown"].numel() != 1 or tensors["first"].numel() != 1 or tensors["mask"].ndim != 1:
+        is_single = all(tensors[name].numel() == 1 for name in ("unknown", "first", "whole"))
+        if not usable or not is_single or tensors["mask"].ndim != 1:
             raise ValueError("it does not hold embeddings")
         return tensors
     except Exception as error:

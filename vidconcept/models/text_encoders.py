@@ -17,7 +17,8 @@ from torch import Tensor
 from vidconcept.errors import ModelError
 
 # Of every text a dict of tensors: `embeds` (text length, dim); `first` and `tokens`, where its sub-words begin and how
-# many they are, without special tokens; `unknown`, whether the tokenizer lacks any; `mask` (text length); and of
+# many they are, without special tokens; `whole`, how many tokens the text would be with all that is around it, of which
+# more than the text length are cut off; `unknown`, whether the tokenizer lacks any; `mask` (text length); and of
 # encoders that give one, `pooled` (dim).
 Encoded = dict[str, Tensor]
 _OFFLINE: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
@@ -82,6 +83,7 @@ class T5Text:
             "embeds": embeds.contiguous(),
             "first": torch.tensor(0),
             "tokens": (~torch.isin(ids, special)).sum(),
+            "whole": torch.tensor(count_tokens(tokenizer, text)),
             "unknown": is_unknown(tokenizer, ids),
             "mask": mask,
         }
@@ -124,9 +126,9 @@ class ChatText:
         start = len(tokenizer(self.instruction).input_ids)
         end = len(tokenizer(self.ending, add_special_tokens=False).input_ids)
         cut = start if self.is_cut else 0
+        whole = self.instruction + (text or self.for_empty) + self.ending
 
         def run() -> tuple[Tensor, Tensor, Tensor]:
-            whole = self.instruction + (text or self.for_empty) + self.ending
             found = tokenize(tokenizer, whole, length + cut)
             ids, mask = found.input_ids, found.attention_mask
             check_ids(ids, encoder.config.get_text_config().vocab_size)
@@ -142,6 +144,7 @@ class ChatText:
             "embeds": embeds[cut:].contiguous(),
             "first": torch.tensor(first - cut),
             "tokens": torch.tensor(max(tokens, 0)),
+            "whole": torch.tensor(count_tokens(tokenizer, whole) - cut),
             "unknown": is_unknown(tokenizer, ids[:, first : first + max(tokens, 0)]),
             "mask": mask[cut:].contiguous(),
         }
@@ -220,9 +223,9 @@ def load_tokenizer(kind: str, folder: Path, part: str) -> Any:
         # Beside its marks it may have the one that a word begins with.
         if len(tokenizer) <= len(tokenizer.all_special_tokens) + 1:
             raise ValueError("it knows no word, for its vocabulary is empty or not there")
-    except MemoryError:
-        raise
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         # The library takes a damaged file for one of another kind, and asks for a package that reads that.
         reason = "its files are damaged" if "tiktoken" in str(error) else summarise_error(error)
         raise ModelError(f"cannot load {folder / part}: {reason}. Next: fetch the model again") from error
@@ -238,9 +241,9 @@ def load_encoder(kind: str, folder: Path, part: str, dtype: torch.dtype, device:
         )
         if missing := sorted(info["missing_keys"]):
             raise ValueError(f"{len(missing)} weights are missing, {missing[0]} among them")
-    except MemoryError:
-        raise
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         # Of damaged files the libraries raise whatever their inside came upon.
         reason = summarise_error(error)
         raise ModelError(f"cannot load the text encoder in {folder}: {reason}. Next: fetch the model again") from error
@@ -251,6 +254,11 @@ def tokenize(tokenizer: Any, text: str, length: int) -> Any:
     return tokenizer(
         text, padding="max_length", max_length=length, truncation=True, add_special_tokens=True, return_tensors="pt"
     )
+
+
+def count_tokens(tokenizer: Any, text: str) -> int:
+    """Of the whole text, with special tokens. The library's own warning of a long one is not asked for."""
+    return len(tokenizer(text, verbose=False).input_ids)
 
 
 def check_ids(ids: Tensor, vocabulary: int) -> None:
@@ -268,7 +276,7 @@ def run_checked(run: Any, folder: Path, text: str, dtype: torch.dtype) -> Any:
         with torch.inference_mode():
             found = run()
     except Exception as error:
-        if isinstance(error, MemoryError | torch.OutOfMemoryError) or "memory" in str(error):
+        if is_out_of_memory(error):
             raise
         raise ModelError(
             f"the text encoder in {folder} cannot encode {text[:40]!r}: {summarise_error(error)}. "
@@ -280,6 +288,12 @@ def run_checked(run: Any, folder: Path, text: str, dtype: torch.dtype) -> Any:
             f"{str(dtype).removeprefix('torch.')}. Next: `dtype=float32` or bfloat16"
         )
     return found
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """A GPU has a type of error for it; the allocators of the systems say it in words."""
+    said = ("can't allocate memory", "not enough memory", "out of memory")
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in str(error) for words in said)
 
 
 def summarise_error(error: Exception) -> str:

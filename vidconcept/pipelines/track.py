@@ -73,9 +73,9 @@ class Run:
         return source
 
 
-def split_words(words: str | Sequence[str]) -> tuple[str, ...] | None:
+def split_words(words: str | Sequence[str] | None) -> tuple[str, ...] | None:
     """Words from a list or from one string with commas between them; None where there is none."""
-    return tuple(words.split(",") if isinstance(words, str) and words else words) or None
+    return tuple(words.split(",") if isinstance(words, str) and words else words or ()) or None
 
 
 def track(

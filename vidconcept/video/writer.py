@@ -1,6 +1,7 @@
 """Annotated video with the times of its source: constant memory, playable in a browser, never half-written."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -165,9 +166,10 @@ class VideoWriter:
         self._pictures += 1
         ticks = self._to_ticks((pts - self._first_pts) * self._source_time_base - self._skipped_s)
         if self._held is not None:
-            held_frame, held_ticks, held_duration = self._held
             if pts <= self._held_pts:
                 raise ValueError(f"timestamps must rise, got {pts = } after {self._held_pts}")
+            # No longer held before it is encoded: whoever is interrupted in between would have it encoded twice.
+            (held_frame, held_ticks, held_duration), self._held = self._held, None
             # Two pictures of a very fast camera can lie within one tick.
             ticks = max(ticks, held_ticks + 1)
             self._encode(held_frame, held_ticks, held_duration or ticks - held_ticks)
@@ -181,15 +183,13 @@ class VideoWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            with output_errors(self.path, av.error.FFmpegError):
-                end_s = self._finish_partial()
-        except OutputError:
-            if kind is None:
-                raise
-            return
         if kind is not None:
+            # What ended the block is told, and not what is wrong with the film because of it.
+            with suppress(Exception):
+                self._finish_partial()
             return
+        with output_errors(self.path, av.error.FFmpegError):
+            end_s = self._finish_partial()
         if self._first_pts is None:
             self.partial_path.unlink(missing_ok=True)
             raise OutputError(f"nothing to write to {self.path}: no frame was given. Next: write one before the end")
