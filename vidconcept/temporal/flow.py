@@ -32,6 +32,8 @@ WHOLE_SHARE, SPLIT_GAIN = 0.97, 0.5
 CUT_VALID_SHARE = 0.4
 # A dense field this consistent is taken without a coarser look. Of mere noise up to 0.7 may seem consistent.
 SURE_SHARE = 0.9
+# Proxy pixels that a surface seems to move at most where standing edges hold it back.
+HELD_PX = 2.0
 # What moves behind standing edges is the surface, and not a hand, from this share of the blocks on that show anything.
 SURFACE_SHARE = 1 / 3
 # Textured blocks that must bear out such a motion, or one by more than half of the picture.
@@ -48,6 +50,9 @@ def estimate(earlier: Proxy, later: Proxy, prior: Motion = STILL) -> Motion:
 
     pair = match_contrast(earlier, later)
     fine = fit_whole(*pair, prior)
+    is_moving = fine.kind == "translation" and np.abs(fine.matrix[:, 2]).max() > HELD_PX
+    if fine.fit.explained >= WHOLE_SHARE and is_moving:
+        return fine.to_motion(h, w)
     moving = _fit_behind_standing(earlier, later, prior)
     if moving is not None and np.abs(moving.matrix - fine.matrix).max() > 1:
         return moving.to_motion(h, w)
