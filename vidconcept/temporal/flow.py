@@ -6,7 +6,9 @@ frames, and the simplest one that explains the pictures is kept. Whether it expl
 residual and by the displacement that a local Lucas-Kanade step would still ask for (its size matters where the residual
 is hidden by noise, the residual where the texture is too weak for a step).
 
-Frames are high-passed and brought to one contrast before comparing, so a flickering lamp is not motion.
+Frames are high-passed and brought to one contrast before comparing, so a flickering lamp is not motion. What seems to
+stand still, or nothing explains, is looked at again: without the strong edges that stand still in the picture, for a
+shift by more than half of it, and in coarser bands, in which the noise of the camera is gone.
 """
 
 from collections.abc import Iterable, Iterator
