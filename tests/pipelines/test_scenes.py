@@ -53,6 +53,12 @@ def test_a_line_that_moves_too_far_within_a_latent_step_says_so():
     assert remark.message.startswith("50 of 50 frames moved on so far that masks may lie a frame or two beside")
 
 
+def test_a_single_leap_is_no_fast_line():
+    scenes = count({0})
+    scenes.add(2.0, begins=False, read=True, moved=0.6)
+    assert scenes.describe(0.12, 4) is None
+
+
 @pytest.mark.parametrize(("flow", "share"), [(None, 0.0), ((20.0, -5.0), 0.2), ((0.0, -30.0), 0.6)])
 def test_the_motion_of_most_of_the_picture(flow, share):
     field = None if flow is None else np.broadcast_to(np.array(flow), (6, 12, 2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,6 +14,8 @@ from vidconcept.wording import format_count
 
 # From this share of the frames on it changes what a reader should believe.
 MANY = 0.1
+# So few pairs of frames tell no speed.
+FEW = 2
 # Share of the picture's side beyond which the surface moves too far within a latent step to tell which frame is meant.
 FAR_IN_A_STEP = 0.5
 
@@ -53,7 +56,8 @@ class SceneCount:
         short = sum(b - a + 1 for a, b, _ in scenes if self._times_s[b] - self._times_s[a] < shortest_s)
         unread = sum(b - a + 1 for a, b, read in scenes if not read)
         # A place is in the picture for 1 / moved frames.
-        fast = sum(moved > 0 and (1 / moved - 1) * frame_s < shortest_s for moved in self._moved)
+        fast = self._count_many(lambda moved: moved > 0 and (1 / moved - 1) * frame_s < shortest_s)
+        beside = self._count_many(lambda moved: moved * (step - 1) > FAR_IN_A_STEP)
         event = f"{min_duration_s:g} s, as an event must last"
         said = []
         if short:
@@ -62,7 +66,6 @@ class SceneCount:
             said.append(f"{unread} of {count} lie in scenes that were not read, and score 0")
         if fast:
             said.append(f"{fast} of {count} moved on so far that a place is in view for less than {event}")
-        beside = sum(moved * (step - 1) > FAR_IN_A_STEP for moved in self._moved)
         if beside:
             said.append(
                 f"{beside} of {count} moved on so far that masks may lie a frame or two beside a defect, and one "
@@ -79,6 +82,11 @@ class SceneCount:
             advice += "; `stride=1` reads every frame"
         level = "warning" if max(short, unread, fast, beside) > MANY * len(self._times_s) else "remark"
         return Finding(level, "scenes", f"{'; '.join(said)}. Next: {advice}")
+
+    def _count_many(self, is_so: Callable[[float], bool]) -> int:
+        """How many frames moved so; 0 for a few, where the motion may be wrong as well."""
+        count = sum(map(is_so, self._moved))
+        return count if count > max(MANY * len(self._moved), FEW) else 0
 
 
 def measure_move(flow: np.ndarray | None, width_px: int, height_px: int) -> float:
