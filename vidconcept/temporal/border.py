@@ -23,13 +23,12 @@ def limit_border(
 ) -> np.ndarray | None:
     """The most that a frame may score, `(concept, h, w)`, 1 but near its border; None where the surface moves.
 
-    steps: seen ones nearby. The latent steps of the same view before and after the frame, or its own, tell: within a
-    token of a place at the border nothing scores higher than they do.
+    steps: seen ones nearby, in order. Its own latent step, or those before and after it, tell where they are of the
+    same view: within a token of a place at the border nothing scores higher than they do.
     """
-    same = [step for step in steps if _is_same_view(step, position, carry_at)]
-    before = [step for step in same if step.maps.first <= position]
-    after = [step for step in same if step.maps.last >= position]
-    looks = [*before[-1:], *after[:1]]
+    before = [step for step in steps if step.maps.first <= position]
+    after = [step for step in steps if step.maps.last >= position]
+    looks = [step for step in (*before[-1:], *after[:1]) if _is_same_view(step, position, carry_at)]
     if not looks or not len(looks[0].maps.scores):
         return None
     tokens = np.maximum.reduce([step.maps.scores for step in looks])
