@@ -10,6 +10,8 @@ from vidconcept.temporal.proxy import Proxy
 # A strip of this share of the picture is looked for where the picture moved far, which may leave as little in view; and
 # so much it may have moved across at the same time.
 STRIP_SHARE, SLACK_SHARE = 1 / 6, 1 / 8
+# Shifts beyond this share of a side; phase correlation tells the smaller ones.
+FAR_SHARE = 0.4
 
 
 def warp(earlier: np.ndarray, matrix: np.ndarray) -> np.ndarray:
@@ -41,7 +43,7 @@ def find_shift(
 
 
 def find_far_shifts(earlier: np.ndarray, later: np.ndarray) -> list[tuple[float, float]]:
-    """Displacements as of `find_shift` of more than half of the picture, along one side above all; the likeliest first.
+    """Displacements as of `find_shift` by more than `FAR_SHARE` of a side, along that above all; the likeliest first.
 
     A strip at each border of the later frame, where what is still in view must be, is looked for in the earlier one.
     earlier, later: bands with NaN near the border.
@@ -64,7 +66,7 @@ def find_far_shifts(earlier: np.ndarray, later: np.ndarray) -> list[tuple[float,
         match = cv2.matchTemplate(searched, np.ascontiguousarray(later[strip]), cv2.TM_CCOEFF_NORMED)
         _, likeness, _, (x, y) = cv2.minMaxLoc(match)
         shift = float(left + x - strip[1].start), float(top + y - strip[0].start)
-        if abs(shift[0]) > 0.4 * later.shape[1] or abs(shift[1]) > 0.4 * later.shape[0]:
+        if abs(shift[0]) > FAR_SHARE * later.shape[1] or abs(shift[1]) > FAR_SHARE * later.shape[0]:
             found.append((likeness, shift))
     return [shift for _, shift in sorted(found, reverse=True)]
 

@@ -40,4 +40,4 @@ def count_filled_blocks(proxy: Proxy) -> int:
 def _without(proxy: Proxy, standing: np.ndarray) -> Proxy:
     band = np.where(standing, np.float32(0), proxy.band)
     core = np.where(standing, np.float32("nan"), proxy.core)
-    return type(proxy)(proxy.grey, band, core)
+    return Proxy(proxy.grey, band, core)
