@@ -73,7 +73,7 @@ def find_far_shifts(earlier: np.ndarray, later: np.ndarray) -> list[tuple[float,
 
 def _shift_residual(earlier: np.ndarray, later: np.ndarray, shift: tuple[float, float]) -> float:
     """Mean absolute residual over the overlap; a small overlap must be that much better."""
-    warped = warp(earlier, np.array([[1.0, 0.0, shift[0]], [0.0, 1.0, shift[1]]]))
+    warped = warp(earlier, as_matrix(shift))
     seen = np.isfinite(warped) & np.isfinite(later)
     share = float(seen.mean())
     if share < 0.2:
