@@ -4,10 +4,13 @@ import gc
 import os
 import sys
 
+from vidconcept.models import light
 from vidconcept.signals import end_at_signals, stop_at_signals
 
 # New objects after which the collector looks for garbage; 700 is Python's own.
 COLLECT_AFTER = 100_000
+# Commands that read footage with one model and need diffusers for nothing else.
+ONE_MODEL = ("track", "watch", "calibrate")
 
 
 def main() -> None:
@@ -21,6 +24,8 @@ def main() -> None:
     # Read when PyTorch is imported. Its threads otherwise keep a processor busy while they wait for one another, and
     # decoding, drawing and other programs need it: on a busy machine that took eight times as long as the work.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if sys.argv[1:2] and sys.argv[1] in ONE_MODEL:
+        light.allow()
     try:
         from vidconcept.cli import main as run_command
 

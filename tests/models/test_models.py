@@ -118,7 +118,7 @@ class TestPublishedLayouts:
 class TestTextEncoder:
     def test_is_not_loaded_when_the_cache_knows_every_text(self, folder, monkeypatch):
         first = load(folder.path, settings_for(folder), WORDS)
-        monkeypatch.setattr(text_module, "_encode", None)
+        monkeypatch.setattr(text_module.T5Text, "encode", None)
         again = load(folder.path, settings_for(folder), WORDS)
         assert torch.equal(first.texts.prompt, again.texts.prompt)
 

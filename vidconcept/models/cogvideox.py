@@ -17,7 +17,7 @@ from einops import rearrange
 from torch import Tensor
 
 from vidconcept.models import engine
-from vidconcept.models.cogvideox_folder import read_layout
+from vidconcept.models.cogvideox_folder import EMBEDDED_CODEC, read_layout
 from vidconcept.models.configs import CodecConfig, PipelineIndex, check_configs, check_kinds, read_config
 from vidconcept.models.latent_model import LatentModel
 from vidconcept.models.linecam_codec import PatchCodec
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 _CODECS = {
     # By its place: importing one autoencoder of diffusers imports them all, which takes longer than the embedded model.
     "AutoencoderKLCogVideoX": "diffusers.models.autoencoders.autoencoder_kl_cogvideox:AutoencoderKLCogVideoX",
-    "PatchCodec": PatchCodec,
+    EMBEDDED_CODEC: PatchCodec,
 }
 _SCHEDULERS = {"CogVideoXDDIMScheduler": CogVideoXDDIMScheduler, "CogVideoXDPMScheduler": CogVideoXDPMScheduler}
 

@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidconcept.errors import ModelError
-from vidconcept.models.configs import CodecConfig, TransformerConfig, read_config
+from vidconcept.models import light
+from vidconcept.models.configs import CodecConfig, PipelineIndex, TransformerConfig, read_config
 from vidconcept.models.layout import ModelLayout, compute_fingerprint
 from vidconcept.settings import TrackSettings
 
 if TYPE_CHECKING:
     from vidconcept.models.cogvideox import CogVideoX
+
+# The class of the embedded model's codec, `linecam_codec.PatchCodec`.
+EMBEDDED_CODEC = "PatchCodec"
 
 
 class CogVideoXAdapter:
@@ -31,6 +35,8 @@ class CogVideoXAdapter:
         self, folder: Path, settings: TrackSettings, words: Sequence[str], report: Callable[[str], None]
     ) -> CogVideoX:
         # torch and diffusers take seconds to import: only who reads footage waits for them.
+        if read_config(folder / "model_index.json", PipelineIndex).vae[1] == EMBEDDED_CODEC:
+            light.import_diffusers()
         from vidconcept.models.cogvideox import load
 
         return load(folder, settings, words, report)

@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 from diffusers.utils import logging as diffusers_logging
-from transformers.utils import logging as transformers_logging
 
 from vidconcept.attention.undisturbed import UnheededBackend, find_unheeded_backend
 from vidconcept.errors import ModelError
 from vidconcept.models import engine
 from vidconcept.models.placement import has_own_memory
+from vidconcept.models.quiet import silence
 from vidconcept.models.text_encoders import is_out_of_memory, summarise_error
 from vidconcept.settings import TrackSettings
 
@@ -44,25 +44,8 @@ _LOADING = threading.RLock()
 @contextmanager
 def take_turns_loading() -> Iterator[None]:
     """One model after the other, and neither bars nor remarks of the libraries' own between ours."""
-    with _LOADING, _silence_libraries():
+    with _LOADING, silence(diffusers_logging):
         yield
-
-
-@contextmanager
-def _silence_libraries() -> Iterator[None]:
-    libraries = (diffusers_logging, transformers_logging)
-    switches = [library for library in libraries if library.is_progress_bar_enabled()]
-    levels = [library.get_verbosity() for library in libraries]
-    for library in libraries:
-        library.disable_progress_bar()
-        library.set_verbosity_error()
-    try:
-        yield
-    finally:
-        for library, level in zip(libraries, levels, strict=True):
-            library.set_verbosity(level)
-        for library in switches:
-            library.enable_progress_bar()
 
 
 def prepare_machine(

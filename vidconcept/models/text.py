@@ -18,7 +18,7 @@ from vidconcept.errors import InputError, OutputError, UsageError
 from vidconcept.files import open_regular, open_replacing_bytes
 from vidconcept.models.configs import component_files
 from vidconcept.models.learnt import read_learnt
-from vidconcept.models.text_encoders import T5Text, TextEncoder, summarise_error
+from vidconcept.models.text_encoders import T5Text, TextEncoder, silence_transformers, summarise_error
 
 log = logging.getLogger(__name__)
 # 4096 tokens of 4096 numbers are 67 MB.
@@ -70,7 +70,9 @@ def encode_texts(
     cached = [_read_cached(path) for path in paths]
     missing = [text for text, tensor in zip(texts, cached, strict=True) if tensor is None]
     if missing:
-        fresh = dict(zip(missing, _encode(folder, missing, text_length, dtype, device, encoder), strict=True))
+        with silence_transformers():
+            encoded = encoder.encode(folder, missing, text_length, dtype, device)
+        fresh = dict(zip(missing, encoded, strict=True))
         for index, (text, path) in enumerate(zip(texts, paths, strict=True)):
             if cached[index] is None:
                 cached[index] = fresh[text]
@@ -115,17 +117,6 @@ def cache_dir() -> Path:
     return Path(os.environ.get("VIDCONCEPT_CACHE_DIR") or Path(base) / "vidconcept")
 
 
-def _encode(
-    folder: Path,
-    texts: list[str],
-    text_length: int,
-    dtype: torch.dtype,
-    device: torch.device,
-    encoder: TextEncoder,
-) -> list[dict[str, Tensor]]:
-    return encoder.encode(folder, texts, text_length, dtype, device)
-
-
 def _identity(folder: Path, text_length: int, dtype: torch.dtype, encoder: TextEncoder) -> str:
     """What the embeddings depend on beside the text: the files, by name, size and, where small, content."""
     files = []
@@ -143,7 +134,7 @@ def _digest(identity: str, text: str) -> str:
 
 
 def _read_cached(path: Path) -> dict[str, Tensor] | None:
-    """None for what is not there or is not what `_encode` gives: a cache may be damaged, and never ends a run."""
+    """None for what is not there or is not what an encoder gives: a cache may be damaged, and never ends a run."""
     try:
         if not path.is_file():
             return None

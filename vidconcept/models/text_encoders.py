@@ -5,16 +5,17 @@ Classes are named here: one that a folder names could be code that came with it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-import transformers
 from torch import Tensor
 
 from vidconcept.errors import ModelError
+from vidconcept.models.quiet import silence
 
 # Of every text a dict of tensors: `embeds` (text length, dim); `first` and `tokens`, where its sub-words begin and how
 # many they are, without special tokens; `whole`, how many tokens the text would be with all that is around it, of which
@@ -216,10 +217,26 @@ def name_parts(number: str = "") -> tuple[str, str]:
     return f"text_encoder{number}", f"tokenizer{number}"
 
 
+@contextmanager
+def silence_transformers() -> Iterator[None]:
+    """See `silence`."""
+    # It takes half a second to import, and texts that were encoded before do without it.
+    from transformers.utils import logging
+
+    with silence(logging):
+        yield
+
+
+def _find_class(kind: str) -> Any:
+    import transformers
+
+    return getattr(transformers, kind)
+
+
 def load_tokenizer(kind: str, folder: Path, part: str) -> Any:
     """Raises ModelError, also for one that knows no word: every word would be to blame for it."""
     try:
-        tokenizer = getattr(transformers, kind).from_pretrained(folder / part, **_OFFLINE)
+        tokenizer = _find_class(kind).from_pretrained(folder / part, **_OFFLINE)
         # Beside its marks it may have the one that a word begins with.
         if len(tokenizer) <= len(tokenizer.all_special_tokens) + 1:
             raise ValueError("it knows no word, for its vocabulary is empty or not there")
@@ -236,7 +253,7 @@ def load_encoder(kind: str, folder: Path, part: str, dtype: torch.dtype, device:
     """A text encoder in evaluation mode. Raises ModelError when it cannot be loaded or weights are missing."""
     try:
         # With loading information asked for, transformers gives a pair, which its annotation does not say.
-        encoder, info = getattr(transformers, kind).from_pretrained(
+        encoder, info = _find_class(kind).from_pretrained(
             folder / part, dtype=dtype, use_safetensors=True, output_loading_info=True, **_OFFLINE
         )
         if missing := sorted(info["missing_keys"]):

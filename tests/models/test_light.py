@@ -1,0 +1,53 @@
+"""Importing diffusers for the embedded model alone, each time in a process of its own."""
+
+import subprocess
+import sys
+
+READ = """
+import hashlib
+import numpy as np
+from vidconcept.models.cogvideox_folder import CogVideoXAdapter
+from vidconcept.models.folder import find_folder, find_preset
+from vidconcept.settings import TrackSettings
+
+if sys.argv[1] == "light":
+    light.allow()
+preset = find_preset("linecam")
+settings = TrackSettings(**{**preset.settings, "dtype": "float32", "device": "cpu"})
+model = CogVideoXAdapter().load(find_folder(preset).path, settings, ["scratch", "part"], print)
+window = np.random.default_rng(0).integers(0, 255, (9, 64, 96, 3), dtype=np.uint8)
+print(hashlib.sha256(b"".join(x.tobytes() for x in model.described(window)[0])).hexdigest())
+"""
+
+
+def run(script: str, *arguments: str) -> str:
+    command = [sys.executable, "-c", f"import sys\nfrom vidconcept.models import light\n{script}", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_what_the_embedded_model_says_is_the_same():
+    assert run(READ, "light") == run(READ, "whole")
+
+
+def test_what_is_hidden_is_there_afterwards():
+    told = run(
+        "light.allow(); light.import_diffusers()\n"
+        "print(*({'torch._dynamo', 'transformers', 'diffusers'} & set(sys.modules)))\n"
+        "import torch._dynamo, transformers\n"
+        "print(torch._dynamo.__name__, transformers.T5Config().model_type, hasattr(torch._dynamo, 'optimize'))"
+    )
+    assert told.splitlines() == ["diffusers", "torch._dynamo t5 True"]
+
+
+def test_nobody_else_gets_a_diffusers_without_its_pipelines():
+    assert run("light.import_diffusers(); print('diffusers' in sys.modules)") == "False"
+
+
+def test_a_version_that_needs_more_is_imported_as_a_whole():
+    told = run(
+        "light.HIDDEN = ('requests',); light.allow(); light.import_diffusers()\n"
+        "print('diffusers' in sys.modules)\n"
+        "from diffusers.models.transformers.cogvideox_transformer_3d import CogVideoXTransformer3DModel as found\n"
+        "print(found.__name__)"
+    )
+    assert told.splitlines() == ["False", "CogVideoXTransformer3DModel"]
