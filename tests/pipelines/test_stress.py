@@ -1,6 +1,7 @@
 """Footage that a stress test perturbs: its size, its colours, and where its truth goes."""
 
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from tests.helpers.clips import GOOD
 from tests.helpers.films import write_video
 from tests.helpers.reading import numbers, read
 from vidconcept.evaluation.datasets.dataset import Clip, FrameTruth
-from vidconcept.evaluation.perturb import PERTURBATIONS
+from vidconcept.evaluation.perturb import PERTURBATIONS, perturb
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.stress import _write, write_perturbed
 from vidconcept.video.probe import examine
@@ -40,10 +41,10 @@ def test_perturbed_footage_keeps_the_shape_of_its_pixels(tmp_path):
 
 def test_the_first_frame_is_never_dropped():
     """The copy would begin later than the film, and a range of seconds would mean other frames."""
-    drop = next(p.keep for p in PERTURBATIONS if p.name == "dropped frames")
-    kept = [drop(8, level, np.random.default_rng(seed)).tolist() for level in (0.5, 1.0) for seed in range(8)]
-    assert {frames[0] for frames in kept} == {0}
-    assert all(frames == sorted(set(frames)) for frames in kept)
+    drop, times_s = next(p.sequence for p in PERTURBATIONS if p.name == "dropped frames"), np.arange(8) / 25
+    kept = [drop(times_s, level, np.random.default_rng(seed)) for level in (0.5, 1.0) for seed in range(8)]
+    assert {frames[0] for frames, _ in kept} == {0}
+    assert all((np.diff(frames) > 0).all() and (shown_s == times_s[frames]).all() for frames, shown_s in kept)
 
 
 def test_the_same_frames_give_the_same_file(tmp_path):
@@ -69,7 +70,7 @@ def test_writing_adds_no_colour_of_its_own(size_px, write, tmp_path):
         assert first.image[50, column].astype(int) == pytest.approx(image[50, column].astype(int), abs=3)
 
 
-@pytest.mark.parametrize("name", ["dropped frames", "duplicated frames"])
+@pytest.mark.parametrize("name", ["dropped frames", "duplicated frames", "line stop"])
 def test_truth_goes_where_its_frame_goes(tmp_path, name):
     """Each frame shows its number as a bar code, and its truth has that number for an id."""
     made = GOOD["h264"](tmp_path)
@@ -82,3 +83,27 @@ def test_truth_goes_where_its_frame_goes(tmp_path, name):
     assert shown != list(range(made.frame_count))
     assert [changed.truth(index).ids for index in range(len(shown))] == [(number,) for number in shown]
     assert changed.truth(len(shown)) is None
+
+
+def test_a_line_that_stops_goes_on_later(tmp_path):
+    made = GOOD["h264"](tmp_path)
+    clip = Clip("clip", made.path, ("dent",), lambda index: None)
+    what = next(p for p in PERTURBATIONS if p.name == "line stop")
+    before = [frame.time_s for frame in read_frames(made.path, on_problem=print)]
+    frames = list(read_frames(write_perturbed(clip, what, 0.5, tmp_path, Monitor(), 0).source, on_problem=print))
+    more = round(0.5 / (before[1] - before[0]))
+    assert len(frames) == len(before) + more
+    assert np.diff([frame.time_s for frame in frames]) == pytest.approx(before[1] - before[0], abs=0.002)
+    standing = [frame.image.astype(float) for frame in frames[len(before) // 2 :][: more + 1]]
+    changes = [np.abs(a - b).mean() for a, b in pairwise(standing)]
+    assert all(0 < change < 2 for change in changes)
+
+
+def test_an_overlay_leaves_the_picture_between_its_bars(tmp_path):
+    image = np.full((240, 320, 3), 90, np.uint8)
+    what = next(p for p in PERTURBATIONS if p.name == "burnt-in overlay")
+    first, second = (perturb(image, what, 0.05, index, index / 25, 0) for index in (0, 25))
+    assert not first[[*range(12), *range(228, 240)]][:, :150].any()
+    assert (first[40:110, 20:150] == 90).all()
+    assert (first != second)[:40].any()
+    assert (first == second)[40:].all()

@@ -25,17 +25,23 @@ class Shot:
     clip: np.random.Generator = field(repr=False)
 
 
+# Numbers of the frames that are shown, in order, and the time of each in seconds.
+Shown = tuple[np.ndarray, np.ndarray]
+
+
 @dataclass(frozen=True)
 class Perturbation:
-    """levels: the value at each severity, in `unit`. pixels: what it does to a frame at a level, None where it acts on
-    the sequence (`keep`: source frames that are shown, in order) or the encoding (`crf`, `scale`).
+    """levels: the value at each severity, in `unit`. pixels: what it does to a frame at a level.
+
+    sequence: of the times of all frames in seconds, which frames are shown, in order, and when. Others act on the
+    encoding (`crf`, `scale`).
     """
 
     name: str
     unit: str
     levels: tuple[float, float, float]
     pixels: Callable[[np.ndarray, float, Shot], np.ndarray] | None = None
-    keep: Callable[[int, float, np.random.Generator], np.ndarray] | None = None
+    sequence: Callable[[np.ndarray, float, np.random.Generator], Shown] | None = None
     scale: bool = False
     crf: bool = False
 
@@ -45,6 +51,31 @@ def _noise(image: np.ndarray, level: float, shot: Shot) -> np.ndarray:
     signal = image.astype(np.float32) / 255
     deviation = level / 255 * np.sqrt(0.5 + signal)
     return _bytes(signal + shot.own.standard_normal(image.shape, np.float32) * deviation)
+
+
+def _faint_noise(image: np.ndarray, level: float, shot: Shot) -> np.ndarray:
+    # No camera shows the same picture twice.
+    return _noise(image, 1.0, shot)
+
+
+def _coarse_noise(image: np.ndarray, level: float, shot: Shot) -> np.ndarray:
+    """Noise that neighbouring pixels share, as demosaicing and encoders in cameras leave it."""
+    noise = cv2.GaussianBlur(shot.own.standard_normal(image.shape[:2], np.float32), (0, 0), 1.5)
+    return _bytes((image + noise[..., None] * (level / noise.std())) / 255)
+
+
+def _overlay(image: np.ndarray, level: float, shot: Shot) -> np.ndarray:
+    """What recorders draw into pictures: black bars above and below, a clock, a cross-hair."""
+    h, w = image.shape[:2]
+    bar, line, black, white = max(2, round(level * h)), max(1, h // 240), (0, 0, 0), (255, 255, 255)
+    drawn = image.copy()
+    drawn[:bar] = drawn[h - bar :] = 0
+    cv2.line(drawn, (w // 2, 0), (w // 2, h), white, line)
+    cv2.line(drawn, (0, h // 2), (w, h // 2), white, line)
+    clock, place = f"{shot.time_s:07.2f}", (w // 50, bar + round(1.3 * level * h))
+    for colour, thickness in ((black, 4 * line), (white, line)):
+        cv2.putText(drawn, clock, place, cv2.FONT_HERSHEY_SIMPLEX, level * h / 22, colour, thickness, cv2.LINE_AA)
+    return drawn
 
 
 def _motion_blur(image: np.ndarray, level: float, shot: Shot) -> np.ndarray:
@@ -100,22 +131,34 @@ def _bytes(values: np.ndarray) -> np.ndarray:
     return (np.clip(values, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-def _drop_frames(count: int, level: float, rng: np.random.Generator) -> np.ndarray:
+def _drop_frames(times_s: np.ndarray, level: float, rng: np.random.Generator) -> Shown:
+    """A dropped frame leaves a gap in time."""
     # The first frame stays: time counts from it.
-    return np.union1d(0, np.flatnonzero(rng.random(count) >= level))
+    shown = np.union1d(0, np.flatnonzero(rng.random(len(times_s)) >= level))
+    return shown, times_s[shown]
 
 
-def _repeat_frames(count: int, level: float, rng: np.random.Generator) -> np.ndarray:
+def _repeat_frames(times_s: np.ndarray, level: float, rng: np.random.Generator) -> Shown:
     """A frozen camera: a frame is shown again instead of its successor."""
-    order = np.arange(count)
-    for index in np.flatnonzero(rng.random(count) < level):
+    order = np.arange(len(times_s))
+    for index in np.flatnonzero(rng.random(len(times_s)) < level):
         if index:
             order[index] = order[index - 1]
-    return order
+    return order, times_s
+
+
+def _stop_line(times_s: np.ndarray, level: float, rng: np.random.Generator) -> Shown:
+    """The line stands for `level` seconds in the middle of the footage, and the camera goes on."""
+    last, step_s = len(times_s) // 2, float(np.median(np.diff(times_s))) if len(times_s) > 1 else 0.04
+    more = max(round(level / step_s), 1)
+    order = np.insert(np.arange(len(times_s)), last, np.full(more, last))
+    standing_s = times_s[last] + step_s * np.arange(more)
+    return order, np.concatenate([times_s[:last], standing_s, times_s[last:] + more * step_s])
 
 
 PERTURBATIONS = (
     Perturbation("sensor noise", "grey levels", (4, 10, 24), _noise),
+    Perturbation("coarse noise", "grey levels", (2, 4, 8), _coarse_noise),
     Perturbation("motion blur", "pixels", (3, 7, 15), _motion_blur),
     Perturbation("focus blur", "pixels", (1.5, 3, 6), _focus_blur),
     Perturbation("underexposure", "stops", (0.5, 1, 2), _dark),
@@ -123,11 +166,13 @@ PERTURBATIONS = (
     Perturbation("flicker", "of the light", (0.05, 0.15, 0.3), _flicker),
     Perturbation("white balance", "of red and blue", (0.05, 0.12, 0.25), _white_balance),
     Perturbation("dust on the lens", "specks", (3, 10, 30), _dust),
+    Perturbation("burnt-in overlay", "of the height", (0.03, 0.06, 0.12), _overlay),
     Perturbation("vibration", "pixels", (0.5, 1.5, 4), _vibration),
     Perturbation("low resolution", "of the width", (0.7, 0.5, 0.3), scale=True),
     Perturbation("compression", "CRF", (28, 36, 44), crf=True),
-    Perturbation("dropped frames", "of the frames", (0.02, 0.1, 0.25), keep=_drop_frames),
-    Perturbation("duplicated frames", "of the frames", (0.02, 0.1, 0.25), keep=_repeat_frames),
+    Perturbation("dropped frames", "of the frames", (0.02, 0.1, 0.25), sequence=_drop_frames),
+    Perturbation("duplicated frames", "of the frames", (0.02, 0.1, 0.25), sequence=_repeat_frames),
+    Perturbation("line stop", "seconds", (0.5, 2, 5), _faint_noise, sequence=_stop_line),
 )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 
 from vidconcept.evaluation.datasets.dataset import Clip, Dataset, FrameTruth
 from vidconcept.evaluation.metrics.events import EventCounts
-from vidconcept.evaluation.perturb import PERTURBATIONS, SEVERITIES, Perturbation, perturb
+from vidconcept.evaluation.perturb import PERTURBATIONS, SEVERITIES, Perturbation, Shown, perturb
 from vidconcept.evaluation.readings import Stressed, StressTest
 from vidconcept.files import new_scratch
 from vidconcept.pipelines.evaluate import measure_clip, rename_to_asked
@@ -117,50 +118,39 @@ def write_perturbed(
     stem = f"{clip.name.replace('/', '_')}-{what.name.replace(' ', '-')}-{level:g}"
     work.mkdir(parents=True, exist_ok=True)
     path = new_scratch(work / f"{stem}.mkv")
-    order: np.ndarray | None = None
-    if what.keep is not None:
-        count = sum(1 for _ in _frames(clip, monitor, reading))
-        order = what.keep(count, level, np.random.default_rng(seed))
+    shown = None
+    if what.sequence is not None:
+        times_s = np.array([frame.time_s for frame in _frames(clip, monitor, reading)])
+        shown = what.sequence(times_s, level, np.random.default_rng(seed))
     scale = level if what.scale else 1.0
     frames = (
-        (perturb(_coarsen(frame.image, scale), what, level, frame.index, time_s, seed), time_s)
-        for frame, time_s in _perturb_sequence(clip, order, monitor, reading, dropped=what.name.startswith("dropped"))
+        (perturb(_coarsen(image, scale), what, level, number, time_s, seed), time_s)
+        for number, (image, time_s) in enumerate(_show(_frames(clip, monitor, reading), shown))
     )
     _write(path, frames, round(level) if what.crf else CLEAN_CRF, pixel_aspect)
-    return replace(clip, name=stem, source=path, fps=None, truth=_move_truth(clip, order))
+    return replace(clip, name=stem, source=path, fps=None, truth=_move_truth(clip, shown))
 
 
 def _frames(clip: Clip, monitor: Monitor, reading: Reading) -> Iterator[Frame]:
     return read_frames(clip.source, fps=choose_fps(clip), reading=reading, on_problem=monitor.problem)
 
 
-def _perturb_sequence(
-    clip: Clip, order: np.ndarray | None, monitor: Monitor, reading: Reading, dropped: bool
-) -> Iterator[tuple[Frame, float]]:
-    """Frames to show and when. A dropped frame leaves a gap in time; a repeated one is shown at its own time."""
-    frames = _frames(clip, monitor, reading)
-    if order is None:
-        yield from ((frame, frame.time_s) for frame in frames)
+def _show(frames: Iterator[Frame], shown: Shown | None) -> Iterator[tuple[np.ndarray, float]]:
+    """Pictures and their times in seconds: all of them, or those that are shown, as often as they are."""
+    if shown is None:
+        yield from ((frame.image, frame.time_s) for frame in frames)
         return
-    shown: Frame | None = None
-    wanted = set(order.tolist())
-    for frame in frames:
-        if frame.index in wanted:
-            shown = frame
-        elif dropped:
-            continue
-        if shown is not None:
-            yield shown, frame.time_s
+    following = deque(zip(*shown, strict=True))
+    for number, frame in enumerate(frames):
+        while following and following[0][0] == number:
+            yield frame.image, float(following.popleft()[1])
 
 
-def _move_truth(clip: Clip, order: np.ndarray | None):
-    if order is None:
+def _move_truth(clip: Clip, shown: Shown | None) -> Callable[[int], FrameTruth | None]:
+    if shown is None:
         return clip.truth
-
-    def truth(index: int) -> FrameTruth | None:
-        return clip.truth(int(order[index])) if index < len(order) else None
-
-    return truth
+    order = shown[0]
+    return lambda index: clip.truth(int(order[index])) if index < len(order) else None
 
 
 def _coarsen(image: np.ndarray, scale: float) -> np.ndarray:
