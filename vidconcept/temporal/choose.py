@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -35,20 +35,30 @@ def choose_windows(
 ) -> Iterator[Window]:
     """Windows of `length` frames, at least `length - overlap` apart, as far apart as `spacing` lets them be.
 
-    Starts rise, from 0 on. Each carries the motion of all frames since the one before, by position. Every scene that
-    has a frame where a latent step ends gets a window of its own, and one before it ends where surface came into view
-    since the last. Holds a window and a latent step of frames.
+    Starts rise, from 0 on. Each carries the motion of all frames since the one before, by position, and the last that
+    of the frames behind it too. Every scene that has a frame where a latent step ends gets a window of its own, and one
+    before it ends where surface came into view since the last. Holds two windows and a latent step of frames.
     """
     chosen = _Chosen(length, step)
-    advance = max(length - overlap, 1)
-    count = 0
+    held: Window | None = None
+    for window in _choose(pictures, chosen, max(length - overlap, 1), spacing):
+        if held is not None:
+            yield held
+        held = window
+    if held is not None:
+        # Who measured them anew, from pictures of another size, might see a cut where no window was chosen for it.
+        yield replace(held, motions=(*held.motions, *chosen.motions))
+
+
+def _choose(pictures: Iterable[np.ndarray], chosen: _Chosen, advance: int, spacing: Spacing) -> Iterator[Window]:
+    length, count = chosen.length, 0
     for position, (picture, motion) in enumerate(join_motion(pictures)):
         if motion is not None and motion.cut and chosen.is_due(position, spacing):
             yield chosen.cut_ending(position)
         chosen.add(picture, position, motion)
         count = position + 1
         start = count - length
-        if start < 0 or start % step:
+        if start < 0 or start % chosen.step:
             continue
         is_next = start >= chosen.start + advance and chosen.is_far(start, spacing) if chosen.any else True
         if is_next or chosen.begins_scene(start):
