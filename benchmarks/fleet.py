@@ -4,9 +4,11 @@
     python benchmarks/fleet.py simulate parts.json [--hours 10000] [--film-minutes 30] > fleet.json
 
 `measure` tracks a video and half of it with the embedded model, in a process each, and counts processor time, which
-does not depend on what else the machine does. `simulate` draws failures of machines: a worker that fails loses the
-window that it is at, its film is taken over when its lease has been silent for a minute, decoded anew up to where it
-was, and the worker comes back after a while. It compares one queue over leases with fixed shards.
+does not depend on what else the machine does, bytes, files and windows. A second of film costs what the whole takes
+more than the half: a run has shares that do not grow with the film, above all its memory of good parts. `simulate`
+draws failures of machines: a worker that fails loses the window that it is at, its film is taken over when its lease
+has been silent for a minute, decoded anew up to where it was, and the worker comes back after a while. It compares one
+queue over leases with fixed shards.
 """
 
 from __future__ import annotations
@@ -40,15 +42,28 @@ CONCEPTS = "scratch,dent"
 class Parts:
     """Measured. work: processor seconds a second of film; decode: those of them for decoding once; start: a film's
     share that does not depend on its length. window_s: film seconds that a window moves on. bytes: a second of film;
-    files: of a run besides a file for each window."""
+    start_bytes: a film's share that does not depend on its length. files: of a run besides a file for each window and
+    each event."""
 
     work: float
     decode: float
     start: float
     window_s: float
     bytes: float
-    files: float
+    start_bytes: float
+    files: int
     film_s: float
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """What one run took. work: processor seconds. files: besides one for each window and each event."""
+
+    film_s: float
+    work: float
+    windows: int
+    bytes: int
+    files: int
 
 
 def measure(video: Path, seconds: float | None) -> Parts:
@@ -60,26 +75,43 @@ def measure(video: Path, seconds: float | None) -> Parts:
     film_s = times[-1] + times[1]
     with tempfile.TemporaryDirectory() as folder:
         half_s = times[len(times) // 2]
-        half = _track(video, Path(folder) / "half", "--end", f"{half_s}")
-        whole = _track(video, Path(folder) / "whole", "--end", f"{film_s}")
-        files = [path for path in (Path(folder) / "whole").rglob("*") if path.is_file()]
-        manifest = json.loads((Path(folder) / "whole" / "run.json").read_text())
-        size = sum(path.stat().st_size for path in files)
-    work = (whole - half) / (film_s - half_s)
-    # By the windows that were read: where the motion chooses them they lie as far apart as it lets them.
-    window_s = film_s / manifest["windows"]
-    others = len(files) - manifest["windows"]
-    return Parts(work, decode_s / film_s, max(whole - work * film_s, 0.0), window_s, size / film_s, others, film_s)
+        half = _track(video, Path(folder) / "half", half_s)
+        whole = _track(video, Path(folder) / "whole", film_s)
+    return compare(half, whole, decode_s)
 
 
-def _track(video: Path, out: Path, *more: str) -> float:
-    """Processor seconds of one `track`."""
+def compare(half: Tracked, whole: Tracked, decode_s: float) -> Parts:
+    """The parts by what the whole took more than its half. decode_s: processor seconds to decode the whole once."""
+    if whole.windows == half.windows:
+        raise SystemExit(f"{whole.film_s:g} s of film have as many windows as half of it. Next: a longer film")
+    more_s = whole.film_s - half.film_s
+    work = (whole.work - half.work) / more_s
+    size = (whole.bytes - half.bytes) / more_s
+    return Parts(
+        work=work,
+        decode=decode_s / whole.film_s,
+        start=max(whole.work - work * whole.film_s, 0.0),
+        # By the windows that were read: where the motion chooses them they lie as far apart as it lets them.
+        window_s=more_s / (whole.windows - half.windows),
+        bytes=size,
+        start_bytes=max(whole.bytes - size * whole.film_s, 0.0),
+        files=whole.files,
+        film_s=whole.film_s,
+    )
+
+
+def _track(video: Path, out: Path, end_s: float) -> Tracked:
     command = [sys.executable, "-m", "vidconcept", "track", str(video), "--concepts", CONCEPTS, "--out", str(out)]
-    process = subprocess.Popen([*command, *more], stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    command += ["--end", f"{end_s}"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"track failed on {video.name} with status {status}")
-    return usage.ru_utime + usage.ru_stime
+    windows = json.loads((out / "run.json").read_text())["windows"]
+    files = [path for path in out.rglob("*") if path.is_file()]
+    events = sum(path.parent.name == "thumbs" for path in files)
+    size = sum(path.stat().st_size for path in files)
+    return Tracked(end_s, usage.ru_utime + usage.ru_stime, windows, size, len(files) - windows - events)
 
 
 @dataclass
@@ -189,7 +221,7 @@ def report(parts: Parts, films: list[float]) -> dict[str, Any]:
         "hours": round(hours),
         "films": len(films),
         "core_hours": hours * parts.work + len(films) * parts.start / HOUR_S,
-        "terabytes": hours * HOUR_S * parts.bytes / 1e12,
+        "terabytes": (hours * HOUR_S * parts.bytes + len(films) * parts.start_bytes) / 1e12,
         "files_a_run": parts.files + sum(films) / len(films) / parts.window_s,
         "files": len(films) * parts.files + hours * HOUR_S / parts.window_s,
     }

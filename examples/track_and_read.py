@@ -1,6 +1,6 @@
 """Track two kinds of defect through a video, and read what was found.
 
-    python examples/track_and_read.py [VIDEO] [--out FOLDER] [--seconds 10]
+    python examples/track_and_read.py [VIDEO] [--out FOLDER] [--seconds S]
 
 Prints each event, the widest mask of each, and where a threshold of one's own would have drawn the line.
 """
@@ -18,7 +18,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("video", nargs="?", type=Path, default=CLIP)
     parser.add_argument("--out", type=Path, help="run folder; default beside the video")
-    parser.add_argument("--seconds", type=float, default=10, help="how much of the video is read")
+    parser.add_argument("--seconds", type=float, help="how much of the video is read; default all")
     options = parser.parse_args()
 
     # What `vidconcept track` does; "resume" goes on with a run that is there, and needs no model when it is finished.

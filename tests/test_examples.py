@@ -10,8 +10,10 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from tests.helpers.clips import write_clip
+from vidconcept.writers.tables import read_frames
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
-SECONDS = "1"
 
 
 def run(name: str, *arguments: str) -> str:
@@ -31,22 +33,29 @@ def test_hooks_on_a_plain_transformer():
 
 @pytest.mark.slow
 @pytest.mark.slice
-def test_track_and_read_then_plot_a_map(tmp_path, monkeypatch):
-    """Both look at the same second; the notebook goes on with the run of the script, without the model."""
-    folder = tmp_path / "run"
-    said = run("track_and_read.py", "--out", str(folder), "--seconds", SECONDS)
-    assert f"events in {folder}" in said
-    assert re.search(r"highest score: scratch \d\.\d\d, dent \d\.\d\d", said)
+def test_all_look_at_the_run_of_the_first_command_without_the_model(tmp_path, monkeypatch):
+    clip, folder = write_clip(tmp_path / "line_cam.mp4", size_px=(384, 256)).path, tmp_path / "line_cam.vidconcept"
+    command = [sys.executable, "-m", "vidconcept", "track", str(clip), "--concepts", "scratch,dent"]
+    subprocess.run(command, check=True, cwd=EXAMPLES.parent)
     before = {path: path.stat().st_mtime_ns for path in (folder / "maps").iterdir()}
 
-    monkeypatch.setenv("EXAMPLE_OUT", str(folder))
-    monkeypatch.setenv("EXAMPLE_SECONDS", SECONDS)
+    said = run("track_and_read.py", str(clip))
+    assert f"events in {folder}" in said
+    assert re.search(r"highest score: scratch \d\.\d\d, dent \d\.\d\d", said)
+
     monkeypatch.setenv(
         "PYTHONPATH", os.pathsep.join(filter(None, [str(EXAMPLES.parent), os.environ.get("PYTHONPATH")]))
     )
     notebook = nbformat.read(EXAMPLES / "plot_a_map.ipynb", as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells), "clear the outputs"
-    NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(EXAMPLES)}}).execute()
+    NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(tmp_path)}}).execute()
     pictures = [o for o in notebook.cells[-1].outputs if "image/png" in o.get("data", {})]
     assert len(pictures) == 1
     assert before == {path: path.stat().st_mtime_ns for path in (folder / "maps").iterdir()}
+
+
+@pytest.mark.slow
+@pytest.mark.slice
+def test_a_part_of_the_clip_can_be_read(tmp_path):
+    run("track_and_read.py", "--out", str(tmp_path / "run"), "--seconds", "0.5")
+    assert [row.frame_index for row in read_frames(tmp_path / "run" / "frames.csv")][-1] == 12

@@ -1,5 +1,6 @@
 """Tables of measured figures, made from docs/figures/*.json."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ __all__ = [
     "events_table",
     "identity_table",
     "list_figure_files",
+    "list_leaking",
     "method_table",
     "reading_table",
     "real_maps_table",
@@ -203,6 +205,14 @@ def sink_table(files: Files, name: str) -> str:
 
 def claims_list(files: Files, name: str) -> str:
     return "\n".join(f"* {claim}" for claim in files[name]["figures"]["claims"]) + "\n"
+
+
+def list_leaking(files: Files, name: str) -> str:
+    """The methods in which leakage rises with stop words, by the whole interval of the claim."""
+    rises = re.compile(r"leakage changes by \S+(?: in (?P<method>\S+))? \(95 % \+(?P<low>[\d.]+) to")
+    found = [claim for text in files[name]["figures"]["claims"] if (claim := rises.search(text))]
+    leaking = [f"`{claim['method'] or 'concept-attention'}`" for claim in found if float(claim["low"]) > 0]
+    return " and ".join(leaking) or "none of the methods"
 
 
 def calibration_table(files: Files) -> str:

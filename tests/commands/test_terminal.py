@@ -3,6 +3,8 @@
 import re
 import time
 
+import pytest
+
 from vidconcept.commands import terminal
 
 
@@ -16,3 +18,19 @@ def test_what_a_resumed_run_found_done_does_not_shorten_the_time_left(monkeypatc
     left = re.fullmatch(r"reading maps: 241/250 frames, about (\d+) s left\n", capsys.readouterr().err)
     assert left is not None
     assert int(left[1]) >= 2  # nine more at 0.2 s each; 240 of 250 without time would say 0
+
+
+@pytest.mark.parametrize(
+    ("progress", "line"),
+    [
+        (("windows read", 1, None), "windows read: 1"),
+        (("clips measured", 1, 3), "clips measured: 1/3"),
+        (("reading maps", 1, 1), "reading maps: 1/1 frame"),
+        (("denoising", 2, 30), "denoising: 2/30 steps"),
+        (("finding tracks", 40, None), "finding tracks: 40 frames"),
+    ],
+)
+def test_what_is_counted_is_named_once(progress, line, monkeypatch, capsys):
+    monkeypatch.setattr(terminal, "PLAIN_EVERY_S", 0)
+    terminal._PlainProgress()(*progress)
+    assert capsys.readouterr().err == f"{line}\n"

@@ -105,6 +105,16 @@ def test_reference_tables_hold_what_the_code_has(render):
     assert "--threshold" in commands
 
 
+def test_stop_words_are_said_to_raise_leakage_where_the_whole_interval_is_above_zero(render, macros):
+    def claim(change: str, method: str = "") -> str:
+        return f"With stop words (a, of) leakage changes by +0.001{method} (95 % {change} to +0.002)."
+
+    claims = [claim("-0.001"), claim("+0.001", " in imap"), claim("+0.000", " in gramcol")]
+    list_leaking = macros.figure_tables.list_leaking
+    assert list_leaking({"sinks": {"figures": {"claims": claims}}}, "sinks") == "`imap`"
+    assert "Leakage rises a little in `value-space`; in no other" in render(DOCS / "how-to" / "words.md")
+
+
 def test_every_page_is_in_the_navigation():
     listed = set(re.findall(r": ([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text("utf-8"), re.MULTILINE))
     assert listed == {str(page.relative_to(DOCS)) for page in PAGES}

@@ -109,7 +109,7 @@ class TestWays:
     def test_they_are_named_as_settings(self):
         text = describe_fit(self.NEEDS, 4e9, has_gpu=True)
         assert re.fullmatch(
-            r"needs about 19\.7 GB \(estimate\), this GPU has 4\.0 GB; "
+            r"needs about 19\.7 GB with 16 bits a weight \(estimate\), this GPU has 4\.0 GB; "
             r"with `offload=group` and `vae_tiling=on` about 3\.2 GB",
             text,
         )

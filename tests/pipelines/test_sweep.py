@@ -10,14 +10,21 @@ from typer.testing import CliRunner
 from tests.helpers.films import write_video
 from vidconcept.attention.hooks import METHODS
 from vidconcept.cli import app
-from vidconcept.evaluation.datasets.dataset import Clip, FrameTruth
+from vidconcept.evaluation.datasets.dataset import Clip, Dataset, FrameTruth
 from vidconcept.evaluation.metrics.masks import Confusion
 from vidconcept.evaluation.metrics.scores import Curves
 from vidconcept.evaluation.readings import Reading, Sweep, Tally, mean_leakage
 from vidconcept.pipelines.maps import cut_source_windows
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import make_plan
-from vidconcept.pipelines.sweep import list_readings, make_base_reading, measure_token_shares, pick_busiest_windows
+from vidconcept.pipelines.sweep import (
+    list_readings,
+    make_base_reading,
+    measure_token_shares,
+    pick_busiest_windows,
+    sweep,
+)
+from vidconcept.pipelines.workspace import Workspace
 from vidconcept.writers.reports.sweep import judge_claims, write_sweep
 
 H, W = 64, 96
@@ -212,3 +219,12 @@ def test_noise_and_background_cost_one_pass_a_draw_and_go_on(video, tiny_model, 
     assert len(passes) == 2
     CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
     assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("window_*_t*.safetensors")} == passes
+
+
+def test_windows_are_counted_over_all_clips(video, tiny_model, tmp_path):
+    clips = tuple(replace(clip_of(video, {0: left_half()}), name=name) for name in ("left", "right"))
+    told = []
+    monitor = Monitor(lambda stage, done, total: told.append((stage, done)))
+    settings = {"concepts": ("dent",), "model": str(tiny_model), "window_frames": 9}
+    sweep(Dataset("data", "lines", clips), settings, ["reduce"], Workspace(tmp_path, monitor), windows=1)
+    assert [done for stage, done in told if stage == "windows read"] == [1, 2]

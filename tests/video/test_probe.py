@@ -62,6 +62,12 @@ def test_a_plain_file_has_nothing_to_warn_of(tmp_path):
     assert [finding.about for finding in report.findings] == ["colour"]
 
 
+def test_the_length_ends_when_the_last_picture_has_been_shown(tmp_path):
+    report = examine(write_clip(tmp_path / "a.mp4", count=9).path)
+    assert report.length_s == pytest.approx(9 / 25)
+    assert dict(report.list_rows())["frames"].startswith("9, 0.360 s")
+
+
 def test_damage_inside_packets_is_found_by_decoding(tmp_path):
     truth = GOOD["flipped_bytes"](tmp_path)
     assert "damage" not in {f.about for f in examine(truth.path).findings}

@@ -17,8 +17,8 @@ from rich.text import Text
 
 from vidconcept.commands.flags import name_options
 from vidconcept.commands.terminal import PLAIN_EVERY_S, err, survive_hangup
-from vidconcept.fleet.board import Board, Running
-from vidconcept.pipelines.monitor import UNITS
+from vidconcept.fleet.board import Board
+from vidconcept.pipelines.monitor import count_progress
 from vidconcept.runners.batch import Word
 from vidconcept.wording import format_count, format_duration
 
@@ -92,18 +92,12 @@ class Screen:
         for running in list(self.board.running.values())[:_MOST_ROWS]:
             left_s = running.left_s(self.board.clock())
             left = "" if left_s is None else format_duration(left_s)
-            table.add_row(Text(running.film.title), running.stage, _count(running), left)
+            count = count_progress(running.stage, running.done, running.total)
+            table.add_row(Text(running.film.title), running.stage, count, left)
         more = len(self.board.running) - _MOST_ROWS
         rows: list[Any] = [Text(self.sentence(), style="bold"), table]
         rows += [Text(f"and {more} more")] if more > 0 else []
         return Group(*rows)
-
-
-def _count(running: Running) -> str:
-    if not running.done:
-        return ""
-    unit = UNITS.get(running.stage, "frames")
-    return f"{running.done}/{running.total} {unit}" if running.total else f"{running.done} {unit}"
 
 
 @contextmanager

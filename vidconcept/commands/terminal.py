@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from vidconcept.commands.flags import name_options
-from vidconcept.pipelines.monitor import UNITS, Monitor
+from vidconcept.pipelines.monitor import Monitor, count_progress
 from vidconcept.signals import STOPPING
 from vidconcept.wording import format_count
 
@@ -103,20 +103,12 @@ def open_monitor() -> Iterator[Monitor]:
                 with survive_hangup():
                     if stage not in tasks:
                         tasks[stage] = bars.add_task(stage, total=total, count="")
-                    bars.update(tasks[stage], completed=done, total=total, count=_format_progress(stage, done, total))
+                    bars.update(tasks[stage], completed=done, total=total, count=count_progress(stage, done, total))
 
             # On the console of the bars, which go on below it.
             yield Monitor(show, stop, warn, note)
             for task in tasks.values():
                 bars.update(task, total=bars.tasks[task].completed or 1, completed=bars.tasks[task].completed or 1)
-
-
-def _format_progress(stage: str, done: int, total: int | None) -> str:
-    """How far a stage is."""
-    if not done:
-        return ""
-    unit = UNITS.get(stage, "frames")
-    return f"{done}/{total} {unit}" if total else f"{done} {unit}"
 
 
 class _PlainProgress:
@@ -136,7 +128,7 @@ class _PlainProgress:
         left_s = (now_s - began_s) * (total - done) / (done - began_done) if total and done > began_done else None
         eta = f", about {left_s:.0f} s left" if left_s is not None and left_s >= 0 else ""
         with survive_hangup():
-            print(f"{stage}: {_format_progress(stage, done, total)}{eta}", file=sys.stderr, flush=True)
+            print(f"{stage}: {count_progress(stage, done, total)}{eta}", file=sys.stderr, flush=True)
 
 
 def print_events(events: list[Any], concepts: list[str], recurring: int = 0) -> None:

@@ -90,7 +90,7 @@ def describe_fit(needs: Needs, memory: float, *, has_gpu: bool) -> str:
     """What a model needs and how it fits: into a GPU's memory, or without one into that of the machine."""
     own = needs.peak(Way()) + RESERVED_BYTES
     place = f"this GPU has {format_gb(memory)}" if has_gpu else f"this machine has {format_gb(memory)}"
-    text = f"needs about {format_gb(own)} (estimate), {place}"
+    text = f"needs about {format_gb(own)} with {8 * needs.itemsize} bits a weight (estimate), {place}"
     if own <= memory:
         return text + ("" if has_gpu else "; without a GPU it is very slow")
     way = needs.find_way(memory, ways=WAYS if has_gpu else WAYS_OF_CPU)

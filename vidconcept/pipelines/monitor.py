@@ -10,21 +10,23 @@ from typing import Any
 
 from vidconcept.errors import Interrupted
 from vidconcept.video.problems import Finding, Problem, remark_on
+from vidconcept.wording import format_count
 
 # Called with the stage, how much of it is done, and how much there is (None: not known).
 Progress = Callable[[str, int, int | None], None]
 # What a stage counts where it is not frames.
-UNITS = {
-    "photos": "photos",
-    "denoising": "steps",
-    "clips read": "clips",
-    "learning from all": "steps",
-    "clips measured": "clips",
-    "clips swept": "clips",
-    "clips tried": "clips",
-    "conditions tried": "conditions",
-    "windows read": "windows",
-}
+_UNITS = {"denoising": "step", "learning from all": "step"}
+# Stages whose name says it.
+_SAID = ("photos", "clips read", "clips measured", "clips swept", "clips tried", "conditions tried", "windows read")
+
+
+def count_progress(stage: str, done: int, total: int | None) -> str:
+    """How far a stage is: `240/250 frames`, where its name says what it counts `3/5`; empty before the first."""
+    if not done:
+        return ""
+    last = total or done
+    count = str(last) if stage in _SAID else format_count(last, _UNITS.get(stage, "frame"))
+    return f"{done}/{count}" if total else count
 
 
 @dataclass

@@ -6,7 +6,7 @@ and stay on disk, so a sweep goes on where it stopped, and another choice of axe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -132,12 +132,19 @@ def sweep(
     """
     tallies: dict[Reading, dict[str, Tally]] = {}
     first: Plan | None = None
+    windows_read = 0
+
+    def note_window() -> None:
+        nonlocal windows_read
+        windows_read += 1
+        workspace.monitor.check("windows read", windows_read, None)
+
     for number, clip in enumerate(dataset.clips):
         plan = workspace.plan_clip(clip, settings)
         first = first or plan
         asked = rename_to_asked(dataset, plan.settings)
         for reading, tally in tally_clip(
-            plan, asked.clips[number], list_readings(axes, plan, timesteps), workspace, windows
+            plan, asked.clips[number], list_readings(axes, plan, timesteps), workspace, windows, note_window
         ).items():
             tallies.setdefault(reading, {})[clip.name] = tally
         workspace.monitor.check("clips swept", number + 1, len(dataset.clips))
@@ -151,8 +158,9 @@ def tally_clip(
     wanted: Sequence[Reading],
     workspace: Workspace,
     windows: int | None,
+    note_window: Callable[[], None],
 ) -> dict[Reading, Tally]:
-    """Counts of all readings over one clip."""
+    """Counts of all readings over one clip. note_window: called after each window."""
     whole = plan_for_sweep(plan)
     concepts = plan.settings.concepts
     tallies = {reading: Tally.of(len(concepts)) for reading in wanted}
@@ -166,7 +174,7 @@ def tally_clip(
         }
         for reading in wanted:
             add_window(tallies[reading], reading, logits, shares, plans[reading.sinks])
-        workspace.monitor.check("windows read", window.index + 1, None)
+        note_window()
     return tallies
 
 

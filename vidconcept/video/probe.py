@@ -46,8 +46,8 @@ class Examination:
 
     frames: pictures counted, by packet or, where all were decoded, by picture. first_s, last_s: earliest and latest
     timestamp in the file's own time, glued recordings one after the other; None without any. measured_fps, rate_fps,
-    hole_s: see `Timing`. timestamps_trusted: every picture has a timestamp of its own that somebody measured, and they
-    rise; a variable rate or a hole is no reason for distrust.
+    frame_s, hole_s: see `Timing`. timestamps_trusted: every picture has a timestamp of its own that somebody measured,
+    and they rise; a variable rate or a hole is no reason for distrust.
     """
 
     info: VideoInfo
@@ -56,6 +56,7 @@ class Examination:
     last_s: float | None
     measured_fps: float | None
     rate_fps: float | None
+    frame_s: float | None
     hole_s: float | None
     timestamps_trusted: bool
     findings: tuple[Finding, ...]
@@ -66,6 +67,13 @@ class Examination:
         if self.info.levels is not None:
             levels = Levels(*self.info.levels, self.info.bits, given=asked.bits is not None)
         return replace(asked, levels=levels, hole_s=self.hole_s)
+
+    @property
+    def length_s(self) -> float | None:
+        """Seconds from the first picture until the last has been shown; of a single one nobody knows how long it is."""
+        if self.first_s is None or self.last_s is None or self.frame_s is None:
+            return None
+        return self.last_s - self.first_s + self.frame_s
 
     @property
     def remarks(self) -> tuple[Finding, ...]:
@@ -81,7 +89,7 @@ class Examination:
             if self.timestamps_trusted
             else f"not all sound ({format_count(len(bad), 'finding')} below)"
         )
-        span = f", {self.last_s - self.first_s:.3f} s" if self.first_s is not None and self.last_s is not None else ""
+        span = "" if self.length_s is None else f", {self.length_s:.3f} s"
         rate = f", {self.measured_fps:.3f} per second on average" if self.measured_fps else ""
         rows = [
             ("timestamps", trust),
@@ -159,6 +167,7 @@ def examine(
         last_s=float(stamps[-1] * time_base) if len(stamps) else None,
         measured_fps=timing.measured_fps,
         rate_fps=timing.rate_fps,
+        frame_s=timing.frame_s,
         hole_s=timing.hole_s,
         timestamps_trusted=not any(finding.about == "timestamps" for finding in faults),
         findings=(*streams, *faults, *damage, *timing.findings, *describe_order(packets), *picture, *levels, *sound),
@@ -185,6 +194,7 @@ def _examine_images(
         last_s=float(stamps[-1] * info.time_base),
         measured_fps=timing.measured_fps,
         rate_fps=timing.rate_fps,
+        frame_s=timing.frame_s,
         hole_s=timing.hole_s,
         timestamps_trusted=True,
         findings=(Finding("note", "time", text), *findings, *timing.findings),

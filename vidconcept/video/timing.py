@@ -18,13 +18,14 @@ LISTED_HOLES = 3
 @dataclass(frozen=True, slots=True)
 class Timing:
     """measured_fps: pictures over the whole time. rate_fps: the rate while it records: the declared one where the steps
-    bear it out, else theirs, holes left out. hole_s: steps longer than this are holes. All None with fewer than two
-    pictures.
+    bear it out, else theirs, holes left out. frame_s: how long a picture is usually shown. hole_s: steps longer than
+    this are holes. All None with fewer than two pictures.
     """
 
     findings: tuple[Finding, ...] = ()
     measured_fps: float | None = None
     rate_fps: float | None = None
+    frame_s: float | None = None
     hole_s: float | None = None
 
 
@@ -40,7 +41,8 @@ def measure_timing(info: VideoInfo, stamps: np.ndarray) -> Timing:
     if not len(steps):
         return Timing(tuple(findings))
     usual = float(np.median(steps))
-    hole_s = hole_length_s(usual * tick_s)
+    frame_s = usual * tick_s
+    hole_s = hole_length_s(frame_s)
     is_hole = steps * tick_s > hole_s
     if is_hole.any():
         findings.append(_describe_holes((at[:-1][is_hole] - at[0]) * tick_s, steps[is_hole] * tick_s))
@@ -63,7 +65,7 @@ def measure_timing(info: VideoInfo, stamps: np.ndarray) -> Timing:
         text = f"the header declares {info.declared_frames} pictures, {len(stamps)} are there to be shown"
         findings.append(Finding("remark", "count", text))
     is_borne_out = declared and abs(declared - shown_fps) <= VFR_FRAC * shown_fps
-    return Timing(tuple(findings), measured_fps, declared if is_borne_out else shown_fps, hole_s)
+    return Timing(tuple(findings), measured_fps, declared if is_borne_out else shown_fps, frame_s, hole_s)
 
 
 def _describe_holes(begin_s: np.ndarray, length_s: np.ndarray) -> Finding:

@@ -87,6 +87,11 @@ class TestChecklist:
         ]
         assert "not tested" not in checklist(tmp_path, "truth", results=(result(0.0, 6), *every))
 
+    def test_the_calibrated_rate_has_the_digits_of_calibrate(self, tmp_path):
+        created = f'"{datetime.now(UTC).isoformat(timespec="seconds")}"'
+        facts = {"created": created, "weights": '"abc"', "per_hour_95": "[0.0, 424.707]", "target_per_hour": 1}
+        assert "calibrated 0 to 425 an hour, target 1" in checklist(tmp_path, "truth", facts)
+
     def test_a_calibration_of_other_weights(self, tmp_path):
         created = f'"{datetime.now(UTC).isoformat(timespec="seconds")}"'
         text = checklist(tmp_path, "truth", {"created": created, "weights": '"old"', "kind": '"good footage"'})

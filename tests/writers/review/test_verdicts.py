@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,11 @@ def test_a_selection_does_not_replace_the_whole_and_one_of_nothing_says_so(run_d
     assert len(list((run_dir / "exports").glob("*.coco.json"))) == 2
     assert told.startswith("0 tracks as coco")
     assert "2 open" in told
+
+
+def test_a_span_beyond_the_film_is_told_when_its_frames_are(run_dir: Path) -> None:
+    last_s = list(tables.read_frames(run_dir / "frames.csv"))[-1].time_s
+    assert export(run_dir, "csv", start_s=20).endswith(f"has 2 open, frames from 0.000 s to {last_s:.3f} s")
 
 
 def test_nothing_else_changes(run_dir: Path, tmp_path: Path) -> None:
@@ -157,7 +163,7 @@ class TestIndex:
         (tmp_path / "good.calibration.maps" / "a" / "run.json").write_text("{}")
         assert review(tmp_path)[1] == "1 run"
 
-    def test_rejected_events_do_not_count(self, tmp_path: Path) -> None:
+    def test_rejected_events_do_not_make_a_run_worse(self, tmp_path: Path) -> None:
         make_run(tmp_path / "few", frames=12, video=False)
         make_run(tmp_path / "many", frames=70, video=False, run_id="1" * 32)
         events = tables.read_events(tmp_path / "many" / "events.csv")
@@ -165,6 +171,15 @@ class TestIndex:
         review(tmp_path / "many", path)
         text = review(tmp_path)[0].read_text(encoding="utf-8")
         assert text.index("few/review.html") < text.index("many/review.html")
+
+    def test_events_are_counted_as_in_the_tables_and_rejected_ones_named(self, tmp_path: Path) -> None:
+        make_run(tmp_path / "run", frames=12, video=False)
+        first, second = tables.read_events(tmp_path / "run" / "events.csv")
+        review(tmp_path / "run", verdicts_csv(tmp_path / "v.csv", [first, second], ["reject", ""]))
+        text = review(tmp_path)[0].read_text(encoding="utf-8")
+        assert "1 run · 2 events, 1 rejected" in text
+        numbers = re.findall(r'<td class="number[^"]*">([^<]*)</td>', text)
+        assert numbers == ["1", "1", "0", "2", f"{second.peak_score:.2f}"]
 
     def test_verdicts_for_a_folder_of_runs_are_refused(self, tmp_path: Path) -> None:
         make_run(tmp_path / "runs" / "a", frames=12, video=False)
@@ -182,6 +197,13 @@ class TestTemplate:
 
     def test_data_cannot_end_its_script_element(self) -> None:
         assert "<" not in escape_json({"name": "</script><script>alert(1)</script><!--"})
+
+
+def test_the_length_ends_when_the_last_frame_has_been_shown(tmp_path: Path) -> None:
+    make_run(tmp_path, frames=8, video=False)
+    times_s = sorted({row.time_s for row in tables.read_frames(tmp_path / "frames.csv")})
+    length_s = times_s[-1] + float(np.median(np.diff(times_s)))
+    assert f" · 8 frames · {length_s:.1f} s · " in collect_review_data(tmp_path, read_run(tmp_path))["summary"]
 
 
 @pytest.mark.parametrize("frames", [1, 1999, 2000, 5003])

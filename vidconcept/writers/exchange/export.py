@@ -10,7 +10,7 @@ from vidconcept.ownership import check_apart, refuse_what_is_read
 from vidconcept.registry import load_entry
 from vidconcept.wording import format_count, suggest
 from vidconcept.writers.exchange.formats import FORMATS
-from vidconcept.writers.exchange.selection import describe_verdicts, select
+from vidconcept.writers.exchange.selection import describe_times, describe_verdicts, select
 from vidconcept.writers.locales import choose_excel_style
 
 
@@ -59,4 +59,6 @@ def export(
         options["style"] = choose_excel_style(locale)
     load_entry(FORMATS[to].writer)(selection, path, **options)
     told = f"{format_count(len(selection.verdicts), 'track')} as {to}: {path}"
-    return told if selection.verdicts else f"{told}\nnothing fits; {run_dir} has {describe_verdicts(run_dir)}"
+    if selection.verdicts:
+        return told
+    return f"{told}\nnothing fits; {run_dir} has {describe_verdicts(run_dir)}, {describe_times(run_dir)}"

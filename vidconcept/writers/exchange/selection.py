@@ -131,6 +131,12 @@ def describe_verdicts(run_dir: Path) -> str:
     return ", ".join(f"{count} {word}" for word, count in counts.items()) or "no events"
 
 
+def describe_times(run_dir: Path) -> str:
+    """When the run's frames are: "frames from 0.000 s to 9.960 s"."""
+    times_s = [row.time_s for row in read_frames(run_dir / "frames.csv")]
+    return f"frames from {times_s[0]:.3f} s to {times_s[-1]:.3f} s" if times_s else "no frames"
+
+
 def write_inspected(selection: Selection, folder: Path, *, first_number: int) -> None:
     """`inspected.csv`, for formats that cannot tell it themselves: which frames are in the export, and which of them
     the model saw. first_number: what the format calls frame index 0."""

@@ -12,7 +12,7 @@ from typing import Any
 from vidconcept.evaluation.perturb import PERTURBATIONS, SEVERITIES
 from vidconcept.evaluation.readings import Stressed, StressTest
 from vidconcept.wording import format_count
-from vidconcept.writers.reports.evaluation import format_number, write_json
+from vidconcept.writers.reports.evaluation import write_json
 from vidconcept.writers.reports.folder import write_part
 from vidconcept.writers.reports.svg import draw_lines
 
@@ -203,7 +203,6 @@ def _describe_false_alarms(test: StressTest, calibration: Path | None) -> tuple[
     low, high = facts["per_hour_95"]
     look = "the upper end is above the target" if high > facts["target_per_hour"] else "–"
     return (
-        f"{known}; calibrated {format_number(low)} to {format_number(high)} an hour, "
-        f"target {facts['target_per_hour']:g}",
+        f"{known}; calibrated {low:.3g} to {high:.3g} an hour, target {facts['target_per_hour']:g}",
         look,
     )

@@ -31,6 +31,8 @@ def collect_review_data(run_dir: Path, run: RunInfo) -> dict[str, Any]:
     groups = read_recurring(run_dir / "recurring.csv", run)
     times_s, indices, scores = _group_by_frame(read_frames(run_dir / "frames.csv", run), run.concepts)
     first_s, end_s = (float(times_s[0]), float(times_s[-1])) if len(times_s) else (0.0, 0.0)
+    # The last frame is shown too.
+    length_s = end_s - first_s + frame_duration_s(times_s.tolist())
     film_s = times_s - first_s
     for position, skipped_s in run.film_skips:
         film_s[position:] -= skipped_s
@@ -41,7 +43,7 @@ def collect_review_data(run_dir: Path, run: RunInfo) -> dict[str, Any]:
         "run_id": run.run_id,
         "events_digest": compute_events_digest(events),
         "video": run.video,
-        "summary": _summarise(run, events, groups, len(times_s), end_s - first_s),
+        "summary": _summarise(run, events, groups, len(times_s), length_s),
         "notice": _write_notice(run),
         "remarks": list(run.remarks),
         "codec": run.codec,

@@ -23,11 +23,12 @@ _CAPTION = "<caption>Runs, the worst first:"
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A run as the index shows it. events: those that nobody has rejected, the highest score first."""
+    """A run as the index shows it. standing: the events that nobody has rejected, the highest score first."""
 
     folder: Path
     info: RunInfo
     events: list[Event]
+    standing: list[Event]
     verdicts: str
 
 
@@ -70,7 +71,7 @@ def write_index(folder: Path, missing: Sequence[Missing] = (), *, pages: bool = 
     entries = [_read_entry(run_dir) for run_dir in _find_runs(folder)]
     if not entries:
         raise InputError(f"no run in {folder}. Next: give a folder of `vidconcept track`, or one that holds several")
-    entries.sort(key=lambda e: (-len(e.events), -(e.events[0].peak_score if e.events else 0.0), str(e.folder)))
+    entries.sort(key=lambda e: (-len(e.standing), -(e.standing[0].peak_score if e.standing else 0.0), str(e.folder)))
     # dict, not set: concepts keep the order in which the runs name them.
     concepts = list(dict.fromkeys(name for entry in entries for name in entry.info.concepts))
     if pages:
@@ -78,6 +79,7 @@ def write_index(folder: Path, missing: Sequence[Missing] = (), *, pages: bool = 
             write_review(entry.folder)
     style = read_asset("index.css")
     events = sum(len(entry.events) for entry in entries)
+    rejected = events - sum(len(entry.standing) for entry in entries)
     heads = ["Worst event", "Run", *(escape(name) for name in concepts), "Events", "Peak", "Verdicts"]
     numbers = {*range(2, 4 + len(concepts))}
     page = fill_template(
@@ -89,7 +91,7 @@ def write_index(folder: Path, missing: Sequence[Missing] = (), *, pages: bool = 
             "summary": " · ".join(
                 [
                     format_count(len(entries), "run"),
-                    f"{format_count(events, 'event')} not rejected",
+                    f"{format_count(events, 'event')}, {rejected} rejected",
                     *([_count_missing(missing)] if missing else []),
                 ]
             ),
@@ -130,16 +132,17 @@ def _read_entry(run_dir: Path) -> _Entry:
     run = read_run(run_dir)
     events = read_events(run_dir / "events.csv", run)
     standing = sorted((e for e in events if e.verdict != "reject"), key=lambda e: -e.peak_score)
-    return _Entry(run_dir, run, standing, count_verdicts(events))
+    return _Entry(run_dir, run, events, standing, count_verdicts(events))
 
 
 def _format_row(folder: Path, entry: _Entry, concepts: list[str]) -> str:
     base = quote(entry.folder.relative_to(folder).as_posix())
     counts = Counter(event.concept for event in entry.events)
     thumb = '<span class="none">none</span>'
-    if entry.events and (entry.folder / name_thumb(entry.events[0].event_id)).is_file():
-        source = f"{base}/{name_thumb(entry.events[0].event_id)}"
-        thumb = f'<img src="{source}" alt="{escape(entry.events[0].concept)}" loading="lazy">'
+    worst = entry.standing[0] if entry.standing else None
+    if worst and (entry.folder / name_thumb(worst.event_id)).is_file():
+        source = f"{base}/{name_thumb(worst.event_id)}"
+        thumb = f'<img src="{source}" alt="{escape(worst.concept)}" loading="lazy">'
     where = escape(str(entry.folder.relative_to(folder)))
     state = "" if entry.info.done else " · not finished"
     cells = [
@@ -150,7 +153,7 @@ def _format_row(folder: Path, entry: _Entry, concepts: list[str]) -> str:
             for name in concepts
         ),
         f"<td{_format_number(True, len(entry.events))}>{len(entry.events)}</td>",
-        f"<td{_format_number(True)}>{f'{entry.events[0].peak_score:.2f}' if entry.events else '–'}</td>",
+        f"<td{_format_number(True)}>{f'{worst.peak_score:.2f}' if worst else '–'}</td>",
         f"<td>{escape(entry.verdicts)}</td>",
     ]
     return f"<tr>{''.join(cells)}</tr>"
