@@ -88,7 +88,7 @@ class RunInfo:
     has to be known of it, if anything. stem: what sequences are called. starts_at_s: when a player of the source shows
     its first picture. remarks: what to believe of the source. codec: of the annotated film. film_skips: position of a
     picture in it, and the seconds of a hole that are left out before it. stride: the model saw every n-th frame; None:
-    windows as the motion asked for.
+    windows as the motion asked for. duration_s: of the whole video, as its container says.
     """
 
     run_id: str
@@ -108,6 +108,7 @@ class RunInfo:
     remarks: tuple[str, ...] = ()
     codec: str = "h264"
     film_skips: tuple[tuple[int, float], ...] = ()
+    duration_s: float | None = None
 
 
 def find_runs(folder: Path) -> Iterator[Path]:
@@ -146,6 +147,7 @@ def read_run(run_dir: Path) -> RunInfo:
         film_skips=tuple(manifest.film_skips),
         remarks=tuple(f"{remark.about}: {remark.message}" for remark in manifest.remarks),
         rarity=manifest.rarity.says,
+        duration_s=video.duration_s,
     )
 
 

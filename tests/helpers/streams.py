@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import av
@@ -95,3 +95,18 @@ def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+@contextmanager
+def serving_whole_files(folder: Path) -> Iterator[str]:
+    """The files of a folder, as `python -m http.server` sends them: never a part of one."""
+
+    class Handler(SimpleHTTPRequestHandler):
+        def __init__(self, *given) -> None:
+            super().__init__(*given, directory=str(folder))
+
+        def log_message(self, *_):
+            pass
+
+    with serving(Handler) as address:
+        yield address

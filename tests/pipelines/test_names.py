@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import av
 import cv2
 import pytest
+from PIL import Image
 
 from tests.helpers.clips import paint, tone, write_clip
 from vidconcept.pipelines.track import Run, track
@@ -54,6 +55,16 @@ class TestNames:
     def test_coco_has_the_original_file_names(self, run, tmp_path):
         images = json.loads(exported(run, "coco", tmp_path).read_text())["images"]
         assert [image["file_name"] for image in images] == [f"part-{n}.png" for n in range(2, 7)]
+
+    def test_coco_keeps_a_number_sign_in_names_and_tells_pages(self, small, tmp_path):
+        pages = [Image.fromarray(paint(number)) for number in range(3)]
+        (tmp_path / "lot").mkdir()
+        for number in range(2):
+            cv2.imwrite(str(tmp_path / "lot" / f"cam#{number}.png"), paint(number))
+        pages[0].save(tmp_path / "lot" / "st#2.tif", save_all=True, append_images=pages[1:])
+        images = json.loads(exported(track(tmp_path / "lot", fps=10, **small), "coco", tmp_path).read_text())["images"]
+        told = [(image["file_name"], image.get("page")) for image in images]
+        assert told == [("cam#0.png", None), ("cam#1.png", None), *(("st#2.tif", page) for page in (1, 2, 3))]
 
     def test_a_folder_keeps_what_follows_its_dot(self, run, tmp_path):
         export(run.path, "davis", tmp_path / "davis")

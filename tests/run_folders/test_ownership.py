@@ -67,6 +67,20 @@ class TestOwnFolders:
         assert {name: after.get(name) for name in theirs} == {name: before[name] for name in theirs}
         assert not [name for name in after if name.startswith("thumbs/0")]
 
+    def test_what_reviewers_wrote_into_the_events_stays_while_these_are_the_same(self, work, tiny_model):
+        table, warnings = work / "run" / "events.csv", []
+        head, *lines = table.read_text().splitlines()
+        assert len(lines) == 2
+        table.write_text("\n".join([f"{head},comment,shift", f'{lines[0]}accept,"1,5 mm",', f"{lines[1]},,"]))
+        before = table.read_text().splitlines()
+        monitor = Monitor(warn=warnings.append)
+        small_run(work / "a.mp4", tiny_model, work / "run", existing="resume", monitor=monitor)
+        assert table.read_text().splitlines() == before
+        assert not [text for text in warnings if "the events changed" in text]
+        small_run(work / "a.mp4", tiny_model, work / "run", existing="resume", monitor=monitor, threshold=0.99)
+        assert "the events changed; 1 verdict and the column comment discarded" in warnings
+        assert "comment" not in table.read_text()
+
     @pytest.mark.parametrize("name", ["thumbs", "maps", ".work"])
     def test_links_to_elsewhere_are_not_followed(self, work, tiny_model, name):
         fill(work / "elsewhere", "00001.jpg", "window_000000.safetensors", "tracks.jsonl")

@@ -200,6 +200,18 @@ class TestGuessedTimes:
         assert report.info.declared_fps == 50
         assert report.rate_fps == pytest.approx(25)
 
+    @pytest.mark.parametrize(
+        ("step_ms", "says"), [(40, ""), (50, "declared 25.000 frames per second, measured 20.000;")]
+    )
+    def test_a_hole_says_nothing_of_the_rate(self, step_ms, says, tmp_path):
+        """Ten pictures, a hole of ten seconds, and ten more."""
+        stamps_ms = [step_ms * number + 10_000 * (number >= 10) for number in range(20)]
+        clip = write_clip(tmp_path / "a.mkv", count=20, stamps_ms=stamps_ms).path
+        report, rates = examine(clip), remarks_about(clip, "rate")
+        assert report.info.declared_fps == 25
+        assert report.rate_fps == pytest.approx(1000 / step_ms)
+        assert rates.startswith(says) if says else rates == ""
+
     def test_a_rate_that_a_container_rounds_stays_as_declared(self, tmp_path):
         ntsc = write_clip(tmp_path / "a.mkv", rate=NTSC).path
         assert examine(ntsc).rate_fps == pytest.approx(30000 / 1001, rel=1e-4)

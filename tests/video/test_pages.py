@@ -12,6 +12,7 @@ from tests.helpers.reading import numbers, read, remarks_about
 from vidconcept.errors import UsageError
 from vidconcept.video.probe import examine, probe
 from vidconcept.video.reading import Reading
+from vidconcept.video.sequence import Page, split_name
 
 ANIMATIONS = {
     "stack.tif": {"compression": "tiff_lzw"},
@@ -55,6 +56,11 @@ class TestPages:
         assert [frame.time_s for frame in frames] == pytest.approx([0, 0.04, 0.08, 0.12, 0.16])
         with pytest.raises(UsageError, match="leave `fps` out"):
             read(tmp_path / name, fps=10)
+
+    @pytest.mark.parametrize("name", ["cam#0.png", "part.png#7.png", "a.tif", "st#2.tif", "12.tif"])
+    def test_a_name_comes_apart_as_it_was_made(self, name):
+        assert split_name(Page(Path(name), 0, 1, 0).name) == (name, None)
+        assert split_name(Page(Path(name), 2, 5, 0).name) == (name, 3)
 
     def test_a_stack_of_pages_needs_a_rate(self, tmp_path):
         stack = animated(tmp_path / "stack.tif")

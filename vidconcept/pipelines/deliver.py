@@ -46,10 +46,11 @@ def deliver(
 ) -> None:
     """Write every file that a reviewer opens. Each appears under its name only when it is whole."""
     path, concepts = run.path, plan.settings.concepts
-    findings = replace(findings, events=_keep_verdicts(run, findings.events, monitor))
+    events, own = _keep_review(run, findings.events, monitor)
+    findings = replace(findings, events=events)
     frame_size = (plan.info.width_px, plan.info.height_px)
     tables.write_frames_and_tracks(path, plan.video_name, concepts, journal.frames(), findings.tracker_ids)
-    tables.write_events(path / "events.csv", findings.events)
+    tables.write_events(path / "events.csv", events, own)
     tables.write_recurring(path / "recurring.csv", recurring)
     frames, tracks = tables.read_frames(path / "frames.csv"), tables.read_tracks(path / "tracks.csv")
     write_youtube_vis(path / "masks.json", plan.video_name, concepts, frame_size, frames, tracks, stem=plan.stem)
@@ -73,20 +74,32 @@ def check_counts(path: Path, frames: int) -> None:
             )
 
 
-def _keep_verdicts(run: RunFolder, events: list[Event], monitor: Monitor) -> list[Event]:
-    """The events with the verdicts of an earlier decision on the same maps, where it came to the same events.
+def _keep_review(
+    run: RunFolder, events: list[Event], monitor: Monitor
+) -> tuple[list[Event], dict[int, dict[str, str]]]:
+    """The events with their verdicts, and the cells of columns that somebody added, by event id.
 
-    Other events are another run to those who keep verdicts.
+    Both are those of an earlier decision on the same maps, where it came to the same events. Other events are another
+    run to those who keep verdicts.
     """
     table = run.path / "events.csv"
-    before = tables.read_events(table) if table.is_file() else []
+    before, own = (tables.read_events(table), tables.read_own_columns(table)) if table.is_file() else ([], {})
     if compute_events_digest(before) == compute_events_digest(events):
         verdicts = {event.event_id: event.verdict for event in before}
-        return [replace(event, verdict=verdicts[event.event_id]) for event in events]
+        return [replace(event, verdict=verdicts[event.event_id]) for event in events], own
     run.save(run_id=new_run_id())
-    if lost := sum(bool(event.verdict) for event in before):
-        monitor.warn(f"the events changed; {format_count(lost, 'verdict')} discarded")
-    return events
+    if lost := _describe_lost(before, own):
+        monitor.warn(f"the events changed; {lost} discarded")
+    return events, {}
+
+
+def _describe_lost(events: list[Event], own: dict[int, dict[str, str]]) -> str:
+    """`2 verdicts and the column comment`; empty where nobody wrote anything."""
+    verdicts = sum(bool(event.verdict) for event in events)
+    columns = list(dict.fromkeys(name for cells in own.values() for name, cell in cells.items() if cell))
+    named = f"the {'column' if len(columns) == 1 else 'columns'} {', '.join(columns)}"
+    parts = [*([format_count(verdicts, "verdict")] if verdicts else []), *([named] if columns else [])]
+    return " and ".join(parts)
 
 
 def annotate(

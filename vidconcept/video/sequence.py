@@ -44,6 +44,15 @@ class Page:
         return self.path.name if self.count == 1 else f"{self.path.name}#{self.number + 1}"
 
 
+def split_name(name: str) -> tuple[str, int | None]:
+    """The file and the page, from 1, that a `Page.name` was made of; None for the one picture of its file.
+
+    The name of a file ends in the suffix of its kind, so digits behind the last `#` are a page.
+    """
+    file_name, _, page = name.rpartition("#")
+    return (file_name, int(page)) if file_name and page.isdecimal() else (name, None)
+
+
 @dataclass(frozen=True, slots=True)
 class ImageSequence:
     """pages: in the order of time. keeps_time: a file that says how long each of its pictures is shown."""

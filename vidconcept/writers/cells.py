@@ -40,11 +40,16 @@ def write_rows(file: TextIO, rows: Iterable[Sequence[object]], separator: str = 
 
 
 def read_rows(
-    path: Path, columns: Sequence[str], make: Callable[[dict[str, str]], Row], what: str = "a table of a vidconcept run"
+    path: Path,
+    columns: Sequence[str],
+    make: Callable[[dict[str, str]], Row],
+    what: str = "a table of a vidconcept run",
+    *,
+    as_written: bool = False,
 ) -> Iterator[Row]:
     """Rows of a table, each made from its cells by column name; other columns and another order are fine.
 
-    what: the table that it should be, for the error.
+    what: the table that it should be, for the error. as_written: leave commas in numbers, for cells that are copied.
 
     What spreadsheets save is read too: UTF-16, `;` or tabs between cells, and then commas in numbers. Raises InputError
     where the file is missing, lacks one of `columns`, or holds a cell that `make` cannot read.
@@ -64,7 +69,7 @@ def read_rows(
                 raise InputError(f"{path} has no column {', '.join(missing)}. Next: check that it is {what}")
             for cells in reader:
                 try:
-                    row = make(cells if separator == "," else _replace_commas(cells))
+                    row = make(cells if as_written or separator == "," else _replace_commas(cells))
                 except (ValueError, TypeError) as error:
                     raise InputError(
                         f"{path}, line {reader.line_num}: {shorten(str(error))}. Next: correct the line"

@@ -115,7 +115,7 @@ def read_events(path: Path, run: RunInfo | None = None) -> list[Event]:
 
 
 def read_own_columns(path: Path) -> dict[int, dict[str, str]]:
-    """What others added to `events.csv`: the cells of columns that track does not write, by event id.
+    """What others added to `events.csv`: the cells of columns that track does not write, by event id, as they stand.
 
     Raises as `read_events`.
     """
@@ -126,7 +126,7 @@ def read_own_columns(path: Path) -> dict[int, dict[str, str]]:
             name: cell for name, cell in cells.items() if name not in (*EVENT_COLUMNS, None)
         }
 
-    return dict(read_rows(path, EVENT_COLUMNS, keep_added))
+    return dict(read_rows(path, EVENT_COLUMNS, keep_added, as_written=True))
 
 
 def read_tracks_by_frame(path: Path) -> Iterator[tuple[int, list[TrackMask]]]:

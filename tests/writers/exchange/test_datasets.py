@@ -14,6 +14,7 @@ from pycocotools.coco import COCO
 
 from tests.helpers.comparing import FRAMES, Exporter, Masks, assert_same, disjoint
 from tests.helpers.review_runs import CONCEPTS, SIZE
+from tests.helpers.small_runs import tree
 from vidconcept.errors import InputError, UsageError
 from vidconcept.types import TrackMask
 from vidconcept.writers import tables
@@ -242,6 +243,13 @@ class TestFilters:
     @pytest.mark.parametrize("to", FORMATS)
     def test_nothing_selected_is_an_empty_export(self, exported: Exporter, to: str) -> None:
         assert exported(to, concepts=["=1+1"], end_s=0.0).exists()
+
+    @pytest.mark.parametrize("to", FORMATS)
+    def test_the_run_itself_is_no_place_for_an_export(self, run_dir: Path, to: str) -> None:
+        before = tree(run_dir)
+        with pytest.raises(UsageError, match="would take the place of what is read"):
+            export(run_dir, to, run_dir)
+        assert tree(run_dir) == before
 
     def test_words_that_nobody_knows(self, run_dir: Path, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=r"unknown format 'yolo'.*Next: one of csv, coco"):

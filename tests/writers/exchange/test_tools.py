@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import xml.etree.ElementTree as ElementTree
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.helpers.comparing import FRAMES, Exporter, Masks, assert_same
 from tests.helpers.review_runs import CONCEPTS, SIZE
 from vidconcept.types import TrackMask
 from vidconcept.writers import tables
+from vidconcept.writers.exchange.export import export
 
 
 class TestCvat:
@@ -98,6 +100,25 @@ class TestLabelStudio:
                     span = range(round(before.time_s * 25) + 2, round(after.time_s * 25) + 1)
                     assert len(span) > 0
                     assert not set(span) & shown.keys()
+
+    @pytest.mark.parametrize("is_cut", [False, True])
+    def test_an_export_of_a_part_states_the_length_of_the_whole_video(
+        self, run_dir: Path, tmp_path: Path, is_cut: bool
+    ) -> None:
+        run, last_s = shutil.copytree(run_dir, tmp_path / "run"), 0.0
+        for row in tables.read_frames(run / "frames.csv"):
+            last_s = row.time_s
+        length_s = last_s + (1.0 if is_cut else 0.04)
+        manifest = json.loads((run / "run.json").read_text(encoding="utf-8"))
+        manifest["video"] |= {"duration_s": length_s}
+        manifest["settings"] = {"end_s": last_s + 0.02}
+        (run / "run.json").write_text(json.dumps(manifest), encoding="utf-8")
+        export(run, "label-studio", tmp_path / "a.json", end_s=1.0)
+        (task,) = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
+        values = [result["value"] for result in task["predictions"][0]["result"]]
+        assert values
+        assert {value["framesCount"] for value in values} == {round(length_s * 25)}
+        assert {value["duration"] for value in values} == {round(length_s * 25) / 25}
 
     def test_the_setup_names_every_concept(self, exported: Exporter) -> None:
         path = exported("label-studio")

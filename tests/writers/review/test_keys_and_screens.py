@@ -113,6 +113,12 @@ class TestKeys:
         assert page.evaluate(FOCUSED) == "filter"
         assert page.inner_text("#progress") == "0 of 4 judged"
 
+    @pytest.mark.parametrize("key", ["A", "Shift+A"])
+    def test_capitals_do_the_same(self, page: "playwright.Page", key: str) -> None:
+        page.keyboard.press("n")
+        page.keyboard.press(key)
+        assert page.inner_text("#progress") == "1 of 4 judged"
+
     def test_space_opens_what_folds_out(self, page: "playwright.Page") -> None:
         page.evaluate("document.getElementById('remarks').hidden = false")
         page.focus("#remarks summary")

@@ -11,12 +11,12 @@ import pytest
 from tests.helpers.review_runs import RUN_ID, make_run
 from vidconcept.errors import InputError, UsageError
 from vidconcept.manifest import read_run
-from vidconcept.types import Event
+from vidconcept.types import Event, Recurring
 from vidconcept.writers import tables
 from vidconcept.writers.exchange.export import export
 from vidconcept.writers.review.data import _make_series, collect_review_data
 from vidconcept.writers.review.index import review
-from vidconcept.writers.review.page import escape_json, fill_template
+from vidconcept.writers.review.page import escape_json, fill_template, write_recurring_html
 
 
 @pytest.fixture
@@ -96,6 +96,28 @@ def test_columns_that_somebody_added_stay(run_dir: Path, tmp_path: Path) -> None
     with open(path, encoding="utf-8", newline="") as file:
         read_back = [(row["verdict"], row["comment"]) for row in csv.DictReader(file)]
     assert read_back == [("reject", "'=HYPERLINK(1)"), ("accept", "rework, then pack")]
+
+
+def test_columns_that_somebody_added_keep_their_decimal_commas(run_dir: Path, tmp_path: Path) -> None:
+    path = run_dir / "events.csv"
+    head, *rows = path.read_text(encoding="utf-8").splitlines()
+    as_saved = [head.replace(",", ";") + ";depth", *(row.replace(",", ";").replace(".", ",") + ";3,5" for row in rows)]
+    path.write_text("\n".join(as_saved), encoding="utf-8")
+    review(run_dir, verdicts_csv(tmp_path / "v.csv", tables.read_events(path), ["reject", "accept"]))
+    assert [cells["depth"] for cells in tables.read_own_columns(path).values()] == ["3,5", "3,5"]
+
+
+def test_an_event_that_is_judged_twice_is_refused_where_the_verdicts_differ(run_dir: Path, tmp_path: Path) -> None:
+    first, second = tables.read_events(run_dir / "events.csv")
+    path, before = tmp_path / "v.csv", (run_dir / "events.csv").read_bytes()
+    verdicts_csv(path, [first, second, first], ["accept", "", "reject"], before=["", "", ""])
+    with pytest.raises(UsageError, match="judges event 1 twice: accept, and reject"):
+        review(run_dir, path)
+    assert (run_dir / "events.csv").read_bytes() == before
+    # Two downloads in one file: the second reviewer left the event alone.
+    verdicts_csv(path, [first, second, first, second], ["accept", "", "", "reject"], before=["", "", "", ""])
+    review(run_dir, path)
+    assert [e.verdict for e in tables.read_events(run_dir / "events.csv")] == ["accept", "reject"]
 
 
 def test_rows_that_nobody_judged_leave_alone_what_others_decided(run_dir: Path, tmp_path: Path) -> None:
@@ -189,6 +211,34 @@ class TestIndex:
     def test_an_empty_folder_has_no_runs(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="no run in"):
             review(tmp_path)
+        with pytest.raises(InputError, match="nowhere does not exist"):
+            review(tmp_path / "nowhere")
+
+
+class TestRecurring:
+    def groups(self, *kept: bool, concept: str = "dent") -> list[Recurring]:
+        return [Recurring(n, concept, n, 0.0, 1.0, 3, 0.5, (0, 0, 9, 9), k) for n, k in enumerate(kept, start=1)]
+
+    @pytest.mark.parametrize(
+        ("kept", "asked"), [((False, False), "1"), ((True, False), "1,2"), ((False, True, False), "1,2")]
+    )
+    def test_the_command_keeps_one_group_more(self, kept: tuple[bool, ...], asked: str) -> None:
+        assert f"--keep-recurring {asked}<" in write_recurring_html(self.groups(*kept))
+
+    def test_none_is_proposed_where_all_are_kept(self) -> None:
+        page = write_recurring_html(self.groups(True, True))
+        assert "--keep-recurring" not in page
+        assert "2 recurring groups, 2 kept as findings" in page
+        assert "dent, 1 time, " in page
+
+    @pytest.mark.parametrize(("kept", "words"), [((True, False), "1 recurring group ·"), ((True,), None)])
+    def test_the_summary_counts_those_that_are_no_findings(
+        self, run_dir: Path, kept: tuple[bool, ...], words: str | None
+    ) -> None:
+        run = read_run(run_dir)
+        tables.write_recurring(run_dir / "recurring.csv", self.groups(*kept, concept=run.concepts[0]))
+        summary = collect_review_data(run_dir, run)["summary"]
+        assert words in summary if words else "recurring" not in summary
 
 
 class TestTemplate:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.helpers.review_runs import CONCEPTS, SIZE
 from tests.helpers.seeing import frame_shown, media_s, until
+from tests.helpers.streams import serving_whole_files
 from vidconcept.writers import tables
 from vidconcept.writers.review.page import write_review
 
@@ -56,6 +57,32 @@ class TestVideo:
         page.keyboard.press(",")
         assert frame_shown(page) == 14
         assert media_s(page) == pytest.approx(times[14], abs=1e-3)
+
+    def test_it_shows_where_the_video_is_that_a_server_does_not_let_jump(
+        self, browser: "playwright.Browser", run_dir: Path
+    ) -> None:
+        page = browser.new_page()
+        with serving_whole_files(run_dir) as address:
+            page.goto(f"{address}/review.html")
+            until(page, "document.getElementById('video').readyState >= 2")
+            assert not page.is_visible("#notice")
+            page.keyboard.press(".")
+            until(page, "!document.getElementById('notice').hidden")
+            assert page.inner_text("#notice").startswith("The video cannot jump: this server sends files only whole.")
+            assert frame_shown(page) == 0
+            page.keyboard.press(" ")
+            until(page, "document.getElementById('video').currentTime > 0.1")
+            assert frame_shown(page) > 0
+        page.close()
+
+    def test_what_begins_again_after_its_end_has_not_failed_to_jump(self, page: "playwright.Page") -> None:
+        page.keyboard.press("p")
+        page.evaluate("document.getElementById('video').playbackRate = 4")
+        page.keyboard.press(" ")
+        until(page, "document.getElementById('video').ended")
+        page.keyboard.press(" ")
+        until(page, "!document.getElementById('video').paused && !document.getElementById('video').seeking")
+        assert not page.is_visible("#notice")
 
     def test_space_plays_and_pauses(self, page: "playwright.Page") -> None:
         page.keyboard.press(" ")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from vidconcept.tracks.rle import make_coco_object
+from vidconcept.video.sequence import split_name
 from vidconcept.writers.exchange.csv_table import trace_outlines
 from vidconcept.writers.exchange.selection import Selection
 from vidconcept.writers.youtube_vis import to_xywh
@@ -31,8 +32,8 @@ def _list_images(selection: Selection) -> Iterator[dict[str, Any]]:
     width_px, height_px = selection.run.frame_size
     for frame in selection.frames():
         # A page of a file of several is told beside the file's name.
-        name, _, page = frame.source_frame.partition("#")
-        own = {"page": int(page)} if page.isdigit() else {}
+        name, page = split_name(frame.source_frame)
+        own = {} if page is None else {"page": page}
         yield {
             "id": frame.frame_index + 1,
             "file_name": name or f"{selection.stem}/{frame.frame_index:06d}.jpg",

@@ -26,7 +26,7 @@ def write_cvat(selection: Selection, path: Path, masks: str) -> None:
     one outline a frame, the largest.
     """
     # Of the video, which CVAT shows whole: a track that ends with the selection must be told that it ends.
-    last_frame = selection.last_frame_of_run() + selection.run.cut
+    last_frame = selection.last_of_run()[0] + selection.run.cut
     path.parent.mkdir(parents=True, exist_ok=True)
     with sort_by_track(selection.tracks(), path) as store, open_own(path) as file:
         file.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n')

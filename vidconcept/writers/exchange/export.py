@@ -34,7 +34,8 @@ def export(
     verdict: of "accept", "reject", "unsure", "open" (none given yet); concepts: names; start_s, end_s: seconds, both
     included; None takes all. masks: "rle" or "polygon" (csv, coco, cvat).
     excel: CSV as a spreadsheet opens it, in the manner of `locale`, e.g. "de" (csv).
-    Raises UsageError, also where `out` would take the place of what the run made, InputError (no run), OutputError.
+    Raises UsageError, also where `out` is the run or would take the place of what it made, InputError (no run),
+    OutputError.
     """
     run_dir = Path(run_dir)
     if to not in FORMATS:
@@ -53,7 +54,7 @@ def export(
     name = FORMATS[to].name.format(stem=".".join([selection.stem, *part]))
     path = Path(out) if out else run_dir / "exports" / name
     check_apart(run_dir, [path])
-    refuse_what_is_read(path, [Path(read_manifest(run_dir)["video"].get("path", ""))])
+    refuse_what_is_read(path, [run_dir, Path(read_manifest(run_dir)["video"].get("path", ""))])
     options: dict[str, Any] = {"masks": masks} if FORMATS[to].polygons else {}
     if excel:
         options["style"] = choose_excel_style(locale)

@@ -24,10 +24,7 @@ def write_label_studio(selection: Selection, path: Path) -> None:
     """`path` (JSON to import) and beside it `<stem>.config.xml` (the project's labelling setup)."""
     run = selection.run
     rate_fps = run.rate_fps or _RATE_WHERE_NONE_IS_DECLARED
-    last_s = 0.0
-    for frame in selection.frames():
-        last_s = frame.time_s + run.starts_at_s
-    frames = _to_frame_number(last_s, rate_fps)
+    frames = _count_frames(selection, rate_fps)
     config = path.with_name(f"{path.stem}.config.xml")
     for file_path in (path, config):
         check_replaceable(file_path)
@@ -66,6 +63,14 @@ def write_label_studio(selection: Selection, path: Path) -> None:
             f'  <Video name="video" value="$video" framerate="{rate_fps:g}"/>\n'
             '  <VideoRectangle name="box" toName="video"/>\n</View>\n'
         )
+
+
+def _count_frames(selection: Selection, rate_fps: float) -> int:
+    """Of the video, which Label Studio shows whole, whatever part of it is exported."""
+    run = selection.run
+    if run.cut and run.duration_s is not None:
+        return round((run.starts_at_s + run.duration_s) * rate_fps)
+    return _to_frame_number(run.starts_at_s + selection.last_of_run()[1], rate_fps)
 
 
 def _describe_inspected(selection: Selection, rate_fps: float) -> dict[str, int]:

@@ -62,11 +62,11 @@ class Selection:
                 held = next(tracks, None)
             yield frame, own
 
-    def last_frame_of_run(self) -> int:
-        """Index of the run's last frame, whatever part is selected; -1 where there is none."""
-        latest = -1
+    def last_of_run(self) -> tuple[int, float]:
+        """Index and `time_s` of the run's last frame, whatever part is selected; -1 and 0 where there is none."""
+        latest = -1, 0.0
         for row in read_frames(self.run_dir / "frames.csv", self.run):
-            latest = row.frame_index
+            latest = row.frame_index, row.time_s
         return latest
 
     def last_frame_index(self) -> int:

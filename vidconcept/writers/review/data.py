@@ -140,17 +140,14 @@ def _make_event(run_dir: Path, run: RunInfo, event: Event) -> dict[str, Any]:
     }
 
 
-def count_recurring(groups: Sequence[Recurring]) -> str:
-    """`3 recurring groups`."""
-    return format_count(len(groups), "recurring group")
-
-
 def _summarise(
     run: RunInfo, events: Sequence[Event], groups: Sequence[Recurring], frames: int, duration_s: float
 ) -> str:
     minutes, seconds = divmod(round(duration_s), 60)
     length = f"{minutes}:{seconds:02d} min" if minutes else f"{duration_s:.{0 if duration_s >= 10 else 1}f} s"
-    parts = [format_count(len(events), "event"), *([count_recurring(groups)] if groups else [])]
+    # Groups that are kept are among the events.
+    held_back = sum(not group.kept for group in groups)
+    parts = [format_count(len(events), "event"), *([format_count(held_back, "recurring group")] if held_back else [])]
     parts += [format_count(frames, "frame"), length, "×".join(map(str, run.frame_size))]
     return " · ".join(parts)
 

@@ -70,6 +70,8 @@ def write_index(folder: Path, missing: Sequence[Missing] = (), *, pages: bool = 
     """
     entries = [_read_entry(run_dir) for run_dir in _find_runs(folder)]
     if not entries:
+        if not folder.exists():
+            raise InputError(f"{folder} does not exist. Next: check the path")
         raise InputError(f"no run in {folder}. Next: give a folder of `vidconcept track`, or one that holds several")
     entries.sort(key=lambda e: (-len(e.standing), -(e.standing[0].peak_score if e.standing else 0.0), str(e.folder)))
     # dict, not set: concepts keep the order in which the runs name them.

@@ -14,8 +14,9 @@ from typing import Any
 from vidconcept.files import open_replacing
 from vidconcept.manifest import read_run
 from vidconcept.types import Recurring
+from vidconcept.wording import format_count
 from vidconcept.writers.frames.thumbs import name_recurring_thumb
-from vidconcept.writers.review.data import collect_review_data, count_recurring
+from vidconcept.writers.review.data import collect_review_data
 from vidconcept.writers.tables import read_recurring
 
 _SCRIPTS = ("data", "verdicts", "player", "strips", "table", "main")
@@ -55,16 +56,22 @@ def write_recurring_html(groups: Sequence[Recurring]) -> str:
     """What looks alike all over the footage, to be opened by who wants to see it; empty where there is nothing."""
     if not groups:
         return ""
+    kept = [group.group_id for group in groups if group.kept]
+    others = [group.group_id for group in groups if not group.kept]
     items = "".join(
         f'<li><img src="{name_recurring_thumb(g.group_id)}" alt="" loading="lazy" width="128" height="96">'
-        f"<span>{g.group_id}: {html.escape(g.concept)}, {g.count} times, {g.start_s:.1f} s to {g.end_s:.1f} s, score "
-        f"{g.peak_score:.2f}{', kept as findings' if g.kept else ''}</span></li>"
+        f"<span>{g.group_id}: {html.escape(g.concept)}, {format_count(g.count, 'time')}, {g.start_s:.1f} s to "
+        f"{g.end_s:.1f} s, score {g.peak_score:.2f}{', kept as findings' if g.kept else ''}</span></li>"
         for g in groups
     )
+    count = format_count(len(groups), "recurring group") + (f", {len(kept)} kept as findings" if kept else "")
+    # The groups of one call take the place of those of the call before.
+    asked = ",".join(map(str, sorted([*kept, *others[:1]])))
+    command = f"<code>vidconcept track … --existing resume --keep-recurring {asked}</code>"
+    how = f" To make findings of a group: {command}" if others else ""
     return (
-        f'<details id="recurring"><summary>{count_recurring(groups)}</summary><p>These score like findings, but their '
-        "like is all over the footage. To make findings of a group: <code>vidconcept track … --existing resume "
-        f"--keep-recurring {groups[0].group_id}</code></p><ul>{items}</ul></details>"
+        f'<details id="recurring"><summary>{count}</summary><p>These score like findings, but their like is all over '
+        f"the footage.{how}</p><ul>{items}</ul></details>"
     )
 
 

@@ -35,8 +35,8 @@ def apply_verdicts(run_dir: Path, verdicts_csv: Path) -> str:
     Rows that nobody judged leave alone what others have decided since; columns that somebody added stay.
 
     Raises UsageError where the verdicts belong to another run or to events that this run no longer has (it was tracked
-    again), InputError where they cannot be read or say a word that is no verdict, OutputError where another process is
-    writing the run; then nothing is written.
+    again), or contradict each other, InputError where they cannot be read or say a word that is no verdict, OutputError
+    where another process is writing the run; then nothing is written.
     """
     run = read_run(run_dir)
     with RunLock(run_dir):
@@ -46,6 +46,7 @@ def apply_verdicts(run_dir: Path, verdicts_csv: Path) -> str:
 def _apply(run: RunInfo, run_dir: Path, verdicts_csv: Path) -> str:
     before = {event.event_id: event for event in read_events(run_dir / "events.csv", run)}
     events = dict(before)
+    given: dict[int, str] = {}
     for judged in read_rows(verdicts_csv, COLUMNS, _parse_judgement):
         if judged.run_id != run.run_id:
             raise UsageError(
@@ -59,8 +60,14 @@ def _apply(run: RunInfo, run_dir: Path, verdicts_csv: Path) -> str:
                 f"({shorten(judged.concept)} from frame {judged.start_frame}), "
                 f"which {run_dir} does not have; it was tracked again since. Next: review it again"
             )
-        if judged.verdict != judged.verdict_before:
-            events[judged.event_id] = replace(event, verdict=judged.verdict)
+        if judged.verdict == judged.verdict_before:
+            continue
+        if (other := given.setdefault(judged.event_id, judged.verdict)) != judged.verdict:
+            raise UsageError(
+                f"{verdicts_csv} judges event {judged.event_id} twice: {other or 'no verdict'}, and "
+                f"{judged.verdict or 'no verdict'}. Next: remove one of the two lines"
+            )
+        events[judged.event_id] = replace(event, verdict=judged.verdict)
     ordered = [events[event_id] for event_id in sorted(events)]
     write_events(run_dir / "events.csv", ordered, read_own_columns(run_dir / "events.csv"))
     return f"{count_verdicts(ordered)} in {run_dir / 'events.csv'}; {_count_changes(before, events)}"

@@ -28,7 +28,7 @@ function onKey(press) {
   const target = press.target;
   if ((target.matches("select") && focusedByKeys) || (press.key === " " && target.matches("button, summary"))) return;
   const concept = /^[1-9]$/.test(press.key) ? Number(press.key) - 1 : -1;
-  const action = concept >= 0 ? () => toggleConcept(concept) : KEYS[press.key];
+  const action = concept >= 0 ? () => toggleConcept(concept) : KEYS[press.key.toLowerCase()];
   if (!action) return;
   press.preventDefault();
   action();

@@ -1,6 +1,7 @@
-// The video and where it stands. `position` counts the frames of the tables, which are the frames of the video.
+// The video and where it stands. `position` counts the frames of the tables, which are the frames of the video; `wanted`
+// is the one that a jump under way goes to.
 const video = $("video");
-const player = { position: 0, looped: null, listeners: [] };
+const player = { position: 0, wanted: null, looped: null, listeners: [] };
 
 function show(position) {
   if (position === player.position && player.shown) return;
@@ -12,6 +13,7 @@ function show(position) {
 function seekTo(position) {
   const wanted = Math.max(0, Math.min(times.length - 1, position));
   const next = wanted + 1 < filmTimes.length ? filmTimes[wanted + 1] : filmTimes[wanted] + 0.02;
+  player.wanted = wanted;
   // Into the frame, not onto its edge: a browser rounds the time down to the frame before.
   video.currentTime = filmTimes[wanted] + Math.min(0.4 * (next - filmTimes[wanted]), 0.02);
   show(wanted);
@@ -26,11 +28,23 @@ function togglePlay() {
   else video.play().catch((error) => warn(`The video does not play: ${error.message}`));
 }
 
+// Half a tick of tolerance: the video's own clock may round a timestamp down.
+function positionInFilm(media_s) { return positionAt(media_s + 5e-4, filmTimes); }
+
 function onPicture(media_s) {
-  // Half a tick of tolerance: the video's own clock may round a timestamp down.
-  const position = positionAt(media_s + 5e-4, filmTimes);
+  const position = positionInFilm(media_s);
   if (player.looped && !video.paused && times[position] > player.looped.end_s + 1e-4) seekToTime(player.looped.start_s);
   else show(position);
+}
+
+// A server that sends files only whole leaves a browser at the start, or where it has loaded to.
+function checkLanding() {
+  const landed = positionInFilm(video.currentTime), { wanted } = player;
+  if (wanted === null || video.seeking) return;
+  player.wanted = null;
+  if (landed >= wanted) return;
+  warn("The video cannot jump: this server sends files only whole. Open the page from disk, or from a server that knows byte ranges.");
+  show(landed);
 }
 
 function whyNotPlayed() {
@@ -54,6 +68,7 @@ function startPlayer() {
     video.addEventListener("timeupdate", () => { if (!video.seeking) onPicture(video.currentTime); });
   }
   video.addEventListener("ended", () => { if (player.looped) { seekToTime(player.looped.start_s); video.play(); } });
+  video.addEventListener("seeked", checkLanding);
   video.addEventListener("click", togglePlay);
   video.addEventListener("error", () =>
     warn(`annotated.mp4 cannot be played: ${whyNotPlayed()}`));
