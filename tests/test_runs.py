@@ -20,7 +20,6 @@ from vidconcept.pipelines.maps import estimate_frame_count
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import make_plan
 from vidconcept.pipelines.track import Run, track
-from vidconcept.run_changes import check_same
 from vidconcept.video.identity import hash_source
 from vidconcept.writers.tables import read_events
 
@@ -161,8 +160,3 @@ def test_the_libraries_of_models_are_not_imported_until_a_model_is_needed():
     asked = "import sys, vidconcept.pipelines.track as _; print({'torch', 'diffusers'} & set(sys.modules))"
     completed = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True, timeout=120)
     assert completed.stdout.strip() == "set()"
-
-
-def test_windows_that_the_smoothing_cannot_use_are_told_by_its_name(tmp_path):
-    with pytest.raises(UsageError, match="read only the windows that the motion asked for, and `smooth` as it is now"):
-        check_same(tmp_path, "resumed", {"windows": "by motion"}, {})

@@ -140,6 +140,8 @@ class TestBounds:
         ("stride", "x", "it must be a whole number or must be 'auto'"),
         ("thresholds", "dent=5", "dent must be below 1"),
         ("smooth", "energi", "did you mean 'energy'"),
+        ("layers", "", "it must have 1 or more entries, not 0"),
+        ("keep_recurring", "3,0", "entry 2 must be at least 1"),
     ],
 )
 def test_what_does_not_fit_is_told_in_plain_words(key, text, words):
@@ -167,6 +169,25 @@ def test_looks_belong_to_the_stride_that_the_motion_chooses():
     assert settle({"concepts": ("scratch",), "stride": 2}, environ=weaker).settings.stride == 2
     with pytest.raises(UsageError, match=r"`looks=3`.*`stride` is 2 \(environment\)"):
         settle({"concepts": ("scratch",), "looks": 3}, environ={"VIDCONCEPT_STRIDE": "2"})
+    with pytest.raises(UsageError, match=r"`looks=3`.*`stride` is 1 \(default\)"):
+        settle({"concepts": ("scratch",), "looks": 3, "model": "cogvideox-2b"}, environ={})
+    with pytest.raises(UsageError, match=r"`looks=3`.*`smooth` is none \(command line\).*Next: "):
+        settle({"concepts": ("scratch",), "looks": 3, "smooth": "none"}, environ={})
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("layers = [0, 9]", r"layers = \[0, 9\]: this model has no such layer\. Next: layers from 0 to 1"),
+        ("overlap_frames = 9", r"overlap_frames = 9 must be less than window_frames, 9 \(preset linecam\)\. Next: "),
+        ("window_frames = 10", r"window_frames = 10: this model takes 1 \+ n x 4 frames\. Next: "),
+    ],
+)
+def test_what_the_model_cannot_be_read_by_is_told_with_its_layer(tmp_path, line, said):
+    config = tmp_path / "line.toml"
+    config.write_text(f'concepts = ["scratch"]\n{line}\n')
+    with pytest.raises(UsageError, match=rf"config .*line\.toml: {said}"):
+        make_plan(EXAMPLE, {}, config, {})
 
 
 def test_a_single_timestep_means_nothing_beside_several():

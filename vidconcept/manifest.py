@@ -63,6 +63,7 @@ class _Manifest(_Part):
     concepts: Annotated[tuple[str, ...], Field(min_length=1)]
     settings: _Settings = _Settings()
     maps_from: dict[str, Any] = {}
+    engine: dict[str, Any] = {}
     windows: Annotated[int, Field(ge=0, le=10**9)] = 0
     maps_done: bool = False
     frames: Annotated[int, Field(ge=0)] = 0

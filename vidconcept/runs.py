@@ -33,7 +33,7 @@ from vidconcept.ownership import (
     sync_results,
 )
 from vidconcept.rarity.memory import Described, Memory
-from vidconcept.run_changes import check_same, select_question
+from vidconcept.run_changes import check_same_maps, check_same_question
 from vidconcept.temporal.motion import pack_motions, unpack_motions
 from vidconcept.types import ConceptMaps
 
@@ -192,7 +192,8 @@ def open_run(path: Path, facts: dict[str, Any], existing: Existing, read: Iterab
             clear_scratch(path)
             if existing == "overwrite":
                 remove_results(path)
-        names = ("run_id", "created", "windows", "maps_done", "engine", "fallbacks", "timings_s")
+        # The maps that are there carry a digest of `maps_from` as it was said then.
+        names = ("run_id", "created", "maps_from", "windows", "maps_done", "engine", "fallbacks", "timings_s")
         kept = {key: before[key] for key in names if key in before} if before and existing != "overwrite" else {}
         run = RunFolder(path, facts | kept, lock)
         # First of all: from now on the folder is known as a run.
@@ -236,11 +237,9 @@ def _read_earlier_run(path: Path, facts: dict[str, Any], existing: Existing) -> 
         )
     manifest = read_manifest(path)
     if existing == "skip" and manifest.get("done"):
-        check_same(path, "skipped: made with different settings", select_question(manifest), select_question(facts))
+        check_same_question(path, "skipped: made with different settings", manifest, facts)
     elif existing != "overwrite":
-        check_same(
-            path, "resumed: its maps were made with other settings", manifest.get("maps_from", {}), facts["maps_from"]
-        )
+        check_same_maps(path, "resumed: its maps were made with other settings", manifest, facts)
     return manifest
 
 

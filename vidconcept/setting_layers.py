@@ -73,12 +73,8 @@ def resolve(layers: Iterable[Layer]) -> tuple[TrackSettings, dict[str, str]]:
     except ValidationError as error:
         faults = error.errors()
         key = str(faults[0]["loc"][0])
-        source = sources[key]
-        # What was typed is named as it is typed, what stands in a file as it stands there.
-        text = shorten(format_value(values[key]) if source == COMMAND_LINE else repr(values[key]))
-        given = f"`{key}={text}`" if source == COMMAND_LINE else f"{key} = {text}"
         raise UsageError(
-            f"{source}: {given} does not fit: {_describe_faults(faults, values)}. "
+            f"{describe_given(key, values[key], sources[key])} does not fit: {_describe_faults(faults, values)}. "
             f"Next: change it or leave it out ({key}: {TrackSettings.model_fields[key].description})"
         ) from error
 
@@ -96,6 +92,13 @@ def _refuse_truth_values(values: Mapping[str, Any], sources: Mapping[str, str]) 
                 f"{sources[key]}: {key} = {shorten(str(value).lower())} does not fit: it is neither true nor false. "
                 f"Next: change it or leave it out ({key}: {field.description})"
             )
+
+
+def describe_given(key: str, value: Any, source: str) -> str:
+    """A setting with its layer: what was typed as it is typed, what stands in a file as it stands there."""
+    if source == COMMAND_LINE:
+        return f"{source}: `{key}={shorten(format_value(value))}`"
+    return f"{source}: {key} = {shorten(repr(list(value) if isinstance(value, tuple) else value))}"
 
 
 def format_value(value: Any) -> str:

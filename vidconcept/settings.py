@@ -33,6 +33,9 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "accurate": {"stride": 1},
 }
 
+# With `stride=auto`, how often the model sees each place that passes, where nobody says.
+LOOKS = 2
+
 # What `rarity` says other than a file of good parts.
 RARITY_WORDS = ("auto", "off")
 
@@ -83,7 +86,7 @@ class TrackSettings(BaseModel):
     # The model and how it is read.
     model: str = _setting(Stage.MAPS, "linecam", "a model that the command models lists, a folder, or a hub id")
     layers: tuple[int, ...] | None = _setting(
-        Stage.MAPS, None, "transformer layers to read, e.g. 2,3,4; -1 is the last", max_length=1024
+        Stage.MAPS, None, "transformer layers to read, e.g. 2,3,4; -1 is the last", min_length=1, max_length=1024
     )
     method: Method = _setting(Stage.MAPS, "concept-attention", f"way to read the maps: {', '.join(METHODS)}")
     timestep: int = _setting(
@@ -159,7 +162,11 @@ class TrackSettings(BaseModel):
         Stage.MAPS, 1, "the model reads every n-th frame; auto: as many windows as the motion requires"
     )
     looks: int | None = _setting(
-        Stage.MAPS, None, "with stride auto: how often the model sees each place that passes; default: 2", ge=1, le=64
+        Stage.MAPS,
+        None,
+        f"with stride auto: how often the model sees each place that passes; default: {LOOKS}",
+        ge=1,
+        le=64,
     )
     start_s: float | None = _setting(Stage.MAPS, None, "where to start, seconds", ge=0)
     end_s: float | None = _setting(Stage.MAPS, None, "where to stop, seconds, not included", gt=0)
@@ -205,7 +212,7 @@ class TrackSettings(BaseModel):
         "leave out what looks the same all over the footage: auto, off, or a memory file of good parts",
         min_length=1,
     )
-    keep_recurring: tuple[int, ...] = _setting(
+    keep_recurring: tuple[Annotated[int, Field(ge=1)], ...] = _setting(
         Stage.DECISION, (), "groups of recurring.csv to report as findings, e.g. 1,3"
     )
     ratio: float = _setting(

@@ -8,12 +8,14 @@ from safetensors.numpy import load_file
 
 import vidconcept
 from tests.helpers.lines import write_line
+from tests.helpers.small_runs import small_clip, small_run
 from vidconcept.errors import InputError, UsageError
 from vidconcept.pipelines.calibrate import calibrate_good
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import make_plan
 from vidconcept.pipelines.workspace import Workspace
 from vidconcept.rarity.good_parts import write_good_parts
+from vidconcept.runs import RunFolder
 from vidconcept.writers.review.page import write_review
 
 # A small picture: the model takes a quarter of the time. Edges are of no interest here.
@@ -101,6 +103,18 @@ class TestAnyModel:
         assert "changed nothing" in run.manifest["rarity"]["says"]
         assert run.recurring == []
         assert "changed nothing" in (run.path / "review.html").read_text()
+
+    def test_its_maps_hold_the_same_whatever_the_threshold(self, tmp_path, tiny_model):
+        clip = small_clip(tmp_path / "a.mp4")
+        # Many words share the evidence, so their scores pass a tenth of the low threshold and not of the high one.
+        words = tuple(f"metal {one}{other}" for one in "ae" for other in "acdehlm")
+        runs = [
+            small_run(clip, tiny_model, tmp_path / f"{threshold}", background=words, threshold=threshold)
+            for threshold in (0.01, 0.9)
+        ]
+        low, high = (RunFolder(run.path, run.manifest).load_described(0) for run in runs)
+        assert len(low.tokens)
+        np.testing.assert_array_equal(low.tokens, high.tokens)
 
     def test_an_interrupted_pass_goes_on_to_the_same_memory(self, random_run, tmp_path, tiny_model):
         video = random_run.manifest["video"]["path"]

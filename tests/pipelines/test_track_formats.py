@@ -17,7 +17,7 @@ from vidconcept.errors import InputError, VidconceptError
 from vidconcept.pipelines import maps as first_pass
 from vidconcept.pipelines.track import track
 from vidconcept.types import VideoInfo
-from vidconcept.video.reader import read_frames
+from vidconcept.video.reader import read_frames, read_pictures
 from vidconcept.video.writer import open_writer
 from vidconcept.writers.exchange.export import export
 
@@ -35,6 +35,17 @@ def video_times(path):
     with av.open(str(path)) as container:
         stamps = [frame.pts * frame.time_base for frame in container.decode(video=0)]
     return [float(stamp - stamps[0]) for stamp in stamps]
+
+
+@pytest.mark.parametrize("height", [70, 72])
+def test_a_film_in_the_colours_of_its_source_keeps_every_even_height(height, tmp_path, tiny_model):
+    source = write_clip(tmp_path / "a.mp4", size_px=(96, height), count=5, options={"colorspace": "bt709"}).path
+    (picture, *_) = read_pictures(source, on_problem=pytest.fail)
+    assert picture.copy_planes() is not None
+    run = run_track(source, tiny_model, tmp_path / "run")
+    (frame, *others) = read_frames(run.path / "annotated.mp4", on_problem=pytest.fail)
+    assert frame.image.shape == (height, 96, 3)
+    assert len(others) == 4
 
 
 @pytest.mark.parametrize("name", GOOD)

@@ -52,6 +52,7 @@ class TestManifest:
             (("concepts",), []),
             (("windows",), -1),
             (("gaps",), "many"),
+            (("engine",), "fast"),
         ],
     )
     def test_of_a_value(self, run, place, value):

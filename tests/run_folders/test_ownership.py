@@ -15,6 +15,7 @@ from vidconcept.manifest import read_manifest
 from vidconcept.ownership import RESULTS, RunLock, list_missing
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.track import Run
+from vidconcept.runs import RunFolder
 from vidconcept.writers.review.verdicts import apply_verdicts
 
 WORDS = ("error", "resume", "overwrite", "skip")
@@ -122,6 +123,16 @@ class TestScratch:
         assert tree(work / "run" / "thumbs") | {"frames.csv": (work / "run" / "frames.csv").read_bytes()} == before
 
 
+def test_maps_of_before_serve_what_means_the_same(work, tiny_model):
+    folder = RunFolder(work / "run", read_manifest(work / "run"))
+    (maps,) = folder.read_maps()
+    folder.save(maps_from=folder.manifest["maps_from"] | {"looks": 2, "max_megapixels": 128.0})
+    folder.save_maps(maps, 0)
+    kept = tree(work / "run" / "maps")
+    small_run(work / "a.mp4", tiny_model, work / "run", existing="resume", threshold=0.02)
+    assert tree(work / "run" / "maps") == kept
+
+
 class TestSkip:
     @pytest.mark.parametrize("name", ["frames.csv", "annotated.mp4", "thumbs/00001.jpg"])
     def test_a_finished_run_that_lacks_a_result_is_not_passed_over(self, work, tiny_model, caplog, name):
@@ -154,6 +165,15 @@ class TestSkip:
         small_run(work / "a.mp4", tiny_model, work / "run", existing="skip")
         assert tree(work) == before
         assert not caplog.messages
+
+    def test_a_film_that_is_not_drawn_as_asked_is_told(self, work, tiny_model):
+        before, said = tree(work), []
+        monitor = Monitor(note=said.append)
+        small_run(work / "a.mp4", tiny_model, work / "run", existing="skip", view="grid", monitor=monitor)
+        assert tree(work) == before
+        assert said == [
+            "film: annotated.mp4 stays as it was: view was overlay, is grid. `existing=resume` draws it again"
+        ]
 
 
 class TestLock:

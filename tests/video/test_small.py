@@ -85,6 +85,13 @@ class TestDrawingInPlaces:
         write_clip(path, size_px=size, count=1, codec="ffv1")
         assert pictures_of(path)[0].copy_planes() is None
 
+    @pytest.mark.parametrize("height", [2, 4, 6, 10, 486, 718, 720])
+    def test_planes_of_any_even_height_become_a_frame_as_they_are(self, height):
+        values = np.random.default_rng(0).integers(0, 256, (height * 3 // 2, 64), np.uint8)
+        frame = Planes(values).to_frame()
+        assert (frame.width, frame.height) == (64, height)
+        np.testing.assert_array_equal(frame.to_ndarray(), values)
+
     def test_a_film_of_planes_shows_what_a_film_of_rgb_shows(self, tmp_path):
         source = tmp_path / "clip.mp4"
         write_clip(source, size_px=HD, count=3)

@@ -57,7 +57,7 @@ class RunningRarity:
         number, self._windows = self._windows, self._windows + 1
         window = replace(window, index=number)
         remember_motion(self.memory, window)
-        described = describe(self.memory, replace(maps, window_index=number), window, self.plan.settings.threshold)
+        described = describe(self.memory, replace(maps, window_index=number), window, self.plan.description_threshold)
         if self._own:
             self._look_back()
         if self._judge is None or not len(described.tokens):

@@ -39,7 +39,7 @@ def settle_live(overrides: Mapping[str, Any], config: Path | None, refused: tupl
     read_whole = settled.settings.model_copy(update={"stride": settled.settings.frame_stride})
     settled = replace(settled, settings=read_whole)
     layout = read_layout(find_folder(settled.preset).path)
-    check_reading(settled.settings, layout)
+    check_reading(settled.settings, settled.sources, layout)
     if settled.settings.rarity not in RARITY_WORDS:
         check_good_parts(Path(settled.settings.rarity), layout.fingerprint)
     return settled

@@ -15,7 +15,7 @@ from vidconcept.types import ConceptMaps
 
 # Tokens are described whose score passes this share of the threshold, the strongest of each latent step.
 CANDIDATE_SHARE, CANDIDATES = 0.1, 64
-# Pieces that reach this share of the threshold are never left out: single concepts may have a lower one.
+# Pieces that reach this share of the threshold are described beside them: single concepts may have a lower one.
 PIECE_SHARE = 0.8
 
 
@@ -41,7 +41,10 @@ def remember_motion(memory: Memory, window: Window) -> None:
 
 
 def describe(memory: Memory, maps: ConceptMaps, window: Window, threshold: float) -> Described:
-    """What of a window's features is kept: those of its strongest tokens, and some of all for the memory."""
+    """What of a window's features is kept: those of its strongest tokens, and some of all for the memory.
+
+    threshold: the plan's `description_threshold`.
+    """
     assert maps.features is not None
     scores, positions = maps.scores, maps.positions
     steps = scores.shape[1]

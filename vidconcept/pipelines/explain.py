@@ -18,7 +18,7 @@ from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan, make_plan
 from vidconcept.pipelines.sweep import choose_layers, plan_for_sweep
 from vidconcept.pipelines.track import Run
-from vidconcept.run_changes import check_same
+from vidconcept.run_changes import check_same_maps
 from vidconcept.settings import TrackSettings
 from vidconcept.temporal.windows import Window
 from vidconcept.tracks.decision import interpolate_lifts
@@ -40,10 +40,8 @@ def explain(run_path: Path, event_id: int, monitor: Monitor, shelf: ModelShelf |
         step = f"one of {ids}" if ids else "a run that has events; this one found nothing"
         raise UsageError(f"`event={event_id}` is not an event of the run. Next: {step}")
     own = _restore_plan(run)
-    check_same(
-        run_path, "explained", run.manifest.get("maps_from", {}), own.facts()["maps_from"],
-        "explain with the video and the weights of the run, or track again",
-    )  # fmt: skip
+    advice = "explain with the video and the weights of the run, or track again"
+    check_same_maps(run_path, "explained", run.manifest, own.facts(), advice)
     if len(own.tiles.origins_px) > 1:
         raise UsageError(
             f"{run_path} was read in tiles, explain reads whole pictures. Next: track again without `tile`"

@@ -22,6 +22,7 @@ from vidconcept.pipelines.prefetch import overlap
 from vidconcept.pipelines.recordings import split_recordings
 from vidconcept.rarity.memory import Memory
 from vidconcept.runs import RunFolder
+from vidconcept.settings import LOOKS
 from vidconcept.temporal.choose import Spacing, choose_windows
 from vidconcept.temporal.windows import Window, cut_windows
 from vidconcept.types import ConceptMaps, Frame
@@ -35,8 +36,6 @@ LONGEST_S, USUAL_FPS = 2.0, 25.0
 # Windows that wait for the model take no more memory than this.
 WINDOWS_AHEAD_BYTES = 32_000_000
 T = TypeVar("T")
-# How often the model then sees each place that passes, where nobody says.
-LOOKS = 2
 
 
 def load_model(plan: Plan, monitor: Monitor) -> Model:
@@ -133,7 +132,7 @@ def compute_missing_maps(
         if maps is not None:
             with monitor.time_stage("rarity"):
                 remember_motion(memory, window)
-                run.save_maps(maps, window.start, describe(memory, maps, window, plan.settings.threshold))
+                run.save_maps(maps, window.start, describe(memory, maps, window, plan.description_threshold))
             if window.index % CHECKPOINT == CHECKPOINT - 1:
                 run.save_memory(memory)
         note(window)

@@ -146,7 +146,7 @@ def compute_part(plan: Plan, run: RunFolder, part: Part, monitor: Monitor, get_m
             with monitor.time_stage("rarity"):
                 known = len(memory.cuts)
                 remember_motion(memory, window)
-                described = describe(memory, maps, window, plan.settings.threshold)
+                described = describe(memory, maps, window, plan.description_threshold)
                 with open_replacing_bytes(_offer_path(run.path, window.index)) as file:
                     file.write(_offer_of(memory, window, known).to_bytes())
                 run.save_maps(maps, window.start, described)

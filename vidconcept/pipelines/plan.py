@@ -17,6 +17,8 @@ from vidconcept.models.layout import ModelLayout
 from vidconcept.models.learnt import check_learnt
 from vidconcept.pipelines.settle import Settled, check_reading, choose_reading, settle
 from vidconcept.rarity.good_parts import check_good_parts
+from vidconcept.run_changes import settle_maps_from
+from vidconcept.setting_layers import resolve
 from vidconcept.settings import RARITY_WORDS, Stage, TrackSettings
 from vidconcept.temporal.smoothers import SMOOTHERS
 from vidconcept.types import Region, VideoInfo
@@ -85,6 +87,14 @@ class Plan:
         """What exports call the sequence: the whole name of a folder, that of a file without its suffix."""
         return self.video_name if self.source.is_dir() else Path(self.video_name).stem
 
+    @property
+    def description_threshold(self) -> float:
+        """What scores are held against when the first pass describes tokens: the threshold of the model's preset.
+
+        Maps then hold the same, and serve every `threshold`, whatever the run asks for.
+        """
+        return resolve([self.folder.preset.layer])[0].threshold
+
     def facts(self) -> dict[str, Any]:
         """The plan as it stands in `run.json`; `maps_from` is all that the maps depend on."""
         source_hash = hash_source(self.source)
@@ -92,6 +102,27 @@ class Plan:
         settings = self.settings.model_dump(mode="json")
         info = asdict(self.info)
         del info["path"]
+        maps_from = {
+            "source_sha256": source_hash,
+            "maps_version": MAPS_VERSION,
+            "model": self.folder.preset.source,
+            "weights": self.layout.fingerprint,
+            "words": list(self.words),
+            "asked": len(self.settings.concepts),
+            **({"windows": "by motion"} if self.settings.skips_windows else {}),
+            # Of deep pictures; found, and so no setting.
+            **({} if self.info.levels is None else {"levels": list(self.info.levels)}),
+            # What is off is left out: runs of before the setting was there agree with it.
+            **({} if self.lexicon.is_plain else {"spelled": self.lexicon.facts()}),
+            **({"learnt": dict(self.learnt)} if self.learnt else {}),
+            **{
+                key: settings[key]
+                for key in sorted(TrackSettings.list_keys(Stage.MAPS) - {"model", "concepts", "words"})
+                if settings[key] not in (None, False)
+                and (key, settings[key]) not in OFF
+                and (settings[key] or key not in NEW_WORD_SETTINGS)
+            },
+        }
         return {
             "video": {
                 "path": str(self.source.resolve()),
@@ -110,33 +141,14 @@ class Plan:
                 "licence": self.folder.preset.licence,
                 "words": list(self.words),
                 "picture": [self.tiles.tile_width, self.tiles.tile_height],
+                "layers": self.layout.num_layers,
                 "tiles": len(self.tiles.origins_px),
                 "token_px": self.layout.pitch_px,
                 "frames_per_token": self.layout.step,
             },
             "settings": settings,
             "settings_from": dict(self.sources),
-            "maps_from": {
-                "source_sha256": source_hash,
-                "maps_version": MAPS_VERSION,
-                "model": self.folder.preset.source,
-                "weights": self.layout.fingerprint,
-                "words": list(self.words),
-                "asked": len(self.settings.concepts),
-                **({"windows": "by motion"} if self.settings.skips_windows else {}),
-                # Of deep pictures; found, and so no setting.
-                **({} if self.info.levels is None else {"levels": list(self.info.levels)}),
-                # What is off is left out: runs of before the setting was there agree with it.
-                **({} if self.lexicon.is_plain else {"spelled": self.lexicon.facts()}),
-                **({"learnt": dict(self.learnt)} if self.learnt else {}),
-                **{
-                    key: settings[key]
-                    for key in sorted(TrackSettings.list_keys(Stage.MAPS) - {"model", "concepts", "words"})
-                    if settings[key] not in (None, False)
-                    and (key, settings[key]) not in OFF
-                    and (settings[key] or key not in NEW_WORD_SETTINGS)
-                },
-            },
+            "maps_from": settle_maps_from(maps_from, self.layout.num_layers, (self.info.width_px, self.info.height_px)),
         }
 
 
@@ -172,7 +184,7 @@ def lay_out(settled: Settled, source: Path, identity: SourceIdentity, info: Vide
     region = resolve_region(settings.roi, info.width_px, info.height_px)
     folder = find_folder(settled.preset)
     layout = read_layout(folder.path)
-    check_reading(settings, layout)
+    check_reading(settings, settled.sources, layout)
     if settings.rarity not in RARITY_WORDS:
         check_good_parts(Path(settings.rarity), layout.fingerprint)
     learnt = {term: check_learnt(Path(term[1:]), layout.fingerprint) for term in settled.lexicon.learnt}

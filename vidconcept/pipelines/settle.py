@@ -14,7 +14,7 @@ from vidconcept.models.folder import find_preset
 from vidconcept.models.layout import ModelLayout
 from vidconcept.models.presets import Preset
 from vidconcept.pipelines.vocabulary import compile_words, find_preset_thresholds, pick_asked
-from vidconcept.setting_layers import Layer, collect_layers, format_value, resolve
+from vidconcept.setting_layers import Layer, collect_layers, describe_given, format_value, resolve
 from vidconcept.settings import PRESETS, TrackSettings
 from vidconcept.video.reading import Reading
 
@@ -78,13 +78,16 @@ def _refuse_idle(settings: TrackSettings, sources: Mapping[str, str], order: Seq
     order: names of the layers, the strongest first. What is asked for in a stronger layer has its way.
     """
     idle = []
-    if settings.looks is not None and settings.stride != "auto":
-        idle.append(("looks", "stride", "says how often `stride=auto` reads a place"))
+    if settings.looks is not None and not settings.skips_windows:
+        other = "smooth" if settings.stride == "auto" else "stride"
+        idle.append(
+            ("looks", other, "says how often a place is read with `stride=auto` and a `smooth` that follows motion")
+        )
     if settings.timesteps:
         idle.append(("timestep", "timesteps", "is the one timestep that maps are read at"))
     for key, other, what in idle:
         given = sources[key] in order and not sources[key].startswith("preset")
-        if given and order.index(sources[key]) <= order.index(sources[other]):
+        if given and sources[other] not in order[: order.index(sources[key])]:
             raise UsageError(
                 f"`{key}={getattr(settings, key)}` {what}, and `{other}` is {format_value(getattr(settings, other))} "
                 f"({sources[other]}). Next: leave one of them out"
@@ -113,18 +116,21 @@ def _check_recurring(settings: TrackSettings) -> None:
         )
 
 
-def check_reading(settings: TrackSettings, layout: ModelLayout) -> None:
-    """Raises UsageError for layers and lengths of windows that the model does not have."""
-    bad = [layer for layer in settings.layers or () if not -layout.num_layers <= layer < layout.num_layers]
-    if bad or settings.layers == ():
+def check_reading(settings: TrackSettings, sources: Mapping[str, str], layout: ModelLayout) -> None:
+    """Raises UsageError, naming the layer of settings, for what the model cannot be read by: layers that it does not
+    have, methods, lengths of windows. sources: as in `Settled`."""
+
+    def describe(key: str) -> str:
+        return describe_given(key, getattr(settings, key), sources[key])
+
+    if any(not -layout.num_layers <= layer < layout.num_layers for layer in settings.layers or ()):
         raise UsageError(
-            f"layers {list(settings.layers or ())}: this model has no such layer. "
-            f"Next: layers from 0 to {layout.num_layers - 1}"
+            f"{describe('layers')}: this model has no such layer. Next: layers from 0 to {layout.num_layers - 1}"
         )
     if settings.method not in layout.methods:
         offered = ", ".join(layout.methods)
         raise UsageError(
-            f"`method={settings.method}` is not there for model {settings.model}: {why_missing(layout.methods)}. "
+            f"{describe('method')} is not there for model {settings.model}: {why_missing(layout.methods)}. "
             f"It has {offered}. Next: `method={layout.methods[0]}`"
         )
     for key in ("window_frames", "overlap_frames"):
@@ -132,12 +138,12 @@ def check_reading(settings: TrackSettings, layout: ModelLayout) -> None:
         if value % layout.step != 1 % layout.step:
             near = 1 + round((value - 1) / layout.step) * layout.step
             raise UsageError(
-                f"{key} = {value}: this model takes 1 + n x {layout.step} frames. Next: e.g. `{key}={near}`"
+                f"{describe(key)}: this model takes 1 + n x {layout.step} frames. Next: e.g. `{key}={near}`"
             )
     single = settings.window_frames == settings.overlap_frames == layout.step == 1
     if settings.overlap_frames >= settings.window_frames and not single:
         least = settings.overlap_frames + layout.step
         raise UsageError(
-            f"overlap_frames = {settings.overlap_frames} must be less than window_frames. "
-            f"Next: e.g. `window_frames={least}`"
+            f"{describe('overlap_frames')} must be less than window_frames, {settings.window_frames} "
+            f"({sources['window_frames']}). Next: e.g. `window_frames={least}`"
         )

@@ -22,9 +22,11 @@ from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.out import choose_out
 from vidconcept.pipelines.plan import Plan, make_plan
 from vidconcept.pipelines.rarity import Gating
+from vidconcept.run_changes import list_drawing_changes
 from vidconcept.runs import Existing, RunFolder, open_run
 from vidconcept.types import Event, FrameRow, Recurring, TrackMask
 from vidconcept.video.identity import identify
+from vidconcept.video.problems import Finding
 from vidconcept.writers import tables
 from vidconcept.writers.journal import TrackJournal
 from vidconcept.writers.review.page import write_review
@@ -113,6 +115,9 @@ def run_plan(
     with run:
         if not finished:
             carry_out(plan, run, monitor, get_model)
+        elif changes := list_drawing_changes(run.manifest, facts):
+            text = f"annotated.mp4 stays as it was: {'; '.join(changes)}. `existing=resume` draws it again"
+            monitor.remark(Finding("remark", "film", text))
     return Run(run.path, run.manifest)
 
 

@@ -21,10 +21,9 @@ from vidconcept.pipelines.monitor import Monitor, Progress
 from vidconcept.pipelines.parts import Part, compute_part, split_film, take_parts
 from vidconcept.pipelines.plan import Plan, make_plan
 from vidconcept.pipelines.track import Run, run_plan
-from vidconcept.run_changes import changes_of
+from vidconcept.run_changes import changes_of, list_drawing_changes
 from vidconcept.runners.order import Order, Report
 from vidconcept.runs import compute_digest, open_run
-from vidconcept.settings import Stage, TrackSettings
 from vidconcept.video.identity import hash_source
 from vidconcept.wording import format_count
 from vidconcept.writers.tables import read_events
@@ -191,10 +190,7 @@ def _was_replaced(out: Path, source: Path) -> bool:
 
 def _changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """All that a finished run would be made otherwise for."""
-    changes = changes_of(before, now)
-    old, new = before.get("settings", {}), now["settings"]
-    drawing = sorted(TrackSettings.list_keys(Stage.DRAWING))
-    changes += [f"{key} was {old.get(key)}, is {new[key]}" for key in drawing if old.get(key) != new[key]]
+    changes = changes_of(before, now) + list_drawing_changes(before, now)
     made_by = before.get("versions", {}).get("vidconcept")
     return changes + ([] if made_by == VERSION else [f"vidconcept was {made_by}, is {VERSION}"])
 

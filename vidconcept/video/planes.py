@@ -75,7 +75,10 @@ class Planes:
             plane[half] = cv2.resize(np.ascontiguousarray(made[..., channel]), size, interpolation=cv2.INTER_AREA)
 
     def to_frame(self) -> av.VideoFrame:
-        """For the encoder; without another copy, so nothing may be drawn from now on."""
-        frame = av.VideoFrame.from_numpy_buffer(self.values, format="yuv420p")
+        """For the encoder; without another copy where that goes, so nothing may be drawn from now on."""
+        # PyAV takes a buffer's height for a multiple of 4 and would leave out the last two rows of others.
+        shares = self.size_px[1] % 4 == 0
+        make = av.VideoFrame.from_numpy_buffer if shares else av.VideoFrame.from_ndarray
+        frame = make(self.values, format="yuv420p")
         frame.colorspace, frame.color_range = Colorspace.ITU709, ColorRange.MPEG
         return frame
