@@ -278,6 +278,9 @@ class TestRefusesWrongInput:
         for options, match in [
             ({"layers": [99]}, "layers must lie in"),
             ({"layers": []}, "layers must lie in"),
+            ({"layers": [1.5]}, "layers are a sequence of whole numbers"),
+            ({"layers": 2}, "layers are a sequence of whole numbers"),
+            ({"methods": "imap"}, "methods are a sequence of names, got 'imap'"),
             ({"methods": ["attention-rollout"]}, "attention-rollout"),
         ]:
             with pytest.raises(ValueError, match=match), concept_attention(golden.transformer, concepts, **options):

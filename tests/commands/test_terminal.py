@@ -27,6 +27,7 @@ def test_what_a_resumed_run_found_done_does_not_shorten_the_time_left(monkeypatc
         (("clips measured", 1, 3), "clips measured: 1/3"),
         (("reading maps", 1, 1), "reading maps: 1/1 frame"),
         (("denoising", 2, 30), "denoising: 2/30 steps"),
+        (("learning, part 1 of 3 aside", 65, 80), "learning, part 1 of 3 aside: 65/80 steps"),
         (("finding tracks", 40, None), "finding tracks: 40 frames"),
     ],
 )

@@ -114,7 +114,9 @@ class TestErrors:
             with pytest.raises(vidconcept.UsageError, match="no concepts given"):
                 call(None)
 
-    @pytest.mark.parametrize("setting", [{"start_s": 1.0}, {"fps": 25.0}, {"bits": 12}, {"keep_recurring": (1,)}])
+    @pytest.mark.parametrize(
+        "setting", [{"start_s": 1.0}, {"fps": 25.0}, {"bits": 12}, {"max_megapixels": 1.0}, {"keep_recurring": (1,)}]
+    )
     def test_settings_of_recordings_are_refused(self, tiny_model, setting):
         with pytest.raises(vidconcept.UsageError, match=f"`{next(iter(setting))}.*Next: "):
             open_small(tiny_model, **setting)

@@ -51,3 +51,18 @@ def test_a_version_that_needs_more_is_imported_as_a_whole():
         "print(found.__name__)"
     )
     assert told.splitlines() == ["False", "CogVideoXTransformer3DModel"]
+
+
+def test_libraries_that_quantize_are_not_looked_at(tmp_path):
+    """They would import the compiler of torch, and the light import would fail after half of its time."""
+    for name in ("torchao", "bitsandbytes"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("import torch._dynamo.utils\n__version__ = '99.0'\n")
+        (tmp_path / f"{name}-99.0.dist-info").mkdir()
+        (tmp_path / f"{name}-99.0.dist-info" / "METADATA").write_text(f"Name: {name}\nVersion: 99.0\n")
+    told = run(
+        f"sys.path.insert(0, {str(tmp_path)!r}); light.allow(); light.import_diffusers()\n"
+        "print('diffusers' in sys.modules, 'torchao' in sys.modules)\n"
+        "import torchao; print(torchao.__version__)"
+    )
+    assert told.splitlines() == ["True False", "99.0"]

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
+from operator import index
 from threading import get_ident
 from typing import Any
 
@@ -38,12 +39,15 @@ __all__ = ["METHODS", "ConceptStream", "Method", "Recorder", "Vectors", "concept
 def resolve_layers(layers: Sequence[int] | None, num_layers: int) -> tuple[int, ...]:
     """Sorted layer indices; None is the deep half, negative numbers count from the end.
 
-    Raises ValueError for an empty choice or a layer that the model does not have.
+    Raises ValueError for an empty choice, a layer that the model does not have, or what is no sequence of whole numbers.
     """
-    chosen = range(num_layers // 2, num_layers) if layers is None else layers
+    try:
+        chosen = [index(layer) for layer in (range(num_layers // 2, num_layers) if layers is None else layers)]
+    except TypeError as error:
+        raise ValueError(f"layers are a sequence of whole numbers, got {layers!r}") from error
     resolved = sorted({layer + num_layers if layer < 0 else layer for layer in chosen})
     if not resolved or resolved[0] < 0 or resolved[-1] >= num_layers:
-        raise ValueError(f"layers must lie in 0..{num_layers - 1}, got {list(chosen)}")
+        raise ValueError(f"layers must lie in 0..{num_layers - 1}, got {chosen}")
     return tuple(resolved)
 
 
@@ -79,6 +83,8 @@ def concept_attention(
     family = find_family(transformer)
     blocks = family.layers_of(transformer)
     chosen = resolve_layers(layers, len(blocks))
+    if isinstance(methods, str):
+        raise ValueError(f"methods are a sequence of names, got {methods!r}")
     methods = tuple(family.methods[:1] if methods is None else methods)
     _check_methods(type(transformer).__name__, family, methods)
     if motion_heads < 1:

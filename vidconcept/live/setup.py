@@ -22,7 +22,7 @@ from vidconcept.video.identity import SourceIdentity
 # Of recordings: a stream has no start, no end, and its own rate.
 OF_RECORDINGS = ("start_s", "end_s", "fps", "keep_recurring")
 # Of encoded video: pushed pictures are what they are.
-OF_VIDEO = ("bits", "stream", "deinterlace", "tone_map")
+OF_VIDEO = ("bits", "stream", "deinterlace", "tone_map", "max_megapixels")
 # Times of live footage are counted in this unit, the clock of MPEG-TS.
 TIME_BASE = Fraction(1, 90_000)
 

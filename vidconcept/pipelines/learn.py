@@ -102,7 +102,7 @@ def learn(
         for part in parts:
             if part.name in aside:
                 judged[part.name] = judge(part, vector, plan, model)
-    vector = taught(parts, "learning from all")
+    vector = taught(parts, "learning, from all")
     if word is not None and judged:
         judge_word(
             [p for p in parts if p.name in judged], judged, f"{name}={word}", asked, dataset, settings, workspace

@@ -15,7 +15,7 @@ from vidconcept.wording import format_count
 # Called with the stage, how much of it is done, and how much there is (None: not known).
 Progress = Callable[[str, int, int | None], None]
 # What a stage counts where it is not frames.
-_UNITS = {"denoising": "step", "learning from all": "step"}
+_UNITS = {"denoising": "step", "learning": "step"}
 # Stages whose name says it.
 _SAID = ("photos", "clips read", "clips measured", "clips swept", "clips tried", "conditions tried", "windows read")
 
@@ -25,7 +25,7 @@ def count_progress(stage: str, done: int, total: int | None) -> str:
     if not done:
         return ""
     last = total or done
-    count = str(last) if stage in _SAID else format_count(last, _UNITS.get(stage, "frame"))
+    count = str(last) if stage in _SAID else format_count(last, _UNITS.get(stage.partition(",")[0], "frame"))
     return f"{done}/{count}" if total else count
 
 
