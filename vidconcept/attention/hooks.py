@@ -39,7 +39,7 @@ __all__ = ["METHODS", "ConceptStream", "Method", "Recorder", "Vectors", "concept
 def resolve_layers(layers: Sequence[int] | None, num_layers: int) -> tuple[int, ...]:
     """Sorted layer indices; None is the deep half, negative numbers count from the end.
 
-    Raises ValueError for an empty choice, a layer that the model does not have, or what is no sequence of whole numbers.
+    Raises ValueError for an empty choice, a layer that the model does not have, and what is no sequence of numbers.
     """
     try:
         chosen = [index(layer) for layer in (range(num_layers // 2, num_layers) if layers is None else layers)]

@@ -1,8 +1,8 @@
 """Importing diffusers for the embedded model: in half of the time and in 90 MB less.
 
 What diffusers looks for on its way, transformers, peft, libraries that quantize and the compiler of torch, makes up
-most of its import, and the embedded model needs none of it there. The rest of a process would find a diffusers without what rests on them, so only
-a process that is this tool's own and reads footage with one model says that it may be so.
+most of its import, and the embedded model needs none of it there. The rest of a process would find a diffusers without
+what rests on them, so only a process that is this tool's own and reads footage with one model says that it may be so.
 """
 
 from __future__ import annotations
