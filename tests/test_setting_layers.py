@@ -164,6 +164,8 @@ def test_looks_belong_to_the_stride_that_the_motion_chooses():
     assert settle({"concepts": ("scratch",), "preset": "fast", "stride": 2}, environ={}).settings.stride == 2
     with pytest.raises(UsageError, match=r"`looks=3`.*`stride` is 2 \(command line\).*Next: "):
         settle({"concepts": ("scratch",), "looks": 3, "stride": 2}, environ={})
+    with pytest.raises(UsageError, match=r"`looks=3`.*`stride` is 1 \(default\).*Next: "):
+        settle({"concepts": ("scratch",), "looks": 3, "model": "cogvideox-2b"}, environ={})
     # What is asked for at the terminal goes before what a file says.
     weaker = {"VIDCONCEPT_LOOKS": "3"}
     assert settle({"concepts": ("scratch",), "stride": 2}, environ=weaker).settings.stride == 2

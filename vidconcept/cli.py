@@ -14,7 +14,7 @@ import typer
 from vidconcept import __version__, signals
 from vidconcept.commands import batch, calibrate, concept, generate, image, machine, review, track, trust, watch
 from vidconcept.commands.flags import NamingGroup
-from vidconcept.errors import ExitCode, Interrupted, VidconceptError
+from vidconcept.errors import ExitCode, Interrupted, VidconceptError, describe_unexpected
 from vidconcept.files import shorten
 
 app = typer.Typer(
@@ -55,6 +55,8 @@ def main() -> None:
     debug = "--debug" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]
     logging.basicConfig(level=logging.WARNING, format="warning: %(message)s", stream=sys.stderr)
+    if debug:
+        logging.getLogger("vidconcept").setLevel(logging.DEBUG)
     try:
         _check_working_directory()
         app(standalone_mode=True)
@@ -87,7 +89,7 @@ def main() -> None:
         ):
             _say(debug, error, f"cannot write what is printed: {error.strerror}. Next: let it go elsewhere")
             raise SystemExit(int(ExitCode.FAILURE)) from None
-        text = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
+        text = describe_unexpected(error)
         advice = f"{SMALLER}, or device=cpu" if "out of memory" in text.lower() else "--debug shows where"
         _say(debug, error, f"{text}. Next: {advice}")
         raise SystemExit(int(ExitCode.FAILURE)) from None

@@ -68,6 +68,12 @@ class Interrupted(VidconceptError):
     exit_code = ExitCode.INTERRUPTED
 
 
+def describe_unexpected(error: BaseException) -> str:
+    """An error that nobody foresaw: its type, and the first line of what it says."""
+    said = str(error).strip()
+    return f"{type(error).__name__}: {said.splitlines()[0] if said else 'no message'}"
+
+
 _WRITE_REASONS = {
     errno.ENOSPC: "the disk is full. Next: free some space, then run again",
     errno.EDQUOT: "the disk quota is used up. Next: free some space, then run again",

@@ -16,6 +16,7 @@ from vidconcept.files import read_json, validate
 MANIFEST = "run.json"
 Pixels = Annotated[int, Field(ge=1, le=1 << 20)]
 Seconds = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=0)]
 
 
 class _Part(BaseModel):
@@ -55,6 +56,16 @@ class _Rarity(_Part):
     says: str = ""
 
 
+class _Live(_Part):
+    skipped: Count = 0
+    gaps: Count = 0
+    failures: Count = 0
+    undecodable: Count = 0
+    corrupt: Count = 0
+    clock_jumps: Count = 0
+    part_begins: list[Count] | None = None
+
+
 class _Manifest(_Part):
     """What makes a folder a run: its id, its video and its concepts. The rest comes as the run goes on."""
 
@@ -66,12 +77,13 @@ class _Manifest(_Part):
     engine: dict[str, Any] = {}
     windows: Annotated[int, Field(ge=0, le=10**9)] = 0
     maps_done: bool = False
-    frames: Annotated[int, Field(ge=0)] = 0
-    events: dict[str, Annotated[int, Field(ge=0)]] = {}
-    recurring: Annotated[int, Field(ge=0)] = 0
+    frames: Count = 0
+    events: dict[str, Count] = {}
+    recurring: Count = 0
     gaps: list[dict[str, Any]] = []
     cuts: list[int] = []
-    film_skips: list[tuple[Annotated[int, Field(ge=0)], Seconds]] = []
+    film_skips: list[tuple[Count, Seconds]] = []
+    live: _Live | None = None
     remarks: list[_Remark] = []
     fallbacks: list[str] = []
     timings_s: dict[str, Seconds] = {}

@@ -45,7 +45,8 @@ Existing = Literal["error", "resume", "overwrite", "skip"]
 class RunFolder:
     """A run folder that is being written, locked against others until `close`; the context manager closes it.
 
-    manifest: the content of `run.json`, written by `save`. lock: None for a finished run that is only looked at.
+    manifest: the content of `run.json`, written by `save`. A finished run that is opened again stays finished, and
+    `run.json` as it is, until the first `save`. lock: None for a finished run that is only looked at.
     """
 
     path: Path
@@ -74,7 +75,8 @@ class RunFolder:
         return self.path / SCRATCH
 
     def save(self, **changes: Any) -> None:
-        self.manifest.update(changes)
+        """Write `run.json`; unless `done` is among the changes, the run is not finished."""
+        self.manifest.update({"done": False} | changes)
         with open_replacing(self.path / MANIFEST) as file:
             file.write(json.dumps(self.manifest, indent=1, ensure_ascii=False) + "\n")
 
@@ -149,6 +151,11 @@ class RunFolder:
                 )
             yield maps
 
+    def begin_results(self) -> None:
+        """Have the disk hold that the run is not finished: results are written anew from now on."""
+        self.save()
+        sync([self.path / MANIFEST, self.path])
+
     def finish(self) -> None:
         """Mark the run done once the disk holds all of it, and remove the journals."""
         sync_results(self.path)
@@ -193,11 +200,15 @@ def open_run(path: Path, facts: dict[str, Any], existing: Existing, read: Iterab
             if existing == "overwrite":
                 remove_results(path)
         # The maps that are there carry a digest of `maps_from` as it was said then.
-        names = ("run_id", "created", "maps_from", "windows", "maps_done", "engine", "fallbacks", "timings_s")
+        names = (
+            *("run_id", "created", "maps_from", "windows", "maps_done", "engine", "fallbacks", "timings_s"),
+            *("live", "done"),
+        )
         kept = {key: before[key] for key in names if key in before} if before and existing != "overwrite" else {}
-        run = RunFolder(path, facts | kept, lock)
-        # First of all: from now on the folder is known as a run.
-        run.save(run_id=run.manifest.get("run_id", new_run_id()), done=False)
+        run = RunFolder(path, facts | {"run_id": new_run_id(), "done": False} | kept, lock)
+        if not run.manifest["done"]:
+            # First of all: from now on the folder is known as a run.
+            run.save()
         with output_errors(path):
             (path / "maps").mkdir(exist_ok=True)
     except BaseException:

@@ -1,6 +1,7 @@
 """Where events go beside standard output, and receivers that are away, odd, or do not want them."""
 
 import json
+import threading
 from base64 import b64encode
 from http.server import BaseHTTPRequestHandler
 
@@ -110,6 +111,25 @@ def test_what_waits_for_a_receiver_that_stays_away_is_bounded():
     assert len(sender._waiting) == MOST_WAITING
 
 
+def test_the_message_that_is_being_sent_is_not_dropped():
+    arrived, is_sending, may_arrive = [], threading.Event(), threading.Event()
+
+    def send(message):
+        is_sending.set()
+        may_arrive.wait(20)
+        arrived.append(json.loads(message)["event"])
+
+    sender = Sender("webhook", send, lambda text: None)
+    sender.put({"event": 0})
+    assert is_sending.wait(20)
+    for number in range(1, MOST_WAITING + 10):
+        sender.put({"event": number})
+    may_arrive.set()
+    sender.close()
+    assert arrived == [0, *range(11, MOST_WAITING + 10)]
+    assert (sender.sent, sender.dropped) == (MOST_WAITING, 10)
+
+
 @pytest.mark.parametrize(
     "address",
     ["localhost/x", "mqtt://localhost", "mqtt://localhost/a/#", "mqtt://h/a%23", "http://h/x", "mqtt://h:99999/t",
@@ -123,16 +143,17 @@ def test_a_broker_needs_an_address_and_a_topic(address):
 
 def test_at_the_end_a_receiver_that_is_away_is_not_asked_without_a_pause(monkeypatch):
     monkeypatch.setattr(outlets, "CLOSING_S", 1.0)
-    tries = []
+    tries, warnings = [], []
 
     def refuse(message):
         tries.append(message)
         raise OSError("refused")
 
-    sender = Sender("webhook", refuse, lambda text: None)
+    sender = Sender("webhook", refuse, warnings.append)
     sender.put({"event": 0})
     sender.close()
     assert sender.dropped == 1
+    assert warnings[-1] == "webhook: 1 message did not arrive"
     assert 2 <= len(tries) <= 5
 
 

@@ -17,6 +17,7 @@ from vidconcept.live.delays import Delays
 from vidconcept.live.messages import WatchState
 from vidconcept.live.metrics import watch_metrics
 from vidconcept.live.recording import reserve_stem
+from vidconcept.live.setup import settle_live
 from vidconcept.live.sources import (
     PROBING,
     LiveSource,
@@ -218,6 +219,14 @@ class TestSources:
         assert parse_input_options(["video_size=640x480", "a=b=c"]) == {"video_size": "640x480", "a": "b=c"}
         with pytest.raises(UsageError, match="not KEY=VALUE"):
             parse_input_options(["x"])
+
+
+def test_looks_are_refused_where_no_window_is_left_out_unless_only_a_preset_sets_them():
+    asked = {"concepts": ("scratch",)}
+    with pytest.raises(UsageError, match=r"`looks=5` \(command line\).*every window is read\. Next: "):
+        settle_live(asked | {"looks": 5}, None)
+    for taken in ({"preset": "fast"}, {"stride": 1}):
+        assert settle_live(asked | taken, None).settings.stride == 1
 
 
 def test_delays_are_summed_up():

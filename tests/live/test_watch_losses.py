@@ -67,17 +67,28 @@ def test_a_recording_that_is_lost_on_a_full_disk_is_counted_and_leaves_its_film(
     assert {line["run"] for line in ended} == {None}
 
 
-def test_a_recording_that_is_not_finished_leaves_its_film_and_no_journals(fifo, tiny_model, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (OutputError("the disk is full"), "the disk is full"),
+        (ValueError("nobody knows"), "ValueError: nobody knows. Next: --debug shows where"),
+    ],
+)
+def test_a_recording_that_is_not_finished_is_counted_and_leaves_its_film_and_no_journals(
+    fifo, tiny_model, tmp_path, monkeypatch, caplog, error, says
+):
     def fail(*_):
-        raise OutputError("the disk is full")
+        raise error
 
+    caplog.set_level("DEBUG", "vidconcept")
     monkeypatch.setattr("vidconcept.live.recording.deliver", fail)
     with watching(fifo, tiny_model, out=tmp_path / "out", skips=False, once=True) as own:
         fifo.write_bytes(transport_stream(20))
         state = own.wait()
     assert (state.runs, state.runs_failed) == (0, 1)
     assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == [".mp4", ".vidconcept"]
-    assert [text for text in own.warnings if "was not finished, its film stays beside it: the disk is full" in text]
+    assert [text for text in own.warnings if text.endswith(f"was not finished, its film stays beside it: {says}")]
+    assert "Traceback" in caplog.text
 
 
 def test_a_folder_of_recordings_that_is_removed_does_not_stop_the_events(fifo, tiny_model, tmp_path):

@@ -53,6 +53,7 @@ class TestManifest:
             (("windows",), -1),
             (("gaps",), "many"),
             (("engine",), "fast"),
+            (("live",), {"part_begins": ["first"]}),
         ],
     )
     def test_of_a_value(self, run, place, value):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.small_runs import small_run, tree
-from vidconcept.errors import Interrupted, OutputError, VidconceptError
+from vidconcept.errors import Interrupted, OutputError, UsageError, VidconceptError
 from vidconcept.manifest import read_manifest
 from vidconcept.ownership import RESULTS, RunLock, list_missing
 from vidconcept.pipelines.monitor import Monitor
@@ -131,6 +131,25 @@ def test_maps_of_before_serve_what_means_the_same(work, tiny_model):
     kept = tree(work / "run" / "maps")
     small_run(work / "a.mp4", tiny_model, work / "run", existing="resume", threshold=0.02)
     assert tree(work / "run" / "maps") == kept
+
+
+class TestFinished:
+    """A finished run that is decided again stays what it is until its results are written anew."""
+
+    def test_after_a_refusal(self, work, tiny_model):
+        before = tree(work / "run")
+        with pytest.raises(UsageError, match="keep_recurring = 99"):
+            small_run(work / "a.mp4", tiny_model, work / "run", existing="resume", keep_recurring=(99,))
+        assert tree(work / "run") == before
+
+    @pytest.mark.parametrize(("stage", "stays"), [("finding tracks", True), ("writing the video", False)])
+    def test_after_an_interrupt(self, work, tiny_model, stage, stays):
+        before, at = tree(work / "run"), []
+        monitor = Monitor(progress=lambda now, *_: at.append(now), stop=lambda: at[-1:] == [stage])
+        with pytest.raises(Interrupted):
+            small_run(work / "a.mp4", tiny_model, work / "run", existing="resume", threshold=0.4, monitor=monitor)
+        assert (tree(work / "run") == before) == stays
+        assert json.loads((work / "run" / "run.json").read_text())["done"] == stays
 
 
 class TestSkip:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from threading import Thread
 
-from vidconcept.errors import VidconceptError
+from vidconcept.errors import VidconceptError, describe_unexpected
+
+log = logging.getLogger(__name__)
 
 
 class Deliverer:
-    """Does one piece of work at a time in a thread. warn: told why one failed."""
+    """Does one piece of work at a time in a thread; done, failed: how many so far. warn: told why one failed."""
 
     def __init__(self, warn: Callable[[str], None]) -> None:
         self.done = self.failed = 0
@@ -36,5 +39,11 @@ class Deliverer:
             work()
             self.done += 1
         except (VidconceptError, OSError, MemoryError) as error:
-            self.failed += 1
-            self._warn(f"{what}: {error}")
+            self._fail(f"{what}: {error}")
+        except Exception as error:
+            self._fail(f"{what}: {describe_unexpected(error)}. Next: --debug shows where")
+
+    def _fail(self, said: str) -> None:
+        self.failed += 1
+        self._warn(said)
+        log.debug("where it failed", exc_info=True)

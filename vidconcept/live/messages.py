@@ -1,19 +1,13 @@
-"""What a watch tells: where it stands, the events it sees, and what it missed."""
+"""What a watch tells: where it stands, and the events it sees."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from vidconcept.live.events import LiveEvent
-from vidconcept.video.problems import Problem
-from vidconcept.wording import format_count
-
-# Counts that a recording tells of its own time, what was missed before its first frame included.
-COUNTED = ("skipped", "gaps", "failures", "undecodable", "corrupt", "clock_jumps")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,25 +62,6 @@ def describe_event(event: LiveEvent, delay_s: float, began_s: float, source: str
         "start_s": round(own.start_s, 4),
         "end_s": round(own.end_s, 4),
     }
-
-
-def list_problems(facts: Mapping[str, Any]) -> list[Problem]:
-    """What was missed in a segment, as `run.json` lists it."""
-    found = []
-    if facts["skipped"]:
-        frames, gaps = format_count(facts["skipped"], "frame"), format_count(facts["gaps"], "gap")
-        text = f"{frames} skipped in {gaps}: the model is slower than the camera"
-        found.append(Problem("skipped", text, count=max(facts["gaps"], 1)))
-    if facts["failures"]:
-        found.append(Problem("lost", "the source was lost and connected again", count=facts["failures"]))
-    if facts["undecodable"]:
-        found.append(Problem("undecodable", "packets could not be decoded; skipped", count=facts["undecodable"]))
-    if facts["corrupt"]:
-        found.append(Problem("corrupt-frame", "the decoder calls pictures damaged; used", count=facts["corrupt"]))
-    if facts["clock_jumps"]:
-        text = "the source's clock jumped or ran at another speed; this machine's clock is used"
-        found.append(Problem("time-jump", text, count=facts["clock_jumps"]))
-    return found
 
 
 def format_time(seconds: float) -> str:

@@ -16,8 +16,9 @@ from typing import IO, Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from vidconcept.errors import UsageError
+from vidconcept.wording import format_count
 
-# Messages that wait for a receiver that is away; then the oldest are dropped, and counted.
+# Messages that wait for a receiver that is away; then the oldest that is not being sent is dropped, and counted.
 MOST_WAITING = 1000
 FIRST_WAIT_S, LAST_WAIT_S = 0.5, 30.0
 TIMEOUT_S = 10.0
@@ -46,6 +47,7 @@ class Sender:
         self._send, self._warn = send, warn
         self._waiting: deque[bytes] = deque()
         self._state = Condition()
+        self._is_sending = False
         self._closes_at: float | None = None
         self._thread = Thread(target=self._run, name=f"vidconcept {name}", daemon=True)
         self._thread.start()
@@ -54,7 +56,8 @@ class Sender:
         """Never waits."""
         with self._state:
             if len(self._waiting) == MOST_WAITING:
-                self._waiting.popleft()
+                # The first one may be arriving.
+                del self._waiting[int(self._is_sending)]
                 self.dropped += 1
             self._waiting.append(json.dumps(message, ensure_ascii=False).encode())
             self._state.notify()
@@ -67,7 +70,7 @@ class Sender:
         self._thread.join(CLOSING_S + TIMEOUT_S)
         self.dropped += len(self._waiting)
         if self.dropped:
-            self._warn(f"{self.name}: {self.dropped} messages did not arrive")
+            self._warn(f"{self.name}: {format_count(self.dropped, 'message')} did not arrive")
 
     def _run(self) -> None:
         wait_s, is_lost = FIRST_WAIT_S, False
@@ -76,7 +79,7 @@ class Sender:
                 self._state.wait_for(lambda: bool(self._waiting) or self._closes_at is not None)
                 if not self._waiting or (self._closes_at is not None and monotonic() > self._closes_at):
                     return
-                message = self._waiting[0]
+                message, self._is_sending = self._waiting[0], True
             is_refused = False
             try:
                 self._send(message)
@@ -88,6 +91,7 @@ class Sender:
                     self._warn(f"{self.name}: {error}; events wait, and are sent again")
                 is_lost = True
                 with self._state:
+                    self._is_sending = False
                     if self._closes_at is None:
                         self._state.wait_for(lambda: self._closes_at is not None, wait_s)
                     else:
@@ -99,10 +103,9 @@ class Sender:
             wait_s, is_lost = FIRST_WAIT_S, False
             self.sent += not is_refused
             with self._state:
-                # It may have been dropped meanwhile.
-                if self._waiting and self._waiting[0] is message:
-                    self._waiting.popleft()
-                    self.dropped += is_refused
+                self._is_sending = False
+                self._waiting.popleft()
+                self.dropped += is_refused
 
 
 def make_webhook_poster(url: str) -> Callable[[bytes], None]:

@@ -18,6 +18,7 @@ from vidconcept.live.rarity import RunningRarity
 from vidconcept.pipelines.deliver import deliver
 from vidconcept.pipelines.findings import Findings, ScoredFrame
 from vidconcept.pipelines.heat import HeatJournal
+from vidconcept.pipelines.live_pass import list_missed
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan, make_plan
 from vidconcept.pipelines.rarity import list_recurring
@@ -26,7 +27,6 @@ from vidconcept.rarity.memory import Described
 from vidconcept.runs import RunFolder, open_run
 from vidconcept.tracks.link import Linker
 from vidconcept.types import ConceptMaps, Frame, TrackMask
-from vidconcept.video.problems import Problem
 from vidconcept.video.writer import open_writer
 from vidconcept.writers.frames.overlay import needs_scores
 from vidconcept.writers.journal import TrackJournal
@@ -81,6 +81,7 @@ class Recording:
         self._maps = RunFolder(self._spool, {"maps_from": {}})
         self._windows = self.frames = self.size_bytes = 0
         self._cuts: list[int] = []
+        self._part_begins: list[int] = []
         self._seen = array("q"), array("d")
         self._journal = TrackJournal(self._spool / "tracks.jsonl")
         self._heat = HeatJournal(self._spool / "heat.bin")
@@ -95,6 +96,8 @@ class Recording:
         with output_errors(self.film):
             self.size_bytes = self._writer.partial_path.stat().st_size
         self.frames += 1
+        if frame.after_hole:
+            self._part_begins.append(frame.index)
 
     def keep_maps(self, maps: ConceptMaps, start: int, described: Described) -> None:
         """The maps of a window, and its features with positions counted from the segment's first frame."""
@@ -151,7 +154,6 @@ class Recording:
         overrides: Mapping[str, Any],
         config: Path | None,
         facts: Mapping[str, Any],
-        problems: list[Problem],
         monitor: Monitor,
     ) -> None:
         """Write film and run folder, as `track` on the film would have made it, with what the live pass found.
@@ -166,10 +168,10 @@ class Recording:
             created = {
                 "created": datetime.now(UTC).isoformat(timespec="seconds"),
                 "versions": list_versions(),
-                "live": facts,
+                "live": {**facts, "part_begins": self._part_begins},
             }
             run, _ = open_run(self.run, plan.facts() | created, "error", plan.read_paths)
-            for problem in problems:
+            for problem in list_missed(facts):
                 monitor.problem(problem)
             with run, output_errors(run.path), self._journal, self._heat:
                 self._hand_over_maps(run)

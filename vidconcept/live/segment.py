@@ -77,9 +77,10 @@ class Segment:
 
         def frames(part: Iterator[Shot]) -> Iterator[Frame]:
             nonlocal index
-            for shot in part:
+            for number, shot in enumerate(part):
+                after_hole = number == 0 and index > 0
                 pts = round((shot.time_s - first.time_s) / TIME_BASE)
-                frame = Frame(index, pts, float(pts * TIME_BASE), convert(shot.picture, size)[0])
+                frame = Frame(index, pts, float(pts * TIME_BASE), convert(shot.picture, size)[0], after_hole)
                 index += 1
                 self._arrived.append(shot.arrived_s)
                 self._follow_clock(shot.seen_s - frame.time_s)

@@ -35,6 +35,12 @@ def settle_live(overrides: Mapping[str, Any], config: Path | None, refused: tupl
             raise UsageError(
                 f"`{key}` ({settled.sources[key]}) is for recordings, and this footage is live. Next: leave it out"
             )
+    looks, given_by = settled.settings.looks, settled.sources["looks"]
+    if looks is not None and settled.settings.stride == "auto" and not given_by.startswith("preset"):
+        raise UsageError(
+            f"`looks={looks}` ({given_by}) says how often `stride=auto` reads a place, and of live footage every "
+            "window is read. Next: leave it out"
+        )
     # Windows are chosen by motion that is yet to come, which live footage cannot wait for.
     read_whole = settled.settings.model_copy(update={"stride": settled.settings.frame_stride})
     settled = replace(settled, settings=read_whole)

@@ -17,12 +17,13 @@ from vidconcept.live.delays import Delays
 from vidconcept.live.deliverer import Deliverer
 from vidconcept.live.engine import count_lag_frames
 from vidconcept.live.feed import Feed, find_view
-from vidconcept.live.messages import COUNTED, WatchState, describe_event, format_time, list_problems
+from vidconcept.live.messages import WatchState, describe_event, format_time
 from vidconcept.live.rarity import RunningRarity
 from vidconcept.live.recording import Recording
 from vidconcept.live.segment import Segment
 from vidconcept.live.setup import load_settled, plan_live, settle_live
 from vidconcept.live.sources import parse_source
+from vidconcept.pipelines.live_pass import COUNTED
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
 from vidconcept.pipelines.settle import choose_reading
@@ -241,12 +242,11 @@ class Watch:
             "told_within_s": now.told_within_s,
             "event_ids": numbers,
         }
-        problems = list_problems(facts)
         # The run is of all windows, as they came.
         overrides = {**self._overrides, "stride": self._settled.settings.frame_stride}
 
         def work() -> None:
-            recording.finish(overrides, self._config, facts, problems, Monitor())
+            recording.finish(overrides, self._config, facts, Monitor())
             self._tell(
                 {"type": "run", "run": str(recording.run), "frames": recording.frames}
                 | {key: facts[key] for key in ("began", "skipped", "event_ids")}

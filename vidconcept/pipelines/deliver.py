@@ -48,6 +48,7 @@ def deliver(
     path, concepts = run.path, plan.settings.concepts
     events, own = _keep_review(run, findings.events, monitor)
     findings = replace(findings, events=events)
+    run.begin_results()
     frame_size = (plan.info.width_px, plan.info.height_px)
     tables.write_frames_and_tracks(path, plan.video_name, concepts, journal.frames(), findings.tracker_ids)
     tables.write_events(path / "events.csv", events, own)
@@ -87,6 +88,9 @@ def _keep_review(
     if compute_events_digest(before) == compute_events_digest(events):
         verdicts = {event.event_id: event.verdict for event in before}
         return [replace(event, verdict=verdicts[event.event_id]) for event in events], own
+    if before and (live := run.manifest.get("live")):
+        # Nor are they those that the live pass numbered.
+        live.pop("event_ids", None)
     run.save(run_id=new_run_id())
     if lost := _describe_lost(before, own):
         monitor.warn(f"the events changed; {lost} discarded")

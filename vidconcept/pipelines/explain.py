@@ -13,6 +13,7 @@ from vidconcept.errors import InputError, UsageError
 from vidconcept.evaluation.explanation import Explanation
 from vidconcept.geometry import crop
 from vidconcept.models.readout import draws_of, token_grid
+from vidconcept.pipelines.live_pass import split_as_live
 from vidconcept.pipelines.maps import ModelShelf, cut_source_windows
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan, make_plan
@@ -77,7 +78,7 @@ def _restore_plan(run: Run) -> Plan:
     if not isinstance(stored, dict):
         raise InputError(f"{run.path / 'run.json'} does not say its settings. Next: track again")
     keys = {key: value for key, value in stored.items() if key in TrackSettings.model_fields and value is not None}
-    return make_plan(run.find_video(), keys, environ={})
+    return split_as_live(make_plan(run.find_video(), keys, environ={}), run.manifest.get("live") or {})
 
 
 def _order_words(plan: Plan, track: TrackMask) -> list[int]:

@@ -17,6 +17,7 @@ from vidconcept.pipelines.deliver import deliver
 from vidconcept.pipelines.findings import Findings, find
 from vidconcept.pipelines.freed import give_back_memory
 from vidconcept.pipelines.heat import HeatJournal
+from vidconcept.pipelines.live_pass import list_missed, split_as_live
 from vidconcept.pipelines.maps import GetModel, compute_maps, load_model
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.out import choose_out
@@ -125,6 +126,10 @@ def carry_out(plan: Plan, run: RunFolder, monitor: Monitor, get_model: GetModel 
     """Everything from the first map to the finished folder; maps that are there are kept."""
     for remark in plan.remarks:
         monitor.remark(remark)
+    live = run.manifest.get("live") or {}
+    plan = split_as_live(plan, live)
+    for problem in list_missed(live):
+        monitor.problem(problem)
     try:
         with output_errors(run.path):
             compute_maps(plan, run, monitor, get_model)
@@ -138,7 +143,9 @@ def carry_out(plan: Plan, run: RunFolder, monitor: Monitor, get_model: GetModel 
                     recurring = gating.list_recurring(*findings.seen)
                     deliver(plan, run, journal, heat, findings, recurring, monitor)
     except Interrupted:
-        run.save(**_facts_to_record(run, monitor), interrupted=datetime.now(UTC).isoformat(timespec="seconds"))
+        # A finished run of which no result was written anew stays what it was.
+        if not run.manifest["done"]:
+            run.save(**_facts_to_record(run, monitor), interrupted=datetime.now(UTC).isoformat(timespec="seconds"))
         raise
     finish_run(plan, run, findings, recurring, gating.evidence.facts(), monitor)
 

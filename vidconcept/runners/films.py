@@ -11,7 +11,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-from vidconcept.errors import InputError, Interrupted, InUseError, OutputError, VidconceptError
+from vidconcept.errors import (
+    InputError,
+    Interrupted,
+    InUseError,
+    OutputError,
+    VidconceptError,
+    describe_unexpected,
+)
 from vidconcept.fleet.leases import Holder, Lease, take_lease
 from vidconcept.fleet.records import Records, marks_of
 from vidconcept.manifest import read_manifest
@@ -261,4 +268,4 @@ def _report_of(error: BaseException) -> Report:
             return Report("memory", "out of memory. Next: smaller window_frames, height and width", 1)
         case _ if "out of memory" in said.lower():
             return Report("memory", f"{said.splitlines()[0]}. Next: smaller window_frames, height and width", 1)
-    return Report("failed", f"{type(error).__name__}: {said.splitlines()[0]}", 1)
+    return Report("failed", describe_unexpected(error), 1)

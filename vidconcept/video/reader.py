@@ -55,7 +55,8 @@ def read_pictures(
 
     Two passes give the same frames. `Picture.index` counts all decodable frames of the source, whatever the range.
     `fps` is for what has no times of its own: image sequences and raw streams. A frame with which another recording
-    begins says so, and one after a hole where `reading` names holes; the stride counts anew from it. Missing and
+    begins says so, and one after a hole where `reading` names holes, or those that it names themselves; the stride
+    counts anew from it. Missing and
     backward timestamps are repaired, undecodable parts skipped; both go to `on_problem`, merged into ranges, at the
     latest when the iterator ends.
 
@@ -82,7 +83,10 @@ def read_pictures(
             if start_s is not None and picture.time_s < start_s - 5e-7:
                 continue
             is_hole = before_s is not None and picture.time_s - before_s > hole_s
-            if chosen and (is_hole or picture.after_hole):
+            begins = is_hole or picture.after_hole
+            if reading.part_begins is not None:
+                begins = picture.index in reading.part_begins
+            if chosen and begins:
                 since_hole, after_hole = 0, True
             if since_hole % stride == 0:
                 yield picture if picture.after_hole == after_hole else replace(picture, after_hole=after_hole)

@@ -15,7 +15,8 @@ class Reading:
     stream: index of the video stream in its file, None for the one that a player would show.
     deinterlace: give each picture one moment instead of two. tone_map: bring HDR to the range of a usual screen.
     max_megapixels: larger pictures are refused. hole_s: a step in time longer than this is a hole, before which a frame
-    says so; None: none is looked for.
+    says so; None: none is looked for. part_begins: indices of the frames that say so, where an earlier pass settled
+    them: none is looked for then; None: not settled.
     """
 
     bits: int | None = None
@@ -25,6 +26,7 @@ class Reading:
     tone_map: bool = False
     max_megapixels: float = MAX_MEGAPIXELS
     hole_s: float | None = None
+    part_begins: frozenset[int] | None = None
 
 
 AS_IT_IS = Reading()
