@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, Thread
 from pathlib import Path
 
 import av
+import numpy as np
 
 from tests.helpers.clips import paint
 
@@ -17,18 +18,31 @@ SIZE_PX = (192, 128)
 
 
 def transport_stream(
-    count: int = 30, *, first: int = 0, size_px: tuple[int, int] = SIZE_PX, fps: int = 25, start_s: float = 0.0
+    count: int = 30,
+    *,
+    first: int = 0,
+    size_px: tuple[int, int] = SIZE_PX,
+    fps: int = 25,
+    start_s: float = 0.0,
+    pid: int = 0x100,
+    sound_s: float = 0.0,
 ) -> bytes:
-    """`count` painted pictures from number `first` on as H.264 in MPEG-TS, stamped from `start_s` on."""
+    """`count` painted pictures from number `first` on as H.264 in MPEG-TS, stamped from `start_s` on, with so much
+    silent sound. pid: of the video."""
     buffer = io.BytesIO()
-    with av.open(buffer, "w", format="mpegts") as container:
+    with av.open(buffer, "w", format="mpegts", options={"mpegts_start_pid": str(pid)}) as container:
         stream = container.add_stream("libx264", rate=fps, options={"preset": "ultrafast", "bf": "0", "g": "10"})
         stream.width, stream.height, stream.pix_fmt = *size_px, "yuv420p"
+        sound = container.add_stream("mp2", rate=48_000, layout="mono") if sound_s else None
         for number in range(count):
             frame = av.VideoFrame.from_ndarray(paint(first + number, size_px), format="rgb24")
             frame.pts, frame.time_base = round(start_s * fps) + number, Fraction(1, fps)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+        for number in range(round(sound_s * 25) if sound else 0):
+            samples = av.AudioFrame.from_ndarray(np.zeros((1, 1920), np.int16), "s16", "mono")
+            samples.sample_rate, samples.pts = 48_000, 1920 * number
+            container.mux(sound.encode(samples))
     return buffer.getvalue()
 
 

@@ -76,6 +76,43 @@ def test_pictures_without_times_are_taken_when_they_arrive():
     assert shots[-1].time_s == pytest.approx(passed_s, abs=0.05)
 
 
+def test_a_camera_of_few_pictures_a_second_is_not_lost_while_its_stream_is_looked_into(monkeypatch):
+    monkeypatch.setattr(sources, "SILENCE_S", 2.2)
+
+    def answer(request, send):
+        for piece in at_speed(transport_stream(10, fps=2), 5.0, pieces=10):
+            send(piece)
+
+    with http_camera(answer) as address:
+        assert len(take_all(address)) == 10
+
+
+def test_video_that_moves_to_another_pid_is_read_on():
+    def answer(request, send):
+        for piece in at_speed(transport_stream(40), 1.6):
+            send(piece)
+        send(transport_stream(40, first=40, start_s=1.6, pid=0x200))
+
+    with http_camera(answer) as address:
+        assert len(take_all(address)) >= 75
+
+
+def test_a_camera_that_goes_on_with_sound_alone_is_lost(monkeypatch):
+    monkeypatch.setattr(sources, "SILENCE_S", 1.0)
+    warnings: list[str] = []
+
+    def answer(request, send):
+        for piece in at_speed(transport_stream(10, sound_s=4), 4.0, pieces=40):
+            send(piece)
+
+    with http_camera(answer) as address:
+        camera = Camera(parse_source(address), Backlog(100), warn=warnings.append)
+        camera.start()
+        until(lambda: bool(warnings), 20)
+        camera.stop()
+    assert warnings == [f"{address}: no picture came for 1 s; trying again in 0.5 s"]
+
+
 def take_all(address: str) -> list[Shot]:
     """The frames of one connection."""
     camera = Camera(parse_source(address, once=True), Backlog(100))
@@ -146,7 +183,8 @@ def test_a_camera_that_is_not_there_is_waited_for_or_with_once_an_error(tiny_mod
     assert "load" not in own.monitor.timings_s
 
 
-def test_what_a_camera_sends_before_it_is_wanted_is_thrown_away(tiny_model):
+@pytest.mark.parametrize("once", [False, True])
+def test_what_a_camera_sends_before_it_is_wanted_is_thrown_away(once):
     sent, done = [], threading.Event()
 
     def answer(request, send):
@@ -157,10 +195,10 @@ def test_what_a_camera_sends_before_it_is_wanted_is_thrown_away(tiny_model):
 
     warnings: list[str] = []
     with http_camera(answer) as address:
-        camera = Camera(parse_source(address), Backlog(10), warn=warnings.append)
+        camera = Camera(parse_source(address, once=once), Backlog(10), warn=warnings.append)
         camera.start()
         camera.meet()
-        until(lambda: len(sent) > 4)
+        until(lambda: len(sent) > 8)
         assert (camera.counts.frames, camera.backlog.waiting) == (0, 0)
         camera.begin()
         first = camera.backlog.take(30)
@@ -168,4 +206,5 @@ def test_what_a_camera_sends_before_it_is_wanted_is_thrown_away(tiny_model):
         done.set()
     assert isinstance(first, Shot)
     assert first.time_s == 0
+    assert first.picture.time > 4
     assert not warnings

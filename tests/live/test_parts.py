@@ -1,18 +1,19 @@
-"""What `watch` is put together from, without a model: clock, backlog, sources, delays, metrics."""
+"""What `watch` is put together from, without a model: backlog, sources, delays, metrics."""
 
 import errno
 import os
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
-from fractions import Fraction
 
+import av
 import pytest
 
 from vidconcept.errors import InputError, UsageError
 from vidconcept.fleet.metrics import write_metrics
+from vidconcept.live import feed as live_feed
 from vidconcept.live.backlog import Backlog, Shot
-from vidconcept.live.clock import LiveClock
 from vidconcept.live.delays import Delays
 from vidconcept.live.messages import WatchState
 from vidconcept.live.metrics import watch_metrics
@@ -27,68 +28,6 @@ from vidconcept.live.sources import (
     parse_input_options,
     parse_source,
 )
-
-TICK = Fraction(1, 90_000)
-
-
-class TestClock:
-    def test_stamps_are_believed_while_they_agree_with_this_machine(self):
-        clock = LiveClock(TICK)
-        given = [(7.0, 0.0), (7.04, 0.05), (7.08, 0.05), (27.08, 20.0), (27.12, 20.0)]
-        assert [round(clock.time(*pair), 4) for pair in given] == [0, 0.04, 0.08, 20.08, 20.12]
-        assert clock.jumps == 0
-
-    @pytest.mark.parametrize("jumps_to", [3600.0, -3600.0, 0.04])
-    def test_a_clock_that_jumps_does_not_move_time(self, jumps_to):
-        clock = LiveClock(TICK)
-        times = [clock.time(s, a) for s, a in [(0.0, 0.0), (0.04, 0.04), (jumps_to, 0.08), (jumps_to + 0.04, 0.12)]]
-        assert times == pytest.approx([0, 0.04, 0.08, 0.12], abs=1e-4)
-        assert clock.jumps == 1
-
-    def test_without_stamps_arrival_counts_and_time_still_rises(self):
-        clock = LiveClock(TICK)
-        times = [clock.time(None, arrived_s) for arrived_s in (5.0, 5.5, 5.5, 5.0)]
-        assert times[0] == 0
-        assert times[1] == pytest.approx(0.5)
-        assert sorted(set(times)) == times
-
-    def test_another_connection_goes_on_where_the_last_one_was(self):
-        clock = LiveClock(TICK)
-        clock.time(100.0, 0.0)
-        clock.time(100.04, 0.04)
-        clock.reconnect()
-        assert clock.time(5.0, 3.04) == pytest.approx(3.04)
-        assert clock.jumps == 0
-
-    @pytest.mark.parametrize("speed", [0.2, 0.8, 1.25, 5.0])
-    def test_stamps_that_run_at_another_speed_are_given_up_for_the_time_that_passes_here(self, speed):
-        clock = LiveClock(TICK)
-        times = [clock.time(speed * number / 10, number / 10) for number in range(600)]
-        assert clock.jumps == 1
-        assert times[599] - times[400] == pytest.approx(19.9)
-        clock.reconnect()
-        # The next connection of such a camera is not believed again.
-        assert clock.time(0.0, 60.0) - times[599] == pytest.approx(0.1)
-        assert clock.time(speed / 10, 60.1) - times[599] == pytest.approx(0.2)
-
-    def test_stamps_are_believed_through_stalls_that_end_in_a_burst(self):
-        clock, stalls = LiveClock(TICK), [(14.0, 23.5), (29.0, 38.5), (70.0, 79.5)]
-        taken = [number / 10 for number in range(1200)]
-        arrived = [next((end for begin, end in stalls if begin <= time_s < end), time_s) for time_s in taken]
-        assert [clock.time(*pair) for pair in zip(taken, arrived, strict=True)] == pytest.approx(taken, abs=1e-4)
-        assert clock.jumps == 0
-
-    def test_the_speed_of_a_source_that_may_be_read_out_of_a_file_is_believed(self):
-        clock = LiveClock(TICK, keeps_pace=False)
-        assert [clock.time(number / 10, number / 500) for number in range(50_000)][-1] == pytest.approx(4999.9)
-        assert clock.jumps == 0
-
-    @pytest.mark.parametrize("at_once", [1, 5])
-    def test_without_stamps_bursts_of_a_fast_camera_do_not_hurry_time(self, at_once):
-        clock = LiveClock(TICK)
-        times = [clock.time(None, number // at_once * at_once / 100) for number in range(1000)]
-        assert times == sorted(set(times))
-        assert times[-1] == pytest.approx(10, abs=0.1)
 
 
 def shot(number: int) -> Shot:
@@ -139,6 +78,31 @@ class TestBacklog:
         backlog.put(shot(0))
         backlog.clear()
         assert (backlog.take(0.01), backlog.unread, backlog.skipped) == ("end", 1, 0)
+
+    @pytest.mark.parametrize("waits", [False, True])
+    def test_a_frame_that_comes_when_nothing_is_wanted_any_more_is_unread(self, waits):
+        backlog = Backlog(3, waits=waits)
+        backlog.clear()
+        backlog.put(shot(0))
+        assert (backlog.waiting, backlog.unread) == (0, 1)
+
+
+def test_frames_of_a_slow_camera_are_one_part(monkeypatch):
+    monkeypatch.setattr(live_feed, "QUIET_S", 0.05)
+    monkeypatch.setattr(live_feed, "POLL_S", 0.01)
+    backlog = Backlog(100)
+
+    def send():
+        for number in range(8):
+            picture = av.VideoFrame(16, 16, "rgb24")
+            backlog.put(Shot(picture, number / 8, 0.0, 0.0))
+            time.sleep(0.125)
+        backlog.close()
+
+    threading.Thread(target=send).start()
+    feed = live_feed.Feed(backlog, lambda: False, lambda: None)
+    feed.wait_first()
+    assert [len(list(part)) for part in feed.split_parts(lambda length_s: False)] == [8]
 
 
 def test_a_clock_that_was_set_back_never_gives_a_name_that_is_taken(tmp_path):

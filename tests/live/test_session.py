@@ -6,6 +6,8 @@ import sys
 import threading
 import weakref
 from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -120,6 +122,14 @@ class TestErrors:
     def test_settings_of_recordings_are_refused(self, tiny_model, setting):
         with pytest.raises(vidconcept.UsageError, match=f"`{next(iter(setting))}.*Next: "):
             open_small(tiny_model, **setting)
+
+
+@pytest.mark.parametrize("number_type", [Decimal, Fraction, np.float32])
+def test_times_may_be_numbers_of_any_type(tiny_model, number_type):
+    with open_small(tiny_model) as session:
+        for number in range(8):
+            session.push(paint(number), number_type(number))
+    assert all(isinstance(told.event.start_s, float) for told in session.rest)
 
 
 def test_a_closed_session_takes_nothing_and_closes_twice(tiny_model):

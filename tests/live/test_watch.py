@@ -99,6 +99,21 @@ def test_without_recordings_events_have_the_time_of_a_clock_that_was_set_meanwhi
     assert abs(latest - 3600 - now()) < 60
 
 
+def test_no_frame_is_told_as_taken_after_it_arrived(fifo, tiny_model, tmp_path):
+    with watching(fifo, tiny_model, out=tmp_path / "out", skips=False, once=True) as own:
+        before_s = time.time()
+        fifo.write_bytes(transport_stream(40, fps=5))
+        own.wait()
+    (run,) = own.runs
+    began_s = datetime.fromisoformat(run.manifest["live"]["began"]).timestamp()
+    # Eight seconds of pictures had waited, and are read in less.
+    assert began_s < before_s - 2
+    latest = [line for line in own.told if line["type"] == "event"][-1]
+    assert datetime.fromisoformat(latest["start_time"]).timestamp() == pytest.approx(
+        began_s + latest["start_s"], abs=0.01
+    )
+
+
 def test_what_waits_at_the_stop_is_not_told_as_skipped(fifo, tiny_model, tmp_path):
     with watching(fifo, tiny_model, out=tmp_path / "out", skips=False) as own:
         writer = threading.Thread(target=fifo.write_bytes, args=(transport_stream(300),))

@@ -55,6 +55,7 @@ class Backlog:
             if self.waits:
                 self._state.wait_for(lambda: len(self._items) < self.capacity or self._is_closed)
             if self._is_closed:
+                self.unread += 1
                 return
             if self._is_skipping and self._items:
                 self.skipped += 1

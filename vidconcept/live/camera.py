@@ -18,7 +18,7 @@ from vidconcept.errors import InputError, VidconceptError
 from vidconcept.live.backlog import Backlog, Shot
 from vidconcept.live.clock import LiveClock
 from vidconcept.live.setup import TIME_BASE
-from vidconcept.live.sources import LiveSource, explain, has_stamps, is_hopeless, open_live
+from vidconcept.live.sources import LiveSource, explain, has_stamps, is_hopeless, open_live, read_packets
 from vidconcept.video.decode import MAX_DEMUX_ERRORS
 from vidconcept.video.filters import filter_frames, needs_filters
 from vidconcept.video.joins import read_pts
@@ -159,8 +159,7 @@ class Camera:
     @property
     def _can_wait(self) -> bool:
         """Whether nothing is lost by not reading for a while: of a pipe, and of a stream that somebody plays for us."""
-        waits = self.source.ends or self.backlog.waits or self.source.kind == "fifo"
-        return waits and self.source.kind != "udp"
+        return self.source.kind in ("pipe", "fifo") or (self.backlog.waits and self.source.kind != "udp")
 
     @property
     def _keeps_pace(self) -> bool:
@@ -204,7 +203,7 @@ class Camera:
     ) -> Iterator[av.VideoFrame]:
         """Pictures as they come; damage is counted, and so many errors in a row end the connection."""
         errors = 0
-        for packet in container.demux(stream):
+        for packet in read_packets(self.source, container, stream):
             try:
                 frames = packet.decode()
             except av.error.EOFError:

@@ -1,110 +1,151 @@
-"""Times of a live source that rise, whatever its clock does."""
+"""Times of a live source that rise and stay near the clock of this machine, whatever its own clock does."""
 
 from __future__ import annotations
 
+from collections import deque
 from fractions import Fraction
 
 # A stamp this much further on than the clock of this machine went is a clock that was set.
 JUMP_S = 5.0
 # What a step is taken for before any is known.
 USUAL_S = 0.04
-# A stretch of time over which speeds are compared, longer than any stall of a connection that is kept, and the share of
-# it by which stamps may gain or lose.
-STRETCH_S, DRIFT_FRAC = 15.0, 0.1
+# A stretch of time over which the least lag is taken, longer than any stall of a connection that is kept.
+STRETCH_S = 15.0
+# So far frames may get from the clock of this machine, and so far within a stretch where stamps are to be believed
+# again.
+AWAY_S, STEADY_S = 1.0, 0.3
+# The share of time by which frames are led back to this machine's clock unnoticed: more than two quartzes differ by.
+LEAD_FRAC = 0.001
 
 
-class Pace:
-    """Whether stamps run as fast as the clock of this machine.
-
-    A frame arrives later than its stamp says by what held it up on the way. The least of these lags within a stretch
-    does not know of stalls and bursts: it changes from one stretch to the next where the clocks differ in speed.
-    """
+class Lags:
+    """How much later frames arrive than their stamps say: the least lag of the latest stretch does not know of stalls
+    and bursts, and changes only where the clocks differ."""
 
     def __init__(self) -> None:
-        self.agrees = True
-        self.restart()
+        self._latest: deque[tuple[float, float]] = deque()
+        self._began_s: float | None = None
 
-    def restart(self) -> None:
-        """The next stamps have nothing to do with those before; what is known of the speed stays."""
-        self._ends_s = 0.0
-        self._least_s: float | None = None
-        self._least_before_s: float | None = None
+    @property
+    def is_whole(self) -> bool:
+        """Whether a stretch has passed since the first frame."""
+        return self._began_s is not None and self._latest[-1][0] - self._began_s >= STRETCH_S
 
-    def take(self, stamp_s: float, arrived_s: float) -> None:
-        """The next frame."""
-        lag_s = arrived_s - stamp_s
-        if self._least_s is not None and arrived_s < self._ends_s:
-            self._least_s = min(self._least_s, lag_s)
-            return
-        if self._least_s is not None and self._least_before_s is not None:
-            self.agrees = abs(self._least_s - self._least_before_s) <= DRIFT_FRAC * STRETCH_S
-        self._least_before_s, self._least_s, self._ends_s = self._least_s, lag_s, arrived_s + STRETCH_S
+    def take(self, lag_s: float, arrived_s: float) -> float:
+        """The next frame; returns the least lag."""
+        if self._began_s is None:
+            self._began_s = arrived_s
+        # Only what may become the least one is kept.
+        while self._latest and self._latest[-1][1] >= lag_s:
+            self._latest.pop()
+        self._latest.append((arrived_s, lag_s))
+        while self._latest[0][0] < arrived_s - STRETCH_S:
+            self._latest.popleft()
+        return self._latest[0][1]
 
 
 class LiveClock:
     """Seconds since the first frame, by the source's own stamps where they agree with the clock of this machine.
 
-    Stamps within a burst after a stall are kept. A step back, or one much longer than the time that passed here, is a
-    jump; so are stamps that run at another speed, which is known after two stretches. Time then goes on by what passed
-    here. keeps_pace: false for a source that may be read faster or slower than it was filmed; its speed is believed.
+    Stamps within a burst after a stall are kept. Where a stamp steps back, or much further on than the time that passed
+    here, frames go on from their arrival, and by stamps. Where stamps got more than AWAY_S from the clock of this
+    machine, as those of a camera do that pauses or runs too fast, time is taken from the arrival, until they have kept
+    pace with it for two stretches. Both are jumps. keeps_pace: false for a source that may be read faster or slower
+    than it was filmed; its speed is believed.
     """
 
     def __init__(self, ticks: Fraction, *, keeps_pace: bool = True) -> None:
-        self._ticks = ticks
-        self._keeps_pace, self._pace = keeps_pace, Pace()
-        self._time_s = 0.0
+        self._tick_s = float(ticks)
+        self._keeps_pace = keeps_pace
+        self._time_s = -USUAL_S
+        self._step_s = USUAL_S
         self._stamp_s: float | None = None
         self._arrived_s: float | None = None
-        self._step_s = USUAL_S
-        # How far frames that arrived at once were put ahead of the clock of this machine.
-        self._ahead_s = 0.0
+        # Arrival less this is the time of a frame that nothing held up; it is found in the first stretch, until then.
+        self._lag_s = self._found_at_s = 0.0
+        # What is added to a stamp, and whether the sum is the time.
+        self._shift_s = 0.0
+        self._believes = True
+        self._restart()
         self.jumps = 0
 
     def reconnect(self) -> None:
-        """The stamps of another connection have nothing to do with those before."""
+        """The stamps of another connection have nothing to do with those before; whether they are believed stays."""
         self._stamp_s = None
-        self._pace.restart()
+        self._restart()
 
     def time(self, stamp_s: float | None, arrived_s: float) -> float:
         """When a frame was taken, in whole ticks. arrived_s: by a clock of this machine that is never set."""
-        before_s, self._arrived_s = self._arrived_s, arrived_s
-        passed_s = 0.0 if before_s is None else max(arrived_s - before_s, 0.0)
-        step_s = self._step_by_stamp(stamp_s, arrived_s, passed_s)
-        self._stamp_s = stamp_s
-        if before_s is None:
-            return 0.0
-        if step_s is None:
-            step_s = self._step_by_arrival(passed_s)
+        if self._arrived_s is None:
+            self._arrived_s = self._lag_s = arrived_s
+            self._found_at_s = arrived_s + STRETCH_S
+        passed_s, self._arrived_s = max(arrived_s - self._arrived_s, 0.0), arrived_s
+        before_s, stamp_before_s, step_s = self._time_s, self._stamp_s, passed_s
+        # Where time must wait, it goes on by half a usual step.
+        least_s = before_s + self._step_s / 2
+        if stamp_s is not None and self._judge(stamp_s, arrived_s, passed_s):
+            time_s = stamp_s + self._shift_s
+            if time_s <= before_s:
+                time_s = least_s
+            if stamp_before_s is not None:
+                step_s = max(stamp_s - stamp_before_s, 0.0)
         else:
-            self._step_s, self._ahead_s = step_s, 0.0
-        before, self._time_s = self._time_s, self._time_s + step_s
-        least_s = float(self._ticks)
-        self._time_s = max(round(self._time_s / least_s), round(before / least_s) + 1) * least_s
+            time_s = max(arrived_s - self._lag_s, least_s)
+        # A pause is no usual step.
+        self._step_s += (min(step_s, 2 * self._step_s) - self._step_s) / 16
+        self._time_s = max(round(time_s / self._tick_s), round(before_s / self._tick_s) + 1) * self._tick_s
+        if not self._keeps_pace:
+            # Arrival only tells what passed since the frame before.
+            self._lag_s = arrived_s - self._time_s
         return self._time_s
 
-    def _step_by_stamp(self, stamp_s: float | None, arrived_s: float, passed_s: float) -> float | None:
-        """Seconds since the frame before by the stamps of both, None where there are none to believe."""
-        if stamp_s is None:
-            return None
-        agreed = self._pace.agrees
+    def _judge(self, stamp_s: float, arrived_s: float, passed_s: float) -> bool:
+        """Whether the time of a frame is its stamp and the shift, which is brought up to date."""
+        before_s, self._stamp_s = self._stamp_s, stamp_s
+        if before_s is None or not 0 < stamp_s - before_s <= passed_s + JUMP_S:
+            self.jumps += before_s is not None and self._believes
+            self._shift_s = arrived_s - self._lag_s - stamp_s
+            self._restart()
         if self._keeps_pace:
-            self._pace.take(stamp_s, arrived_s)
-        if not self._pace.agrees:
-            self.jumps += agreed
-            return None
-        if self._stamp_s is None:
-            return None
-        by_stamp_s = stamp_s - self._stamp_s
-        if 0 < by_stamp_s <= passed_s + JUMP_S:
-            return by_stamp_s
-        self.jumps += 1
-        self._pace.restart()
-        return None
+            was_whole, least_s = self._lags.is_whole, self._lags.take(arrived_s - stamp_s, arrived_s)
+            if not self._believes:
+                self._try_again(least_s)
+            elif was_whole:
+                self._compare(least_s, passed_s)
+            else:
+                self._settle(arrived_s - stamp_s, arrived_s - passed_s)
+        return self._believes
 
-    def _step_by_arrival(self, passed_s: float) -> float:
-        """Seconds since the frame before: what passed, and half a usual step in a burst, which later steps make up."""
-        step_s = max(passed_s - self._ahead_s, self._step_s / 2)
-        self._ahead_s += step_s - passed_s
-        # A pause is no usual step.
-        self._step_s += (min(passed_s, 2 * self._step_s) - self._step_s) / 16
-        return step_s
+    def _settle(self, lag_s: float, before_s: float) -> None:
+        """In the first stretch after a connection or a jump the frames so far, of which the last arrived at before_s,
+        may turn out to have been held up."""
+        if before_s >= self._found_at_s:
+            self._shift_s = min(self._shift_s, lag_s - self._lag_s)
+        else:
+            self._lag_s = min(self._lag_s, lag_s - self._shift_s)
+
+    def _compare(self, least_s: float, passed_s: float) -> None:
+        """Lead frames back to the clock of this machine where they are near it, and give stamps up elsewhere."""
+        away_s = least_s - self._shift_s - self._lag_s
+        if abs(away_s) > AWAY_S:
+            self.jumps += 1
+            self._believes = False
+            self._restart()
+        else:
+            most_s = LEAD_FRAC * passed_s
+            self._shift_s += max(-most_s, min(away_s, most_s))
+
+    def _try_again(self, least_s: float) -> None:
+        """Believe stamps again that kept pace with the clock of this machine from one stretch to the next."""
+        if not self._lags.is_whole:
+            return
+        before_s = self._least_before_s
+        self._restart()
+        self._least_before_s = least_s
+        if before_s is not None and abs(least_s - before_s) <= STEADY_S:
+            self._shift_s, self._believes = least_s - self._lag_s, True
+
+    def _restart(self) -> None:
+        """What is known of lags says nothing of the frames to come."""
+        self._lags = Lags()
+        self._least_before_s: float | None = None

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from time import monotonic
 
+from vidconcept.holes import hole_length_s
 from vidconcept.live.backlog import Backlog, Shot, Sign
 from vidconcept.live.holes import HoleFinder
+from vidconcept.live.sources import SILENCE_S
 from vidconcept.video.orientation import Orientation, orientation
 
-# A part ends when nothing came for so long: what is known of its last frames is told then, not when a frame comes.
+# A part ends when nothing came for so long, or for as long as a hole is with a slow camera: what is known of its last
+# frames is told then, not when a frame comes.
 QUIET_S = 1.0
 POLL_S = 0.2
 
@@ -92,13 +95,15 @@ class Feed:
         return item if isinstance(item, Shot) else None
 
     def _next(self) -> Shot | Sign:
-        began_at = monotonic()
+        began_at, usual_s = monotonic(), self._holes.usual_s
+        # While the usual step is not known, as long as a camera may take for a picture.
+        quiet_s = SILENCE_S if usual_s is None else min(max(QUIET_S, hole_length_s(usual_s)), SILENCE_S)
         while True:
             self._before_wait()
             if self._stopped():
                 self._backlog.clear()
             item = self._backlog.take(POLL_S)
-            if item != "silence" or monotonic() - began_at >= QUIET_S:
+            if item != "silence" or monotonic() - began_at >= quiet_s:
                 return item
 
 

@@ -15,7 +15,7 @@ class WatchState:
     """Where a watch stands, counted since it began.
 
     frames: decoded. read: of those, taken by the model's side. unread: of a size that `roi` does not fit, or still
-    waiting when the watch was stopped. delay_half_s, delay_95_s: how long half and 95 % of the
+    waiting or coming when the watch was stopped. delay_half_s, delay_95_s: how long half and 95 % of the
     frames waited at most for their tracks. told_within_s: what is asked for, or more where one window takes longer.
     runs, runs_failed: recordings with a finished run folder, and those without one.
     """

@@ -83,17 +83,20 @@ class Segment:
                 frame = Frame(index, pts, float(pts * TIME_BASE), convert(shot.picture, size)[0], after_hole)
                 index += 1
                 self._arrived.append(shot.arrived_s)
-                self._follow_clock(shot.seen_s - frame.time_s)
+                self._follow_clock(first, shot, frame.time_s)
                 self._record(lambda own, f=frame: own.write(f))
                 yield frame
 
         for part in feed.split_parts(is_due):
             yield frames(part)
 
-    def _follow_clock(self, began_s: float) -> None:
-        """Without a recording a segment may last for weeks, in which this machine's clock is set. A recording keeps the
-        time of its name. began_s: by the latest frame."""
-        if self.recording is None and abs(began_s - self.began_s) > JUMP_S:
+    def _follow_clock(self, first: Shot, shot: Shot, time_s: float) -> None:
+        """No frame arrives before it was taken: where the first one had waited for its turn, a later one tells since
+        when. Without a recording a segment may last for weeks, in which this machine's clock is set; a recording keeps
+        to one clock."""
+        own_s = first.seen_s + shot.arrived_s - first.arrived_s if self.recording is not None else shot.seen_s
+        began_s = own_s - time_s
+        if began_s < self.began_s or (self.recording is None and began_s > self.began_s + JUMP_S):
             self.began_s = began_s
 
     def _keep_maps(self, *kept: Any) -> None:

@@ -93,7 +93,7 @@ class Session:
         usual step). Raises UsageError for anything else, after `close`, and when `on_frame` calls it. After any other
         error, and when interrupted, the session is closed.
         """
-        image = self._checked(frame, time_s)
+        image, time_s = self._checked(frame, time_s)
         is_hole = self._frames > 0 and self._holes.step(time_s - self._latest_s)
         if self._plan is None:
             self._plan = plan_live(self._settled, image.shape[1], image.shape[0])
@@ -156,12 +156,12 @@ class Session:
         finalize(self, turns.abandon, wait=False).atexit = False
         return turns
 
-    def _checked(self, frame: np.ndarray, time_s: float) -> np.ndarray:
+    def _checked(self, frame: np.ndarray, time_s: float) -> tuple[np.ndarray, float]:
         self._refuse_on_frame()
         if self._is_closed:
             raise UsageError("the session is closed. Next: open another one")
         try:
-            image, is_finite = np.asarray(frame), math.isfinite(time_s)
+            image, is_finite, time_s = np.asarray(frame), math.isfinite(time_s), float(time_s)
         except (TypeError, ValueError, RuntimeError) as error:
             raise UsageError(
                 f"not a frame and its time: {error}. Next: an array (h, w, 3) of uint8, and seconds as a number"
@@ -183,7 +183,7 @@ class Session:
                 f"time_s = {time_s} after {self._latest_s}: times are seconds that rise from frame to frame. "
                 "Next: the time of capture, from a clock that is not set back, e.g. time.monotonic()"
             )
-        return image
+        return image, time_s
 
 
 def _find_events(engine: Engine, on_frame: OnFrame | None, frames: Iterator[Frame]) -> Iterator[LiveEvent]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import av
@@ -26,10 +27,12 @@ from vidconcept.video.reading import Reading
 from vidconcept.video.source import TOLERANT_TAGS
 from vidconcept.video.streams import pick_stream
 
-# Longer than this without a byte, and the connection is given up.
+# Longer than this without a picture, and the connection is given up.
 SILENCE_S = 10.0
-# Found out of the first second: FFmpeg's own five would be five seconds of delay at each start.
-PROBING = {"analyzeduration": "1000000"}
+# Found out of the first second: FFmpeg's own five would be five seconds of delay at each start, and the twenty pictures
+# that it wants for the rate as long as a slow camera takes for them. Video that moves to another PID of MPEG-TS stays
+# the same stream.
+PROBING = {"analyzeduration": "1000000", "fpsprobesize": "0", "merge_pmt_versions": "1"}
 _PROTOCOLS = {
     "rtsp": "rtsp,rtp,udp,tcp",
     "rtsps": "rtsp,rtsps,rtp,srtp,udp,tcp,tls",
@@ -158,6 +161,21 @@ def open_live(
             pipe.close()
 
 
+def read_packets(
+    source: LiveSource, container: av.container.InputContainer, stream: av.video.stream.VideoStream
+) -> Iterator[av.Packet]:
+    """The packets of a stream, an empty one at its end. Raises TimeoutError where only those of others, such as sound,
+    came for SILENCE_S, except from a pipe, which may wait."""
+    heard_at = monotonic()
+    for packet in container.demux():
+        if packet.stream.index == stream.index:
+            yield packet
+            # Whoever takes them may have waited.
+            heard_at = monotonic()
+        elif source.kind != "pipe" and monotonic() - heard_at > SILENCE_S:
+            raise TimeoutError
+
+
 def has_stamps(container: av.container.InputContainer) -> bool:
     """Whether times are part of the format. Of the others, such as MJPEG, FFmpeg calls any speed 25 a second."""
     return not container.format.flags & Flags.no_timestamps.value
@@ -176,7 +194,7 @@ def explain(source: LiveSource, error: BaseException) -> str:
     elif isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
         advice = f"it wants another name or password. Next: {source.kind}://NAME:PASSWORD@…"
     elif isinstance(error, av.error.ExitError | TimeoutError):
-        return f"{source.title}: nothing came for {SILENCE_S:g} s"
+        return f"{source.title}: no picture came for {SILENCE_S:g} s"
     elif source.kind == "device" and getattr(error, "errno", None) == errno.EINVAL:
         advice = (
             f"{reason}: the camera does not take these options. Next: `input_option` as "

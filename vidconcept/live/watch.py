@@ -171,7 +171,7 @@ class Watch:
             run = None if segment.recording is None else segment.recording.run
             self._tell(describe_event(event, delay_s, segment.began_s, source, run))
         if segment.recording is not None:
-            self._deliver(segment, segment.recording, first)
+            self._deliver(segment, segment.recording)
 
     def _open_recording(self, plan: Plan, first: Shot) -> Recording | None:
         if self._options.out is None or self._rarity is None:
@@ -227,14 +227,14 @@ class Watch:
         before, self._counted = self._counted, {key: getattr(now, key) for key in COUNTED}
         return {key: count - before[key] for key, count in self._counted.items()}
 
-    def _deliver(self, segment: Segment, recording: Recording, first: Shot) -> None:
+    def _deliver(self, segment: Segment, recording: Recording) -> None:
         """Have the run folder finished in the background, and told."""
         event_ids = recording.seal(segment.tracker.linker)
         numbers = {number: event_ids[track] for track, number in segment.events.ended.items() if track in event_ids}
         now = self.state()
         facts = {
             "source": now.source,
-            "began": format_time(first.seen_s),
+            "began": format_time(segment.began_s),
             **self._count_since_last(now),
             "delay_half_s": segment.own_delays.quantile(0.5),
             "delay_95_s": segment.own_delays.quantile(0.95),

@@ -41,6 +41,6 @@ def list_missed(live: Mapping[str, Any]) -> list[Problem]:
     if counts["corrupt"]:
         found.append(Problem("corrupt-frame", "the decoder calls pictures damaged; used", count=counts["corrupt"]))
     if counts["clock_jumps"]:
-        text = "the source's clock jumped or ran at another speed; this machine's clock is used"
+        text = "the source's clock jumped or left this machine's, whose clock is used there"
         found.append(Problem("time-jump", text, count=counts["clock_jumps"]))
     return found
