@@ -29,7 +29,8 @@ fuzz: $(READY)
 # version of constraints.txt: older ones have no build for the CPU on every package index.
 test-lowest: $(LOWEST)/.ready
 	PYTHONPATH=. $(LOWEST)/bin/python -m pytest -m "not slow" tests/attention tests/models tests/temporal tests/tracks \
-		tests/video tests/test_settings.py tests/test_setting_layers.py
+		tests/video tests/test_settings.py tests/test_setting_layers.py tests/commands/test_start.py \
+		tests/commands/test_flags.py tests/commands/test_stills_and_concepts.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -101,6 +101,11 @@ class TestLearnFromVerdicts:
             call(*line, "--name", "scratch", "--out", tmp_path / "s.safetensors")
         assert not (tmp_path / "s.safetensors").exists()
 
+    @pytest.mark.parametrize("option", [("--format", "davis2017"), ("--split", "val")])
+    def test_options_of_a_data_set_are_refused(self, line, tmp_path, option):
+        with pytest.raises(UsageError, match=f"{option[0]} is only for labelled data sets, and this is a reviewed run"):
+            call(*line, "--name", "scratch", "--out", tmp_path / "s.safetensors", *option)
+
     def test_accepted_events_are_learnt_under_another_name(self, line, tmp_path, runs):
         for path in runs.glob("*/*/events.csv"):
             verdicts = {"scratch": "accept", "dent": "reject"}
@@ -113,6 +118,15 @@ class TestLearnFromVerdicts:
         with pytest.raises(UsageError, match="has no 'dent'; it has scratch"):
             call(*line, "--name", "dent", "--out", tmp_path / "d.safetensors")
         assert [path for path in tmp_path.iterdir() if path.name[0] != "."] == [out]
+
+
+def test_truth_is_learnt_from_up_to_the_megapixels_of_the_settings(line, runs, tmp_path):
+    data = write_masked(tmp_path / "data", clips=1)
+    for path in (data / "annotations" / "clip0").iterdir():
+        Image.new("L", (192, 128)).save(path)
+    learn = [data if argument == runs else argument for argument in line]
+    with pytest.raises(InputError, match=r"\.png claims 192x128 pixels"):
+        call(*learn, "--name", "spatter", "--out", tmp_path / "s.safetensors", "--set", "max_megapixels=0.01")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from tests.helpers.films import write_video
 from vidconcept.cli import app
-from vidconcept.errors import UsageError
+from vidconcept.errors import InputError, UsageError
 from vidconcept.evaluation.datasets.read import read_dataset
 from vidconcept.models.readout import read_scores
 from vidconcept.pipelines.calibrate_labelled import count_events
@@ -165,7 +165,7 @@ def test_stress_reports_and_ends_in_a_checklist(footage, model, tmp_path):
     assert found["against"] == "the clean run's findings"
     assert len(found["says"]) == 4
     assert "Signed:" in (out / "checklist.md").read_text()
-    assert not list(out.rglob("*.mkv"))
+    assert not list(out.rglob("*.nut"))
 
 
 def test_explain_draws_the_maps_of_the_peak_frame(footage, tiny_model, tmp_path):
@@ -233,6 +233,13 @@ class TestErrors:
     def test_options_of_a_data_set_for_a_video(self, footage, option):
         with pytest.raises(UsageError, match=f"{option[0]} is only for labelled data sets"):
             call("stress", footage / "videos" / "good_0.mp4", "--concepts", "dent", *option)
+
+    def test_a_calibration_that_cannot_be_told_of_is_refused_before_the_work(self, footage, model, tmp_path):
+        config, out = tmp_path / "line.toml", tmp_path / "out"
+        config.write_text('[provenance]\ncreated = "some day"\n')
+        with pytest.raises(InputError, match="created"):
+            call("stress", footage, "--concepts", "dent", *model, "--calibration", config, "--out", out)
+        assert not out.exists()
 
     def test_unknown_keys_and_axes_name_what_is_known(self, footage, model):
         with pytest.raises(UsageError, match="threshold"):

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 from diffusers import CogVideoXPipeline
+from typer.testing import CliRunner
 
+from vidconcept.cli import app
 from vidconcept.errors import OutputError, UsageError
 from vidconcept.models.adapter import choose_adapter
 from vidconcept.models.generation import Generation, generate
@@ -121,6 +123,17 @@ def test_what_is_wrong_is_said_before_anything_is_made(run, settings, tmp_path):
     with pytest.raises(OutputError, match="is there already"):
         generate_run(PROMPT, settings, Wish(frames=9), found.path.parent / "a.mp4", tmp_path / "b", "error", Monitor())
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("steps", "says"),
+    [("5,20-12", "'20-12' ends before it begins. Next: give the lower number first"), ("5-", "'5-' is neither")],
+)
+def test_a_span_of_steps_without_a_step_is_refused(steps, says, tmp_path):
+    arguments = ["generate", PROMPT, "--concepts", "scratch", "--out", str(tmp_path / "a"), "--read-steps", steps]
+    result = CliRunner().invoke(app, arguments)
+    assert isinstance(result.exception, UsageError)
+    assert says in str(result.exception)
 
 
 def test_the_embedded_model_says_that_it_makes_textures(tmp_path):

@@ -42,6 +42,8 @@ def test_frames_of_scenes_that_the_model_did_not_read_are_counted():
     ("moved", "says"),
     [
         (0.55, "50 of 50 frames moved on so far that a place is in view for less than 0.12 s"),
+        # In view for 2.5 frames of 0.04 s.
+        (0.4, "50 of 50 frames moved on so far that a place is in view for less than 0.12 s"),
         (0.55, "`min_duration_s=0.04`"),
         (0.2, "50 of 50 frames moved on so far that masks may lie a frame or two beside"),
     ],

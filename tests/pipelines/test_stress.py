@@ -5,8 +5,9 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from tests.helpers.clips import GOOD
+from tests.helpers.clips import GOOD, paint
 from tests.helpers.films import write_video
 from tests.helpers.reading import numbers, read
 from vidconcept.evaluation.datasets.dataset import Clip, FrameTruth
@@ -21,8 +22,8 @@ from vidconcept.video.reader import read_frames
 def test_perturbed_footage_keeps_its_size(tmp_path, size):
     """Regions and areas are given in its pixels; fewer pixels' worth of detail is what low resolution means."""
     noise = np.random.default_rng(0).integers(0, 255, (6, *size, 3), dtype=np.uint8)
-    _write(tmp_path / "clip.mkv", iter((frame, k / 25) for k, frame in enumerate(noise)), 4)
-    clip = Clip("clip", tmp_path / "clip.mkv", (), lambda index: None)
+    _write(tmp_path / "clip.nut", iter((frame, k / 25) for k, frame in enumerate(noise)), 4)
+    clip = Clip("clip", tmp_path / "clip.nut", (), lambda index: None)
     low = next(p for p in PERTURBATIONS if p.scale)
     changed = write_perturbed(clip, low, 0.5, tmp_path, Monitor(), 0)
     before, images = ([f.image for f in read_frames(c.source, on_problem=Monitor().problem)] for c in (clip, changed))
@@ -39,6 +40,18 @@ def test_perturbed_footage_keeps_the_shape_of_its_pixels(tmp_path):
     assert examine(changed.source).info.pixel_aspect == wide
 
 
+@pytest.mark.parametrize("fps", [25, 2000, 90_000])
+def test_perturbed_footage_keeps_the_times_of_a_fast_camera(tmp_path, fps):
+    for number in range(6):
+        Image.fromarray(paint(number, (192, 128))).save(tmp_path / f"{number}.png")
+    clip = Clip("clip", tmp_path, (), lambda index: None, fps=fps)
+    noise, problems = next(p for p in PERTURBATIONS if p.name == "sensor noise"), []
+    changed = write_perturbed(clip, noise, 4, tmp_path / "work", Monitor(), 0)
+    times_s = [frame.time_s for frame in read_frames(changed.source, on_problem=problems.append)]
+    assert times_s == pytest.approx(np.arange(6) / fps, abs=1e-6)
+    assert not problems
+
+
 def test_the_first_frame_is_never_dropped():
     """The copy would begin later than the film, and a range of seconds would mean other frames."""
     drop, times_s = next(p.sequence for p in PERTURBATIONS if p.name == "dropped frames"), np.arange(8) / 25
@@ -49,9 +62,9 @@ def test_the_first_frame_is_never_dropped():
 
 def test_the_same_frames_give_the_same_file(tmp_path):
     frames = np.random.default_rng(0).integers(0, 255, (6, 64, 96, 3), dtype=np.uint8)
-    for name in ("a.mkv", "b.mkv"):
+    for name in ("a.nut", "b.nut"):
         _write(tmp_path / name, iter((frame, k / 25) for k, frame in enumerate(frames)), 4)
-    assert (tmp_path / "a.mkv").read_bytes() == (tmp_path / "b.mkv").read_bytes()
+    assert (tmp_path / "a.nut").read_bytes() == (tmp_path / "b.nut").read_bytes()
 
 
 @pytest.mark.parametrize("size_px", [(448, 256), (1280, 720)])
@@ -60,7 +73,7 @@ def test_writing_adds_no_colour_of_its_own(size_px, write, tmp_path):
     """A reader takes large pictures that do not say otherwise for BT.709, small ones for BT.601."""
     image = np.empty((size_px[1], size_px[0], 3), np.uint8)
     image[:, : size_px[0] // 2], image[:, size_px[0] // 2 :] = (200, 60, 40), (40, 170, 60)
-    path = tmp_path / "a.mkv"
+    path = tmp_path / ("a.nut" if write == "stress" else "a.mkv")
     if write == "stress":
         _write(path, iter([(image, 0.0), (image, 0.04)]), 4)
     else:

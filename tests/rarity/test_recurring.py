@@ -43,6 +43,11 @@ def test_nothing_is_followed_across_a_cut(cut_at, count):
     assert len(follow_pieces([piece(step, 20) for step in range(STEPS)], travel(0.0, cut_at))) == count
 
 
+@pytest.mark.parametrize(("steps", "count"), [((0, 1, 3, 4), 1), ((0, 1, 4, 5), 2)])
+def test_one_step_may_be_missing_and_no_more(steps, count):
+    assert len(follow_pieces([piece(step, 20) for step in steps], travel(0.0))) == count
+
+
 def test_what_surface_elsewhere_shows_is_another():
     far = [piece(step, 2 if step % 2 else 36, width=3) for step in range(STEPS)]
     assert all(len({p.box for p in own.pieces}) == 1 for own in follow_pieces(far, travel(0.0)))

@@ -76,6 +76,22 @@ def test_each_scene_gets_a_window_of_its_own():
     assert cuts == [30]
 
 
+def test_a_scene_that_begins_with_a_latent_step_is_read_from_its_first_frame():
+    windows = chosen([blobs(0)] * 32 + [blobs(1)] * 30, longest=1000)
+    assert 32 in [w.start for w in windows]
+
+
+@pytest.mark.parametrize(("frames", "windows"), [(40, 1), (60, 2)])
+def test_an_ending_is_read_where_half_the_way_to_the_next_window_has_passed(frames, windows):
+    # From the middle of the first window on 0.44 of the picture, and 0.69.
+    assert len(chosen(line(frames, 2), looks=1, longest=1000)) == windows
+
+
+@pytest.mark.parametrize(("frames", "windows"), [(12, 1), (13, 2)])
+def test_an_ending_is_read_where_more_frames_have_passed_than_may(frames, windows):
+    assert len(chosen([blobs(0)] * frames, longest=4)) == windows
+
+
 @pytest.mark.parametrize(
     "lengths", [(3, 2, 40), (3, 1, 40), (5, 4, 30), (30, 2, 30), (6, 8, 10), (5, 4), (2, 1), (1, 1, 1, 30)]
 )

@@ -211,7 +211,8 @@ class TestBetween:
         for stays in (self.scores(1, 20, None), self.scores(1, 20, flow, reset=True)):
             np.testing.assert_array_equal(extrapolate_scores(stays, 0.5), stays.scores)
 
-    def test_takes_the_nearer_frame_across_a_cut(self):
+    def test_takes_the_nearer_frame_across_a_cut_and_half_way_the_later(self):
         a, b = self.scores(0, 20, None), self.scores(1, 28, None, reset=True)
         np.testing.assert_array_equal(interpolate_scores(a, b, 0.3), a.scores)
-        np.testing.assert_array_equal(interpolate_scores(a, b, 0.7), b.scores)
+        for fraction in (0.5, 0.7):
+            np.testing.assert_array_equal(interpolate_scores(a, b, fraction), b.scores)

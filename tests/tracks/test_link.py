@@ -182,6 +182,12 @@ class TestWhatCounts:
             scene.linker.step(ref, mask, mask * np.float32(score), None, Origin(0, 0), reaches=mask & (i in (2, 3)))
         assert [(e.start_frame, e.peak_frame, e.end_frame) for e in scene.events()] == [(0, 3, 4)]
 
+    def test_of_equal_peaks_the_first_one_stays(self) -> None:
+        scene = Scene()
+        for i in range(8):
+            scene.step((60, 40, 8, 8), reaches=i > 2)
+        assert [(e.start_frame, e.peak_frame) for e in scene.events()] == [(0, 3)]
+
     def test_exactly_the_least_duration_is_enough(self) -> None:
         scene = Scene(min_duration_s=0.12)
         for i in range(9):
@@ -299,6 +305,16 @@ class TestHold:
     def test_fast_frames_among_slow_ones_do_not(self, reached, events) -> None:
         steps_s = [0.1] * 120 + [0.02] * 100
         assert self.count_events(steps_s, range(125, 205), range(130, 130 + reached)) == events
+
+    @pytest.mark.parametrize("goes_on", [0, 25])
+    @pytest.mark.parametrize("frames", [5, 8, 12, 16, 20, 24, 28])
+    def test_a_quarter_is_enough_whether_or_not_the_video_goes_on(self, frames, goes_on) -> None:
+        steps_s = [FRAME_S] * (20 + frames + goes_on - 1)
+        assert self.count_events(steps_s, range(20, 20 + frames), range(20, 20 + -(-frames // 4))) == 1
+
+    def test_what_lasts_long_enough_by_the_frames_that_follow_is_kept(self) -> None:
+        # Five frames of 0.02 s are no 0.12 s; most frames are longer in the end.
+        assert self.count_events([0.02] * 40 + [0.04] * 100, range(5, 10), range(5, 10)) == 1
 
     @pytest.mark.parametrize("forgets", [True, False])
     def test_what_began_ends_where_the_rate_changes(self, forgets) -> None:

@@ -136,6 +136,16 @@ def test_a_time_base_too_fine_for_mp4_keeps_time_to_the_microsecond(tmp_path):
     assert [frame.time_s for frame in read(out)] == pytest.approx([s / 1e9 for s in stamps], abs=1.2e-5)
 
 
+def test_pictures_within_one_tick_follow_one_another(tmp_path):
+    out = tmp_path / "fast.mp4"
+    with open_writer(out, info_of(time_base=Fraction(1, 10**9))) as writer:
+        for number in range(4):
+            writer.write(paint(number), number)
+    frames = read(out)
+    assert [read_barcode(frame.image) for frame in frames] == list(range(4))
+    assert [frame.time_s for frame in frames] == pytest.approx(np.arange(4) / 90_000)
+
+
 def partial_of(out: Path) -> Path:
     """The file that `out` was growing in."""
     (found,) = out.parent.glob(f".{out.stem}.*.partial.mp4")

@@ -19,7 +19,7 @@ from vidconcept.commands.options import (
     format_command_line,
     parse_renames,
     parse_settings,
-    refuse_for_video,
+    refuse_unlabelled,
 )
 from vidconcept.errors import UsageError
 from vidconcept.files import shorten_name
@@ -64,7 +64,7 @@ def calibrate(
         _calibrate_labelled(labelled, data, given, config, out, as_json)
         return
     assert footage
-    refuse_for_video(format=format, split=split, rename=rename)
+    refuse_unlabelled("a video", format=format, split=split, rename=rename)
     from vidconcept.commands.terminal import open_monitor, print_rows
     from vidconcept.evaluation.alarms import describe_choice
     from vidconcept.pipelines.calibrate import calibrate_good, write_toml

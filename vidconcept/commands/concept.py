@@ -20,6 +20,7 @@ from vidconcept.commands.options import (
     format_command_line,
     parse_renames,
     parse_settings,
+    refuse_unlabelled,
 )
 from vidconcept.errors import UsageError
 from vidconcept.ownership import check_output
@@ -62,10 +63,9 @@ def learn(
 ) -> None:
     """Learn a concept that the model has no good word for, and measure by cross-validation how well it is found."""
     from vidconcept.commands.terminal import open_monitor, print_rows
-    from vidconcept.evaluation.datasets.read import read_dataset
     from vidconcept.pipelines.learn import learn as run_learn
     from vidconcept.pipelines.verdicts import is_reviewed, read_verdicts
-    from vidconcept.pipelines.workspace import Workspace
+    from vidconcept.pipelines.workspace import Workspace, open_dataset
     from vidconcept.words import split_concept
     from vidconcept.writers.reports.evaluation import replace_nan
 
@@ -75,13 +75,15 @@ def learn(
         )
     path = out or Path(f"{name.replace('/', '_')}.safetensors")
     check_output(path, [source, *([config] if config else [])])
-    renames = parse_renames(rename)
-    data = read_verdicts(source, renames) if is_reviewed(source) else read_dataset(source, format, split, renames)
+    renames, given = parse_renames(rename), parse_settings(concepts, setting)
+    if is_reviewed(source):
+        refuse_unlabelled("a reviewed run", format=format, split=split)
+        data = read_verdicts(source, renames)
+    else:
+        data = open_dataset(source, format, split, renames, given, config)
     with open_monitor() as monitor, TemporaryDirectory(prefix="vidconcept-") as work:
         workspace = Workspace(Path(work), monitor, config)
-        found = run_learn(
-            data, name, parse_settings(concepts, setting), workspace, word=word, tokens=tokens, windows=windows
-        )
+        found = run_learn(data, name, given, workspace, word=word, tokens=tokens, windows=windows)
     found.write(path)
     if as_json:
         content = {"file": str(path), "says": found.says, "figures": found.figures, "weights": found.weights}

@@ -69,13 +69,18 @@ def _parse_steps(text: str | None) -> tuple[int, ...] | None:
         return None
     found: set[int] = set()
     for part in parse_words(text):
-        first, _, last = part.partition("-")
+        first, dash, last = part.partition("-")
         try:
-            found |= set(range(int(first), int(last or first) + 1))
+            span = range(int(first), int(last if dash else first) + 1)
         except ValueError as error:
             raise UsageError(
                 f"--read-steps {text!r}: {part!r} is neither a number nor a range. Next: e.g. --read-steps 10,20-30"
             ) from error
+        if not span:
+            raise UsageError(
+                f"--read-steps {text!r}: {part!r} ends before it begins. Next: give the lower number first"
+            )
+        found |= set(span)
     return tuple(sorted(found))
 
 

@@ -63,8 +63,8 @@ def parse_renames(text: str | None) -> dict[str, str]:
     return {theirs.strip(): yours.strip() for theirs, _, yours in pairs}
 
 
-def refuse_for_video(**options: object) -> None:
-    """Raises UsageError for an option, given by its name, that says nothing of a bare video."""
+def refuse_unlabelled(source: str, **options: object) -> None:
+    """Raises UsageError for an option, given by its name, that says nothing of what is no labelled data set."""
     given = [name for name, value in options.items() if value is not None]
     if given:
-        raise UsageError(f"--{given[0]} is only for labelled data sets, and this is a video. Next: leave it out")
+        raise UsageError(f"--{given[0]} is only for labelled data sets, and this is {source}. Next: leave it out")

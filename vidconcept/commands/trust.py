@@ -20,7 +20,7 @@ from vidconcept.commands.options import (
     parse_renames,
     parse_settings,
     parse_words,
-    refuse_for_video,
+    refuse_unlabelled,
 )
 from vidconcept.errors import UsageError
 from vidconcept.manifest import read_manifest
@@ -174,6 +174,7 @@ def stress(
     from vidconcept.commands.terminal import open_monitor, print_rows
     from vidconcept.evaluation.datasets.dataset import Clip, Dataset
     from vidconcept.evaluation.perturb import PERTURBATIONS, SEVERITIES
+    from vidconcept.evaluation.provenance import read_provenance
     from vidconcept.pipelines.evaluate import thin_out
     from vidconcept.pipelines.out import choose_out
     from vidconcept.pipelines.stress import stress as run_stress
@@ -194,7 +195,7 @@ def stress(
         raise UsageError(f"--severities {severities!r} does not fit. Next: give some of 1, 2, 3")
     is_video = source.is_file() and source.suffix.lower() != ".json"
     if is_video:
-        refuse_for_video(format=format, split=split, rename=rename, limit=limit)
+        refuse_unlabelled("a video", format=format, split=split, rename=rename, limit=limit)
     given, own_config = parse_settings(concepts, setting), config or calibration
     if is_video:
         data = Dataset(source.stem, "video", (Clip(source.stem, source, (), lambda index: None),))
@@ -202,13 +203,14 @@ def stress(
         data = thin_out(open_dataset(source, format, split, parse_renames(rename), given, own_config), limit)
     folder = out or choose_out(source, "stress")
     check_report(folder, "stress")
+    provenance = read_provenance(own_config) if own_config else None
     with open_monitor() as monitor:
         test = run_stress(
             data, given, Workspace(folder, monitor, own_config), names=names,
             severities=[int(s) for s in parse_words(severities)], seed=seed, has_truth=not is_video,
         )  # fmt: skip
     content = write_stress(folder, test, format_command_line())
-    checklist = write_checklist(folder, test, calibration or config)
+    checklist = write_checklist(folder, test, provenance)
     if as_json:
         typer.echo(json.dumps(replace_nan({"checklist": str(checklist), **content}), ensure_ascii=False))
         return

@@ -33,6 +33,8 @@ from vidconcept.video.reading import AS_IT_IS, Reading
 
 # Near-lossless, so that nothing but the perturbation is added.
 CLEAN_CRF = 4
+# NUT counts times in any unit, and however far apart: finer than the fastest camera, and across a hole of hours.
+CONTAINER, TIME_BASE = "nut", Fraction(1, 1_000_000)
 
 
 def stress(
@@ -117,7 +119,7 @@ def write_perturbed(
     """The clip perturbed, as a file in `work`, with its truth moved along."""
     stem = f"{clip.name.replace('/', '_')}-{what.name.replace(' ', '-')}-{level:g}"
     work.mkdir(parents=True, exist_ok=True)
-    path = new_scratch(work / f"{stem}.mkv")
+    path = new_scratch(work / f"{stem}.{CONTAINER}")
     shown = None
     if what.sequence is not None:
         times_s = np.array([frame.time_s for frame in _frames(clip, monitor, reading)])
@@ -165,10 +167,10 @@ def _coarsen(image: np.ndarray, scale: float) -> np.ndarray:
 def _write(
     path: Path, frames: Iterator[tuple[np.ndarray, float]], crf: int, pixel_aspect: Fraction = Fraction(1)
 ) -> None:
-    """H.264 with the frames' own times, in milliseconds. The same frames give the same bytes: their maps are kept."""
+    """H.264 with the frames' own times. The same frames give the same bytes: their maps are kept."""
     with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
         stream = container.add_stream("libx264", rate=25, options={"crf": str(crf), "preset": "veryfast", "bf": "0"})
-        stream.codec_context.time_base = Fraction(1, 1000)
+        stream.codec_context.time_base = TIME_BASE
         to_bt709 = Bt709Encoding(stream.codec_context)
         for number, (image, time_s) in enumerate(frames):
             height, width = image.shape[:2]
@@ -178,7 +180,7 @@ def _write(
                 # Halved colour needs even sides.
                 stream.pix_fmt = "yuv444p" if height % 2 or width % 2 else "yuv420p"
             frame = to_bt709(image, stream.pix_fmt or "yuv420p")
-            frame.pts, frame.time_base = round(time_s * 1000), Fraction(1, 1000)
+            frame.pts, frame.time_base = round(time_s / TIME_BASE), TIME_BASE
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
 

@@ -220,10 +220,12 @@ class Linker:
         """Drops what is known of dead tracks that are no events, so that hours of noise do not fill the memory."""
         if not dead or self._clock.since_first_s(now_s) < self._settings.min_duration_s:
             return
-        # Twice the frame known so far: the median of the whole footage may come out longer.
-        frame_s = 2 * self._clock.frame_s
+        # The median of the whole footage may come out twice as long. Longer frames make a track last longer, and may
+        # ask more of it: what would be an event with either stays.
+        frames_s = (self._clock.frame_s, 2 * self._clock.frame_s)
         for track in dead:
-            if not is_event(self._summaries[track.tracker_id], self._settings.min_duration_s, frame_s):
+            summary = self._summaries[track.tracker_id]
+            if not any(is_event(summary, self._settings.min_duration_s, frame_s) for frame_s in frames_s):
                 del self._summaries[track.tracker_id]
 
     def _link(

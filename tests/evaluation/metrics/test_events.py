@@ -56,6 +56,14 @@ class TestLedger:
             ledger.add([Found(1, "scratch", at(40, 60))], truth(("scratch", 7, (10, 10))))
         assert ledger.counts(["scratch"], 1).found == 0
 
+    @pytest.mark.parametrize(("on", "met"), [(2, 1), (1, 0)])
+    def test_half_of_the_frames_are_a_meeting(self, on, met):
+        ledger = EventLedger()
+        for frame in range(4):
+            place = (10, 10) if frame < on else (40, 60)
+            ledger.add([Found(1, "scratch", at(*place))], truth(("scratch", 7, (10, 10))))
+        assert ledger.counts(["scratch"], 1).found == met
+
     def test_what_is_too_short_or_of_no_concern_is_not_missed(self):
         ledger = EventLedger(min_frames=3)
         for frame in range(4):

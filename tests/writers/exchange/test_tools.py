@@ -54,6 +54,12 @@ class TestCvat:
         for shape in last.values():
             assert (shape.get("frame"), shape.get("outside")) == ("11", "1")
 
+    @pytest.mark.parametrize("masks", ["rle", "polygon"])
+    def test_no_shape_lies_beyond_the_video(self, exported: Exporter, masks: str) -> None:
+        root = ElementTree.parse(exported("cvat", masks=masks)).getroot()
+        frames = [int(shape.get("frame") or -1) for track in root.iter("track") for shape in track]
+        assert max(frames) == int(root.findtext("meta/task/stop_frame") or -1) == FRAMES - 1
+
     def test_datumaro_reads_the_polygons(self, exported: Exporter, masks: Masks) -> None:
         datumaro = pytest.importorskip("datumaro")
         path = exported("cvat", masks="polygon")

@@ -1,12 +1,15 @@
 """What a stress test says: sentences that are true of the counts, a checklist that knows what it does not know."""
 
+import codecs
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
+from vidconcept.errors import InputError
 from vidconcept.evaluation.metrics.events import EventCounts
 from vidconcept.evaluation.perturb import PERTURBATIONS, SEVERITIES
+from vidconcept.evaluation.provenance import read_provenance
 from vidconcept.evaluation.readings import Stressed, StressTest
 from vidconcept.writers.reports.stress import describe_perturbation, write_checklist
 
@@ -53,11 +56,15 @@ NOISE = (result(0.0, 3, 2, misnamed=1), *(result(level, 3, 2) for level in LEVEL
 
 def checklist(tmp_path, against, provenance=None, results=NOISE):
     facts = {"model": "m", "weights": "abc", "clips": 1, "concepts": ["dent"], "seed": 0}
-    calibration = None
-    if provenance is not None:
-        calibration = tmp_path / "line.toml"
-        calibration.write_text("[provenance]\n" + "\n".join(f"{key} = {value}" for key, value in provenance.items()))
+    calibration = read_provenance(write_calibration(tmp_path, provenance or {}))
     return write_checklist(tmp_path, StressTest(results, against, 0.1, facts), calibration).read_text()
+
+
+def write_calibration(tmp_path, provenance, mark=b""):
+    path = tmp_path / "line.toml"
+    lines = "\n".join(["[provenance]", *(f"{key} = {value}" for key, value in provenance.items())])
+    path.write_bytes(mark + lines.encode())
+    return path
 
 
 class TestChecklist:
@@ -97,3 +104,20 @@ class TestChecklist:
         text = checklist(tmp_path, "truth", {"created": created, "weights": '"old"', "kind": '"good footage"'})
         assert "0 days old" in text
         assert "made with other weights" in text
+
+    @pytest.mark.parametrize("mark", [b"", codecs.BOM_UTF8])
+    @pytest.mark.parametrize("time", ['"2026-03-01T00:00:00+00:00"', '"2026-03-01T00:00:00"', "2026-03-01T00:00:00Z"])
+    def test_the_age_is_known_however_a_toml_writes_a_time(self, tmp_path, time, mark):
+        found = read_provenance(write_calibration(tmp_path, {"created": time}, mark))
+        assert found is not None
+        assert found.created == datetime(2026, 3, 1, tzinfo=UTC)
+
+    def test_what_a_calibration_does_not_say_is_asked_for(self, tmp_path):
+        text = checklist(tmp_path, "truth", {"kind": '"good footage"', "per_hour_95": [0.1, 0.4]})
+        assert "line.toml, of unknown age, good footage | does not say when it was made; does not say with" in text
+        assert "no rate is promised" in text
+
+    def test_a_time_that_is_none_is_named_with_its_place(self, tmp_path):
+        config = write_calibration(tmp_path, {"created": '"some day"'})
+        with pytest.raises(InputError, match=r"line\.toml, provenance\.created: .*'some day'\. Next: correct the file"):
+            read_provenance(config)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from vidconcept.evaluation.perturb import PERTURBATIONS, SEVERITIES
+from vidconcept.evaluation.provenance import Provenance
 from vidconcept.evaluation.readings import Stressed, StressTest
 from vidconcept.wording import format_count
 from vidconcept.writers.reports.evaluation import write_json
@@ -122,7 +122,7 @@ def _format_share(result: Stressed, clean: Stressed) -> float:
     return result.counts.found / clean.counts.found if clean.counts.found else 0.0
 
 
-def write_checklist(out: Path, test: StressTest, calibration: Path | None) -> Path:
+def write_checklist(out: Path, test: StressTest, calibration: Provenance | None) -> Path:
     """Write `checklist.md`: what must be looked at before a line is released, filled in as far as it is known."""
     clean = test.results[0]
     rows = [
@@ -164,18 +164,22 @@ def _describe_coverage(test: StressTest) -> tuple[str, str]:
     return f"{sample}; defects found: {counts}", f"fewer than 5 defects: {', '.join(few)}" if few else "–"
 
 
-def _describe_provenance(calibration: Path | None) -> Mapping[str, Any]:
-    return tomllib.loads(calibration.read_text("utf-8")).get("provenance", {}) if calibration else {}
-
-
-def _describe_calibration(calibration: Path | None, weights: str) -> tuple[str, str]:
-    facts = _describe_provenance(calibration)
-    if not facts or calibration is None:
+def _describe_calibration(calibration: Provenance | None, weights: str) -> tuple[str, str]:
+    if calibration is None:
         return "none given", "calibrate on good footage of this line"
-    age = (datetime.now(UTC) - datetime.fromisoformat(facts["created"])).days
-    look = [f"older than {CALIBRATION_DAYS} days"] if age > CALIBRATION_DAYS else []
-    look += [] if facts["weights"] == weights else ["made with other weights: calibrate again"]
-    return f"{calibration.name}, {format_count(age, 'day')} old, {facts.get('kind', '')}", "; ".join(look) or "–"
+    look = []
+    if calibration.created is None:
+        age = "of unknown age"
+        look.append("does not say when it was made")
+    else:
+        days = (datetime.now(UTC) - calibration.created).days
+        age = f"{format_count(days, 'day')} old"
+        look += [f"older than {CALIBRATION_DAYS} days"] if days > CALIBRATION_DAYS else []
+    if calibration.weights is None:
+        look.append("does not say with which weights it was made")
+    elif calibration.weights != weights:
+        look.append("made with other weights: calibrate again")
+    return ", ".join(filter(None, (calibration.file, age, calibration.kind))), "; ".join(look) or "–"
 
 
 def _describe_margin(found: Sequence[Stressed], clean: Stressed, megapixels: float) -> tuple[str, str]:
@@ -193,16 +197,13 @@ def _list_untested(test: StressTest) -> list[tuple[str, str, str]]:
     return [("Stress: not tested", ", ".join(left_out), "test these too before signing")] if left_out else []
 
 
-def _describe_false_alarms(test: StressTest, calibration: Path | None) -> tuple[str, str]:
-    facts, counts = _describe_provenance(calibration), test.results[0].counts
+def _describe_false_alarms(test: StressTest, calibration: Provenance | None) -> tuple[str, str]:
+    counts = test.results[0].counts
     known = f"{counts.false_alarms} in {counts.minutes:.1f} minutes of the sample"
     if test.against != "truth":
         known = "not counted in the sample, which has no truth"
-    if "per_hour_95" not in facts:
+    if calibration is None or calibration.per_hour_95 is None or calibration.target_per_hour is None:
         return known, "no rate is promised without a calibration on good footage"
-    low, high = facts["per_hour_95"]
-    look = "the upper end is above the target" if high > facts["target_per_hour"] else "–"
-    return (
-        f"{known}; calibrated {low:.3g} to {high:.3g} an hour, target {facts['target_per_hour']:g}",
-        look,
-    )
+    (low, high), target = calibration.per_hour_95, calibration.target_per_hour
+    look = "the upper end is above the target" if high > target else "–"
+    return f"{known}; calibrated {low:.3g} to {high:.3g} an hour, target {target:g}", look
