@@ -92,6 +92,15 @@ def test_an_ending_is_read_where_more_frames_have_passed_than_may(frames, window
     assert len(chosen([blobs(0)] * frames, longest=4)) == windows
 
 
+@pytest.mark.parametrize("cut", range(24, 34))
+@pytest.mark.parametrize("length", [9, 40])
+def test_a_window_that_began_before_a_cut_does_not_count_for_the_scene_behind_it(cut, length):
+    """A part that is put under a still camera, wherever a window happens to end, and taken away again."""
+    frames = [picture for n, count in enumerate((cut, length, 30)) for picture in [blobs(n % 2)] * count]
+    windows = chosen(frames, longest=25)
+    assert any(cut <= w.start and w.start + w.real_frames <= cut + length for w in windows)
+
+
 @pytest.mark.parametrize(
     "lengths", [(3, 2, 40), (3, 1, 40), (5, 4, 30), (30, 2, 30), (6, 8, 10), (5, 4), (2, 1), (1, 1, 1, 30)]
 )

@@ -141,6 +141,23 @@ def test_a_hand_before_a_standing_scene_does_not_move_it(noise):
     assert np.abs(back[:, 8:]).max() < 0.5
 
 
+@pytest.mark.parametrize("share", [0.4, 0.6])
+def test_a_part_that_is_taken_away_is_no_standing_scene(share):
+    """What was on it is gone, though nothing on the bare belt behind it seems to have moved."""
+    rng = np.random.default_rng(5)
+    belt = np.full((H, W, 3), 60.0)
+    part, right = belt.copy(), 40 + round(W * share)
+    part[30:226, 40:right] = view(surface(2), shift(0, 0))[30:226, 40:right]
+    there, again, gone = (
+        make_proxy(np.clip(scene + rng.normal(0, 1, scene.shape), 0, 255).astype(np.uint8))
+        for scene in (part, part, belt)
+    )
+    for pair in ((there, gone), (gone, there)):
+        motion = estimate(*pair)
+        assert motion.cut or motion.kind == "dense"
+    assert estimate(there, again).kind == "translation"
+
+
 def test_a_part_that_moves_before_a_standing_background_is_followed():
     frames = []
     for k in (0, 1):

@@ -101,8 +101,9 @@ class _Chosen:
             self.last_cut = position
 
     def begins_scene(self, start: int) -> bool:
-        """Whether a window that begins at `start` would be the first of its scene."""
-        return self.end < self.last_cut <= start
+        """Whether a window that begins at `start` would be the first of its scene: one that began before the cut tells
+        of both scenes."""
+        return self.start < self.last_cut <= start
 
     def is_far(self, start: int, spacing: Spacing) -> bool:
         """Whether it is time for a window that begins at `start`, whose frames are all there."""
@@ -115,7 +116,7 @@ class _Chosen:
         """Whether what came after the last window, up to a position, is worth one more."""
         if end - 1 <= self.end or self._find_ending(end) >= end:
             return False
-        if not self.any or self.end < self.last_cut:
+        if not self.any or self.start < self.last_cut:
             return True
         return self._measure_way(end - 1) >= spacing.share / 2 or end - self.end > spacing.frames
 

@@ -1,6 +1,6 @@
 """One map for the whole frame, a translation or an affine map, and how well it explains a pair of frames."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -16,6 +16,8 @@ STEP_TOLERANCE_PX = 0.35
 TEXTURE_VARIANCE = 6.0
 # A translation that explains less than this share of the textured blocks is tried as an affine map.
 TRANSLATION_SHARE = 0.85
+# Textured blocks that must bear out what is said of a part of the picture.
+FEWEST_BLOCKS = 6
 # Where no block is textured, another motion than none or that of before must fit better by this factor; in the coarser
 # bands, where few places are independent of each other, by the second.
 BARE_GAIN, COARSE_BARE_GAIN = 0.97, 0.8
@@ -64,6 +66,15 @@ def fit_whole(earlier: Proxy, later: Proxy, prior: Motion, bare_gain: float = BA
         if affine.residual < 0.95 * translation.residual:
             return Whole("affine", turned, affine)
     return Whole("translation", matrix, translation)
+
+
+def explain_both(whole: Whole, earlier: Proxy, later: Proxy) -> Whole:
+    """The fit with what it explains of both frames, the lesser share: what has gone shows in the earlier one alone."""
+    back = warp(later.core, cv2.invertAffineTransform(whole.matrix))
+    explained, textured = _explain(back, earlier.core)
+    if textured < FEWEST_BLOCKS or explained >= whole.fit.explained:
+        return whole
+    return replace(whole, fit=replace(whole.fit, explained=explained))
 
 
 def refine(

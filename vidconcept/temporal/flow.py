@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from vidconcept.temporal.dense import estimate_dense
-from vidconcept.temporal.fits import COARSE_BARE_GAIN, Whole, fit_whole, refine
+from vidconcept.temporal.fits import COARSE_BARE_GAIN, FEWEST_BLOCKS, Whole, explain_both, fit_whole, refine
 from vidconcept.temporal.motion import STILL, Motion
 from vidconcept.temporal.proxy import COARSER_BANDS, Proxy, make_proxy, match_contrast, smooth
 from vidconcept.temporal.shifts import as_matrix, find_far_shifts
@@ -38,8 +38,6 @@ SURE_SHARE = 0.9
 HELD_PX = 2.0
 # What moves behind standing edges is the surface, and not a hand, from this share of the blocks on that show anything.
 SURFACE_SHARE = 1 / 3
-# Textured blocks that must bear out such a motion, or one by more than half of the picture.
-FEWEST_BLOCKS = 6
 
 
 def estimate(earlier: Proxy, later: Proxy, prior: Motion = STILL) -> Motion:
@@ -53,6 +51,8 @@ def estimate(earlier: Proxy, later: Proxy, prior: Motion = STILL) -> Motion:
     pair = match_contrast(earlier, later)
     fine = fit_whole(*pair, prior)
     is_moving = fine.kind == "translation" and np.abs(fine.matrix[:, 2]).max() > HELD_PX
+    if not is_moving:
+        fine = explain_both(fine, *pair)
     if fine.fit.explained >= WHOLE_SHARE and is_moving:
         return fine.to_motion(h, w)
     moving = _fit_behind_standing(earlier, later, prior)
@@ -77,7 +77,7 @@ def estimate(earlier: Proxy, later: Proxy, prior: Motion = STILL) -> Motion:
     for band in (band for band in COARSER_BANDS if min(h, w) >= 2 * band[1]):
         smooth_pair = match_contrast(smooth(earlier, band), smooth(later, band))
         coarser.append(smooth_pair)
-        coarse = fit_whole(*smooth_pair, prior, COARSE_BARE_GAIN)
+        coarse = explain_both(fit_whole(*smooth_pair, prior, COARSE_BARE_GAIN), *smooth_pair)
         if coarse.fit.explained >= EXPLAINED_SHARE:
             return coarse.to_motion(h, w)
     if trusted >= CUT_VALID_SHARE and is_better:

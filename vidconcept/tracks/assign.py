@@ -8,6 +8,8 @@ from scipy.optimize import linear_sum_assignment
 from vidconcept.tracks.components import Component, box_gap_px
 from vidconcept.tracks.motion import Motion, count_overlaps, expected_box
 
+# What a pair costs that stays apart: more than any that overlaps, and less than any other.
+_APART = 1.0
 # Cost of a pair that may not be linked; every allowed pair costs less than 2.
 _FORBIDDEN = 1e6
 # Without any overlap, sizes that differ by more than this are not the same defect.
@@ -36,10 +38,11 @@ def assign(
     overlap: np.ndarray,
     reach_px: float,
 ) -> list[tuple[int, int]]:
-    """Pairs (track, component) of least total cost.
+    """Pairs (track, component) of least total cost: first of those that overlap, then of those that are left.
 
-    overlap: from `expected_overlap`. An overlapping pair costs 1 - (IoU + containment) / 2, so less than any pair that
-    does not overlap; those cost 1 + gap / reach_px, and are forbidden beyond `reach_px`.
+    overlap: from `expected_overlap`. An overlapping pair costs 1 - (IoU + containment) / 2. One that does not overlap
+    costs 1 + gap / reach_px, and is forbidden beyond `reach_px`. Were all paired at once, pairs would be as many as
+    possible, and a track that runs into another would push that one onto its neighbour.
     """
     if not motions or not found:
         return []
@@ -57,8 +60,18 @@ def assign(
             ratio = max(motion.area, component.area) / min(motion.area, component.area)
             if gap <= reach_px and ratio <= _MAX_SIZE_RATIO:
                 cost[t, c] = 1 + gap / max(reach_px, 1.0) - seniority
+    overlaps = overlap > 0
+    pairs = _match(np.where(overlaps, cost, _APART), overlaps)
+    is_free = ~overlaps & (cost < _FORBIDDEN)
+    for t, c in pairs:
+        is_free[t], is_free[:, c] = False, False
+    return pairs + _match(np.where(is_free, cost, _FORBIDDEN), is_free)
+
+
+def _match(cost: np.ndarray, allowed: np.ndarray) -> list[tuple[int, int]]:
+    """The allowed ones of the pairs (row, column) that cost least together."""
     rows, cols = linear_sum_assignment(cost)
-    return [(int(t), int(c)) for t, c in zip(rows, cols, strict=True) if cost[t, c] < _FORBIDDEN]
+    return [(int(t), int(c)) for t, c in zip(rows, cols, strict=True) if allowed[t, c]]
 
 
 def find_parent(
