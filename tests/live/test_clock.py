@@ -2,9 +2,11 @@
 
 from fractions import Fraction
 
+import numpy as np
 import pytest
 
 from vidconcept.live.clock import LiveClock
+from vidconcept.live.holes import HoleFinder
 
 TICK = Fraction(1, 90_000)
 
@@ -107,6 +109,38 @@ class TestClock:
         assert clock.jumps == 0
         assert max(away) - min(away) < 1.5
         assert abs(away[-1] - away[500]) < 0.1
+
+    @pytest.mark.parametrize("at_once", [60, 450])
+    def test_pictures_that_a_server_sends_at_once_are_not_squeezed_into_holes(self, at_once):
+        clock, finder, times = LiveClock(TICK), HoleFinder(), []
+        for begins_s in (0, 100):
+            clock.reconnect()
+            for number in range(at_once + 1000):
+                arrived_s = begins_s + 0.001 * min(number, at_once) + 0.04 * max(number - at_once, 0)
+                times.append(clock.time(number / 25, arrived_s))
+        steps = np.diff(times)
+        # The first connection says when time begins; the next one finds time further on than its oldest picture.
+        assert steps[: at_once + 999] == pytest.approx(0.04, abs=1e-4)
+        assert steps[at_once + 1000 :].min() > 0.0199
+        assert sum(map(finder.step, steps)) == 1
+        assert times[-1] - times[at_once + 999] == pytest.approx(100, abs=0.1)
+        assert clock.jumps == 0
+
+    @pytest.mark.parametrize("every", [2, 25])
+    def test_stamps_that_repeat_do_not_hurry_time(self, every):
+        clock = LiveClock(TICK)
+        stamps = [(number - (number % every == every - 1)) / 25 for number in range(1000)]
+        times = [clock.time(stamp_s, number / 25) for number, stamp_s in enumerate(stamps)]
+        assert times == pytest.approx(np.arange(1000) / 25, abs=0.05)
+
+    def test_connections_that_are_soon_lost_and_each_begin_with_a_burst_do_not_hurry_time(self):
+        clock, away = LiveClock(TICK), []
+        for number in range(600):
+            if number % 20 == 0:
+                clock.reconnect()
+            arrived_s = number // 20 * 2 + max(number % 20 / 10, 1.2)
+            away.append(clock.time(number % 20 / 10, arrived_s) - number / 10)
+        assert abs(away[-1]) < 1.3
 
     def test_the_speed_of_a_source_that_may_be_read_out_of_a_file_is_believed(self):
         clock = LiveClock(TICK, keeps_pace=False)

@@ -47,11 +47,12 @@ class Lags:
 class LiveClock:
     """Seconds since the first frame, by the source's own stamps where they agree with the clock of this machine.
 
-    Stamps within a burst after a stall are kept. Where a stamp steps back, or much further on than the time that passed
-    here, frames go on from their arrival, and by stamps. Where stamps got more than AWAY_S from the clock of this
-    machine, as those of a camera do that pauses or runs too fast, time is taken from the arrival, until they have kept
-    pace with it for two stretches. Both are jumps. keeps_pace: false for a source that may be read faster or slower
-    than it was filmed; its speed is believed.
+    Stamps within a burst after a stall are kept; where a later connection begins with one, frames go on by half of what
+    their stamps do, until the clock of this machine has caught up. Where a stamp steps back, or much further on than
+    the time that passed here, frames go on from their arrival, and by stamps. Where stamps got more than AWAY_S from
+    the clock of this machine, as those of a camera do that pauses or runs too fast, time is taken from the arrival,
+    until they have kept pace with it for two stretches. Both are jumps. keeps_pace: false for a source that may be read
+    faster or slower than it was filmed; its speed is believed.
     """
 
     def __init__(self, ticks: Fraction, *, keeps_pace: bool = True) -> None:
@@ -61,8 +62,9 @@ class LiveClock:
         self._step_s = USUAL_S
         self._stamp_s: float | None = None
         self._arrived_s: float | None = None
-        # Arrival less this is the time of a frame that nothing held up; it is found in the first stretch, until then.
-        self._lag_s = self._found_at_s = 0.0
+        # Arrival less this is the time of a frame that nothing held up; it is found in the first stretch, as long as
+        # the stamps of the first frame go on.
+        self._lag_s = 0.0
         # What is added to a stamp, and whether the sum is the time.
         self._shift_s = 0.0
         self._believes = True
@@ -78,19 +80,19 @@ class LiveClock:
         """When a frame was taken, in whole ticks. arrived_s: by a clock of this machine that is never set."""
         if self._arrived_s is None:
             self._arrived_s = self._lag_s = arrived_s
-            self._found_at_s = arrived_s + STRETCH_S
+            self._finds_lag = True
         passed_s, self._arrived_s = max(arrived_s - self._arrived_s, 0.0), arrived_s
         before_s, stamp_before_s, step_s = self._time_s, self._stamp_s, passed_s
-        # Where time must wait, it goes on by half a usual step.
-        least_s = before_s + self._step_s / 2
+        wait_s = self._step_s / 2
         if stamp_s is not None and self._judge(stamp_s, arrived_s, passed_s):
             time_s = stamp_s + self._shift_s
-            if time_s <= before_s:
-                time_s = least_s
             if stamp_before_s is not None:
                 step_s = max(stamp_s - stamp_before_s, 0.0)
+                wait_s = min(step_s / 2 or wait_s, wait_s)
         else:
-            time_s = max(arrived_s - self._lag_s, least_s)
+            time_s = arrived_s - self._lag_s
+        # Where time must wait, it goes on by half a step: after frames closer than that a usual step looks like a hole.
+        time_s = max(time_s, before_s + wait_s)
         # A pause is no usual step.
         self._step_s += (min(step_s, 2 * self._step_s) - self._step_s) / 16
         self._time_s = max(round(time_s / self._tick_s), round(before_s / self._tick_s) + 1) * self._tick_s
@@ -102,10 +104,12 @@ class LiveClock:
     def _judge(self, stamp_s: float, arrived_s: float, passed_s: float) -> bool:
         """Whether the time of a frame is its stamp and the shift, which is brought up to date."""
         before_s, self._stamp_s = self._stamp_s, stamp_s
-        if before_s is None or not 0 < stamp_s - before_s <= passed_s + JUMP_S:
-            self.jumps += before_s is not None and self._believes
-            self._shift_s = arrived_s - self._lag_s - stamp_s
+        is_jump = before_s is not None and not 0 < stamp_s - before_s <= passed_s + JUMP_S
+        if is_jump:
+            self.jumps += self._believes
             self._restart()
+        if is_jump or before_s is None:
+            self._shift_s = arrived_s - self._lag_s - stamp_s
         if self._keeps_pace:
             was_whole, least_s = self._lags.is_whole, self._lags.take(arrived_s - stamp_s, arrived_s)
             if not self._believes:
@@ -113,16 +117,15 @@ class LiveClock:
             elif was_whole:
                 self._compare(least_s, passed_s)
             else:
-                self._settle(arrived_s - stamp_s, arrived_s - passed_s)
+                self._settle(arrived_s - stamp_s)
         return self._believes
 
-    def _settle(self, lag_s: float, before_s: float) -> None:
-        """In the first stretch after a connection or a jump the frames so far, of which the last arrived at before_s,
-        may turn out to have been held up."""
-        if before_s >= self._found_at_s:
-            self._shift_s = min(self._shift_s, lag_s - self._lag_s)
-        else:
+    def _settle(self, lag_s: float) -> None:
+        """In the first stretch after a connection or a jump the frames so far may turn out to have been held up."""
+        if self._finds_lag:
             self._lag_s = min(self._lag_s, lag_s - self._shift_s)
+        else:
+            self._shift_s = min(self._shift_s, lag_s - self._lag_s)
 
     def _compare(self, least_s: float, passed_s: float) -> None:
         """Lead frames back to the clock of this machine where they are near it, and give stamps up elsewhere."""
@@ -149,3 +152,4 @@ class LiveClock:
         """What is known of lags says nothing of the frames to come."""
         self._lags = Lags()
         self._least_before_s: float | None = None
+        self._finds_lag = False
