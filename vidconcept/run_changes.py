@@ -70,6 +70,11 @@ def check_same_maps(
     _check_same(path, what, old, new, advice or _ADVICE)
 
 
+def has_same_maps(before: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Whether the maps of an earlier run are those of now. before, now: as in `changes_of`."""
+    return not _differences(_select_maps_from(before, now), now["maps_from"])
+
+
 def _select_questions(before: dict[str, Any], now: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """All that the events depend on, of both."""
     keys = {"concepts", *TrackSettings.list_keys(Stage.DECISION)}

@@ -151,9 +151,9 @@ class RunFolder:
                 )
             yield maps
 
-    def begin_results(self) -> None:
-        """Have the disk hold that the run is not finished: results are written anew from now on."""
-        self.save()
+    def begin_results(self, **changes: Any) -> None:
+        """Have the disk hold that the run is not finished, and `changes`: results are written anew from now on."""
+        self.save(**changes)
         sync([self.path / MANIFEST, self.path])
 
     def finish(self) -> None:

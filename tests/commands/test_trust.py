@@ -188,6 +188,18 @@ def test_explain_finds_the_images_of_a_pattern(tiny_model, tmp_path, monkeypatch
     assert call("explain", run.path, "--event", run.events[0].event_id, "--json")["scores"]
 
 
+@pytest.mark.parametrize(
+    ("asked", "idle"), [({"timesteps": (20, 30)}, {}), ({"smooth": "none"}, {"looks": 3, "stride": "auto"})]
+)
+def test_explain_passes_over_what_had_no_effect_on_the_run(footage, tiny_model, tmp_path, asked, idle):
+    run = track(footage / "videos" / "dent_0.mp4", ["dent", "scratch"], model=str(tiny_model), threshold=0.05,
+                out=tmp_path / "run", **asked)  # fmt: skip
+    # Earlier versions took settings that have no effect.
+    manifest = run.manifest | {"settings": run.manifest["settings"] | idle}
+    (run.path / "run.json").write_text(json.dumps(manifest))
+    assert explain(run.path, run.events[0].event_id, Monitor()).maps.shape[0] == 4
+
+
 @pytest.mark.slow
 @pytest.mark.slice
 def test_explain_says_what_track_read(footage, tiny_model, tmp_path):

@@ -12,6 +12,7 @@ from tests.helpers.clips import write_clip
 from tests.helpers.lines import write_line
 from tests.helpers.small_runs import SMALL, small_run
 from vidconcept.errors import Interrupted
+from vidconcept.manifest import read_manifest
 from vidconcept.pipelines.maps import ModelShelf
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.parts import Part, compute_part, split_film, take_parts
@@ -46,8 +47,9 @@ def compute(plan: Plan, parts: list[Part], folder: Path, monitor: Monitor | None
 
 
 def join(plan: Plan, folder: Path, out: Path) -> int:
-    with open_run(out, plan.facts(), "resume", plan.read_paths)[0] as run:
-        taken = take_parts(run, folder)
+    facts = plan.facts()
+    with open_run(out, dict(facts), "resume", plan.read_paths)[0] as run:
+        taken = take_parts(run, folder, facts)
 
     def no_model(*_):
         raise AssertionError("all maps are there")
@@ -113,6 +115,24 @@ def test_a_part_that_was_stopped_goes_on(tmp_path, tiny_model):
     compute(plan, [Part(8, None), Part(0, 8)], tmp_path / "parts")
     join(plan, tmp_path / "parts", tmp_path / "joined")
     assert tables_of(tmp_path / "joined") == tables_of(small_run(film, tiny_model, tmp_path / "whole").path)
+
+
+@pytest.mark.parametrize("first", ["run", "part"])
+def test_parts_serve_a_run_that_says_the_same_in_other_words(tmp_path, tiny_model, first):
+    film, out, parts = a_line(tmp_path), tmp_path / "out", tmp_path / "parts"
+    one, other = Part(0, 20), Part(20, None)
+    found = planned(film, tiny_model, dtype="auto")
+    if first == "run":
+        monitor = Monitor(stop=lambda: any(out.glob("maps/window_*")))
+        with pytest.raises(Interrupted):
+            run_plan(found, out, "resume", monitor, SHELF)
+    else:
+        compute(found, [one], parts)
+    begun = out if first == "run" else parts / one.name
+    named = planned(film, tiny_model, dtype=read_manifest(begun)["engine"]["dtype"])
+    compute(named, [one, other], parts)
+    assert join(named, parts, out) == read_manifest(out)["windows"]
+    assert tables_of(out) == tables_of(run_plan(named, tmp_path / "whole", "error", Monitor(), SHELF).path)
 
 
 def test_parts_cover_the_film(tmp_path, tiny_model):

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,9 @@ from vidconcept.ownership import RESULTS, RunLock, list_missing
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.track import Run
 from vidconcept.runs import RunFolder
+from vidconcept.writers import tables
 from vidconcept.writers.review.verdicts import apply_verdicts
+from vidconcept.writers.tables import read_events, write_events
 
 WORDS = ("error", "resume", "overwrite", "skip")
 
@@ -150,6 +153,39 @@ class TestFinished:
             small_run(work / "a.mp4", tiny_model, work / "run", existing="resume", threshold=0.4, monitor=monitor)
         assert (tree(work / "run") == before) == stays
         assert json.loads((work / "run" / "run.json").read_text())["done"] == stays
+
+
+@pytest.mark.parametrize(
+    ("last", "renamed"),
+    [("begin_results", False), ("write_frames_and_tracks", False), ("write_events", True), ("write_recurring", True)],
+)
+def test_verdicts_never_reach_other_events_whenever_the_run_is_ended(work, tiny_model, monkeypatch, last, renamed):
+    run, said = work / "run", []
+    before = read_manifest(run)["run_id"]
+    table = run / "events.csv"
+    write_events(table, [replace(event, verdict="accept") for event in read_events(table)])
+    judged = table.read_bytes()
+
+    def end_after(owner, name):
+        step = getattr(owner, name)
+
+        def stop(*given, **named):
+            step(*given, **named)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(owner, name, stop)
+
+    end_after(RunFolder if last == "begin_results" else tables, last)
+    with pytest.raises(KeyboardInterrupt):
+        small_run(work / "a.mp4", tiny_model, run, existing="resume", threshold=0.99, monitor=Monitor(warn=said.append))
+    assert (read_manifest(run)["run_id"] != before) == renamed
+    # Verdicts are called discarded once they are.
+    assert (table.read_bytes() != judged) == renamed
+    assert any("discarded" in text for text in said) == (last == "write_recurring")
+    monkeypatch.undo()
+    small_run(work / "a.mp4", tiny_model, run, existing="resume")
+    assert (table.read_bytes() == judged) == (not renamed)
+    assert (read_manifest(run)["run_id"] == before) == (not renamed)
 
 
 class TestSkip:

@@ -22,6 +22,7 @@ from vidconcept.fleet.leases import Lease, take_lease
 from vidconcept.fleet.records import Records
 from vidconcept.fleet.stalls import Stalls
 from vidconcept.fleet.summarising import summary_rows
+from vidconcept.pipelines.monitor import Monitor
 from vidconcept.runners.batch import Batch, Word
 from vidconcept.runners.films import Desk, do_film
 from vidconcept.runners.order import Kind, Order, Report
@@ -198,6 +199,21 @@ class TestParts:
         # It was no start that came to nothing.
         assert records.read(order.film).begun == 0
         assert not list((tmp_path / "runs" / ".batch" / "leases").iterdir())
+
+    def test_a_run_that_cannot_go_on_is_refused_before_its_film_is_split(self, tmp_path, tiny_model):
+        clip = write_clip(tmp_path / "long.mp4", count=50, size_px=(96, 64)).path
+        given = {"concepts": ["scratch", "dent"], "model": str(tiny_model), **SMALL}
+        order = Order(str(clip), str(tmp_path / "runs"), given, split_s=1.0)
+        out = tmp_path / "runs" / order.film.run_name
+        monitor = Monitor(stop=lambda: any(out.glob("maps/window_*")))
+        with pytest.raises(Interrupted):
+            small_run(clip, tiny_model, out, threshold=None, monitor=monitor)
+        report = do_film(replace(order, given={**given, "timestep": 20}), Desk())
+        assert report.kind == "failed"
+        assert f"{out} cannot be resumed" in report.said
+        assert "timestep was" in report.said
+        # What the maps that are there serve is gone on with.
+        assert do_film(order, Desk()).kind == "split"
 
     def test_what_comes_of_them_is_what_comes_of_track(self, tmp_path, tiny_model):
         clip = write_clip(tmp_path / "long.mp4", count=30, size_px=(96, 64)).path

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby, repeat
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -46,12 +47,12 @@ def deliver(
 ) -> None:
     """Write every file that a reviewer opens. Each appears under its name only when it is whole."""
     path, concepts = run.path, plan.settings.concepts
-    events, own = _keep_review(run, findings.events, monitor)
-    findings = replace(findings, events=events)
+    table = path / "events.csv"
+    before, own = (tables.read_events(table), tables.read_own_columns(table)) if table.is_file() else ([], {})
     run.begin_results()
     frame_size = (plan.info.width_px, plan.info.height_px)
     tables.write_frames_and_tracks(path, plan.video_name, concepts, journal.frames(), findings.tracker_ids)
-    tables.write_events(path / "events.csv", events, own)
+    findings = replace(findings, events=_write_events(run, findings.events, before, own, monitor))
     tables.write_recurring(path / "recurring.csv", recurring)
     frames, tracks = tables.read_frames(path / "frames.csv"), tables.read_tracks(path / "tracks.csv")
     write_youtube_vis(path / "masks.json", plan.video_name, concepts, frame_size, frames, tracks, stem=plan.stem)
@@ -75,26 +76,31 @@ def check_counts(path: Path, frames: int) -> None:
             )
 
 
-def _keep_review(
-    run: RunFolder, events: list[Event], monitor: Monitor
-) -> tuple[list[Event], dict[int, dict[str, str]]]:
-    """The events with their verdicts, and the cells of columns that somebody added, by event id.
+def _write_events(
+    run: RunFolder, events: list[Event], before: list[Event], own: dict[int, dict[str, str]], monitor: Monitor
+) -> list[Event]:
+    """Write `events.csv`, and return the events as it has them.
 
-    Both are those of an earlier decision on the same maps, where it came to the same events. Other events are another
-    run to those who keep verdicts.
+    before, own: what an earlier decision on the same maps left there: its events, and the cells of columns that
+    somebody added, by event id. Verdicts and cells stay where the events are the same. Other events are another run to
+    those who keep verdicts.
     """
     table = run.path / "events.csv"
-    before, own = (tables.read_events(table), tables.read_own_columns(table)) if table.is_file() else ([], {})
     if compute_events_digest(before) == compute_events_digest(events):
         verdicts = {event.event_id: event.verdict for event in before}
-        return [replace(event, verdict=verdicts[event.event_id]) for event in events], own
+        kept = [replace(event, verdict=verdicts[event.event_id]) for event in events]
+        tables.write_events(table, kept, own)
+        return kept
+    changes: dict[str, Any] = {"run_id": new_run_id()}
     if before and (live := run.manifest.get("live")):
         # Nor are they those that the live pass numbered.
-        live.pop("event_ids", None)
-    run.save(run_id=new_run_id())
+        changes["live"] = {key: value for key, value in live.items() if key != "event_ids"}
+    # Just before the table: whatever ends the process, no verdict by the earlier id meets other events.
+    run.begin_results(**changes)
+    tables.write_events(table, events)
     if lost := _describe_lost(before, own):
         monitor.warn(f"the events changed; {lost} discarded")
-    return events, {}
+    return events
 
 
 def _describe_lost(events: list[Event], own: dict[int, dict[str, str]]) -> str:

@@ -17,9 +17,11 @@ from vidconcept.pipelines.live_pass import split_as_live
 from vidconcept.pipelines.maps import ModelShelf, cut_source_windows
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan, make_plan
+from vidconcept.pipelines.settle import find_idle
 from vidconcept.pipelines.sweep import choose_layers, plan_for_sweep
 from vidconcept.pipelines.track import Run
 from vidconcept.run_changes import check_same_maps
+from vidconcept.setting_layers import Layer, resolve
 from vidconcept.settings import TrackSettings
 from vidconcept.temporal.windows import Window
 from vidconcept.tracks.decision import interpolate_lifts
@@ -78,7 +80,10 @@ def _restore_plan(run: Run) -> Plan:
     if not isinstance(stored, dict):
         raise InputError(f"{run.path / 'run.json'} does not say its settings. Next: track again")
     keys = {key: value for key, value in stored.items() if key in TrackSettings.model_fields and value is not None}
-    return split_as_live(make_plan(run.find_video(), keys, environ={}), run.manifest.get("live") or {})
+    # A run tells all its settings, also those that had no effect: nobody asks for these now.
+    idle = find_idle(resolve([Layer(str(run.path / "run.json"), keys)])[0])
+    asked = {key: value for key, value in keys.items() if key not in idle}
+    return split_as_live(make_plan(run.find_video(), asked, environ={}), run.manifest.get("live") or {})
 
 
 def _order_words(plan: Plan, track: TrackMask) -> list[int]:

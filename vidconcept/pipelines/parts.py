@@ -33,6 +33,7 @@ from vidconcept.pipelines.maps import (
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
 from vidconcept.rarity.memory import Memory
+from vidconcept.run_changes import has_same_maps
 from vidconcept.runs import RunFolder, compute_digest
 from vidconcept.temporal.windows import Window
 
@@ -193,18 +194,20 @@ def _offer_of(memory: Memory, window: Window, known: int) -> _Offer:
     return _Offer(begins_at, memory.last_latent, shifts, np.array(memory.cuts[known:], bool), steps)
 
 
-def take_parts(run: RunFolder, folder: Path) -> int:
+def take_parts(run: RunFolder, folder: Path, facts: dict[str, Any]) -> int:
     """Move the windows of the parts in `folder` into a run, as far as they follow on what it has.
 
-    Returns how many windows the run then has. What is missing is computed as ever. Can be interrupted anywhere.
+    facts: of the plan, which the run was opened with. Parts may say in other words than the run what their maps depend
+    on. Returns how many windows the run then has. What is missing is computed as ever. Can be interrupted anywhere.
     """
-    parts = [found for path in sorted(folder.iterdir()) if (found := _finished_part(path, run)) is not None]
+    parts = [found for path in sorted(folder.iterdir()) if (found := _finished_part(path, facts)) is not None]
     memory = run.load_memory() or Memory()
     index = memory.last_window + 1
     while (found := _offered(parts, run, index)) is not None:
-        offer, path = found
+        offer, path, made_from = found
         if path is not None:
             with output_errors(run.path):
+                _mark_as_own(path, made_from, compute_digest(run.manifest))
                 os.replace(path, run.map_path(index))
         offer.give_to(memory, index)
         index += 1
@@ -224,24 +227,39 @@ def take_parts(run: RunFolder, folder: Path) -> int:
     return index
 
 
-def _finished_part(path: Path, run: RunFolder) -> tuple[Path, dict[str, Any]] | None:
+def _finished_part(path: Path, now: dict[str, Any]) -> tuple[Path, dict[str, Any]] | None:
     try:
         facts = read_manifest(path)
     except InputError:
         return None
-    same = compute_digest(facts) == compute_digest(run.manifest)
-    return (path, facts) if same and facts.get("part_done") else None
+    return (path, facts) if facts.get("part_done") and has_same_maps(facts, now) else None
 
 
-def _offered(parts: list[tuple[Path, Any]], run: RunFolder, index: int) -> tuple[_Offer, Path | None] | None:
-    """What a window offers, and where its maps are; None for the place: in the run already."""
-    for path, _ in parts:
+def _mark_as_own(path: Path, before: str, now: str) -> None:
+    """Have a window's file tell the digest `now` where it tells `before`; one that is damaged is left as it is."""
+    if before == now:
+        return
+    try:
+        with safe_open(path, framework="numpy") as stored:
+            facts = stored.metadata()
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a dict
+        if facts.get("maps_from") != before:
+            return
+    except (SafetensorError, OSError, AttributeError):
+        return
+    with open_replacing_bytes(path) as file:
+        file.write(save(tensors, metadata=facts | {"maps_from": now}))
+
+
+def _offered(parts: list[tuple[Path, Any]], run: RunFolder, index: int) -> tuple[_Offer, Path | None, str] | None:
+    """What a window offers, where its maps are, and the digest that they tell; no place: in the run already."""
+    for path, facts in parts:
         offer = _Offer.read(_offer_path(path, index))
         if offer is None:
             continue
         maps = path / "maps" / run.map_path(index).name
         if maps.is_file():
-            return offer, maps
+            return offer, maps, compute_digest(facts)
         if run.load_maps(index) is not None:
-            return offer, None
+            return offer, None, compute_digest(run.manifest)
     return None

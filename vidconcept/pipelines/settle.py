@@ -77,21 +77,24 @@ def _refuse_idle(settings: TrackSettings, sources: Mapping[str, str], order: Seq
 
     order: names of the layers, the strongest first. What is asked for in a stronger layer has its way.
     """
-    idle = []
-    if settings.looks is not None and not settings.skips_windows:
-        other = "smooth" if settings.stride == "auto" else "stride"
-        idle.append(
-            ("looks", other, "says how often a place is read with `stride=auto` and a `smooth` that follows motion")
-        )
-    if settings.timesteps:
-        idle.append(("timestep", "timesteps", "is the one timestep that maps are read at"))
-    for key, other, what in idle:
+    for key, (other, what) in find_idle(settings).items():
         given = sources[key] in order and not sources[key].startswith("preset")
         if given and sources[other] not in order[: order.index(sources[key])]:
             raise UsageError(
                 f"`{key}={getattr(settings, key)}` {what}, and `{other}` is {format_value(getattr(settings, other))} "
                 f"({sources[other]}). Next: leave one of them out"
             )
+
+
+def find_idle(settings: TrackSettings) -> dict[str, tuple[str, str]]:
+    """Settings without effect: key -> the other setting that leaves it without, and what the key says."""
+    idle = {}
+    if settings.looks is not None and not settings.skips_windows:
+        other = "smooth" if settings.stride == "auto" else "stride"
+        idle["looks"] = other, "says how often a place is read with `stride=auto` and a `smooth` that follows motion"
+    if settings.timesteps:
+        idle["timestep"] = "timesteps", "is the one timestep that maps are read at"
+    return idle
 
 
 def choose_reading(settings: TrackSettings) -> Reading:

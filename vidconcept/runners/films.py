@@ -30,7 +30,7 @@ from vidconcept.pipelines.plan import Plan, make_plan
 from vidconcept.pipelines.track import Run, run_plan
 from vidconcept.run_changes import changes_of, list_drawing_changes
 from vidconcept.runners.order import Order, Report
-from vidconcept.runs import compute_digest, open_run
+from vidconcept.runs import compute_digest, look_at_folder, open_run
 from vidconcept.video.identity import hash_source
 from vidconcept.wording import format_count
 from vidconcept.writers.tables import read_events
@@ -103,12 +103,20 @@ def _do_leased(order: Order, records: Records, lease: Lease, desk: Desk) -> Repo
 
 
 def _split(plan: Plan, out: Path, order: Order) -> list[tuple[int, int | None]]:
-    """The parts of a film that is too long for one worker, of each its first frame and the one after its last."""
+    """The parts of a film that is too long for one worker, of each its first frame and the one after its last.
+
+    Raises what `open_run` would raise for the film's folder.
+    """
     if order.split_s is None or (order.existing == "resume" and _finished(out) is not None):
         # The maps of a finished run are there.
         return []
     parts = split_film(plan, order.split_s)
-    return [(part.first, part.end) for part in parts] if len(parts) > 1 else []
+    if len(parts) == 1:
+        return []
+    facts = plan.facts()
+    # What the folder is refused for is told before the work of hours.
+    look_at_folder(out, facts, _existing(order, out, facts), plan.read_paths)
+    return [(part.first, part.end) for part in parts]
 
 
 def _do_part(order: Order, records: Records, lease: Lease, desk: Desk) -> Report:
@@ -149,7 +157,7 @@ def _track(plan: Plan, out: Path, order: Order, monitor: Monitor, desk: Desk, pa
         said = f"went on after {format_count(windows, 'window')}"
     if parts.is_dir():
         with open_run(out, dict(facts), existing, plan.read_paths)[0] as run:
-            take_parts(run, parts)
+            take_parts(run, parts, facts)
         existing = "resume"
     run = run_plan(plan, out, existing, monitor, desk.shelf, facts)
     shutil.rmtree(parts, ignore_errors=True)
