@@ -41,7 +41,7 @@ class Deliverer:
         except (VidconceptError, OSError, MemoryError) as error:
             self._fail(f"{what}: {error}")
         except Exception as error:
-            self._fail(f"{what}: {describe_unexpected(error)}. Next: --debug shows where")
+            self._fail(f"{what}: {describe_unexpected(error)}. Next: the log shows where, at level DEBUG")
 
     def _fail(self, said: str) -> None:
         self.failed += 1
