@@ -7,12 +7,14 @@ what rests on them, so only a process that is this tool's own and reads footage 
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
+log = logging.getLogger(__name__)
 # To Python a module that is None here is one that cannot be found.
 HIDDEN = ("transformers", "peft", "torchao", "bitsandbytes")
 COMPILER = "torch._dynamo"
@@ -39,6 +41,7 @@ def import_diffusers() -> None:
             import diffusers.schedulers.scheduling_ddim_cogvideox
             import diffusers.schedulers.scheduling_dpm_cogvideox  # noqa: F401
     except Exception:
+        log.debug("this diffusers is imported as a whole, which takes longer", exc_info=True)
         for name in [name for name in sys.modules if name.partition(".")[0] == "diffusers"]:
             del sys.modules[name]
 
