@@ -13,9 +13,13 @@ from vidconcept.errors import InputError, UsageError
 from vidconcept.pipelines.calibrate import calibrate_good
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import make_plan
+from vidconcept.pipelines.rarity import find_removed
 from vidconcept.pipelines.workspace import Workspace
 from vidconcept.rarity.good_parts import write_good_parts
+from vidconcept.rarity.memory import Described
 from vidconcept.runs import RunFolder
+from vidconcept.settings import TrackSettings
+from vidconcept.types import ConceptMaps
 from vidconcept.writers.review.page import write_review
 
 # A small picture: the model takes a quarter of the time. Edges are of no interest here.
@@ -43,6 +47,17 @@ def decide_anew(run: vidconcept.Run, **settings) -> vidconcept.Run:
 def marked_px(run: vidconcept.Run) -> int:
     """Pixels of all masks on all frames."""
     return sum(track.area_px for track in run.tracks())
+
+
+def test_what_is_held_back_does_not_keep_the_features_of_its_window():
+    scores = np.zeros((1, 1, 8, 8), np.float32)
+    scores[0, 0, 3, 4] = 0.9
+    described = Described(np.array([[0, 0, 3, 4], [0, 0, 6, 6]]), np.ones((2, 3, 5), np.float16))
+    maps = ConceptMaps(0, np.array([[0, 0]]), 1, 1, scores)
+    settings = TrackSettings(concepts=("scratch",), threshold=0.5)
+    (piece,) = find_removed(settings, maps, [0], np.full((1, 8, 8), 0.1, np.float32), described)
+    assert piece.vector.shape == (3, 5)
+    assert not np.shares_memory(piece.vector, described.vectors)
 
 
 @pytest.mark.slow

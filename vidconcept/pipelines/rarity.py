@@ -203,9 +203,10 @@ def find_removed(
                 if len(own):
                     top, left, bottom, right = box.tolist()
                     extent = (left / cols, top / rows, (right + 1) / cols, (bottom + 1) / rows)
+                    # A copy: a view would keep the features of the whole window as long as the piece.
                     yield Piece(
                         latents[step], int(position[own[-1]]), concept, float(maps.scores[concept, step][at]),
-                        (top, left, bottom, right), extent, described.vectors[own[-1]],
+                        (top, left, bottom, right), extent, described.vectors[own[-1]].copy(),
                     )  # fmt: skip
 
 
