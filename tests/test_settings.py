@@ -35,6 +35,7 @@ OTHERWISE = {
     "concept_tokens": "first",
     "concept_sharpness": 2.0,
     "token_support": 0.5,
+    "coarse_scale": 0.5,
     "noise_samples": 2,
     "seed": 1,
     "dtype": "bfloat16",
@@ -78,6 +79,8 @@ OTHERWISE = {
 WITH = {
     "window_frames": {"overlap_frames": 1},
     "overlap_frames": {"end_s": 0.7},
+    # The leading concept has to look likely.
+    "coarse_scale": {"concept_sharpness": 64.0},
     "looks": {"stride": "auto", "smooth": "flow", "window_frames": 5, "overlap_frames": 1},
     # A smaller picture is one tile.
     "vae_tiling": {"height": 256, "width": 384, "end_s": 0.04},

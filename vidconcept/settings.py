@@ -114,6 +114,14 @@ class TrackSettings(BaseModel):
         ge=0,
         le=4,
     )
+    coarse_scale: float = _setting(
+        Stage.MAPS,
+        0.0,
+        "where one of the concepts may be there, read the picture once more at this scale and join both readings; "
+        "0: off",
+        ge=0,
+        lt=1,
+    )
     concept_tokens: Literal["all", "first"] = _setting(
         Stage.MAPS, "all", "use all sub-words of a concept, or the first one only"
     )

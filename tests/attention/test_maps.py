@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vidconcept.attention.maps import support_tokens
+from vidconcept.attention.maps import join_scales, support_tokens
 
 
 class TestSupport:
@@ -24,3 +24,29 @@ class TestSupport:
     def test_off_is_off(self):
         scores = np.random.default_rng(0).random((1, 5, 6), np.float32)
         assert support_tokens(scores, 0.0) is scores
+
+
+class TestScales:
+    """Scores of a fine reading, 8x12 tokens, and of a coarse one, 4x6."""
+
+    def test_where_both_say_the_same_it_stays(self):
+        even = np.full((2, 1, 8, 12), 0.4, np.float32)
+        joined = join_scales(even, even[..., ::2, ::2])
+        assert joined.dtype == np.float32
+        assert joined == pytest.approx(even, abs=1e-6)
+
+    def test_what_is_broad_gets_the_mean_of_both(self):
+        fine = np.full((1, 1, 8, 12), 0.8, np.float32)
+        assert join_scales(fine, np.full((1, 1, 4, 6), 0.2, np.float32)) == pytest.approx(0.5, abs=1e-6)
+
+    def test_a_single_token_that_the_coarse_reading_cannot_see_keeps_nearly_all(self):
+        fine = np.zeros((1, 1, 8, 12), np.float32)
+        fine[0, 0, 4, 6] = 0.9
+        joined = join_scales(fine, np.zeros((1, 1, 4, 6), np.float32))
+        # Half of a 25th is what the tokens around it allow.
+        assert joined[0, 0, 4, 6] == pytest.approx(0.9 * (1 - 0.5 / 25))
+
+    def test_what_only_the_coarse_reading_sees_is_worth_half(self):
+        fine = np.full((1, 2, 8, 12), 0.01, np.float32)
+        joined = join_scales(fine, np.full((1, 2, 4, 6), 0.9, np.float32))
+        assert joined == pytest.approx((0.01 + 0.9) / 2, abs=1e-6)

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from tests.helpers.small_runs import SMALL, small_clip
-from vidconcept.models.readout import read_described, read_scores, word_logits
+from vidconcept.attention.maps import join_scales
+from vidconcept.models import readout
+from vidconcept.models.readout import read_described, read_scores, shrink, word_logits
 from vidconcept.pipelines.maps import ModelShelf, compute_window_maps, cut_source_windows
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import make_plan
@@ -40,6 +42,19 @@ def test_scores_are_the_mean_over_timesteps_and_noise_draws(open_model):
     assert np.abs(singles[0] - singles[2]).max() > 1e-3
     np.testing.assert_allclose(found.reshape(len(found), -1), np.mean(singles, 0), atol=1e-5)
     np.testing.assert_allclose(read_described(model, frames, plan.lexicon)[0], found, atol=1e-5)
+
+
+def test_what_may_be_a_finding_is_read_at_the_coarse_scale_too(open_model, monkeypatch):
+    plan, model, window = open_model(coarse_scale=0.5)
+    frames = window.frames
+    monkeypatch.setattr(readout, "SUSPECTED", 0.0)
+    found, _ = read_described(model, frames, plan.lexicon)
+    fine, coarse = (read_scores(model, own, plan.lexicon) for own in (frames, shrink(frames, 0.5, 16)))
+    assert coarse.shape[2] < fine.shape[2]
+    np.testing.assert_allclose(found, join_scales(fine, coarse), atol=1e-5)
+    assert np.abs(found - fine).max() > 1e-3
+    monkeypatch.setattr(readout, "SUSPECTED", 1.0)
+    np.testing.assert_allclose(read_described(model, frames, plan.lexicon)[0], fine, atol=1e-5)
 
 
 def test_stop_words_take_up_scores_and_are_not_reported(open_model):

@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from typing import Literal
 
+import cv2
 import numpy as np
 from einops import rearrange
 
+# Of a coarse reading beside a fine one: its share at most, and how many tokens aside are broad.
+COARSE_SHARE, BROAD_TOKENS = 0.5, 5
 Reduce = Literal["softmax-mean", "mean-softmax"]
 ConceptTokens = Literal["all", "first"]
 
@@ -48,6 +51,22 @@ def support_tokens(scores: np.ndarray, spread_tokens: float) -> np.ndarray:
 
     around = (0.0,) * (scores.ndim - 2) + (spread_tokens, spread_tokens)
     return np.maximum(scores, gaussian_filter(scores, around, mode="nearest"))
+
+
+def join_scales(fine: np.ndarray, coarse: np.ndarray) -> np.ndarray:
+    """Scores of two readings: `(entry, t, row, col)`, and of the shrunken picture `(entry, t, row', col')`.
+
+    A mean, in which the coarse reading counts for half where what the fine one sees is as broad as 5x5 tokens, and for
+    less the smaller it is: the coarse one says little of what it hardly resolves.
+    """
+    from scipy.ndimage import uniform_filter
+
+    rows, cols = fine.shape[2:]
+    planes = coarse.reshape(-1, *coarse.shape[2:])
+    enlarged = np.stack([cv2.resize(plane, (cols, rows), interpolation=cv2.INTER_LINEAR) for plane in planes])
+    around = uniform_filter(fine, (1, 1, BROAD_TOKENS, BROAD_TOKENS), mode="nearest")
+    share = COARSE_SHARE * np.clip(around / np.maximum(fine, np.finfo(np.float32).tiny), 0, 1)
+    return fine + share * (enlarged.reshape(fine.shape) - fine)
 
 
 def find_unusable_layer(logits: np.ndarray, *, may_be_constant: bool = False) -> tuple[int, str] | None:

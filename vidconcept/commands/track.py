@@ -66,6 +66,7 @@ def track(
     reduce: Annotated[str | None, _option("reduce", MODEL, metavar="softmax-mean|mean-softmax")] = None,
     concept_sharpness: Annotated[str | None, _option("concept_sharpness", MODEL, metavar="X")] = None,
     token_support: Annotated[str | None, _option("token_support", MODEL, metavar="X")] = None,
+    coarse_scale: Annotated[str | None, _option("coarse_scale", MODEL, metavar="X")] = None,
     concept_tokens: Annotated[str | None, _option("concept_tokens", MODEL, metavar="all|first")] = None,
     noise_samples: Annotated[str | None, _option("noise_samples", MODEL, metavar="N")] = None,
     seed: Annotated[str | None, _option("seed", MODEL, metavar="N")] = None,

@@ -34,8 +34,13 @@ class ModelLayout:
 
     @property
     def multiple_px(self) -> int:
-        """The model's picture is a multiple of this: whole tokens, and the 16 pixels of the codecs' coarsest grid."""
-        return math.lcm(self.pitch_px, 16)
+        """The model's picture is a multiple of this."""
+        return find_multiple_px(self.pitch_px)
+
+
+def find_multiple_px(pitch_px: int) -> int:
+    """What sides of a picture are multiples of: whole tokens, and the 16 pixels of the codecs' coarsest grid."""
+    return math.lcm(pitch_px, 16)
 
 
 def compute_fingerprint(path: Path) -> str:

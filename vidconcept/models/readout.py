@@ -7,8 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from vidconcept.attention.lexicon import Lexicon
-from vidconcept.attention.maps import arrange_tokens, concept_scores, pool_subwords
+from vidconcept.attention.maps import arrange_tokens, concept_scores, join_scales, pool_subwords
+from vidconcept.geometry import resize
 from vidconcept.models.adapter import Model
+from vidconcept.models.layout import find_multiple_px
+
+# From which score on a window is read on the coarse scale too: what has less comes near no threshold.
+SUSPECTED = 0.3
 
 
 def word_logits(
@@ -63,16 +68,51 @@ def read_scores(model: Model, frames: np.ndarray, lexicon: Lexicon | None = None
 
     lexicon: as of `word_logits`; what it subtracts is subtracted.
     """
-    return _scores_of(model, frames, draws_of(model, frames, lexicon), lexicon)
+    return _finish(average_draws(model, frames, draws_of(model, frames, lexicon)), lexicon)
 
 
 def read_described(model: Model, frames: np.ndarray, lexicon: Lexicon | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Scores as of `read_scores`, and features of the tokens as of `Model.described`, at the first timestep."""
+    """Scores of a window, and features of its tokens as of `Model.described`, at the first timestep.
+
+    Scores are those of `read_scores`, joined with a coarse reading as of `join_coarse`.
+    """
     read = [own.described(np.ascontiguousarray(frames)) for own in at_timesteps(model)]
     draws = [_entries(model, values, lexicon) for logits, _ in read for values in logits]
-    return _scores_of(model, frames, draws, lexicon), read[0][1]
+    averaged = average_draws(model, frames, draws)
+    return _finish(join_coarse(model, frames, averaged, lexicon), lexicon), read[0][1]
 
 
-def _scores_of(model: Model, frames: np.ndarray, draws: Sequence[np.ndarray], lexicon: Lexicon | None) -> np.ndarray:
-    scores = concept_scores(draws, model.settings.reduce)
-    return arrange_tokens(scores if lexicon is None else lexicon.finish(scores), token_grid(model, frames))
+def average_draws(
+    model: Model, frames: np.ndarray, draws: Sequence[np.ndarray], layers: Sequence[int] | None = None
+) -> np.ndarray:
+    """Scores of the softmax from logits as of `draws_of`: `(entry, t_lat, row, col)` float32.
+
+    layers: rows of the logits to take; None takes all.
+    """
+    scores = concept_scores(draws, model.settings.reduce, layers=layers)
+    return arrange_tokens(scores, token_grid(model, frames))
+
+
+def join_coarse(
+    model: Model, frames: np.ndarray, fine: np.ndarray, lexicon: Lexicon | None, layers: Sequence[int] | None = None
+) -> np.ndarray:
+    """Scores of the softmax as of `average_draws`, joined with those of the shrunken window.
+
+    They stay as they are with a `coarse_scale` of 0, and where no concept that was asked for comes near a finding.
+    """
+    settings = model.settings
+    asked = _finish(fine, lexicon)[: len(settings.concepts)]
+    if not settings.coarse_scale or asked.max(initial=0.0) < SUSPECTED:
+        return fine
+    small = shrink(frames, settings.coarse_scale, find_multiple_px(model.pitch_px))
+    return join_scales(fine, average_draws(model, small, draws_of(model, small, lexicon), layers))
+
+
+def shrink(frames: np.ndarray, scale: float, multiple: int) -> np.ndarray:
+    """A window `(t, h, w, 3)` uint8 at about this scale, sides multiples of `multiple`."""
+    height, width = (max(round(side * scale / multiple), 1) * multiple for side in frames.shape[1:3])
+    return np.stack([resize(frame, height, width) for frame in frames])
+
+
+def _finish(scores: np.ndarray, lexicon: Lexicon | None) -> np.ndarray:
+    return scores if lexicon is None else lexicon.finish(scores)

@@ -8,11 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vidconcept.attention.maps import arrange_tokens, concept_scores, support_tokens
+from vidconcept.attention.maps import support_tokens
 from vidconcept.errors import InputError, UsageError
 from vidconcept.evaluation.explanation import Explanation
 from vidconcept.geometry import crop
-from vidconcept.models.readout import draws_of, token_grid
+from vidconcept.models.readout import average_draws, draws_of, join_coarse
 from vidconcept.pipelines.live_pass import split_as_live
 from vidconcept.pipelines.maps import ModelShelf, cut_source_windows
 from vidconcept.pipelines.monitor import Monitor
@@ -56,13 +56,12 @@ def explain(run_path: Path, event_id: int, monitor: Monitor, shelf: ModelShelf |
     draws = draws_of(model, window.frames, plan.lexicon)
     chosen = choose_layers(own)
     step = int(np.flatnonzero((window.positions[:, 0] <= position) & (position <= window.positions[:, 1]))[0])
-    reduce, grid, order = plan.settings.reduce, token_grid(model, window.frames), _order_words(plan, track)
-    layers = range(plan.layout.num_layers)
-    single = [plan.lexicon.finish(concept_scores(draws, reduce, layers=[layer])) for layer in layers]
-    spread = plan.settings.token_support
-    maps = support_tokens(arrange_tokens(np.stack(single), grid), spread)[:, order, step]
-    combined = plan.lexicon.finish(concept_scores(draws, reduce, layers=chosen))
-    whole = support_tokens(arrange_tokens(combined, grid), spread)[order, step]
+    order, spread = _order_words(plan, track), plan.settings.token_support
+    single = [average_draws(model, window.frames, draws, [layer]) for layer in range(plan.layout.num_layers)]
+    maps = support_tokens(np.stack(list(map(plan.lexicon.finish, single))), spread)[:, order, step]
+    fine = average_draws(model, window.frames, draws, chosen)
+    combined = plan.lexicon.finish(join_coarse(model, window.frames, fine, plan.lexicon, chosen))
+    whole = support_tokens(combined, spread)[order, step]
     image, mask = _read_picture(plan, event, track, monitor)
     words = tuple((*plan.settings.concepts, *plan.words[len(plan.settings.concepts) :])[i] for i in order)
     cell = _find_peak_cell(whole[0], mask)

@@ -32,7 +32,13 @@ from vidconcept.video.writer import fit_film_size
 MAPS_VERSION = 2
 
 # Settings that are left out of what maps depend on where they have this value, or are empty.
-OFF = (("method", "concept-attention"), ("quantize", "none"), ("concept_sharpness", 1.0), ("token_support", 0.0))
+OFF = (
+    ("method", "concept-attention"),
+    ("quantize", "none"),
+    ("concept_sharpness", 1.0),
+    ("token_support", 0.0),
+    ("coarse_scale", 0.0),
+)
 NEW_WORD_SETTINGS = frozenset({"sinks", "timesteps"})
 
 # From here on a token is so coarse that thin defects drown in it: twice what `tile=auto` aims at.
