@@ -87,6 +87,35 @@ def test_a_clip_is_good_where_no_frame_shows_a_defect(plan, shown, minutes):
     assert measure_frames(plan, clip, quiet_frames()).good.minutes == pytest.approx(minutes)
 
 
+def test_a_clip_with_ignored_pixels_is_no_good_footage(plan):
+    unknown = np.zeros((H, W), bool)
+    unknown[20:36, 40:60] = True
+    for ignore, minutes in ((unknown, 0), (unknown & False, FRAMES / 25 / 60)):
+        truth = FrameTruth(np.zeros((0, H, W), bool), (), (), ignore)
+        clip = Clip("line", plan.source, (), lambda index, truth=truth: truth)
+        assert measure_frames(plan, clip, quiet_frames()).good.minutes == pytest.approx(minutes)
+
+
+@pytest.mark.parametrize(
+    ("annotated", "shown", "objects"),
+    [
+        (range(12), (3, 4), 0),
+        (range(5), (3, 4), 0),
+        (range(5), (2, 3, 4), 1),
+        (range(0, 12, 3), (6,), 1),
+        # Nobody knows how long it is in view.
+        (range(2), (0, 1), 1),
+        (range(2), (1,), 0),
+    ],
+)
+def test_a_defect_that_is_in_view_for_less_than_an_event_is_not_missed(plan, annotated, shown, objects):
+    """An event lasts 0.12 s, which are three frames."""
+    there = np.ones((1, H, W), bool)
+    truths = {k: FrameTruth(there if k in shown else ~there, ("dent",), (1,)) for k in annotated}
+    clip = Clip("line", plan.source, ("dent",), truths.get)
+    assert measure_frames(plan, clip, quiet_frames()).events.objects == objects
+
+
 class TestShape:
     """Of the film: 96x64 pixels."""
 

@@ -187,24 +187,23 @@ def measure_masks(
     ledger = EventLedger(min_area_px=max(1, round(settings.min_area_px)))
     second = MaskPass(figures, clip.name, clip.identities, ledger)
     annotated_s: list[float] = []
-    defective = False
+    good = True
     for (index, tracks), time_s in zip(rows.items(), times_s, strict=True):
         truth = clip.truth(index)
         if truth is not None:
             annotated_s.append(time_s)
-            defective = defective or bool(truth.masks.any())
+            # Nobody knows what is on pixels that count for nothing.
+            good = good and not truth.masks.any() and (truth.ignore is None or not truth.ignore.any())
             kept = [track for track in tracks if track.tracker_id in tracker_ids]
             second.add([_place_track(track, plan) for track in kept], resize_truth(truth, plan, size))
-    frame_s = frame_duration_s(times_s)
-    if frame_s:
-        # A defect is seen on annotated frames only.
-        needed = settings.min_duration_s / frame_s * len(annotated_s) / len(rows)
-        ledger.min_frames = max(1, round(needed))
+    # A defect is seen on annotated frames only; of fewer than the shortest event has, it must be on each.
+    if step_s := frame_duration_s(annotated_s):
+        ledger.min_frames = min(max(1, round(settings.min_duration_s / step_s)), len(annotated_s))
     ledger.frames, ledger.annotated = len(rows), len(annotated_s)
     # What lies outside of the annotated stretch can show no false alarm, so its minutes do not count either.
     shown_s = [t for t in times_s if annotated_s and annotated_s[0] <= t <= annotated_s[-1]]
-    footage_s = measure_footage_s(shown_s) if len(shown_s) > 1 else len(shown_s) * frame_s
-    second.finish(footage_s / 60, good=bool(annotated_s) and not defective)
+    footage_s = measure_footage_s(shown_s) if len(shown_s) > 1 else len(shown_s) * frame_duration_s(times_s)
+    second.finish(footage_s / 60, good=bool(annotated_s) and good)
 
 
 def resize_truth(truth: FrameTruth, plan: Plan, size: tuple[int, int]) -> FrameTruth:

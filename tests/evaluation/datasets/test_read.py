@@ -100,6 +100,18 @@ def test_youtube_vis_with_a_track_that_is_not_always_there(tmp_path):
     assert (data.clips[0].truth(1).of("duck") == (box(4, 4) > 0)).all()
 
 
+def test_pictures_of_the_split_test_make_no_mvtec(tmp_path):
+    picture(tmp_path / "train/a/00000.jpg")
+    picture(tmp_path / "test/b/00000.jpg")
+    table = {
+        "categories": [],
+        "videos": [{"id": 1, "height": H, "width": W, "file_names": ["a/00000.jpg"]}],
+        "annotations": [],
+    }
+    (tmp_path / "train.json").write_text(json.dumps(table))
+    assert read_dataset(tmp_path).format == "youtube-vis"
+
+
 def test_youtube_vis_beside_the_folder_of_its_split(tmp_path):
     picture(tmp_path / "val/JPEGImages/a/00000.jpg")
     (tmp_path / "val/JPEGImages/a/.listing").write_text("")
@@ -249,6 +261,13 @@ def test_coco_with_boxes_alone(tmp_path):
 class TestErrors:
     def test_no_data_set(self, tmp_path):
         with pytest.raises(InputError, match="not a known data set"):
+            read_dataset(tmp_path)
+
+    def test_a_json_file_deeper_down_is_to_be_named(self, tmp_path):
+        for split in ("test", "valid"):
+            picture(tmp_path / split / "one.jpg")
+            (tmp_path / split / "_annotations.coco.json").write_text("{}")
+        with pytest.raises(InputError, match=r"Next: .*, or the path of its JSON file"):
             read_dataset(tmp_path)
 
     def test_unknown_word_to_rename(self, tmp_path):

@@ -112,6 +112,50 @@ def test_a_finding_where_nothing_counts_is_no_false_alarm():
     assert (figures.events.events, figures.events.false_events) == (1, 1)
 
 
+def measure_beside_ignored(columns, shown=()):
+    """Figures of a finding, 6x6 pixels, of which so many columns lie on ignored pixels: a number for each frame."""
+    figures = Figures.empty(["dent"])
+    clip = MaskPass(figures, "clip", True, EventLedger())
+    for count in columns:
+        ignore = np.zeros(SHAPE, bool)
+        ignore[:, : 10 + count] = True
+        clip.add([Found(1, "dent", at(10, 10), 0.5)], replace(truth(*shown), ignore=ignore))
+    clip.finish(1.0, good=False)
+    return figures
+
+
+class TestIgnoredPixels:
+    @pytest.mark.parametrize(("columns", "events"), [([5, 5, 5], 0), ([3, 3, 3], 0), ([2, 2, 2], 1)])
+    def test_a_finding_of_which_half_lies_there_is_no_event(self, columns, events):
+        counts = measure_beside_ignored(columns).events
+        assert (counts.events, counts.false_events) == (events, events)
+
+    @pytest.mark.parametrize(("columns", "events"), [([5, 5, 0, 0], 0), ([5, 0, 0, 0], 1)])
+    def test_a_finding_that_is_there_half_of_its_time_is_no_event(self, columns, events):
+        assert measure_beside_ignored(columns).events.false_alarms == events
+
+    def test_a_defect_beside_them_is_found_by_a_mask_that_is_too_large(self):
+        counts = measure_beside_ignored([4, 4, 4], [("dent", 7, (10, 14))]).events
+        assert (counts.events, counts.false_events, counts.found, counts.located) == (1, 0, 1, 1)
+
+    def test_a_defect_of_another_concept_beside_them_is_not_misnamed(self):
+        assert measure_beside_ignored([4, 4, 4], [("hole", 7, (10, 14))]).events.events == 0
+
+    def test_the_rest_of_a_finding_there_is_no_wrong_pixel_and_no_wrong_identity(self):
+        figures = measure_beside_ignored([5, 5, 5])
+        assert figures.confusion.pixel_accuracy == 1
+        assert not any(pairing.found_ids for pairing in figures.pairings)
+
+
+def test_masks_of_a_concept_are_measured_where_its_scores_are_not():
+    figures = Figures.empty(["dent", "hole"])
+    clip = MaskPass(figures, "clip", True, EventLedger())
+    clip.add([Found(1, "dent", at(10, 10))], truth(("dent", 1, (10, 10)), ("hole", 2, (40, 60))))
+    clip.finish(1.0, good=False)
+    masks = figures.summary()["masks"]
+    assert (masks["dent"]["j"], masks["hole"]["j"], masks["mean"]["j"]) == (1, 0, 0.5)
+
+
 def test_objects_outside_of_the_region_are_not_missed_by_the_identities():
     """Perfect tracking of the one object that is in view; the mask of the other lies outside and comes out empty."""
     figures = Figures.empty(["dent"])

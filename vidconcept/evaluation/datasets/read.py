@@ -67,11 +67,19 @@ def guess_format(path: Path, split: str | None) -> str:
         lists = path / "ImageSets"
         older = not (lists / "2017").is_dir() and any((lists / name).is_dir() for name in ("2016", "480p"))
         return "davis2016" if older else "davis2017"
-    if (path / "test").is_dir() or any((child / "test").is_dir() for child in path.iterdir() if child.is_dir()):
+    if any(_is_mvtec(folder) for folder in (path, *path.iterdir())):
         return "mvtec"
     if _list_json(path):
         return _guess_json_format(_find_json(path, split))
-    raise InputError(f"{path} is not a known data set. Next: `format={'|'.join(FORMATS)}`")
+    raise InputError(
+        f"{path} is not a known data set. Next: `format={'|'.join(FORMATS)}`, or the path of its JSON file"
+    )
+
+
+def _is_mvtec(folder: Path) -> bool:
+    """Whether it is a category of MVTec: a folder `test` alone may be the pictures of a split."""
+    tested = folder / "test"
+    return (tested / "good").is_dir() or (tested.is_dir() and (folder / "ground_truth").is_dir())
 
 
 def _read(path: Path, format: str, split: str | None, max_megapixels: float) -> Dataset:

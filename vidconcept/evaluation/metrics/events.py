@@ -20,7 +20,10 @@ FIT_IOU = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One track on one frame: mask `(h, w)` bool of the frame, and its highest score there."""
+    """One track on one frame: mask `(h, w)` bool of the frame, and its highest score there.
+
+    An empty mask: the track lies where pixels count for nothing.
+    """
 
     tracker_id: int
     concept: str
@@ -81,6 +84,8 @@ class EventLedger:
     """Counts, over the annotated frames of one clip, which tracks and defects meet.
 
     A track and a defect meet when they touch on at least half of the frames of the one that is seen for less long.
+    Frames on which a track lies where pixels count for nothing are none of its frames; a track that lies there on half
+    of the time or more, and meets no defect, is no event.
     frames, annotated: of the clip, and how many of them have truth. min_frames, min_area_px: what is smaller or shorter
     is no defect to be found; what is found there is no false alarm.
     """
@@ -93,6 +98,7 @@ class EventLedger:
     _seen: Counter[int] = field(default_factory=Counter, repr=False)
     _large: Counter[int] = field(default_factory=Counter, repr=False)
     _tracked: Counter[int] = field(default_factory=Counter, repr=False)
+    _ignored: Counter[int] = field(default_factory=Counter, repr=False)
     _words: dict[int, str] = field(default_factory=dict, repr=False)
     _labels: dict[int, str] = field(default_factory=dict, repr=False)
     _shown: dict[int, set[int]] = field(default_factory=dict, repr=False)
@@ -110,10 +116,13 @@ class EventLedger:
         for number in boxes:
             self._there.setdefault(number, set()).add(self._frames)
         for track in found:
+            if not track.mask.any():
+                self._ignored[track.tracker_id] += 1
+                continue
             self._tracked[track.tracker_id] += 1
             self._labels[track.tracker_id] = track.concept
             self._shown.setdefault(track.tracker_id, set()).add(self._frames)
-            if track.mask.any() and track.score > self._peaks.get(track.tracker_id, (-1.0,))[0]:
+            if track.score > self._peaks.get(track.tracker_id, (-1.0,))[0]:
                 own = _box(track.mask)
                 met = frozenset(number for number, box in boxes.items() if _meet(own, box))
                 self._peaks[track.tracker_id] = (track.score, met)
@@ -136,7 +145,9 @@ class EventLedger:
             if times >= 0.5 * min(self._tracked[pair[0]], self._seen[pair[1]])
         }
         right = {(t, n) for t, n in meets if self._labels[t] == self._words[n]}
-        tracks = {t for t in self._tracked if self._labels[t] in concepts}
+        met = {t for t, _ in meets}
+        counted = {t for t, times in self._tracked.items() if times > self._ignored[t]} | met
+        tracks = {t for t in counted if self._labels[t] in concepts}
         false_tracks = tracks - {t for t, _ in right}
         objects = {n for n, times in self._large.items() if times >= self.min_frames and self._words[n] in concepts}
         return EventCounts(
@@ -148,7 +159,7 @@ class EventLedger:
             minutes=minutes,
             frames=self.frames,
             frames_with_truth=self.annotated,
-            misnamed=len(false_tracks & {t for t, _ in meets}),
+            misnamed=len(false_tracks & met),
             located=len({n for n in objects if any(self._fits(t, n) for t in tracks)}),
         )
 

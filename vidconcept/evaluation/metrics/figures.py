@@ -25,8 +25,8 @@ class Figures:
     regions: concept -> `(J, F, boundary IoU)` a clip in which the concept occurs, means over the frames on which it is
     there or was found: frames that are rightly empty would make rare defects look well outlined.
     area_ratios: concept -> area of masks over the true area, a number for each frame on which they meet.
-    good: events of clips without any defect. boxed: concepts whose truth is boxes in some clip, against which measures
-    of outlines say little.
+    good: events of clips without any defect or ignored pixel. boxed: concepts whose truth is boxes in some clip,
+    against which measures of outlines say little.
     """
 
     concepts: tuple[str, ...]
@@ -84,7 +84,6 @@ class Figures:
 
     def summary(self) -> dict[str, Any]:
         """Figures by name; what has nothing to measure is left out."""
-        shown = [name for name in self.concepts if self.curves[name].positive.any()]
         result: dict[str, Any] = {"events": self.events.figures()}
         result["events_by_concept"] = {name: counts.figures() for name, counts in self.by_concept.items()}
         if self.good.minutes:
@@ -105,11 +104,12 @@ class Figures:
                     / (self.curves[name].positive.sum() + self.curves[name].negative.sum())
                 ),
             }
-            for name in shown
+            for name in self.concepts
+            if self.curves[name].positive.any()
         }
         result["masks"] = {
             name: _average_regions(self.regions[name]) | _quartiles(self.area_ratios.get(name, []))
-            for name in shown
+            for name in self.concepts
             if name in self.regions
         }
         for part in ("scores", "masks"):
@@ -138,6 +138,16 @@ def _average_rows(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {key: float(np.mean(values)) if values else float("nan") for key, values in known.items()}
 
 
+def _cut_mask(mask: np.ndarray, seen: np.ndarray, real: np.ndarray) -> np.ndarray:
+    """The part of a mask that counts, as COCO and MOTS judge findings on crowds; all `(h, w)` bool.
+
+    seen: pixels that count. real: defects of the mask's concept.
+    """
+    rest = mask & seen
+    counts = 2 * np.count_nonzero(rest) > np.count_nonzero(mask) or (rest & real).any()
+    return rest if counts else np.zeros_like(mask)
+
+
 @dataclass
 class MaskPass:
     """Second walk over a clip's annotated frames, when its final tracks are known."""
@@ -150,12 +160,15 @@ class MaskPass:
     _true: set[str] = field(default_factory=set, repr=False)
 
     def add(self, found: Sequence[Found], truth: FrameTruth) -> None:
-        """Tracks and truth of one frame, masks on one grid. Both end where pixels count for nothing."""
+        """Tracks and truth of one frame, masks on one grid. Both end where pixels count for nothing.
+
+        A mask of which half or more lies there is left empty, unless the rest is on a defect of its concept.
+        """
         own = self.figures
         if truth.ignore is not None:
             seen = ~truth.ignore
-            found = [replace(track, mask=track.mask & seen) for track in found if (track.mask & seen).any()]
             truth = replace(truth, masks=truth.masks & seen)
+            found = [replace(track, mask=_cut_mask(track.mask, seen, truth.of(track.concept))) for track in found]
         shape = truth.masks.shape[1:]
         predicted, real = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
         for number, name in enumerate(own.concepts, start=1):
