@@ -38,7 +38,7 @@ def transcode(source: Path, target: Path) -> dict[str, float]:
     """Seconds by the clock and of processor time that a plain decode and re-encode takes."""
     import av
 
-    from vidconcept.video.writer import KEYFRAME_EVERY, get_encoder
+    from vidconcept.video.encoder import KEYFRAME_EVERY, get_encoder
 
     name, options = get_encoder("h264")
     begun, used = time.perf_counter(), time.process_time()

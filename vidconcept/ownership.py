@@ -26,7 +26,7 @@ LOCK = "lock"
 THUMB_NAME = re.compile(r"(recurring_)?\d{5,}\.jpg")
 FOLDERS = {
     "thumbs": THUMB_NAME,
-    "maps": re.compile(r"((window|offer)_\d{6,}|memory)\.safetensors"),
+    "maps": re.compile(r"((window|offer)_\d{6,}|memory|drawn)\.safetensors"),
     SCRATCH: re.compile(rf"tracks\.jsonl|heat\.bin|{LOCK}|{SCRATCH_NAME.pattern}"),
 }
 

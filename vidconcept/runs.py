@@ -36,6 +36,7 @@ from vidconcept.rarity.memory import Described, Memory
 from vidconcept.run_changes import check_same_maps, check_same_question
 from vidconcept.temporal.motion import pack_motions, unpack_motions
 from vidconcept.types import ConceptMaps
+from vidconcept.written import compute_digest as compute_file_digest
 
 log = logging.getLogger(__name__)
 Existing = Literal["error", "resume", "overwrite", "skip"]
@@ -150,6 +151,31 @@ class RunFolder:
                     "which computes it again."
                 )
             yield maps
+
+    @property
+    def film_path(self) -> Path:
+        return self.path / "annotated.mp4"
+
+    @property
+    def drawn_path(self) -> Path:
+        return self.path / "maps" / "drawn.safetensors"
+
+    def save_drawn(self, drawn: np.ndarray, made: Mapping[str, Any]) -> None:
+        """Note what the whole film shows. drawn: `(n,)` uint64, what is drawn on each picture. made: all else."""
+        with open_replacing_bytes(self.drawn_path) as file:
+            file.write(save({"drawn": drawn}, metadata=self._describe_film(made)))
+
+    def load_drawn(self, made: Mapping[str, Any]) -> np.ndarray | None:
+        """What is drawn on each picture of the film; None where that is not known, or the film was made otherwise."""
+        try:
+            with safe_open(self.drawn_path, framework="numpy") as stored:
+                return stored.get_tensor("drawn") if stored.metadata() == self._describe_film(made) else None
+        except (SafetensorError, InputError, OSError, KeyError, ValueError):
+            return None
+
+    def _describe_film(self, made: Mapping[str, Any]) -> dict[str, str]:
+        facts = {"made": made, "film_sha256": compute_file_digest(self.film_path)}
+        return {"facts": json.dumps(facts, sort_keys=True)}
 
     def begin_results(self, **changes: Any) -> None:
         """Have the disk hold that the run is not finished, and `changes`: results are written anew from now on."""

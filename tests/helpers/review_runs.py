@@ -135,7 +135,7 @@ def _write_video(
         for ref, picture in zip(refs, pictures(len(refs), len(concepts), size), strict=True):
             own = tracks.get(ref.index, [])
             thumbs.frame(ref.index, picture, own)
-            video.write(annotator.draw(picture, own, ref.time_s, ref.index), ref.pts)
+            video.write(annotator.draw(picture, annotator.place(own, ref.time_s, ref.index)), ref.pts)
 
 
 def pictures(frames: int, concepts: int, size: tuple[int, int]) -> Iterator[np.ndarray]:

@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from itertools import groupby, repeat
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import av
-import numpy as np
-
-from vidconcept.errors import InputError, OutputError
+from vidconcept.errors import OutputError
+from vidconcept.pipelines.film import annotate
 from vidconcept.pipelines.findings import Findings
 from vidconcept.pipelines.heat import HeatJournal
-from vidconcept.pipelines.maps import read_source
 from vidconcept.pipelines.monitor import Monitor
-from vidconcept.pipelines.plan import Plan, choose_film_size
-from vidconcept.pipelines.prefetch import overlap
+from vidconcept.pipelines.plan import Plan
 from vidconcept.runs import RunFolder, new_run_id
-from vidconcept.types import Event, Recurring, TrackMask
-from vidconcept.video.picture import Picture
-from vidconcept.video.planes import Planes
-from vidconcept.video.problems import Finding
+from vidconcept.types import Event, Recurring
 from vidconcept.video.remux import count_pictures
-from vidconcept.video.writer import open_writer
 from vidconcept.wording import format_count
 from vidconcept.writers import tables
 from vidconcept.writers.cells import read_rows
-from vidconcept.writers.frames.overlay import Annotator
-from vidconcept.writers.frames.shrink import Shrinker
-from vidconcept.writers.frames.thumbs import ThumbWriter
 from vidconcept.writers.journal import TrackJournal
 from vidconcept.writers.review.data import compute_events_digest
 from vidconcept.writers.youtube_vis import write_youtube_vis
@@ -56,7 +45,7 @@ def deliver(
     tables.write_recurring(path / "recurring.csv", recurring)
     frames, tracks = tables.read_frames(path / "frames.csv"), tables.read_tracks(path / "tracks.csv")
     write_youtube_vis(path / "masks.json", plan.video_name, concepts, frame_size, frames, tracks, stem=plan.stem)
-    if skips := annotate(plan, path, heat, findings, recurring, monitor):
+    if skips := annotate(plan, run, journal, heat, findings, recurring, monitor):
         run.save(film_skips=skips)
     check_counts(path, findings.frames)
 
@@ -110,78 +99,3 @@ def _describe_lost(events: list[Event], own: dict[int, dict[str, str]]) -> str:
     named = f"the {'column' if len(columns) == 1 else 'columns'} {', '.join(columns)}"
     parts = [*([format_count(verdicts, "verdict")] if verdicts else []), *([named] if columns else [])]
     return " and ".join(parts)
-
-
-def annotate(
-    plan: Plan, path: Path, heat: HeatJournal, findings: Findings, recurring: Sequence[Recurring], monitor: Monitor
-) -> list[tuple[int, float]]:
-    """`annotated.mp4` with the source's timestamps and sound, and one thumbnail an event and recurring group.
-
-    Returns what had to be left out of holes in time; see `VideoWriter.write`.
-    """
-    shown = Shrinker((plan.info.width_px, plan.info.height_px), choose_film_size(plan.settings, plan.info))
-    annotator = Annotator(plan.settings.concepts, shown.film_size, plan.settings.view, shown.region(plan.region))
-    thumbs = ThumbWriter(path, findings.events, recurring)
-    scores: Iterator[np.ndarray | None] = heat.frames() if annotator.needs_scores else repeat(None)
-    cursor = _TrackCursor(path / "tracks.csv")
-    audio = plan.source if plan.info.has_audio else None
-
-    in_places = annotator.draws_in_places and shown.frame_size == shown.film_size
-
-    def look(picture: Picture) -> tuple[Picture, Planes | np.ndarray]:
-        planes = picture.copy_planes() if in_places else None
-        return picture, picture.rgb() if planes is None else planes
-
-    def draw_frames() -> Iterator[tuple[np.ndarray | av.VideoFrame, int]]:
-        for (picture, pixels), score in zip(read_source(plan, monitor, look), scores, strict=False):
-            own = cursor.read_tracks_at(picture.index)
-            if thumbs.wants(picture.index):
-                thumbs.frame(picture.index, picture.rgb() if isinstance(pixels, Planes) else pixels, own)
-            if isinstance(pixels, Planes):
-                annotator.draw_on(pixels, own, picture.time_s, picture.index)
-                yield pixels.to_frame(), picture.pts
-            else:
-                image, own = shown.image(pixels), [shown.track(track) for track in own]
-                yield annotator.draw(image, own, picture.time_s, picture.index, score), picture.pts
-
-    with open_writer(
-        path / "annotated.mp4",
-        plan.info,
-        codec=plan.settings.codec,
-        audio_from=audio,
-        size=annotator.size,
-        on_problem=monitor.problem,
-        encoder_preset=plan.settings.encoder_preset,
-    ) as video:
-        count = 0
-        with overlap(draw_frames(), plan.settings.threads) as drawn:
-            for count, (drawing, pts) in enumerate(drawn, start=1):
-                video.write(drawing, pts)
-                monitor.check("writing the video", count, findings.frames)
-        plan.identity.check()
-        if count != findings.frames:
-            raise InputError(
-                f"{plan.source} gave {findings.frames} frames, and {count} when it was read again. "
-                "Next: run again, with `existing=overwrite`"
-            )
-    for picture, skipped_s in video.skips:
-        text = (
-            f"a hole is {skipped_s:.3f} s shorter in annotated.mp4, before its picture {picture}: MP4 cannot hold it; "
-            "the tables have the true times"
-        )
-        monitor.remark(Finding("remark", "film", text))
-    return video.skips
-
-
-class _TrackCursor:
-    """The tracks of one frame after the other out of `tracks.csv`; it holds those of one frame."""
-
-    def __init__(self, path: Path) -> None:
-        self._groups = tables.read_tracks_by_frame(path)
-        self._current = next(self._groups, None)
-
-    def read_tracks_at(self, index: int) -> list[TrackMask]:
-        """Indices must rise."""
-        while self._current is not None and self._current[0] < index:
-            self._current = next(self._groups, None)
-        return self._current[1] if self._current is not None and self._current[0] == index else []

@@ -5,47 +5,27 @@ from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
 
 import av
 import av.error
-import av.video.stream
 import numpy as np
 
 from vidconcept.errors import OutputError, output_errors
 from vidconcept.files import new_scratch
 from vidconcept.types import VideoInfo
-from vidconcept.video.colour import Bt709Encoding
+from vidconcept.video.encoder import ENCODER_PRESET, Encoder, WriterCodec, get_encoder
 from vidconcept.video.problems import Problem
 from vidconcept.video.remux import remux
 from vidconcept.video.source import HIGHEST_FPS, LOWEST_FPS
 
-WriterCodec = Literal["h264", "libvpx-vp9"]
-
-ENCODER_PRESET = "veryfast"
-# Without B-frames decoding order is presentation order, so every frame keeps an exact duration of its own.
-_ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
-    "h264": ("libx264", {"preset": ENCODER_PRESET, "crf": "20", "bf": "0"}),
-    "libvpx-vp9": (
-        "libvpx-vp9",
-        {"deadline": "realtime", "cpu-used": "7", "row-mt": "1", "crf": "30", "b": "0", "lag-in-frames": "0"},
-    ),
-}
 # A finer clock than this is rounded to 90 kHz: MP4 stores durations in 32 bits.
 MAX_TICKS_PER_SECOND = 1_000_000
-KEYFRAME_EVERY = 50
 # MP4 cannot hold a longer step between two pictures, and its writer counts no coarser than this.
 LONGEST_STEP_TICKS, COARSEST_TICKS_PER_SECOND = 2**31 - 2, 10_000
 # What is left in the film of a hole that is too long for it.
 SHOWN_HOLE_S = 1
 # What browsers decode of H.264 on every system: the limits of the decoder that Windows brings.
 H264_SIDE_PX, H264_AREA_PX = 4096, 4096 * 2304
-
-
-def get_encoder(codec: WriterCodec, preset: str = ENCODER_PRESET) -> tuple[str, dict[str, str]]:
-    """Name and options of the encoder that writes a film. preset: of x264."""
-    name, options = _ENCODERS[codec]
-    return name, options | ({"preset": preset} if "preset" in options else {})
 
 
 def fit_film_size(size_px: tuple[int, int], codec: WriterCodec) -> tuple[int, int]:
@@ -121,11 +101,11 @@ class VideoWriter:
         too_fine = 1 / info.time_base > MAX_TICKS_PER_SECOND
         # MP4 counts in whole parts of a second.
         self._time_base = Fraction(1, 90_000) if too_fine else min(info.time_base, Fraction(1))
-        self._encoder, self._options = get_encoder(codec, encoder_preset)
+        self._codec = get_encoder(codec, encoder_preset)
         # Files declare anything; the encoder plans by it, and each picture keeps its own time.
         declared_fps = min(max(info.declared_fps or 25, LOWEST_FPS), HIGHEST_FPS)
         self._rate = Fraction(declared_fps).limit_denominator(100_000)
-        self._held: tuple[av.VideoFrame, int, int | None] | None = None
+        self._held: tuple[av.VideoFrame | av.Packet, int, int | None] | None = None
         self._first_pts: int | None = None
         self._held_pts = self._pictures = 0
         self._durations: dict[int, int] = {}
@@ -145,13 +125,26 @@ class VideoWriter:
             self._container = av.open(
                 self._file, "w", format="mp4", options={"movflags": "frag_keyframe+empty_moov+default_base_moof"}
             )
-            self._stream = self._add_stream()
+            self._encoder = Encoder(
+                self._container,
+                self._codec,
+                size_px=self._size_px,
+                rate=self._rate,
+                time_base=self._time_base,
+                pixel_aspect=self._pixel_aspect,
+            )
         return self
 
-    def write(self, image: np.ndarray | av.VideoFrame, pts: int, duration: int | None = None) -> None:
+    def read_parameter_sets(self) -> bytes:
+        """As of `Encoder`. Packets can be written that came with the same ones."""
+        with output_errors(self.path, av.error.FFmpegError):
+            return self._encoder.read_parameter_sets()
+
+    def write(self, image: np.ndarray | av.VideoFrame | av.Packet, pts: int, duration: int | None = None) -> None:
         """Append an RGB picture `(h, w, 3)` uint8 at `pts` (source time base, strictly rising).
 
-        A frame is taken as it is: yuv420p with the colours of `Bt709Encoding`, both sides even.
+        A frame is taken as it is: yuv420p with the colours of `Bt709Encoding`, both sides even. A packet is a picture
+        of another film, as `groups.read_copies` gives it; it is copied. Groups of pictures are copied whole.
 
         duration: how long it is shown, in the same unit; by default until the next one. A hole that MP4 cannot hold
         lasts `SHOWN_HOLE_S` in the film, and `skips` says what is left out: (number of the picture behind it, seconds).
@@ -169,13 +162,13 @@ class VideoWriter:
             if pts <= self._held_pts:
                 raise ValueError(f"timestamps must rise, got {pts = } after {self._held_pts}")
             # No longer held before it is encoded: whoever is interrupted in between would have it encoded twice.
-            (held_frame, held_ticks, held_duration), self._held = self._held, None
+            (held, held_ticks, held_duration), self._held = self._held, None
             # Two pictures of a very fast camera can lie within one tick.
             ticks = max(ticks, held_ticks + 1)
-            self._encode(held_frame, held_ticks, held_duration or ticks - held_ticks)
+            self._encode(held, held_ticks, held_duration or ticks - held_ticks)
         self._held_pts = pts
         self._held = (
-            self._to_yuv(image),
+            self._encoder.to_frame(image) if isinstance(image, np.ndarray) else image,
             ticks,
             None if duration is None else self._to_ticks(duration * self._source_time_base),
         )
@@ -210,7 +203,9 @@ class VideoWriter:
                 on_problem=self._on_problem,
             )
 
-    def _check_picture(self, image: np.ndarray | av.VideoFrame) -> None:
+    def _check_picture(self, image: np.ndarray | av.VideoFrame | av.Packet) -> None:
+        if isinstance(image, av.Packet):
+            return
         if isinstance(image, av.VideoFrame):
             size_px, kind, wanted = (image.width, image.height), image.format.name, "yuv420p"
         else:
@@ -221,34 +216,17 @@ class VideoWriter:
     def _to_ticks(self, time_s: Fraction) -> int:
         return round(time_s / self._time_base)
 
-    def _add_stream(self) -> av.video.stream.VideoStream:
-        stream = self._container.add_stream(self._encoder, rate=self._rate, options=self._options)
-        assert isinstance(stream, av.video.stream.VideoStream)
-        width, height = self._size_px
-        stream.width, stream.height = width + width % 2, height + height % 2
-        stream.pix_fmt = "yuv420p"
-        stream.time_base = self._time_base
-        context = stream.codec_context
-        context.time_base = self._time_base
-        context.gop_size = KEYFRAME_EVERY
-        context.sample_aspect_ratio = self._pixel_aspect
-        self._to_bt709 = Bt709Encoding(context)
-        context.thread_count = 0
-        return stream
-
-    def _to_yuv(self, image: np.ndarray | av.VideoFrame) -> av.VideoFrame:
-        if isinstance(image, av.VideoFrame):
-            return image
-        height, width = image.shape[:2]
-        if height % 2 or width % 2:
-            image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        return self._to_bt709(image)
-
-    def _encode(self, frame: av.VideoFrame, ticks: int, duration: int) -> None:
-        frame.pts, frame.time_base = ticks, self._time_base
+    def _encode(self, picture: av.VideoFrame | av.Packet, ticks: int, duration: int) -> None:
+        """Encode a frame, or copy a packet behind all that was encoded before."""
+        picture.pts, picture.time_base = ticks, self._time_base
         self._durations[ticks] = self._step = duration
         with output_errors(self.path, av.error.FFmpegError):
-            self._mux(self._stream.encode(frame))
+            if isinstance(picture, av.Packet):
+                self._mux(self._encoder.end_stretch())
+                picture.dts, picture.stream = ticks, self._encoder.stream
+                self._mux([picture])
+            else:
+                self._mux(self._encoder.encode(picture))
 
     def _mux(self, packets: list[av.Packet]) -> None:
         for packet in packets:
@@ -261,13 +239,12 @@ class VideoWriter:
         end = Fraction(0)
         try:
             if self._held is not None:
-                frame, ticks, duration = self._held
+                picture, ticks, duration = self._held
                 self._held = None
                 duration = duration or self._step
-                self._encode(frame, ticks, duration)
+                self._encode(picture, ticks, duration)
                 end = (self._first_pts or 0) * self._source_time_base + (ticks + duration) * self._time_base
-            if self.frames_written or self._durations:
-                self._mux(self._stream.encode(None))
+            self._mux(self._encoder.end_stretch())
         finally:
             try:
                 self._container.close()

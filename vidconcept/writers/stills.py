@@ -74,7 +74,8 @@ def write_still(folder: Path, still: StillFacts, digest: str) -> dict[str, Any]:
     region: Region = plan.region
     for name, view in ((HEAT_MAP, "heatmap"), (FINDINGS, "overlay")):
         annotator = Annotator(concepts, size, view, region, timed=False)
-        _write_png(folder / name, annotator.draw(still.image, still.findings, 0.0, 0, still.scores)[..., ::-1])
+        drawing = annotator.place(still.findings, 0.0, 0)
+        _write_png(folder / name, annotator.draw(still.image, drawing, still.scores)[..., ::-1])
     rows = {}
     for class_id, concept in enumerate(concepts):
         own = [track for track in still.findings if track.class_id == class_id]

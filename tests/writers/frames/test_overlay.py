@@ -48,6 +48,11 @@ def grey(size: tuple[int, int] = SIZE) -> np.ndarray:
     return np.full((size[1], size[0], 3), 128, np.uint8)
 
 
+def draw(annotator: Annotator, image: np.ndarray, tracks: list[TrackMask], frame: int = 0, scores=None) -> np.ndarray:
+    """The next frame of a film of 25 pictures a second."""
+    return annotator.draw(image, annotator.place(tracks, frame / 25, frame), scores)
+
+
 def test_drawing_on_planes_gives_what_drawing_on_rgb_gives():
     size = (1280, 720)
     planes = Planes(np.full((size[1] * 3 // 2, size[0]), 128, np.uint8))
@@ -56,9 +61,9 @@ def test_drawing_on_planes_gives_what_drawing_on_rgb_gives():
     plain, in_places = Annotator(CONCEPTS, size), Annotator(CONCEPTS, size)
     for frame in range(3):
         tracks = [track(100 + 17 * frame, 100, 161, 90, size=size), track(1201, 630, 78, 89, 2, 1, size)]
-        drawn = plain.draw(whole, tracks, frame / 25, frame).astype(int)
+        drawn = draw(plain, whole, tracks, frame).astype(int)
         own = Planes(planes.values.copy())
-        in_places.draw_on(own, tracks, frame / 25, frame)
+        in_places.draw_on(own, in_places.place(tracks, frame / 25, frame))
         shown = np.zeros_like(whole)
         own.load((0, 0, *size), shown)
         # Colour is stored at half the size: thin coloured lines lose some of it.
@@ -78,20 +83,20 @@ class TestViews:
         annotator = Annotator(CONCEPTS, SIZE, view)
         scores = np.random.default_rng(0).random((3, 45, 80)).astype(np.float32)
         image = grey()
-        drawn = annotator.draw(image, [track(100, 100, 60, 40)], 1.0, 25, scores if annotator.needs_scores else None)
+        drawn = draw(annotator, image, [track(100, 100, 60, 40)], 25, scores if annotator.needs_scores else None)
         assert annotator.size == size
         assert drawn.shape == (size[1], size[0], 3)
         assert drawn.dtype == np.uint8
         assert (image == 128).all()  # the source frame is left as it is
 
     def test_the_left_of_side_by_side_is_the_source(self) -> None:
-        drawn = Annotator(CONCEPTS, SIZE, "side-by-side").draw(grey(), [track(100, 100, 60, 40)], 0.0, 0)
+        drawn = draw(Annotator(CONCEPTS, SIZE, "side-by-side"), grey(), [track(100, 100, 60, 40)])
         assert (drawn[:, :640] == 128).all()
         assert (drawn[:, 640:] != 128).any()
 
     def test_heat_covers_the_region_only(self) -> None:
         annotator = Annotator(CONCEPTS, SIZE, "heatmap", Region(200, 100, 300, 200))
-        drawn = annotator.draw(grey(), [], 0.0, 0, np.ones((3, 20, 30), np.float32))
+        drawn = draw(annotator, grey(), [], scores=np.ones((3, 20, 30), np.float32))
         assert (drawn[:100] == 128).all()
         assert (drawn[100:300, 200:500] != 128).any(axis=2).all()
 
@@ -99,12 +104,12 @@ class TestViews:
     def test_a_region_narrower_than_a_pixel_of_its_cell(self, region: Region) -> None:
         words = tuple("abcde")
         image, scores = np.full((48, 64, 3), 128, np.uint8), np.ones((5, 4, 1), np.float32)
-        assert Annotator(words, (64, 48), "grid", region).draw(image, [], 0.0, 0, scores).shape == image.shape
+        assert draw(Annotator(words, (64, 48), "grid", region), image, [], scores=scores).shape == image.shape
 
     def test_the_grid_shows_each_concept_in_its_own_cell(self) -> None:
         scores = np.zeros((3, 9, 16), np.float32)
         scores[2] = 1
-        drawn = Annotator(CONCEPTS, SIZE, "grid").draw(grey(), [], 0.0, 0, scores).astype(int)
+        drawn = draw(Annotator(CONCEPTS, SIZE, "grid"), grey(), [], scores=scores).astype(int)
         cells = [drawn[90, 160], drawn[90, 480], drawn[270, 160]]
         assert (cells[0] == cells[1]).all()
         assert cells[2][1] - cells[0][1] > 40  # the bright end of viridis
@@ -115,13 +120,13 @@ class TestViews:
 
     def test_scores_are_asked_for(self) -> None:
         with pytest.raises(ValueError, match="draws scores, got none"):
-            Annotator(CONCEPTS, SIZE, "grid").draw(grey(), [], 0.0, 0)
+            draw(Annotator(CONCEPTS, SIZE, "grid"), grey(), [])
 
 
 class TestMask:
     def test_the_defect_shines_through_and_only_the_mask_is_tinted(self) -> None:
         one = track(200, 100, 200, 120)
-        drawn = Annotator(CONCEPTS, SIZE).draw(grey(), [one], 0.0, 0).astype(int)
+        drawn = draw(Annotator(CONCEPTS, SIZE), grey(), [one]).astype(int)
         inside = drawn[160, 300]
         assert (np.abs(inside - (128 * 0.65 + np.array(choose_colour(0)) * 0.35)) < 2).all()
         assert (drawn[230:330, 300] == 128).all()
@@ -253,6 +258,6 @@ def test_720p_takes_less_than_8_ms() -> None:
     annotator, image, took_s = Annotator(CONCEPTS, size), grey(size), []
     for frame in range(60):
         start = time.process_time()
-        annotator.draw(image, tracks, frame / 25, frame)
+        draw(annotator, image, tracks, frame)
         took_s.append(time.process_time() - start)
     assert float(np.median(took_s)) < 0.008

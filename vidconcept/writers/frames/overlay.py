@@ -1,5 +1,6 @@
 """The annotated frame: masks, contours, labels and a time code, in one of four views."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil, sqrt
@@ -53,8 +54,25 @@ class _Plate:
     colour: Rgb | None
 
 
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """What is to be drawn on one frame. time_code: None where none is written."""
+
+    tracks: Sequence[TrackMask]
+    labels: Sequence[_Plate]
+    time_code: _Plate | None
+
+    def compute_digest(self) -> int:
+        """64 bits that stand for how a frame looks with this on it."""
+        masks = [(track.class_id, track.box_px, track.rle) for track in self.tracks]
+        described = repr((masks, list(self.labels), self.time_code)).encode()
+        return int.from_bytes(hashlib.blake2b(described, digest_size=8).digest())
+
+
 class Annotator:
-    """Draws the frames of one video in order; holds each label's last place so that labels stay calm.
+    """Draws the frames of one video; holds each label's last place so that labels stay calm.
+
+    Frames are placed in order, each once, whether they are drawn or not.
 
     concepts: names, the index is the class id and picks the colour. frame_size: (width, height) in pixels.
     region: what the scores cover of the frame, needed by the views "heatmap" and "grid". timed: whether the time and
@@ -94,14 +112,12 @@ class Annotator:
         width, height = self._frame_size
         return (2 * width, height) if self._view == "side-by-side" else (width, height)
 
-    def draw(
-        self,
-        image: np.ndarray,
-        tracks: Sequence[TrackMask],
-        time_s: float,
-        frame_index: int,
-        scores: np.ndarray | None = None,
-    ) -> np.ndarray:
+    def place(self, tracks: Sequence[TrackMask], time_s: float, frame_index: int) -> Drawing:
+        """What comes onto the next frame, and where."""
+        time_code = self._place_time_code(time_s, frame_index) if self._timed else None
+        return Drawing(tracks, self._place_labels(tracks, time_s), time_code)
+
+    def draw(self, image: np.ndarray, drawing: Drawing, scores: np.ndarray | None = None) -> np.ndarray:
         """A new `(h, w, 3)` uint8 RGB frame of `size`. image: the source frame, left as it is.
 
         scores: `(concept, h', w')` in [0, 1] over the region. Raises ValueError where the view needs them and they
@@ -110,17 +126,17 @@ class Annotator:
         if self.needs_scores and scores is None:
             raise ValueError(f"the view {self._view!r} draws scores, got none")
         if self._view == "grid" and scores is not None:
-            canvas = self._grid(image, tracks, scores)
+            canvas = self._grid(image, drawing.tracks, scores)
         elif self._view == "heatmap" and scores is not None:
             canvas = self._draw_heat(image, scores.max(axis=0))
-            self._contours(canvas, tracks, fill=0.0)
-            self._label(canvas, tracks, time_s)
+            self._contours(canvas, drawing.tracks, fill=0.0)
+            self._draw_plates(canvas, drawing.labels)
         else:
             canvas = image.copy()
-            self._contours(canvas, tracks, fill=_FILL)
-            self._label(canvas, tracks, time_s)
-        if self._timed:
-            self._draw_plates(canvas, [self._place_time_code(canvas.shape[0], time_s, frame_index)])
+            self._contours(canvas, drawing.tracks, fill=_FILL)
+            self._draw_plates(canvas, drawing.labels)
+        if drawing.time_code is not None:
+            self._draw_plates(canvas, [drawing.time_code])
         return np.hstack([image, canvas]) if self._view == "side-by-side" else canvas
 
     def _contours(self, canvas: np.ndarray, tracks: Sequence[TrackMask], fill: float) -> None:
@@ -132,32 +148,27 @@ class Annotator:
         """Whether most of a frame stays as it is: then `draw_on` draws it too."""
         return self._view == "overlay"
 
-    def draw_on(self, planes: Planes, tracks: Sequence[TrackMask], time_s: float, frame_index: int) -> None:
+    def draw_on(self, planes: Planes, drawing: Drawing) -> None:
         """What `draw` draws, on the planes of the source frame."""
         width, height = self._frame_size
-        plates = self._place_labels(tracks, time_s)
-        if self._timed:
-            plates.append(self._place_time_code(height, time_s, frame_index))
-        boxes = [plate.box for plate in plates] + [track.box_px for track in tracks]
+        plates = [*drawing.labels, *([] if drawing.time_code is None else [drawing.time_code])]
+        boxes = [plate.box for plate in plates] + [track.box_px for track in drawing.tracks]
         reach = self._line_px + 3
         boxes = [(x - reach, y - reach, right + reach, bottom + reach) for x, y, right, bottom in boxes]
         if self._canvas is None:
             self._canvas = np.empty((height, width, 3), np.uint8)
         for box in boxes:
             planes.load(box, self._canvas)
-        self._contours(self._canvas, tracks, fill=_FILL)
+        self._contours(self._canvas, drawing.tracks, fill=_FILL)
         self._draw_plates(self._canvas, plates)
         for box in boxes:
             planes.store(box, self._canvas)
 
-    def _label(self, canvas: np.ndarray, tracks: Sequence[TrackMask], time_s: float) -> None:
-        self._draw_plates(canvas, self._place_labels(tracks, time_s))
-
-    def _draw_plates(self, canvas: np.ndarray, plates: Sequence["_Plate"]) -> None:
+    def _draw_plates(self, canvas: np.ndarray, plates: Sequence[_Plate]) -> None:
         for plate in plates:
             _draw_plate(canvas, plate.box, plate.text, self._text_px, plate.colour)
 
-    def _place_labels(self, tracks: Sequence[TrackMask], time_s: float) -> list["_Plate"]:
+    def _place_labels(self, tracks: Sequence[TrackMask], time_s: float) -> list[_Plate]:
         avoid = [track.box_px for track in tracks]
         states, plates = {}, []
         for track in tracks:
@@ -177,7 +188,8 @@ class Annotator:
         }
         return plates
 
-    def _place_time_code(self, bottom: int, time_s: float, frame_index: int) -> "_Plate":
+    def _place_time_code(self, time_s: float, frame_index: int) -> _Plate:
+        bottom = self._frame_size[1]
         minutes, seconds = divmod(round(time_s, 3), 60)
         text = f"{int(minutes // 60):d}:{int(minutes % 60):02d}:{seconds:06.3f}  frame {frame_index}"
         width = text_width_px(text, self._text_px) + self._text_px
