@@ -114,7 +114,7 @@ class TestFolder:
 
 def test_a_folder_without_images_is_refused_before_anything_is_written(tmp_path, tiny_model):
     bad = BAD["folder_without_images"](tmp_path)
-    with pytest.raises(InputError, match="no images"):
+    with pytest.raises(InputError, match="folder holds no images"):
         track(bad.path, "scratch", model=str(tiny_model), fps=25, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

@@ -88,6 +88,15 @@ def check_ours(folder: Path) -> bool:
     return True
 
 
+def check_writable(folder: Path) -> None:
+    """Raises OutputError where nothing can be written into `folder`, or it cannot be made."""
+    above = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise OutputError(
+            f"cannot write {folder}: no permission to write there. Next: choose another folder with `out`"
+        )
+
+
 def _is_own_scratch(path: Path) -> bool:
     if path.name != SCRATCH or not path.is_dir() or path.is_symlink():
         return False

@@ -25,6 +25,7 @@ from vidconcept.ownership import (
     RunLock,
     check_apart,
     check_ours,
+    check_writable,
     clear_scratch,
     list_missing,
     list_own_files,
@@ -207,7 +208,7 @@ def open_run(path: Path, facts: dict[str, Any], existing: Existing, read: Iterab
     process, or cannot be written; UsageError when a run was made otherwise, or would write over what it reads, and for
     another word than those of `Existing`.
     """
-    before = look_at_folder(path, facts, existing, read)
+    before = _look_at_folder(path, facts, existing, read)
     if before is not None and existing == "skip" and before.get("done"):
         if not (missing := _list_missing(path, before)):
             return RunFolder(path, before), True
@@ -243,15 +244,23 @@ def open_run(path: Path, facts: dict[str, Any], existing: Existing, read: Iterab
     return run, False
 
 
-def look_at_folder(
+def check_folder(path: Path, facts: dict[str, Any], existing: Existing, read: Iterable[Path]) -> None:
+    """Raises as `open_run`; nothing is written."""
+    before = _look_at_folder(path, facts, existing, read)
+    if before is None or existing != "skip" or not before.get("done") or _list_missing(path, before):
+        check_writable(path)
+
+
+def _look_at_folder(
     path: Path, facts: dict[str, Any], existing: Existing, read: Iterable[Path]
 ) -> dict[str, Any] | None:
     """What `open_run` finds: the manifest of the run that is there, or None. Raises as it does; nothing is written."""
     if existing not in (words := get_args(Existing)):
         raise UsageError(f"`existing={existing}` is not known. Next: one of {', '.join(words)}")
     check_path(path.absolute())
-    check_apart(path, read)
-    return _read_earlier_run(path, facts, existing)
+    with output_errors(path):
+        check_apart(path, read)
+        return _read_earlier_run(path, facts, existing)
 
 
 def _list_missing(path: Path, manifest: dict[str, Any]) -> list[str]:

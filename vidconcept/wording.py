@@ -35,6 +35,11 @@ def format_count(number: int, noun: str, plural: str | None = None) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {plural or noun + 's'}"
 
 
+def format_number(number: float) -> str:
+    """With three digits that count, and without an exponent: "0.0123", "9.2", "51500"."""
+    return f"{float(f'{number:.3g}'):.15g}"
+
+
 def format_duration(seconds: float) -> str:
     """ "40 s", "12 min", "3 h 20 min"."""
     if seconds < 90:

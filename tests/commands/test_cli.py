@@ -18,11 +18,14 @@ import typer
 from typer.testing import CliRunner
 
 from tests.helpers.clips import GOOD, write_clip
+from tests.helpers.refusals import put, rewrite
+from tests.helpers.review_runs import make_run
 from vidconcept import cli
 from vidconcept.commands import track as track_command
 from vidconcept.errors import ModelError, OutputError, UsageError
 from vidconcept.pipelines.plan import MAPS_VERSION
 from vidconcept.pipelines.track import Run, choose_out, track
+from vidconcept.writers.review.index import write_index
 from vidconcept.writers.tables import write_events
 
 COMMAND = [sys.executable, "-m", "vidconcept"]
@@ -120,11 +123,13 @@ class TestStreamsAndExitCodes:
         assert said in str(result.exception)
 
     def test_unwritable_folder_and_unreadable_file_without_roots_rights(self, clip, options, tmp_path):
-        locked = tmp_path / "locked"
+        locked, shut = tmp_path / "locked", tmp_path / "shut"
         locked.mkdir(mode=0o555)
-        done = vidconcept("track", clip, *options[:-1], locked / "run", preexec_fn=drop_roots_rights)
-        assert done.returncode == 1, done.stderr
-        assert "no permission" in done.stderr
+        shut.mkdir(mode=0o000)
+        for out, *asked in ([locked / "run"], [locked / "run", "--dry-run"], [shut / "run", "--dry-run"]):
+            done = vidconcept("track", clip, *options[:-1], out, *asked, preexec_fn=drop_roots_rights)
+            assert done.returncode == 1, done.stderr
+            assert "no permission" in done.stderr
         assert not list(locked.iterdir())
         clip.chmod(0o000)
         done = vidconcept("track", clip, *options, preexec_fn=drop_roots_rights)
@@ -137,6 +142,46 @@ def drop_roots_rights():
     libc = ctypes.CDLL(None, use_errno=True)
     for capability in (1, 2, 3):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER
         libc.prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
+
+
+class TestReadOnlyRuns:
+    @pytest.fixture
+    def run(self, tmp_path) -> Path:
+        make_run(tmp_path / "runs" / "run", frames=10, video=False)
+        write_index(tmp_path / "runs")
+        return tmp_path / "runs" / "run"
+
+    @staticmethod
+    def review(path: Path, *arguments) -> subprocess.CompletedProcess:
+        return vidconcept("review", path, "--json", *arguments, preexec_fn=drop_roots_rights)
+
+    def test_their_pages_are_shown(self, run):
+        run.chmod(0o555)
+        run.parent.chmod(0o555)
+        for given, page in ((run, run / "review.html"), (run.parent, run.parent / "index.html")):
+            done = self.review(given)
+            assert json.loads(done.stdout)["page"] == str(page), done.stderr
+            assert done.stderr.startswith("warning: no permission to write")
+            assert len(done.stderr.splitlines()) == 1
+
+    def test_an_index_over_them_is_written(self, run):
+        run.chmod(0o555)
+        (run.parent / "index.html").unlink()
+        done = self.review(run.parent)
+        assert json.loads(done.stdout)["page"] == str(run.parent / "index.html"), done.stderr
+        assert (run.parent / "index.html").is_file()
+
+    @pytest.mark.parametrize("lacking", ["page", "end", "verdicts"])
+    def test_what_would_have_to_be_written_is_refused(self, run, lacking):
+        arguments = ["--apply", run / "events.csv"] if lacking == "verdicts" else []
+        if lacking == "page":
+            (run / "review.html").unlink()
+        if lacking == "end":
+            rewrite(run / "run.json", put("done", to=False))
+        run.chmod(0o555)
+        done = self.review(run, *arguments)
+        assert done.returncode == 1
+        assert f"Next: copy {run} to a folder that can be written" in done.stderr
 
 
 class TestDisk:

@@ -16,6 +16,14 @@ def vidconcept(*arguments):
     return subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
 
 
+def test_image_names_what_it_takes_where_it_gets_several():
+    done = vidconcept("image", "a.jpg", "b.jpg", "--concepts", "dent")
+    assert done.returncode == 2
+    said = "image takes one photo or a folder of photos, and got 2: a.jpg, b.jpg. Next: give the folder"
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) <= 2
+
+
 @pytest.mark.parametrize(
     ("sources", "code", "words"),
     [

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.helpers.films import write_video
+from tests.helpers.refusals import put, rewrite
 from vidconcept.cli import app
 from vidconcept.errors import InputError, UsageError
 from vidconcept.evaluation.datasets.read import read_dataset
@@ -198,6 +199,22 @@ def test_explain_passes_over_what_had_no_effect_on_the_run(footage, tiny_model, 
     manifest = run.manifest | {"settings": run.manifest["settings"] | idle}
     (run.path / "run.json").write_text(json.dumps(manifest))
     assert explain(run.path, run.events[0].event_id, Monitor()).maps.shape[0] == 4
+
+
+@pytest.mark.parametrize(
+    ("smooth", "judged", "said"),
+    [
+        ("none", 0, ". Its score is"),
+        ("ema", 0, ". After smoothing its score is"),
+        ("none", 3, ". After rarity its score is"),
+        ("ema", 3, ". After smoothing and rarity its score is"),
+    ],
+)
+def test_explain_names_what_the_run_did_with_the_maps(footage, tiny_model, tmp_path, smooth, judged, said):
+    run = track(footage / "videos" / "dent_0.mp4", ["dent"], model=str(tiny_model), threshold=0.05, smooth=smooth,
+                rarity="off", out=tmp_path / "run")  # fmt: skip
+    rewrite(run.path / "run.json", put("rarity", "tokens_judged", to=judged))
+    assert said in explain(run.path, run.events[0].event_id, Monitor()).describe()
 
 
 @pytest.mark.slow

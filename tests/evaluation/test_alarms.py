@@ -195,6 +195,7 @@ class TestChoose:
         assert choice.extrapolated
         assert choice.per_hour_95[1] > 1000
         said = " ".join(describe_choice(choice))
+        assert "e+" not in said
         assert "10 seconds" in said
         assert "too little" in said
         assert "3 hours" in said

@@ -7,7 +7,7 @@ import numpy as np
 from av.stream import Disposition
 from PIL import Image
 
-from tests.helpers.clips import paint
+from tests.helpers.clips import FRAMES, paint, write_clip
 
 
 def deep(number: int, bits: int) -> np.ndarray:
@@ -52,6 +52,18 @@ def two_streams(path: Path, default: int | None, cover: bool = False) -> Path:
                 out.mux(stream.encode(frame))
         for stream in streams:
             out.mux(stream.encode(None))
+    return path
+
+
+def raw_stream(path: Path, count: int = FRAMES) -> Path:
+    """The packets of a clip with B-frames, without their container."""
+    clip = write_clip(path.with_suffix(".mp4"), count=count, options={"bf": "2"}).path
+    with av.open(str(clip)) as source, av.open(str(path), "w", format="h264") as out:
+        stream = out.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                out.mux(packet)
     return path
 
 

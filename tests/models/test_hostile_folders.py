@@ -208,7 +208,12 @@ class TestCache:
             path.write_bytes(content)
         assert torch.equal(self.encode(folder), before)
 
-    def test_one_that_cannot_be_written_does_not_end_the_run(self, folder, tmp_path, monkeypatch):
+    def test_one_that_cannot_be_written_does_not_end_the_run_and_is_told_once(
+        self, folder, tmp_path, monkeypatch, caplog
+    ):
         (tmp_path / "cache").write_text("a file, not a folder")
         monkeypatch.setenv("VIDCONCEPT_CACHE_DIR", str(tmp_path / "cache"))
         assert self.encode(folder).isfinite().all()
+        (said,) = [record.getMessage() for record in caplog.records if record.name == "vidconcept.models.text"]
+        assert said.endswith("or set VIDCONCEPT_CACHE_DIR to a folder that can be written")
+        assert said.count("Next: ") == 1

@@ -6,10 +6,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from tests.helpers.clips import image_folder
 from tests.helpers.films import write_video
 from vidconcept.errors import InputError
-from vidconcept.evaluation.datasets.dataset import Clip, FrameTruth
-from vidconcept.pipelines.evaluate import measure_frames, resize_truth
+from vidconcept.evaluation.datasets.dataset import Clip, Dataset, FrameTruth
+from vidconcept.pipelines.evaluate import evaluate, measure_frames, resize_truth
 from vidconcept.pipelines.findings import FrameRef, ScoredFrame
 from vidconcept.pipelines.plan import make_plan
 from vidconcept.pipelines.workspace import Workspace
@@ -148,6 +149,26 @@ def test_truth_after_the_end_of_the_film_is_refused(plan, tmp_path):
     assert Workspace(tmp_path).plan_clip(clip, settings).info == plan.info
     with pytest.raises(InputError, match="has 12 frames, and truth of frame 12"):
         Workspace(tmp_path).plan_clip(replace(clip, last_annotated=FRAMES), settings)
+
+
+def test_a_data_set_without_any_truth_is_refused(plan, tmp_path):
+    settings = {"concepts": ("dent",), "model": plan.settings.model}
+    data = Dataset("line", "clips", (Clip("line", plan.source, ("dent",), lambda index: None),))
+    with pytest.raises(InputError, match=r"line: none of the 12 frames that were read has a truth\. Next: "):
+        evaluate(data, settings, Workspace(tmp_path / "work"))
+
+
+def test_the_rate_of_a_data_set_of_pictures_is_what_was_asked_for(plan, tmp_path, monkeypatch):
+    settings, config = {"concepts": ("dent",), "model": plan.settings.model}, tmp_path / "a.toml"
+    config.write_text("fps = 12.5\n")
+    pictures = image_folder(tmp_path / "images").path
+    clip = Clip("line", pictures, ("dent",), lambda index: None, fps=6)
+    workspace = Workspace(tmp_path / "work")
+    assert workspace.plan_clip(clip, settings).rate_fps == pytest.approx(6)
+    assert workspace.plan_clip(clip, {**settings, "fps": 25}).rate_fps == pytest.approx(25)
+    assert replace(workspace, config=config).plan_clip(clip, settings).rate_fps == pytest.approx(12.5)
+    monkeypatch.setenv("VIDCONCEPT_FPS", "50")
+    assert workspace.plan_clip(clip, settings).rate_fps == pytest.approx(50)
 
 
 @pytest.mark.parametrize("row", [301, 302])

@@ -1,5 +1,6 @@
 """Footage that a stress test perturbs: its size, its colours, and where its truth goes."""
 
+import json
 from fractions import Fraction
 from itertools import pairwise
 
@@ -9,11 +10,14 @@ from PIL import Image
 
 from tests.helpers.clips import GOOD, paint
 from tests.helpers.films import write_video
+from tests.helpers.footage import raw_stream, two_streams
 from tests.helpers.reading import numbers, read
-from vidconcept.evaluation.datasets.dataset import Clip, FrameTruth
+from vidconcept.errors import UsageError
+from vidconcept.evaluation.datasets.dataset import Clip, Dataset, FrameTruth
 from vidconcept.evaluation.perturb import PERTURBATIONS, perturb
 from vidconcept.pipelines.monitor import Monitor
-from vidconcept.pipelines.stress import _write, write_perturbed
+from vidconcept.pipelines.stress import _write, open_perturbed, stress
+from vidconcept.pipelines.workspace import Workspace
 from vidconcept.video.probe import examine
 from vidconcept.video.reader import read_frames
 
@@ -25,8 +29,8 @@ def test_perturbed_footage_keeps_its_size(tmp_path, size):
     _write(tmp_path / "clip.nut", iter((frame, k / 25) for k, frame in enumerate(noise)), 4)
     clip = Clip("clip", tmp_path / "clip.nut", (), lambda index: None)
     low = next(p for p in PERTURBATIONS if p.scale)
-    changed = write_perturbed(clip, low, 0.5, tmp_path, Monitor(), 0)
-    before, images = ([f.image for f in read_frames(c.source, on_problem=Monitor().problem)] for c in (clip, changed))
+    with open_perturbed(clip, low, 0.5, tmp_path, Monitor(), 0) as changed:
+        before, images = ([f.image for f in read_frames(c.source, on_problem=print)] for c in (clip, changed))
     assert {image.shape for image in images} == {(*size, 3)}
     assert images[0].std() < 0.7 * before[0].std()
 
@@ -36,18 +40,51 @@ def test_perturbed_footage_keeps_the_shape_of_its_pixels(tmp_path):
     made = GOOD["h264"](tmp_path)
     clip = Clip("clip", made.path, (), lambda index: None)
     noise, wide = next(p for p in PERTURBATIONS if p.name == "sensor noise"), Fraction(16, 15)
-    changed = write_perturbed(clip, noise, 4, tmp_path, Monitor(), 0, pixel_aspect=wide)
-    assert examine(changed.source).info.pixel_aspect == wide
+    with open_perturbed(clip, noise, 4, tmp_path, Monitor(), 0, pixel_aspect=wide) as changed:
+        assert examine(changed.source).info.pixel_aspect == wide
+
+
+def test_nothing_of_a_copy_stays_where_the_test_fails(tmp_path):
+    made = GOOD["h264"](tmp_path)
+    clip = Clip("clip", made.path, (), lambda index: None)
+    noise = next(p for p in PERTURBATIONS if p.name == "sensor noise")
+    with pytest.raises(KeyError), open_perturbed(clip, noise, 4, tmp_path / "work", Monitor(), 0):
+        raise KeyError
+    with pytest.raises(UsageError), open_perturbed(clip, noise, 4, tmp_path / "work", Monitor(), 0, fps=25):
+        pass
+    assert not list((tmp_path / "work").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("layer", "key", "value"),
+    [("call", "stream", 1), ("config", "stream", 1), ("environment", "stream", 1), ("call", "fps", 12.5)],
+)
+def test_a_copy_is_a_plain_film_wherever_the_reading_was_asked_for(
+    tmp_path, monkeypatch, tiny_model, layer, key, value
+):
+    raw = key == "fps"
+    film = raw_stream(tmp_path / "film.h264", count=8) if raw else two_streams(tmp_path / "film.mkv", default=0)
+    settings = {"concepts": ("dent",), "model": str(tiny_model), "window_frames": 9}
+    (tmp_path / "a.toml").write_text(f"{key} = {value}\n" if layer == "config" else "")
+    if layer == "environment":
+        monkeypatch.setenv(f"VIDCONCEPT_{key.upper()}", str(value))
+    given = settings | ({key: value} if layer == "call" else {})
+    data = Dataset("line", "video", (Clip("film", film, (), lambda index: None),))
+    workspace = Workspace(tmp_path / "work", config=tmp_path / "a.toml")
+    stress(data, given, workspace, names=["sensor noise"], severities=[1], has_truth=False)
+    runs = [json.loads(path.read_text()) for path in (tmp_path / "work").rglob("run.json")]
+    assert sorted(key in run["maps_from"] for run in runs) == [False, True]
+    assert [run["video"]["rate_fps"] for run in runs] == pytest.approx([12.5 if raw else 25] * 2)
 
 
 @pytest.mark.parametrize("fps", [25, 2000, 90_000])
 def test_perturbed_footage_keeps_the_times_of_a_fast_camera(tmp_path, fps):
     for number in range(6):
         Image.fromarray(paint(number, (192, 128))).save(tmp_path / f"{number}.png")
-    clip = Clip("clip", tmp_path, (), lambda index: None, fps=fps)
+    clip = Clip("clip", tmp_path, (), lambda index: None)
     noise, problems = next(p for p in PERTURBATIONS if p.name == "sensor noise"), []
-    changed = write_perturbed(clip, noise, 4, tmp_path / "work", Monitor(), 0)
-    times_s = [frame.time_s for frame in read_frames(changed.source, on_problem=problems.append)]
+    with open_perturbed(clip, noise, 4, tmp_path / "work", Monitor(), 0, fps=fps) as changed:
+        times_s = [frame.time_s for frame in read_frames(changed.source, on_problem=problems.append)]
     assert times_s == pytest.approx(np.arange(6) / fps, abs=1e-6)
     assert not problems
 
@@ -91,8 +128,8 @@ def test_truth_goes_where_its_frame_goes(tmp_path, name):
     masks = np.zeros((1, height, width), bool)
     clip = Clip("clip", made.path, ("dent",), lambda index: FrameTruth(masks, ("dent",), (index,)))
     what = next(p for p in PERTURBATIONS if p.name == name)
-    changed = write_perturbed(clip, what, 0.25, tmp_path, Monitor(), 0)
-    shown = numbers(read(changed.source))
+    with open_perturbed(clip, what, 0.25, tmp_path, Monitor(), 0) as changed:
+        shown = numbers(read(changed.source))
     assert shown != list(range(made.frame_count))
     assert [changed.truth(index).ids for index in range(len(shown))] == [(number,) for number in shown]
     assert changed.truth(len(shown)) is None
@@ -103,7 +140,8 @@ def test_a_line_that_stops_goes_on_later(tmp_path):
     clip = Clip("clip", made.path, ("dent",), lambda index: None)
     what = next(p for p in PERTURBATIONS if p.name == "line stop")
     before = [frame.time_s for frame in read_frames(made.path, on_problem=print)]
-    frames = list(read_frames(write_perturbed(clip, what, 0.5, tmp_path, Monitor(), 0).source, on_problem=print))
+    with open_perturbed(clip, what, 0.5, tmp_path, Monitor(), 0) as changed:
+        frames = list(read_frames(changed.source, on_problem=print))
     more = round(0.5 / (before[1] - before[0]))
     assert len(frames) == len(before) + more
     assert np.diff([frame.time_s for frame in frames]) == pytest.approx(before[1] - before[0], abs=0.002)

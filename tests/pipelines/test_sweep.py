@@ -13,8 +13,8 @@ from vidconcept.cli import app
 from vidconcept.evaluation.datasets.dataset import Clip, Dataset, FrameTruth
 from vidconcept.evaluation.metrics.masks import Confusion
 from vidconcept.evaluation.metrics.scores import Curves
-from vidconcept.evaluation.readings import Reading, Sweep, Tally, mean_leakage
-from vidconcept.pipelines.maps import cut_source_windows
+from vidconcept.evaluation.readings import Reading, Sweep, Tally, mean_ap, mean_leakage
+from vidconcept.pipelines.maps import compute_window_maps, cut_source_windows
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import make_plan
 from vidconcept.pipelines.sweep import (
@@ -106,6 +106,20 @@ class TestTokens:
         assert [window.index for window, _ in chosen] == [1]
 
 
+def test_tokens_support_each_other_in_a_sweep_as_in_track(video, tiny_model, tmp_path):
+    settings = {"concepts": ("dent",), "model": str(tiny_model), "window_frames": 9, "token_support": 2}
+    clip, workspace = clip_of(video, {0: left_half()}), Workspace(tmp_path)
+    swept = sweep(Dataset("data", "lines", (clip,)), settings, ["method"], workspace)
+    plan = workspace.plan_clip(clip, settings)
+    curves = Curves()
+    for window in cut_source_windows(plan, Monitor()):
+        shares = measure_token_shares(plan, clip, window)
+        scores = compute_window_maps(plan, workspace.load(plan), window).scores
+        known = np.isfinite(shares)
+        curves.add_shares(scores[known], shares[known])
+    assert mean_ap(swept.tallies[swept.base].values()) == pytest.approx(curves.average_precision)
+
+
 class TestLeakage:
     def leakage(self, *windows):
         tally = Tally.of(2)
@@ -170,6 +184,18 @@ class TestClaims:
         (line,) = self.judge([0.9], [0.1], method="cross-attention")
         assert "is open, one clip" in line
         assert "95 %" not in line
+
+    @pytest.mark.parametrize("method", ["concept-attention", "cross-attention", "value-space"])
+    def test_output_space_is_concept_attention_whatever_the_settings_read(self, method):
+        space, cross, base = (
+            replace(self.BASE, method=name) for name in ("concept-attention", "cross-attention", method)
+        )
+        worse = {cross: tally(0.1), base: tally(0.1)}
+        assert judge_claims(Sweep(("dent",), worse | {space: tally(0.9)}, base, {})) == [
+            "Output space beats cross-attention: is open, one clip tells nothing of others (mean AP +0.500)."
+        ]
+        if base != space:
+            assert judge_claims(Sweep(("dent",), worse, base, {})) == []
 
     def test_a_gap_that_comes_from_one_clip_of_three_is_open(self):
         (line,) = self.judge([0.9, 0.1, 0.1], [0.1, 0.1, 0.1], method="cross-attention")

@@ -279,7 +279,7 @@ class TestRefused:
         assert done.stderr.startswith("error: no film in the list on standard input. Next: ")
 
     def test_nothing_to_do(self, tmp_path):
-        assert "no run in" in self.refused(InputError, "batch", "--out", tmp_path)
+        assert "holds no run" in self.refused(InputError, "batch", "--out", tmp_path)
 
     def test_track_knows_where_several_videos_belong(self):
         assert "vidconcept batch" in self.refused(UsageError, "track", "a.mp4", "b.mp4", "--concepts", "dent")

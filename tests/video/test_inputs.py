@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from tests.helpers.clips import FRAMES, NTSC, paint, write_clip
-from tests.helpers.footage import hdr_film, two_streams
+from tests.helpers.footage import hdr_film, raw_stream, two_streams
 from tests.helpers.reading import numbers, read, remarks_about
 from vidconcept.errors import UsageError, VidconceptError
 from vidconcept.video.colour import RgbConverter
@@ -151,19 +151,8 @@ class TestFilters:
 
 
 class TestGuessedTimes:
-    def raw(self, path):
-        """The packets of a clip with B-frames, without their container."""
-        clip = write_clip(path.with_suffix(".mp4"), options={"bf": "2"}).path
-        with av.open(str(clip)) as source, av.open(str(path), "w", format="h264") as out:
-            stream = out.add_stream_from_template(source.streams.video[0])
-            for packet in source.demux(video=0):
-                if packet.size:
-                    packet.stream = stream
-                    out.mux(packet)
-        return path
-
     def test_a_raw_stream_takes_the_given_rate(self, tmp_path):
-        raw = self.raw(tmp_path / "a.h264")
+        raw = raw_stream(tmp_path / "a.h264")
         frames = read(raw, fps=50)
         assert numbers(frames) == list(range(FRAMES))
         assert [frame.time_s for frame in frames] == pytest.approx(np.arange(FRAMES) / 50)
@@ -171,7 +160,7 @@ class TestGuessedTimes:
         assert probe(raw, 50).time_base == 1 / Fraction(50)
 
     def test_without_one_its_times_are_not_trusted(self, tmp_path):
-        raw = self.raw(tmp_path / "a.h264")
+        raw = raw_stream(tmp_path / "a.h264")
         assert numbers(read(raw)) == list(range(FRAMES))
         report = examine(raw)
         assert not report.timestamps_trusted

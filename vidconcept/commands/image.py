@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vidconcept.commands.options import Concepts, Config, Json, Setting, parse_settings
+from vidconcept.commands.options import Concepts, Config, Json, Setting, parse_settings, refuse_more
 from vidconcept.errors import ExitCode
 
 
@@ -21,6 +21,7 @@ class Existing(StrEnum):
 
 
 def image(
+    context: typer.Context,
     photo: Annotated[Path, typer.Argument(help="A photo, or a folder of photos.")],
     concepts: Concepts = None,
     setting: Setting = None,
@@ -34,6 +35,7 @@ def image(
     as_json: Json = False,
 ) -> None:
     """Find concepts in photos: for each a heat map, the findings drawn, a mask for each concept, and a JSON file."""
+    refuse_more("image takes one photo or a folder of photos", photo, context.args, "give the folder that holds them")
     from vidconcept.commands.terminal import open_monitor, print_rows
     from vidconcept.pipelines.stills import read_stills
     from vidconcept.pipelines.track import choose_out
@@ -60,4 +62,4 @@ def _summary(content: Mapping[str, Any]) -> str:
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
-    app.command()(image)
+    app.command(context_settings={"allow_extra_args": True})(image)

@@ -63,6 +63,21 @@ def parse_renames(text: str | None) -> dict[str, str]:
     return {theirs.strip(): yours.strip() for theirs, _, yours in pairs}
 
 
+def refuse_more(takes: str, first: str | Path, more: list[str], step: str) -> None:
+    """Raises UsageError for arguments beyond the first, and for what looks like an option without its value.
+
+    takes: the command and what it takes, e.g. "track takes one video". step: what to do with several.
+    """
+    if more and not any(argument.startswith("-") for argument in more):
+        raise UsageError(
+            f"{takes}, and got {1 + len(more)}: {first}, {', '.join(more[:3])}{', …' if len(more) > 3 else ''}. "
+            f"Next: {step}; a name with spaces needs quotes"
+        )
+    if more:
+        option = next(argument for argument in more if argument.startswith("-"))
+        raise UsageError(f"no such option: {option}. Next: vidconcept {takes.split()[0]} --help")
+
+
 def refuse_unlabelled(source: str, **options: object) -> None:
     """Raises UsageError for an option, given by its name, that says nothing of what is no labelled data set."""
     given = [name for name, value in options.items() if value is not None]

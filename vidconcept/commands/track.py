@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vidconcept.commands.options import parse_words
+from vidconcept.commands.options import parse_words, refuse_more
 from vidconcept.errors import ExitCode, Interrupted, UsageError
 from vidconcept.setting_layers import format_value, parse_text
 from vidconcept.settings import TrackSettings
@@ -126,7 +126,7 @@ def track(
     ] = False,
 ) -> None:
     """Track concepts through a video: an annotated MP4, tables, masks and a review page in one folder."""
-    _check_one_video(video, context.args)
+    refuse_more("track takes one video", video, context.args, "vidconcept batch takes many")
     options = {
         key: text for key, text in context.params.items() if key in TrackSettings.model_fields and text is not None
     }
@@ -140,10 +140,10 @@ def track(
     wanted = _parse_fail_on(fail_on, plan.settings.concepts)
     folder = out or choose_out(video)
     if dry_run:
-        from vidconcept.runs import look_at_folder
+        from vidconcept.runs import check_folder
 
         _check_machine(plan.settings)
-        look_at_folder(folder, plan.facts(), existing.value, plan.read_paths)
+        check_folder(folder, plan.facts(), existing.value, plan.read_paths)
         _print_plan(plan, folder, as_json)
         return
     from vidconcept.pipelines.track import run_plan
@@ -170,17 +170,6 @@ def track(
         stdout.print(f"all files: {run.path}", markup=False)
     if any(event.concept in wanted for event in events):
         raise typer.Exit(ExitCode.FINDINGS)
-
-
-def _check_one_video(video: str, more: list[str]) -> None:
-    """Raises UsageError for several videos, and for what looks like an option without its value."""
-    if more and not any(argument.startswith("-") for argument in more):
-        raise UsageError(
-            f"track takes one video, and got {1 + len(more)}: {video}, {', '.join(more[:3])}"
-            f"{', …' if len(more) > 3 else ''}. Next: vidconcept batch takes many; a name with spaces needs quotes"
-        )
-    if more:
-        raise UsageError(f"no such option: {next(a for a in more if a.startswith('-'))}. Next: vidconcept track --help")
 
 
 def _parse_fail_on(fail_on: str | None, concepts: tuple[str, ...]) -> set[str]:

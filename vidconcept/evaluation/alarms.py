@@ -10,6 +10,7 @@ import numpy as np
 
 from vidconcept.evaluation.statistics import CONFIDENCE, exposure_for_bound, poisson_interval, predicted_count
 from vidconcept.tracks.events import holds_threshold, shortest_span_s
+from vidconcept.wording import format_number
 
 # The tail beyond the highest candidates is fitted to at most this many, and not to fewer than this.
 TAIL, SMALLEST_TAIL = 40, 8
@@ -225,9 +226,10 @@ def describe_choice(choice: Choice) -> list[str]:
     """What the calibration promises and what it does not, in plain words."""
     (low, high), (fewest, most) = choice.per_hour_95, choice.again_95
     footage = f"{choice.hours * 60:.1f} minutes" if choice.hours >= 1 / 60 else f"{choice.hours * 3600:.0f} seconds"
+    rates = f"{format_number(low)} and {format_number(high)} an hour ({CONFIDENCE:.0%})"
     lines = [
-        f"{footage} of good footage gave {choice.alarms} alarms at these thresholds: the rate lies between "
-        f"{low:.3g} and {high:.3g} an hour ({CONFIDENCE:.0%}); target {choice.target_per_hour:g}.",
+        f"{footage} of good footage gave {choice.alarms} alarms at these thresholds: the rate lies between {rates}; "
+        f"target {choice.target_per_hour:g}.",
         f"Another {footage} of good footage will give {fewest:.0f} to {most:.0f} alarms ({CONFIDENCE:.0%}): "
         "this number is random even if the rate is known.",
     ]
@@ -266,4 +268,4 @@ def describe_choice(choice: Choice) -> list[str]:
 
 
 def _duration(hours: float) -> str:
-    return f"{hours:.3g} hours" if hours >= 1 else f"{60 * hours:.3g} minutes"
+    return f"{format_number(hours)} hours" if hours >= 1 else f"{format_number(60 * hours)} minutes"

@@ -15,7 +15,8 @@ class Explanation:
 
     maps: `(layer, word, row, col)` each layer alone; combined: `(word, row, col)` as `track` reads them. at: scores of
     the words where the event peaks, for each layer and combined. image: the peak frame's region; mask: of the event.
-    threshold: that the event had to reach; lift: what a calibration subtracts first at the peak's place.
+    threshold: that the event had to reach; lift: what a calibration subtracts first at the peak's place. after: what
+    the run did with the maps before it compared them with the threshold.
     """
 
     event: Event
@@ -28,6 +29,7 @@ class Explanation:
     mask: np.ndarray = field(repr=False)
     threshold: float
     lift: float = 0.0
+    after: tuple[str, ...] = ()
     # What is to be known of rarity in the run, if anything.
     rarity: str = ""
 
@@ -49,10 +51,10 @@ class Explanation:
         single = [layer[self.words[0]] for layer in self.score_layers()]
         best = int(np.argmax(single))
         won = "wins over" if own >= scores[rival] else "loses to"
+        start = f"After {' and '.join(self.after)} its" if self.after else "Its"
         return (
             f"At its peak {self.words[0]!r} scores {own:.2f} and {won} {rival!r} ({scores[rival]:.2f}); layer {best} "
-            f"shows it most clearly ({single[best]:.2f}). After smoothing and rarity its score is "
-            f"{self.event.peak_score:.2f}, "
+            f"shows it most clearly ({single[best]:.2f}). {start} score is {self.event.peak_score:.2f}, "
             + (f"less {self.lift:.2f} at this place of the picture, " if self.lift else "")
             + f"against a threshold of {self.threshold:.2f}."
             + (f" Note: {self.rarity}." if self.rarity else "")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +15,9 @@ from vidconcept.errors import UsageError
 from vidconcept.files import read_toml, validate
 from vidconcept.setting_layers import Layer
 from vidconcept.wording import suggest_word
+
+# What some languages and programs put between the words of a list.
+_MARKS = "[;；、，/／]"
 
 
 class Preset(BaseModel):
@@ -61,11 +66,15 @@ class Preset(BaseModel):
             return word
         table = {_fold(alias): main for main, aliases in self.vocabulary.items() for alias in [main, *aliases]}
         found = table.get(_fold(word))
+        if found is None and (parts := _split_known(word, table)):
+            raise UsageError(
+                f"model {self.name} does not know {word!r}; a comma separates concepts. Next: {','.join(parts)!r}"
+            )
         if found is None:
             raise UsageError(
                 f"model {self.name} does not know {word!r}{suggest_word(_fold(word), table)}. It knows: "
                 f"{', '.join(self.vocabulary)}. "
-                "Next: take one of these, or for any other word `model=cogvideox-2b` (needs a GPU)"
+                "Next: take one of these, or for any other word `model=cogvideox-2b` (very slow without a GPU)"
             )
         return found
 
@@ -81,6 +90,18 @@ class _Tables(BaseModel):
 def _fold(word: str) -> str:
     """A word without case and without the ways that Unicode has to write one letter."""
     return unicodedata.normalize("NFKC", word).strip().casefold()
+
+
+def _split_known(word: str, table: Mapping[str, str]) -> list[str]:
+    """The words between other marks than a comma, or else between blanks; empty where one of them is not known.
+
+    table: folded words that are known.
+    """
+    for marks in (_MARKS, rf"{_MARKS}|\s"):
+        parts = [part.strip() for part in re.split(marks, word) if part.strip()]
+        if all(_fold(part) in table for part in parts):
+            return parts
+    return []
 
 
 def presets() -> dict[str, Preset]:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -73,10 +73,10 @@ def encode_texts(
         with silence_transformers():
             encoded = encoder.encode(folder, missing, text_length, dtype, device)
         fresh = dict(zip(missing, encoded, strict=True))
-        for index, (text, path) in enumerate(zip(texts, paths, strict=True)):
+        for index, text in enumerate(texts):
             if cached[index] is None:
                 cached[index] = fresh[text]
-                _write_cached(path, fresh[text])
+        _write_cached({path: fresh[text] for text, path in zip(texts, paths, strict=True) if text in fresh})
     parts = [part for part in cached if part is not None]
     embeds = {}
     for word, part in zip(texts[1:], parts[1:], strict=True):
@@ -151,9 +151,13 @@ def _read_cached(path: Path) -> dict[str, Tensor] | None:
         return None
 
 
-def _write_cached(path: Path, tensors: dict[str, Tensor]) -> None:
+def _write_cached(encoded: Mapping[Path, dict[str, Tensor]]) -> None:
+    """Ends with one warning at the first file that cannot be written: the others lie in the same folder."""
     try:
-        with open_replacing_bytes(path) as file:
-            file.write(save(tensors))
+        for path, tensors in encoded.items():
+            with open_replacing_bytes(path) as file:
+                file.write(save(tensors))
     except (OutputError, OSError, ValueError) as error:
-        log.warning("text embeddings are not cached: %s", summarise_error(error))
+        reason = summarise_error(error).partition(". Next: ")[0]
+        step = "free some space there, or set VIDCONCEPT_CACHE_DIR to a folder that can be written"
+        log.warning("text embeddings are not cached: %s. Next: %s", reason, step)

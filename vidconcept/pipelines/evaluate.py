@@ -58,7 +58,7 @@ def evaluate(dataset: Dataset, settings: Mapping[str, Any], workspace: Workspace
 
     settings: as for `track`; the concepts asked for are those that are measured. The figures are those of the settings;
     beside them stands what the same maps give with rarity off and on. Raises UsageError when the data set has none of
-    the concepts.
+    the concepts, InputError when no frame that was read has a truth.
     """
     results: dict[str, Figures] = {}
     by_rarity: dict[str, Figures] = {}
@@ -81,6 +81,11 @@ def evaluate(dataset: Dataset, settings: Mapping[str, Any], workspace: Workspace
     total = Figures.empty(plan.settings.concepts)
     for figures in results.values():
         total.merge(figures)
+    if not total.events.frames_with_truth:
+        raise InputError(
+            f"{dataset.name}: none of the {total.events.frames} frames that were read has a truth. "
+            "Next: add truth, or check `start_s` and `end_s`"
+        )
     return Evaluation(total, results, list_facts(asked, plan), by_rarity)
 
 

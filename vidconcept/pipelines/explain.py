@@ -69,8 +69,11 @@ def explain(run_path: Path, event_id: int, monitor: Monitor, shelf: ModelShelf |
     threshold = settings.find_threshold(track.concept)
     lifts = settings.place_lifts.get(track.concept)
     lift = float(interpolate_lifts(lifts, *whole.shape[1:])[cell]) if lifts else 0.0
-    said = run.manifest.get("rarity", {}).get("says", "")
-    return Explanation(event, words, chosen, maps, whole, cell, image, mask, threshold, lift, said)
+    rarity = run.manifest.get("rarity", {})
+    did = {"smoothing": settings.smooth != "none", "rarity": bool(rarity.get("tokens_judged"))}
+    after = tuple(name for name, done in did.items() if done)
+    said = rarity.get("says", "")
+    return Explanation(event, words, chosen, maps, whole, cell, image, mask, threshold, lift, after, said)
 
 
 def _restore_plan(run: Run) -> Plan:

@@ -34,7 +34,7 @@ from vidconcept.written import check_replaceable, compute_digest, record
 FIXED: dict[str, Any] = {"rarity": "off", "tile": (1, 1), "stride": 1, "roi": None, "start_s": None, "end_s": None}
 TEXTURES = (
     "the embedded model learnt textures of line footage, at a small size: what it generates is texture, no scene. For "
-    "pictures take `model=cogvideox-2b` (needs a GPU)"
+    "pictures take `model=cogvideox-2b` (very slow without a GPU)"
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 
 from vidconcept.evaluation.datasets.dataset import Clip, Dataset, FrameTruth
 from vidconcept.evaluation.metrics.events import EventCounts
+from vidconcept.evaluation.metrics.figures import Figures
 from vidconcept.evaluation.perturb import PERTURBATIONS, SEVERITIES, Perturbation, Shown, perturb
 from vidconcept.evaluation.readings import Stressed, StressTest
 from vidconcept.files import new_scratch
@@ -23,11 +25,14 @@ from vidconcept.pipelines.findings import make_tracker, score_frames
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
 from vidconcept.pipelines.rarity import gate_maps
-from vidconcept.pipelines.settle import READING_KEYS
-from vidconcept.pipelines.workspace import Workspace, choose_fps
+from vidconcept.pipelines.settle import READING_KEYS, choose_reading
+from vidconcept.pipelines.workspace import Workspace
+from vidconcept.settings import TrackSettings
 from vidconcept.tracks.rle import decode
 from vidconcept.types import Frame
 from vidconcept.video.colour import Bt709Encoding
+from vidconcept.video.identity import identify
+from vidconcept.video.probe import examine
 from vidconcept.video.reader import read_frames
 from vidconcept.video.reading import AS_IT_IS, Reading
 
@@ -84,57 +89,84 @@ def _run_case(
     by_concept: dict[str, EventCounts] = {}
     for clip in data.clips:
         plan = workspace.plan_clip(clip, settings)
-        changed = clip
-        if what is not None:
-            changed = write_perturbed(
-                clip, what, level, workspace.work, workspace.monitor, seed, plan.reading, plan.info.pixel_aspect
-            )
-            # The copy is a plain film of what the reading gave.
-            plain = {
-                key: value for key, value in settings.items() if key not in READING_KEYS or key == "max_megapixels"
-            }
-            plan = workspace.plan_clip(changed, plain)
-        run = workspace.open_clip(plan, changed)
-        workspace.compute_maps(plan, run)
-        found = measure_clip(plan, run, changed, workspace.monitor)
+        if what is None:
+            found = _measure(plan, clip, workspace)
+        else:
+            with open_perturbed(
+                clip, what, level, workspace.work, workspace.monitor, seed,
+                fps=plan.settings.fps, reading=plan.reading, pixel_aspect=plan.info.pixel_aspect,
+            ) as changed:  # fmt: skip
+                found = _measure(plan_copy(plan, changed.source), changed, workspace)
         counts += found.events
         for name, own in found.by_concept.items():
             by_concept[name] = by_concept.get(name, EventCounts()) + own
-        if what is not None:
-            changed.source.unlink()
     name, unit = ("none", "") if what is None else (what.name, what.unit)
     return Stressed(name, unit, severity, level, counts, by_concept)
 
 
-def write_perturbed(
+def _measure(plan: Plan, clip: Clip, workspace: Workspace) -> Figures:
+    run = workspace.open_clip(plan, clip)
+    workspace.compute_maps(plan, run)
+    return measure_clip(plan, run, clip, workspace.monitor)
+
+
+def plan_copy(plan: Plan, copy: Path) -> Plan:
+    """The plan for a perturbed copy of the plan's source: a plain film of what the reading gave, of the same size."""
+    fields = TrackSettings.model_fields
+    plain = {key: fields[key].default for key in ("fps", *READING_KEYS) if key != "max_megapixels"}
+    settings = plan.settings.model_copy(update=plain)
+    asked = choose_reading(settings)
+    found = examine(copy, reading=asked)
+    return replace(
+        plan,
+        source=copy,
+        identity=identify(copy),
+        info=found.info,
+        settings=settings,
+        reading=found.settle_reading(asked),
+        rate_fps=found.rate_fps,
+        remarks=found.remarks,
+    )
+
+
+@contextmanager
+def open_perturbed(
     clip: Clip,
     what: Perturbation,
     level: float,
     work: Path,
     monitor: Monitor,
     seed: int,
+    *,
+    fps: float | None = None,
     reading: Reading = AS_IT_IS,
     pixel_aspect: Fraction = Fraction(1),
-) -> Clip:
-    """The clip perturbed, as a file in `work`, with its truth moved along."""
+) -> Iterator[Clip]:
+    """The clip perturbed, with its truth moved along; a file in `work` that is gone when the block ends.
+
+    fps, reading: how the clip's source is read.
+    """
     stem = f"{clip.name.replace('/', '_')}-{what.name.replace(' ', '-')}-{level:g}"
     work.mkdir(parents=True, exist_ok=True)
     path = new_scratch(work / f"{stem}.{CONTAINER}")
     shown = None
+
+    def read() -> Iterator[Frame]:
+        return read_frames(clip.source, fps=fps, reading=reading, on_problem=monitor.problem)
+
     if what.sequence is not None:
-        times_s = np.array([frame.time_s for frame in _frames(clip, monitor, reading)])
+        times_s = np.array([frame.time_s for frame in read()])
         shown = what.sequence(times_s, level, np.random.default_rng(seed))
     scale = level if what.scale else 1.0
     frames = (
         (perturb(_coarsen(image, scale), what, level, number, time_s, seed), time_s)
-        for number, (image, time_s) in enumerate(_show(_frames(clip, monitor, reading), shown))
+        for number, (image, time_s) in enumerate(_show(read(), shown))
     )
-    _write(path, frames, round(level) if what.crf else CLEAN_CRF, pixel_aspect)
-    return replace(clip, name=stem, source=path, fps=None, truth=_move_truth(clip, shown))
-
-
-def _frames(clip: Clip, monitor: Monitor, reading: Reading) -> Iterator[Frame]:
-    return read_frames(clip.source, fps=choose_fps(clip), reading=reading, on_problem=monitor.problem)
+    try:
+        _write(path, frames, round(level) if what.crf else CLEAN_CRF, pixel_aspect)
+        yield replace(clip, name=stem, source=path, fps=None, truth=_move_truth(clip, shown))
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _show(frames: Iterator[Frame], shown: Shown | None) -> Iterator[tuple[np.ndarray, float]]:

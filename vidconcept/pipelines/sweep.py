@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from vidconcept.attention.hooks import resolve_layers
-from vidconcept.attention.maps import Reduce, concept_scores
+from vidconcept.attention.maps import Reduce, concept_scores, support_tokens
 from vidconcept.errors import UsageError
 from vidconcept.evaluation.datasets.dataset import Clip, Dataset
 from vidconcept.evaluation.readings import Reading, Sweep, Tally
@@ -128,6 +128,7 @@ def sweep(
 ) -> Sweep:
     """Measure every reading on every clip, token by token against the share of each token that is truly defect.
 
+    A reading is a single one of the window at full scale: `token_support` is in it, `coarse_scale` is not.
     windows: read at most this many of a clip, those with most defect in them; None reads all.
     """
     tallies: dict[Reading, dict[str, Tally]] = {}
@@ -269,12 +270,18 @@ def add_window(
     shares: np.ndarray,
     plan: Plan,
 ) -> None:
-    """Count one window. Tokens are weighted by the share of their pixels that is and is not the concept."""
+    """Count one window, its scores finished as `track` does. shares: true ones, `(concept, t_lat, row, col)`.
+
+    Tokens are weighted by the share of their pixels that is and is not the concept.
+    """
     draws = [logits[reading.sinks, t, n][reading.method] for t in reading.timesteps for n in range(reading.draws)]
     kept = [i for i, word in enumerate(plan.words) if word not in reading.left_out]
     scores = np.zeros((len(plan.words), draws[0].shape[-1]), np.float32)
     scores[kept] = concept_scores(draws, reading.reduce, layers=reading.layers, words=kept)
-    scores = plan.lexicon.finish(scores)[kept]  # (entry, token)
+    scores = plan.lexicon.finish(scores)  # (entry, token)
+    asked = scores[: len(shares)].reshape(shares.shape)
+    scores[: len(shares)] = support_tokens(asked, plan.settings.token_support).reshape(len(shares), -1)
+    scores = scores[kept]
     flat = shares.reshape(len(shares), -1)
     known = np.isfinite(flat[0])
     scores, flat = scores[:, known], flat[:, known]

@@ -36,9 +36,14 @@ class Workspace:
         return make_plan(video, settings, self.config)
 
     def plan_clip(self, clip: Clip, settings: Mapping[str, Any]) -> Plan:
-        """The plan of a clip. Raises InputError where it has truth of a frame after its last one."""
-        fps = choose_fps(clip)
-        plan = self.plan(clip.source, {**settings, **({} if fps is None else {"fps": fps})})
+        """The plan of a clip; its own frame rate is taken where nobody gives one.
+
+        Raises InputError where it has truth of a frame after its last one.
+        """
+        is_sequence = clip.source.is_dir()
+        if is_sequence and clip.fps is not None and resolve(collect_layers(settings, self.config))[0].fps is None:
+            settings = {**settings, "fps": clip.fps}
+        plan = self.plan(clip.source, settings)
         frames, last = plan.info.declared_frames, clip.last_annotated
         if frames is not None and last is not None and last >= frames:
             raise InputError(
@@ -75,8 +80,3 @@ def open_dataset(
     """A data set, its truth read under the same limit as the footage. Raises as `read_dataset` and `make_plan`."""
     limit = resolve(collect_layers(settings, config))[0].max_megapixels
     return read_dataset(path, format, split, rename, limit or MAX_MEGAPIXELS)
-
-
-def choose_fps(clip: Clip) -> float | None:
-    """The rate to read a clip at, None where it has times of its own."""
-    return clip.fps if clip.source.is_dir() else None

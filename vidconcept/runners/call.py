@@ -190,7 +190,7 @@ def summarise(out: Path, rows: Sequence[SummaryRow]) -> list[Path]:
     rows: as of `summary_rows`. Raises InputError where there is no run and no record of one.
     """
     if not rows:
-        raise InputError(f"no run in {out}. Next: give footage, a folder or a pattern, to begin with")
+        raise InputError(f"the folder {out} holds no run. Next: give footage, a folder or a pattern, to begin with")
     written = write_summary(out, rows)
     if any(has_events(out, row) for row in rows):
         written.append(write_index(out, list_missing(out, rows), pages=False))

@@ -30,7 +30,7 @@ from vidconcept.pipelines.plan import Plan, make_plan
 from vidconcept.pipelines.track import Run, run_plan
 from vidconcept.run_changes import changes_of, list_drawing_changes
 from vidconcept.runners.order import Order, Report
-from vidconcept.runs import compute_digest, look_at_folder, open_run
+from vidconcept.runs import check_folder, compute_digest, open_run
 from vidconcept.video.identity import hash_source
 from vidconcept.wording import format_count
 from vidconcept.writers.tables import read_events
@@ -115,7 +115,7 @@ def _split(plan: Plan, out: Path, order: Order) -> list[tuple[int, int | None]]:
         return []
     facts = plan.facts()
     # What the folder is refused for is told before the work of hours.
-    look_at_folder(out, facts, _existing(order, out, facts), plan.read_paths)
+    check_folder(out, facts, _existing(order, out, facts), plan.read_paths)
     return [(part.first, part.end) for part in parts]
 
 

@@ -52,7 +52,7 @@ def list_photos(folder: Path) -> list[Path]:
         (n for n in _list(folder) if Path(n).suffix.lower() in IMAGE_SUFFIXES and n[0] != "."), key=_natural_key
     )
     if not names:
-        raise InputError(f"no images in the folder {folder}. Next: give a folder of PNG or JPEG files")
+        raise InputError(f"the folder {folder} holds no images. Next: give a folder of PNG or JPEG files")
     return [folder / name for name in names]
 
 
@@ -113,7 +113,7 @@ def _find_images(source: Path) -> _Images | None:
     videos = sorted((n for n in names if Path(n).suffix.lower() in VIDEO_SUFFIXES and n[0] != "."), key=_natural_key)
     if not images:
         hint = f"pass a video itself, e.g. {source / videos[0]}" if videos else "give a folder of PNG or JPEG files"
-        raise InputError(f"no images in the folder {source}. Next: {hint}")
+        raise InputError(f"the folder {source} holds no images. Next: {hint}")
     if len(videos) >= len(images):
         raise InputError(
             f"{source} is a folder of {len(videos)} videos with {len(images)} images among them. Next: pass a video "

@@ -124,6 +124,34 @@ def test_youtube_vis_beside_the_folder_of_its_split(tmp_path):
     assert read_dataset(tmp_path / "val.json").clips[0].truth(0).ids == (9,)
 
 
+def test_youtube_vis_pictures_that_are_not_there_are_named(tmp_path):
+    names = ["a/00000.jpg", "a/00005.jpg", "a/00010.jpg"]
+    video = {"id": 7, "height": H, "width": W, "file_names": names}
+    (tmp_path / "val.json").write_text(json.dumps({"categories": [], "videos": [video], "annotations": []}))
+    picture(tmp_path / names[0])
+    picture(tmp_path / "a/00005.png")
+    with pytest.raises(InputError, match=r"names 2 pictures of video 7 .*: a/00005\.jpg, a/00010\.jpg\. Next: "):
+        read_dataset(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("labels", "pictures"), [("Annotations/480p/bear", "JPEGImages/480p/bear"), ("data/v1/mask", "data/v1/origin")]
+)
+def test_labels_of_no_picture_are_named(tmp_path, labels, pictures):
+    for name in ("00000", "00001"):
+        picture(tmp_path / pictures / f"{name}.jpg")
+    for name in ("00001", "frame_00000"):
+        picture(tmp_path / labels / f"{name}.png", box(2, 3))
+    if labels.startswith("data"):
+        (tmp_path / "label_num_dic_final.json").write_text(json.dumps({"wall": 1}))
+    with pytest.raises(InputError, match=r": 1 label picture without .*: frame_00000\.png\. Next: "):
+        read_dataset(tmp_path)
+    (tmp_path / labels / "frame_00000.png").unlink()
+    # A picture without labels is not annotated.
+    (clip,) = read_dataset(tmp_path).clips
+    assert [clip.truth(index) is None for index in range(2)] == [True, False]
+
+
 def test_coco_images_of_one_name_in_two_folders_stay_apart(tmp_path):
     names = ["a/one.jpg", "b/one.jpg"]
     for name in names:

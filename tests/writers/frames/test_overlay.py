@@ -179,6 +179,16 @@ class TestLabels:
                 assert abs(label[0] - box[0]) <= 1
                 assert abs(label[3] - (box[1] - 6)) <= 1  # just above
 
+    @pytest.mark.parametrize("place", [(0, 0, 640, 360), (0, 200, 400, 160), (0, 0, 300, 340), (4, 330, 40, 30)])
+    def test_none_lies_under_the_time_code(self, place: tuple[int, int, int, int]) -> None:
+        tracks = [track(*place), track(*place, 2, 1)]
+        drawing = Annotator(CONCEPTS, SIZE).place(tracks, 1.0, 20)
+        assert drawing.time_code is not None
+        code = drawing.time_code.box
+        assert len(drawing.labels) == 2
+        for x_min, y_min, x_max, y_max in (label.box for label in drawing.labels):
+            assert not (x_min < code[2] and code[0] < x_max and y_min < code[3] and code[1] < y_max)
+
     def test_the_side_stays_while_it_is_free(self) -> None:
         state = hold(None, "x", (300, 14, 360, 52), 0.0)  # too near to the upper edge
         box, side = place_label(state, (120, 20), SIZE, [(300, 14, 360, 52)])

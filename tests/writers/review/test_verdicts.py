@@ -209,7 +209,7 @@ class TestIndex:
             review(tmp_path / "runs", tmp_path / "v.csv")
 
     def test_an_empty_folder_has_no_runs(self, tmp_path: Path) -> None:
-        with pytest.raises(InputError, match="no run in"):
+        with pytest.raises(InputError, match="holds no run"):
             review(tmp_path)
         with pytest.raises(InputError, match="nowhere does not exist"):
             review(tmp_path / "nowhere")

@@ -155,6 +155,32 @@ class TestEvents:
         assert page.inner_text("tr[aria-selected=true] td:nth-child(2)") == str(event.event_id)
         assert media_s(page) == pytest.approx(middle_s, abs=0.1)
 
+    def test_a_click_on_a_strip_that_trembles_or_hits_its_edge_seeks(
+        self, page: "playwright.Page", run_dir: Path
+    ) -> None:
+        *_, last = tables.read_frames(run_dir / "frames.csv")
+        box = page.locator(".plot .u-over").first.bounding_box()
+        assert box is not None
+        y = box["y"] + 5
+        page.mouse.click(box["x"] + box["width"] - 0.5, y)
+        assert frame_shown(page) >= last.frame_index - 1
+        page.mouse.move(box["x"] + 100, y)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 103, y)
+        page.mouse.up()
+        assert 0 < frame_shown(page) < last.frame_index
+
+    def test_dragging_over_a_strip_zooms_and_does_not_seek(self, page: "playwright.Page") -> None:
+        box = page.locator(".plot .u-over").first.bounding_box()
+        assert box is not None
+        page.mouse.move(box["x"] + 100, box["y"] + 5)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 200, box["y"] + 5, steps=4)
+        page.mouse.up()
+        assert frame_shown(page) == 0
+        page.mouse.click(box["x"] + 2, box["y"] + 5)
+        assert frame_shown(page) > 5
+
     def test_the_table_sorts(self, page: "playwright.Page", run_dir: Path) -> None:
         page.click("th button:has-text('Area')")
         areas = [int(t.replace(",", "")) for t in page.locator("#rows td:nth-child(7)").all_inner_texts()]

@@ -41,10 +41,10 @@ class FrameTruth:
 class Clip:
     """One video, image sequence or image with truth.
 
-    source: what the reader opens; fps: of an image sequence. concepts: what may occur in it, empty for good footage.
-    truth: of a frame index, None where a frame is not annotated. kind: whether truth is outlines or filled boxes.
-    identities: whether an object keeps its id over time. last_annotated: index of the last frame with truth, where that
-    is counted apart from the pictures.
+    source: what the reader opens; fps: of an image sequence, where the settings give none. concepts: what may occur in
+    it, empty for good footage. truth: of a frame index, None where a frame is not annotated. kind: whether truth is
+    outlines or filled boxes. identities: whether an object keeps its id over time. last_annotated: index of the last
+    frame with truth, where that is counted apart from the pictures.
     """
 
     name: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,12 +48,10 @@ def read_davis(root: Path, year: int, split: str | None, max_megapixels: float) 
     words: DavisWords = validate(DavisWords, load_json(semantics), semantics) if semantics.exists() else {}
 
     def clip(name: str) -> Clip:
-        paths = list_images(labels / name) or []
-        stems = {path.stem: path for path in paths}
-        order = [stems.get(path.stem) for path in list_images(pictures / name) or []]
+        order = _match_labels(labels / name, pictures / name)
         own = words.get(name, {})
         # An object may enter late: all annotated frames say which there are.
-        seen = {n for path in paths for n in np.unique(read_labels(path, max_megapixels)).tolist()} | set(own)
+        seen = _list_numbers(order, max_megapixels) | set(own)
         numbers = [1] if year == 2016 else sorted(seen - {0, 255})
         concepts = {n: own.get(n, name.partition("-")[0]) for n in numbers}
 
@@ -93,6 +91,27 @@ def _read_split(root: Path, known: Sequence[Path], split: str | None) -> list[st
     return _read_lines(listing)
 
 
+def _match_labels(labels: Path, pictures: Path) -> list[Path | None]:
+    """The label picture of each picture, which has the same name but for the suffix; None where there is none.
+
+    Raises InputError for label pictures of no picture.
+    """
+    paths = {path.stem: path for path in list_images(labels) or []}
+    stems = [path.stem for path in list_images(pictures) or []]
+    alone = [paths[stem].name for stem in sorted(paths.keys() - set(stems))]
+    if alone:
+        raise InputError(
+            f"{labels}: {format_count(len(alone), 'label picture')} without a picture of that name in {pictures}: "
+            f"{shorten(', '.join(alone))}. Next: name both alike, or add the pictures"
+        )
+    return [paths.get(stem) for stem in stems]
+
+
+def _list_numbers(paths: Iterable[Path | None], max_megapixels: float) -> set[int]:
+    """The numbers that occur in label pictures."""
+    return {n for path in paths if path for n in np.unique(read_labels(path, max_megapixels)).tolist()}
+
+
 def read_vspw(root: Path, split: str | None, max_megapixels: float) -> Dataset:
     """`data/VIDEO/origin`, `data/VIDEO/mask`; labels by `label_num_dic_final.json`, 0 and 255 count for nothing.
 
@@ -106,9 +125,8 @@ def read_vspw(root: Path, split: str | None, max_megapixels: float) -> Dataset:
 
     def clip(name: str) -> Clip:
         folder = root / "data" / name
-        masks = {path.stem: path for path in list_images(folder / "mask") or []}
-        order = [masks.get(path.stem) for path in list_images(folder / "origin") or []]
-        seen = {int(n) for path in masks.values() for n in np.unique(read_labels(path, max_megapixels))}
+        order = _match_labels(folder / "mask", folder / "origin")
+        seen = _list_numbers(order, max_megapixels)
 
         def truth(index: int) -> FrameTruth | None:
             path = order[index] if index < len(order) else None

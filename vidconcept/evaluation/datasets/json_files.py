@@ -26,6 +26,7 @@ from vidconcept.evaluation.datasets.shapes import (
 )
 from vidconcept.files import shorten, validate
 from vidconcept.video.source import list_images
+from vidconcept.wording import format_count
 
 # YouTube-VIS publishes every fifth frame of 30 a second.
 YOUTUBE_VIS_FPS = 6.0
@@ -47,8 +48,8 @@ def _truth(
 def read_youtube_vis(json_path: Path, max_megapixels: float, images: Path | None = None) -> Dataset:
     """A YouTube-VIS file and the folder that its `file_names` are relative to, by default one near it.
 
-    Crowds count for nothing. Raises InputError, with the place, for a file that is none, and for ids that are there
-    twice or not at all.
+    Crowds count for nothing. Raises InputError, with the place, for a file that is none, for ids that are there
+    twice or not at all, and for pictures that are not there.
     """
     table = validate(YoutubeVis, load_json(json_path), json_path)
     categories = index_rows(table.categories, json_path, "categories")
@@ -71,6 +72,12 @@ def read_youtube_vis(json_path: Path, max_megapixels: float, images: Path | None
                 if segmentation:
                     check_segmentation(segmentation, video.height, video.width, json_path, place, max_megapixels)
         files = [images / name for name in video.file_names]
+        absent = [name for name, path in zip(video.file_names, files, strict=True) if not path.is_file()]
+        if absent:
+            raise InputError(
+                f"{json_path} names {format_count(len(absent), 'picture')} of video {video.id} that {images} does not "
+                f"have: {shorten(', '.join(absent))}. Next: put them there, or correct the names"
+            )
         folder = files[0].parent
         place_of = {path.name: index for index, path in enumerate(files)}
         # The folder may hold more pictures than the file lists.

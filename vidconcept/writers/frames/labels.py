@@ -1,4 +1,4 @@
-"""Where labels go: beside their defect, never on one, and not jumping from frame to frame."""
+"""Where labels go: beside their defect, on none where there is room, and not jumping from frame to frame."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -41,16 +41,24 @@ def hold(state: LabelState | None, text: str, box_px: Box, time_s: float) -> Lab
 
 
 def place_label(
-    state: LabelState, size: tuple[int, int], frame_size: tuple[int, int], avoid: Sequence[Box]
+    state: LabelState,
+    size: tuple[int, int],
+    frame_size: tuple[int, int],
+    avoid: Sequence[Box],
+    overdrawn: Sequence[Box] = (),
 ) -> tuple[Box, int]:
     """The label's box and the side it took, given its `(width, height)` and the boxes that it should not cover.
 
     The side of the last frame stays as long as it covers nothing. Where every place covers something, the one that
-    covers least is taken.
+    covers least is taken. overdrawn: boxes of what is drawn after the labels; a place beside them goes first.
     """
     candidates = _list_candidates(state.anchor, size, frame_size)
     order = [state.side, *(side for side in range(len(candidates)) if side != state.side)]
-    side = min(order, key=lambda s: sum(_measure_overlap(candidates[s], box) for box in avoid))
+
+    def measure_covered(side: int) -> list[int]:
+        return [sum(_measure_overlap(candidates[side], box) for box in boxes) for boxes in (overdrawn, avoid)]
+
+    side = min(order, key=measure_covered)
     return candidates[side], side
 
 

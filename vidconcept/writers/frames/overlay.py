@@ -13,7 +13,7 @@ from vidconcept.errors import UsageError
 from vidconcept.tracks import rle
 from vidconcept.types import Region, TrackMask
 from vidconcept.video.planes import Planes
-from vidconcept.writers.frames.labels import LabelState, hold, place_label
+from vidconcept.writers.frames.labels import Box, LabelState, hold, place_label
 from vidconcept.writers.frames.palette import Rgb, choose_colour
 from vidconcept.writers.frames.text import fit_text, put_text, text_width_px
 
@@ -115,7 +115,8 @@ class Annotator:
     def place(self, tracks: Sequence[TrackMask], time_s: float, frame_index: int) -> Drawing:
         """What comes onto the next frame, and where."""
         time_code = self._place_time_code(time_s, frame_index) if self._timed else None
-        return Drawing(tracks, self._place_labels(tracks, time_s), time_code)
+        overdrawn = [] if time_code is None else [time_code.box]
+        return Drawing(tracks, self._place_labels(tracks, time_s, overdrawn), time_code)
 
     def draw(self, image: np.ndarray, drawing: Drawing, scores: np.ndarray | None = None) -> np.ndarray:
         """A new `(h, w, 3)` uint8 RGB frame of `size`. image: the source frame, left as it is.
@@ -168,7 +169,7 @@ class Annotator:
         for plate in plates:
             _draw_plate(canvas, plate.box, plate.text, self._text_px, plate.colour)
 
-    def _place_labels(self, tracks: Sequence[TrackMask], time_s: float) -> list[_Plate]:
+    def _place_labels(self, tracks: Sequence[TrackMask], time_s: float, overdrawn: Sequence[Box]) -> list[_Plate]:
         avoid = [track.box_px for track in tracks]
         states, plates = {}, []
         for track in tracks:
@@ -178,7 +179,7 @@ class Annotator:
             text = fit_text(track.concept, self._text_px, room_px) + number
             state = hold(self._labels.get(track.tracker_id), text, track.box_px, time_s)
             size = (text_width_px(state.text, self._text_px) + self._text_px, round(1.5 * self._text_px))
-            box, side = place_label(state, size, self._frame_size, avoid)
+            box, side = place_label(state, size, self._frame_size, avoid, overdrawn)
             avoid.append(box)
             states[track.tracker_id] = replace(state, side=side)
             plates.append(_Plate(box, state.text, choose_colour(track.class_id)))

@@ -11,7 +11,7 @@ from typing import Any
 from vidconcept.evaluation.perturb import PERTURBATIONS, SEVERITIES
 from vidconcept.evaluation.provenance import Provenance
 from vidconcept.evaluation.readings import Stressed, StressTest
-from vidconcept.wording import format_count
+from vidconcept.wording import format_count, format_number
 from vidconcept.writers.reports.evaluation import write_json
 from vidconcept.writers.reports.folder import write_part
 from vidconcept.writers.reports.svg import draw_lines
@@ -206,4 +206,4 @@ def _describe_false_alarms(test: StressTest, calibration: Provenance | None) -> 
         return known, "no rate is promised without a calibration on good footage"
     (low, high), target = calibration.per_hour_95, calibration.target_per_hour
     look = "the upper end is above the target" if high > target else "–"
-    return f"{known}; calibrated {low:.3g} to {high:.3g} an hour, target {target:g}", look
+    return f"{known}; calibrated {format_number(low)} to {format_number(high)} an hour, target {target:g}", look

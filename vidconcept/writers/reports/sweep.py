@@ -34,9 +34,9 @@ def judge_claims(sweep: Sweep) -> list[str]:
     """The papers' claims against this sweep, each as a sentence; those that its axes can answer."""
     base, found = sweep.base, sweep.tallies
     lines = []
-    cross = replace(base, method="cross-attention")
-    if cross in found:
-        lines.append(_judge("Output space beats cross-attention", [base], [cross], sweep))
+    space, cross = (replace(base, method=method) for method in ("concept-attention", "cross-attention"))
+    if space in found and cross in found:
+        lines.append(_judge("Output space beats cross-attention", [space], [cross], sweep))
     singles = sorted(
         (r for r in found if r.layers_name.isdigit() and _differs_only_in_layer(r, base)), key=lambda r: r.layers
     )

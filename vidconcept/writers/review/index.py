@@ -1,7 +1,9 @@
 """`index.html` over many runs: what was found where, the worst first."""
 
+import logging
+import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -17,6 +19,7 @@ from vidconcept.writers.review.page import fill_template, make_policy, read_asse
 from vidconcept.writers.review.verdicts import apply_verdicts, count_verdicts
 from vidconcept.writers.tables import read_events
 
+log = logging.getLogger(__name__)
 # Of the page's table: by it a page of ours is known.
 _CAPTION = "<caption>Runs, the worst first:"
 
@@ -45,40 +48,51 @@ def review(path: Path, apply: Path | None = None, missing: Sequence[Missing] = (
     """What `vidconcept review` does: the page to open, and one line to print.
 
     path: a run, or a folder of runs. apply: verdicts as the page downloads them, written into the run's `events.csv`.
-    missing: as for `write_index`.
+    missing: as for `write_index`. In a folder that cannot be written the page of a finished run, or of several, stays
+    as it is, with a warning.
     Raises UsageError where verdicts are given for a folder of runs or do not fit the run, InputError where there is no
-    run.
+    run, OutputError where there is something to write and it cannot be.
     """
     if (path / "run.json").is_file():
+        run, page = read_run(path), path / "review.html"
+        kept = _keep_pages({page: run.done and apply is None})
         if apply:
             summary = apply_verdicts(path, apply)
         else:
-            summary = count_verdicts(read_events(path / "events.csv", read_run(path)))
-        return write_review(path), summary
+            summary = count_verdicts(read_events(path / "events.csv", run))
+        return (page if kept else write_review(path)), summary
     if apply:
         raise UsageError(f"{path} is not a run, and verdicts belong to one. Next: give its folder")
-    told = [format_count(len(_find_runs(path)), "run"), *([_count_missing(missing)] if missing else [])]
-    return write_index(path, missing), ", ".join(told)
+    runs, page = _find_runs(path), path / "index.html"
+    told = ", ".join([format_count(len(runs), "run"), *([_count_missing(missing)] if missing else [])])
+    if runs and _keep_pages({page: _is_ours(page)}):
+        return page, told
+    return write_index(path, missing), told
 
 
 def write_index(folder: Path, missing: Sequence[Missing] = (), *, pages: bool = True) -> Path:
     """Writes `index.html` into a folder of run folders (at any depth) and each run's `review.html`; returns its path.
 
     missing: films without a run, which the page names. pages: False where the runs' own pages are as they should be.
+    The page of a finished run in a folder that cannot be written stays as it is, with a warning.
 
-    Raises InputError where there is no run in it.
+    Raises InputError where there is no run in it, OutputError where another page cannot be written.
     """
     entries = [_read_entry(run_dir) for run_dir in _find_runs(folder)]
     if not entries:
         if not folder.exists():
             raise InputError(f"{folder} does not exist. Next: check the path")
-        raise InputError(f"no run in {folder}. Next: give a folder of `vidconcept track`, or one that holds several")
+        raise InputError(
+            f"the folder {folder} holds no run. Next: give a folder of `vidconcept track`, or one that holds several"
+        )
     entries.sort(key=lambda e: (-len(e.standing), -(e.standing[0].peak_score if e.standing else 0.0), str(e.folder)))
     # dict, not set: concepts keep the order in which the runs name them.
     concepts = list(dict.fromkeys(name for entry in entries for name in entry.info.concepts))
     if pages:
+        kept = _keep_pages({entry.folder / "review.html": entry.info.done for entry in entries})
         for entry in entries:
-            write_review(entry.folder)
+            if entry.folder / "review.html" not in kept:
+                write_review(entry.folder)
     style = read_asset("index.css")
     events = sum(len(entry.events) for entry in entries)
     rejected = events - sum(len(entry.standing) for entry in entries)
@@ -116,6 +130,25 @@ def check_index(folder: Path) -> None:
     path = folder / "index.html"
     if (path.exists() or path.is_symlink()) and not _is_ours(path):
         raise OutputError(f"{path} is a page that vidconcept did not write. Next: rename it, or choose another folder")
+
+
+def _keep_pages(whole: Mapping[Path, bool]) -> set[Path]:
+    """The pages that stay as they are because their folders cannot be written; one warning tells of all.
+
+    whole: of each page, whether the one that is there tells all that it should. Raises OutputError for one that does
+    not, or is not there.
+    """
+    kept = [page for page in whole if not os.access(page.parent, os.W_OK)]
+    for page in kept:
+        if not whole[page] or not page.is_file():
+            raise OutputError(
+                f"cannot write {page}: no permission to write there. Next: copy {page.parent} to a folder that can be "
+                "written, and review the copy"
+            )
+    if kept:
+        more = f" and {format_count(len(kept) - 1, 'other page')}" if len(kept) > 1 else ""
+        log.warning("no permission to write %s%s: shown as written before", kept[0], more)
+    return set(kept)
 
 
 def _is_ours(page: Path) -> bool:

@@ -1,5 +1,5 @@
 // One strip a concept: the score as a line, the events as bars under it. All strips show the same stretch of time.
-const STRIP_PX = 50, AXIS_PX = 24, BARS_PX = 12, MAX_LANES = 3;
+const STRIP_PX = 50, AXIS_PX = 24, BARS_PX = 12, MAX_LANES = 3, DRAG_PX = 6;
 const strips = [];
 const hidden = new Set();
 
@@ -75,7 +75,7 @@ function makeChart(plot, concept, last) {
   const end_s = Math.max(run.end_s, run.series.time_s[0] + 0.04);
   const options = {
     width: 300, height: STRIP_PX + (last ? AXIS_PX : 0), legend: { show: false }, padding: [4, 24, 0, 24],
-    cursor: { y: false, points: { show: false }, drag: { x: true, y: false, dist: 6 } },
+    cursor: { y: false, points: { show: false }, drag: { x: true, y: false, dist: DRAG_PX, click: () => {} } },
     scales: { x: { time: false, range: (_, min, max) => (min === max ? [run.series.time_s[0], end_s] : [min, max]) }, y: { range: [-BARS_PX / (STRIP_PX - BARS_PX), 1.02] } },
     series: [{}, { stroke: colour, width: 1.5, fill: `${colour}33`, fillTo: 0, points: { show: false }, paths: uPlot.paths.stepped({ align: 1 }) }],
     axes: [
@@ -88,8 +88,11 @@ function makeChart(plot, concept, last) {
     hooks: { draw: [(chart) => drawBars(chart, concept)], setScale: [(chart, key) => { if (key === "x") { zoomTogether(chart); moveHeads(); } }] },
   };
   const chart = new uPlot(options, [run.series.time_s, run.series.scores[concept]], plot);
+  // uPlot itself swallows the click of a pointer that moved at all, and takes one at the edge of the strip for moved.
+  let pressed_px = 0;
+  chart.over.addEventListener("mousedown", (press) => { pressed_px = press.clientX; });
   chart.over.addEventListener("click", (click) => {
-    if (chart.select.width > 0) return;
+    if (Math.abs(click.clientX - pressed_px) >= DRAG_PX) return;
     const hit = findBar(chart, concept, click);
     if (hit) select(hit, { seek: false, scroll: true });
     seekToTime(chart.posToVal(click.clientX - chart.over.getBoundingClientRect().left, "x"));
