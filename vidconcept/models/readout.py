@@ -105,7 +105,8 @@ def join_coarse(
     if not settings.coarse_scale or asked.max(initial=0.0) < SUSPECTED:
         return fine
     small = shrink(frames, settings.coarse_scale, find_multiple_px(model.pitch_px))
-    return join_scales(fine, average_draws(model, small, draws_of(model, small, lexicon), layers))
+    coarse = average_draws(model, small, draws_of(model, small, lexicon), layers)
+    return join_scales(fine, coarse, () if lexicon is None else lexicon.rivals)
 
 
 def shrink(frames: np.ndarray, scale: float, multiple: int) -> np.ndarray:

@@ -29,7 +29,7 @@ from vidconcept.video.reading import AS_IT_IS, Reading
 from vidconcept.video.writer import fit_film_size
 
 # To be raised when the same weights, words and settings come to give other maps: runs of before are then not resumed.
-MAPS_VERSION = 2
+MAPS_VERSION = 3
 
 # Settings that are left out of what maps depend on where they have this value, or are empty.
 OFF = (
