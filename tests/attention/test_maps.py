@@ -50,15 +50,3 @@ class TestScales:
         fine = np.full((1, 2, 8, 12), 0.01, np.float32)
         joined = join_scales(fine, np.full((1, 2, 4, 6), 0.9, np.float32))
         assert joined == pytest.approx((0.01 + 0.9) / 2, abs=1e-6)
-
-    def test_of_rivals_the_fine_reading_says_which_one_it_is(self):
-        fine = np.full((3, 1, 8, 12), 0.01, np.float32)
-        fine[1] = 0.8
-        coarse = np.full((3, 1, 4, 6), 0.01, np.float32)
-        coarse[2] = 0.8
-        apart, rivals = join_scales(fine, coarse), join_scales(fine, coarse, (1, 2))
-        # What is broad gets the mean of both: (0.8 + 0.01) / 2, and with 0.8 + 0.01 shared out 80 to 1 nearly all.
-        assert apart[1] == pytest.approx(0.405, abs=1e-5)
-        assert rivals[1] == pytest.approx((0.8 + 0.81 * 0.8 / 0.81) / 2, abs=1e-5)
-        assert rivals[2] == pytest.approx((0.01 + 0.8) / 2, abs=1e-5)
-        assert rivals[0] == pytest.approx(apart[0])

@@ -51,7 +51,7 @@ def test_what_may_be_a_finding_is_read_at_the_coarse_scale_too(open_model, monke
     found, _ = read_described(model, frames, plan.lexicon)
     fine, coarse = (read_scores(model, own, plan.lexicon) for own in (frames, shrink(frames, 0.5, 16)))
     assert coarse.shape[2] < fine.shape[2]
-    np.testing.assert_allclose(found, join_scales(fine, coarse, plan.lexicon.rivals), atol=1e-5)
+    np.testing.assert_allclose(found, join_scales(fine, coarse), atol=1e-5)
     assert np.abs(found - fine).max() > 1e-3
     monkeypatch.setattr(readout, "SUSPECTED", 1.0)
     np.testing.assert_allclose(read_described(model, frames, plan.lexicon)[0], fine, atol=1e-5)

@@ -53,29 +53,20 @@ def support_tokens(scores: np.ndarray, spread_tokens: float) -> np.ndarray:
     return np.maximum(scores, gaussian_filter(scores, around, mode="nearest"))
 
 
-def join_scales(fine: np.ndarray, coarse: np.ndarray, rivals: Sequence[int] = ()) -> np.ndarray:
+def join_scales(fine: np.ndarray, coarse: np.ndarray) -> np.ndarray:
     """Scores of two readings: `(entry, t, row, col)`, and of the shrunken picture `(entry, t, row', col')`.
 
     A mean, in which the coarse reading counts for half where what the fine one sees is as broad as 5x5 tokens, and for
     less the smaller it is: the coarse one says little of what it hardly resolves.
-
-    rivals: entries of which one at most is true of a place. That one of them is there is asked of both readings, and
-    which one it is at least of the fine reading: the sum of the coarse scores, shared out as the fine ones are, counts
-    for each rival where that is more than its own coarse score.
     """
     from scipy.ndimage import uniform_filter
 
     rows, cols = fine.shape[2:]
     planes = coarse.reshape(-1, *coarse.shape[2:])
     enlarged = np.stack([cv2.resize(plane, (cols, rows), interpolation=cv2.INTER_LINEAR) for plane in planes])
-    enlarged = enlarged.reshape(fine.shape)
-    tiny = np.finfo(np.float32).tiny
-    own = list(rivals)
-    shared_out = fine[own] / np.maximum(fine[own].sum(axis=0), tiny) * enlarged[own].sum(axis=0)
-    enlarged[own] = np.maximum(enlarged[own], shared_out)
     around = uniform_filter(fine, (1, 1, BROAD_TOKENS, BROAD_TOKENS), mode="nearest")
-    share = COARSE_SHARE * np.clip(around / np.maximum(fine, tiny), 0, 1)
-    return fine + share * (enlarged - fine)
+    share = COARSE_SHARE * np.clip(around / np.maximum(fine, np.finfo(np.float32).tiny), 0, 1)
+    return fine + share * (enlarged.reshape(fine.shape) - fine)
 
 
 def find_unusable_layer(logits: np.ndarray, *, may_be_constant: bool = False) -> tuple[int, str] | None:

@@ -105,8 +105,7 @@ def join_coarse(
     if not settings.coarse_scale or asked.max(initial=0.0) < SUSPECTED:
         return fine
     small = shrink(frames, settings.coarse_scale, find_multiple_px(model.pitch_px))
-    coarse = average_draws(model, small, draws_of(model, small, lexicon), layers)
-    return join_scales(fine, coarse, () if lexicon is None else lexicon.rivals)
+    return join_scales(fine, average_draws(model, small, draws_of(model, small, lexicon), layers))
 
 
 def shrink(frames: np.ndarray, scale: float, multiple: int) -> np.ndarray:
