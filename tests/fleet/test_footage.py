@@ -41,6 +41,17 @@ def test_a_folder_is_searched_at_any_depth(archive):
     assert found(archive, str(archive)) == ["cam1/a.mp4", "cam1/b.MKV", "cam2/a.mp4"]
 
 
+def test_a_film_that_is_still_being_written_is_taken_only_where_it_is_asked_for(archive):
+    partial = archive / "cam1" / "20261129T081500Z.1a2b3c4d.partial.mp4"
+    partial.touch()
+    whole = ["cam1/a.mp4", "cam1/b.MKV", "cam2/a.mp4"]
+    assert found(archive, str(archive)) == whole
+    assert found(archive, str(archive / "*" / "*")) == whole
+    assert found(archive, str(archive / "**" / "*.mp4")) == ["cam1/a.mp4", "cam2/a.mp4"]
+    for asked in (partial, archive / "cam1" / "*.partial.mp4"):
+        assert found(archive, str(asked)) == [f"cam1/{partial.name}"]
+
+
 def test_folders_of_pictures_count_where_their_rate_is_known(archive):
     assert "stills" in found(archive, str(archive), pictures=True)
 

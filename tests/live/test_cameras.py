@@ -10,8 +10,9 @@ from PIL import Image
 
 import vidconcept
 from tests.helpers.clips import paint, write_clip
-from tests.helpers.streams import at_speed, http_camera, transport_stream
+from tests.helpers.streams import at_speed, http_camera, serving_whole_files, transport_stream
 from tests.helpers.watching import until, watching
+from vidconcept.errors import InputError
 from vidconcept.live import sources
 from vidconcept.live.backlog import Backlog, Shot
 from vidconcept.live.camera import Camera
@@ -123,6 +124,55 @@ def take_all(address: str) -> list[Shot]:
         assert isinstance(item, Shot)
         shots.append(item)
     return shots
+
+
+SEGMENTS = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1.0,\nfilm.ts\n"
+
+
+@pytest.fixture
+def site(tmp_path):
+    """A web server's folder: a finished film, and lists of it as the only segment, one live and one that has ended."""
+    write_clip(tmp_path / "film.ts", count=25)
+    (tmp_path / "live.m3u8").write_text(SEGMENTS)
+    (tmp_path / "ended.m3u8").write_text(f"{SEGMENTS}#EXT-X-ENDLIST\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["film.ts", "ended.m3u8"])
+def test_a_finished_film_that_a_web_server_gives_is_refused_unless_its_end_is_the_end(site, name):
+    with serving_whole_files(site) as address:
+        camera = Camera(parse_source(f"{address}/{name}"), Backlog(100))
+        camera.start()
+        with pytest.raises(InputError, match=f"{name} is a finished recording, not a live source. Next: download it"):
+            camera.meet()
+        assert len(take_all(f"{address}/{name}")) == 25
+
+
+def test_a_list_of_segments_that_ends_while_it_is_watched_is_not_read_again(site):
+    warnings: list[str] = []
+    with serving_whole_files(site) as address:
+        camera = Camera(parse_source(f"{address}/live.m3u8"), Backlog(100), warn=warnings.append)
+        camera.begin()
+        camera.start()
+        until(lambda: camera.counts.frames > 0, 20)
+        (site / "ended.m3u8").replace(site / "live.m3u8")
+        until(lambda: len(warnings) > 2, 20)
+        camera.stop()
+    assert "is a finished recording" in warnings[2]
+    assert warnings[2].endswith("trying again in 2 s")
+    assert (camera.counts.frames, camera.counts.connections, camera.error) == (25, 1, None)
+
+
+def test_a_live_film_that_says_how_long_its_beginning_is_is_read(tmp_path):
+    live = {"movflags": "frag_keyframe+empty_moov"}
+    film = write_clip(tmp_path / "film.mp4", count=30, options={"g": "10"}, container_options=live).path
+    with http_camera(lambda request, send: send(film.read_bytes())) as address:
+        camera = Camera(parse_source(address), Backlog(100))
+        camera.begin()
+        camera.start()
+        until(lambda: camera.error or camera.counts.frames >= 30, 20)
+        camera.stop()
+    assert camera.error is None
 
 
 def test_a_camera_over_tcp_is_watched_to_its_end(tiny_model):

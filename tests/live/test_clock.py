@@ -142,6 +142,16 @@ class TestClock:
             away.append(clock.time(number % 20 / 10, arrived_s) - number / 10)
         assert abs(away[-1]) < 1.3
 
+    def test_a_film_that_each_connection_sends_faster_than_it_plays_leads_time_half_a_minute_ahead_at_most(self):
+        clock, away = LiveClock(TICK), []
+        for number in range(4000):
+            if number % 100 == 0:
+                clock.reconnect()
+            away.append(clock.time(number % 100 / 10, number / 200) - number / 200)
+        # The first one tells when time begins.
+        assert 20 < max(away) - away[99] < 31
+        assert 0 < clock.jumps <= 40
+
     def test_the_speed_of_a_source_that_may_be_read_out_of_a_file_is_believed(self):
         clock = LiveClock(TICK, keeps_pace=False)
         assert [clock.time(number / 10, number / 500) for number in range(50_000)][-1] == pytest.approx(4999.9)

@@ -8,6 +8,7 @@ import threading
 import time
 from datetime import datetime
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,6 +17,7 @@ from tests.helpers.lines import write_line
 from tests.helpers.small_runs import SMALL
 from tests.helpers.streams import as_transport_stream, transport_stream
 from tests.helpers.watching import EASY, until, watching
+from vidconcept.live import camera
 from vidconcept.writers.review.index import write_index
 
 
@@ -97,6 +99,25 @@ def test_without_recordings_events_have_the_time_of_a_clock_that_was_set_meanwhi
     began, latest = (datetime.fromisoformat(own.told[at]["start_time"]).timestamp() for at in (0, -1))
     assert abs(began - now()) < 60
     assert abs(latest - 3600 - now()) < 60
+
+
+def test_an_event_of_a_film_that_is_read_more_slowly_than_it_plays_keeps_its_time(fifo, tiny_model, monkeypatch):
+    now, passed_s = time.time(), [0.0]
+
+    def wait_a_second() -> float:
+        passed_s[0] += 1.0
+        return passed_s[0]
+
+    # Each frame arrives a second after the one before.
+    monkeypatch.setattr(camera, "time", SimpleNamespace(monotonic=wait_a_second, time=lambda: now + passed_s[0]))
+    with watching(fifo, tiny_model, skips=False, once=True) as own:
+        fifo.write_bytes(transport_stream(40))
+        own.wait()
+    began, ended = (line for line in own.told if line["event"] == 1)
+    assert began["start_time"] == ended["start_time"]
+    assert datetime.fromisoformat(began["start_time"]).timestamp() == pytest.approx(
+        now + 1 + began["start_s"], abs=0.01
+    )
 
 
 def test_no_frame_is_told_as_taken_after_it_arrived(fifo, tiny_model, tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vidconcept.errors import InputError
-from vidconcept.files import check_name, identify_path, shorten_name
+from vidconcept.files import SCRATCH_NAME, check_name, identify_path, shorten_name
 from vidconcept.manifest import MANIFEST
 from vidconcept.video.source import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
@@ -77,11 +77,11 @@ def find_films(
     """Sources that the arguments stand for, each once, in the order of the arguments and by name within a folder.
 
     arguments: files, folders, patterns such as `cam*/**/*.mp4`, and `-` for the paths in `listed`. In folders, at any
-    depth, files count as films by their suffix; hidden ones, links back up, `out` and run folders are passed over.
-    pictures: folders of images count as films, too. searched: see `Searched`; a link is told where it may lead to films
-    by its suffix, and films with invalid names once for an argument, with the folder that holds them. Raises InputError
-    for an argument that is not there, has an invalid name, or in which nothing is found, and nothing that cannot be
-    read. Holds the names of one folder, and a number for each film found.
+    depth, files count as films by their suffix; hidden ones, films still being written, links back up, `out` and run
+    folders are passed over. pictures: folders of images count as films, too. searched: see `Searched`; a link is told
+    where it may lead to films by its suffix, and films with invalid names once for an argument, with the folder that
+    holds them. Raises InputError for an argument that is not there, has an invalid name, or in which nothing is found,
+    and nothing that cannot be read. Holds the names of one folder, and a number for each film found.
     """
     seen: set[int] = set()
     count = 0
@@ -151,14 +151,16 @@ def _of_path(text: str, out: Path, pictures: bool, searched: Searched) -> Iterat
         yield from films_below(path, out=out, pictures=pictures, searched=searched)
     elif glob.has_magic(text) and not os.path.exists(path):
         _look_along(path, out, searched)
-        # `cam1/*` means the films among what is there; whoever writes a suffix means that one.
+        # `cam1/*` means the whole films among what is there; whoever writes a suffix, or .partial, means that one.
         any_suffix = bool(path.suffix) and not glob.has_magic(path.suffix)
+        with_partial = ".partial" in path.name
         for found in map(Path, sorted(glob.iglob(str(path), recursive=True))):
             if reason := _explain_link(found):
                 searched(found, reason)
             elif not os.path.isdir(found):
                 of_run = out in found.parents or (found.parent / MANIFEST).is_file()
-                if not of_run and (any_suffix or found.suffix.lower() in VIDEO_SUFFIXES):
+                is_wanted = with_partial or not SCRATCH_NAME.fullmatch(found.name)
+                if not of_run and is_wanted and (any_suffix or found.suffix.lower() in VIDEO_SUFFIXES):
                     yield found
             elif "**" not in text:
                 # `**` gives each folder on the way, too.
@@ -235,7 +237,7 @@ class _Content:
     def add(self, entry: os.DirEntry[str]) -> None:
         if entry.name == MANIFEST:
             self.is_run = True
-        if entry.name.startswith("."):
+        if entry.name.startswith(".") or SCRATCH_NAME.fullmatch(entry.name):
             return
         if entry.is_symlink() and (reason := _explain_link(Path(entry.path))):
             self.unread_links.append((entry.name, reason))

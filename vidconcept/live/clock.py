@@ -14,6 +14,8 @@ STRETCH_S = 15.0
 # So far frames may get from the clock of this machine, and so far within a stretch where stamps are to be believed
 # again.
 AWAY_S, STEADY_S = 1.0, 0.3
+# Further ahead than this bursts do not lead them.
+AHEAD_S = 30.0
 # The share of time by which frames are led back to this machine's clock unnoticed: more than two quartzes differ by.
 LEAD_FRAC = 0.001
 
@@ -51,8 +53,9 @@ class LiveClock:
     their stamps do, until the clock of this machine has caught up. Where a stamp steps back, or much further on than
     the time that passed here, frames go on from their arrival, and by stamps. Where stamps got more than AWAY_S from
     the clock of this machine, as those of a camera do that pauses or runs too fast, time is taken from the arrival,
-    until they have kept pace with it for two stretches. Both are jumps. keeps_pace: false for a source that may be read
-    faster or slower than it was filmed; its speed is believed.
+    until they have kept pace with it for two stretches. Both are jumps, and so is a connection in which bursts lead
+    frames more than AHEAD_S ahead of that clock: they then go on by no more than the time that passes here.
+    keeps_pace: false for a source that may be read faster or slower than it was filmed; its speed is believed.
     """
 
     def __init__(self, ticks: Fraction, *, keeps_pace: bool = True) -> None:
@@ -68,12 +71,13 @@ class LiveClock:
         # What is added to a stamp, and whether the sum is the time.
         self._shift_s = 0.0
         self._believes = True
+        self._is_ahead = False
         self._restart()
         self.jumps = 0
 
     def reconnect(self) -> None:
         """The stamps of another connection have nothing to do with those before; whether they are believed stays."""
-        self._stamp_s = None
+        self._stamp_s, self._is_ahead = None, False
         self._restart()
 
     def time(self, stamp_s: float | None, arrived_s: float) -> float:
@@ -91,6 +95,10 @@ class LiveClock:
                 wait_s = min(step_s / 2 or wait_s, wait_s)
         else:
             time_s = arrived_s - self._lag_s
+        if before_s + self._lag_s - arrived_s > AHEAD_S:
+            wait_s = min(wait_s, passed_s)
+            self.jumps += not self._is_ahead
+            self._is_ahead = True
         # Where time must wait, it goes on by half a step: after frames closer than that a usual step looks like a hole.
         time_s = max(time_s, before_s + wait_s)
         # A pause is no usual step.

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from vidconcept.errors import OutputError
 from vidconcept.live.backlog import Shot
-from vidconcept.live.clock import JUMP_S
+from vidconcept.live.clock import AWAY_S
 from vidconcept.live.delays import Delays
 from vidconcept.live.engine import Engine
 from vidconcept.live.events import EventWatch, LiveEvent
@@ -49,6 +49,8 @@ class Segment:
         self._arrived: deque[float] = deque()
         # When the first frame was taken, in seconds since 1970; see `_follow_clock`.
         self.began_s = 0.0
+        # By how much this machine's clock was set since.
+        self._set_s = 0.0
 
     def follow(
         self, feed: Feed, first: Shot, is_due: Callable[[float], bool], after_frame: Callable[[], None]
@@ -94,10 +96,12 @@ class Segment:
         """No frame arrives before it was taken: where the first one had waited for its turn, a later one tells since
         when. Without a recording a segment may last for weeks, in which this machine's clock is set; a recording keeps
         to one clock."""
-        own_s = first.seen_s + shot.arrived_s - first.arrived_s if self.recording is not None else shot.seen_s
-        began_s = own_s - time_s
-        if began_s < self.began_s or (self.recording is None and began_s > self.began_s + JUMP_S):
-            self.began_s = began_s
+        passed_s = shot.arrived_s - first.arrived_s
+        set_s = shot.seen_s - first.seen_s - passed_s
+        if self.recording is None and abs(set_s - self._set_s) > AWAY_S:
+            self.began_s += set_s - self._set_s
+            self._set_s = set_s
+        self.began_s = min(self.began_s, first.seen_s + self._set_s + passed_s - time_s)
 
     def _keep_maps(self, *kept: Any) -> None:
         self._record(lambda own: own.keep_maps(*kept))

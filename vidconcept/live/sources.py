@@ -42,8 +42,15 @@ _PROTOCOLS = {
     "udp": "udp",
     "tcp": "tcp",
 }
+
+
+class FinishedError(InputError):
+    """What a server gives is not live: its end is known."""
+
+
 # Errors that no waiting heals.
 _HOPELESS = (
+    FinishedError,
     av.error.ProtocolNotFoundError,
     av.error.HTTPUnauthorizedError,
     av.error.HTTPForbiddenError,
@@ -137,7 +144,8 @@ def open_live(
     """Open a live source and its video stream. options: FFmpeg's own, above those set here.
 
     stopped: asked while a pipe is waited for. Raises OSError and FFmpegError where it is not there, UsageError and
-    InputError where it is something else.
+    InputError where it is something else: FinishedError for a finished film that a web server gives, unless the end of
+    the source is the end of the footage.
     """
     pipe = _Pipe(source, stopped) if source.kind in ("pipe", "fifo") else None
     format_name, wanted = choose_opening(source, options)
@@ -150,6 +158,11 @@ def open_live(
             **TOLERANT_TAGS,
         )
         with container:
+            if source.kind in ("http", "https") and not source.ends and _has_known_end(container):
+                raise FinishedError(
+                    f"{source.name} is a finished recording, not a live source. Next: download it for vidconcept "
+                    "track, or read it to its end with `once`"
+                )
             chosen = pick_stream(Path(source.name), container, reading.stream)
             if chosen.codec_context is None:
                 raise UsageError(f"{source.name}: no decoder here for its video stream. Next: have it send H.264")
@@ -179,6 +192,15 @@ def read_packets(
 def has_stamps(container: av.container.InputContainer) -> bool:
     """Whether times are part of the format. Of the others, such as MJPEG, FFmpeg calls any speed 25 a second."""
     return not container.format.flags & Flags.no_timestamps.value
+
+
+def _has_known_end(container: av.container.InputContainer) -> bool:
+    """Whether the server says how long it is: a list of segments in seconds, a film in bytes. Seconds say nothing of a
+    film, as a live one has those of its beginning; bytes nothing of formats without times, as MJPEG of a camera may
+    claim any length, nor of a still picture, which a camera may be asked for again and again."""
+    if container.format.name == "hls":
+        return container.duration is not None
+    return has_stamps(container) and not container.format.name.endswith("_pipe") and container.size > 0
 
 
 def explain(source: LiveSource, error: BaseException) -> str:

@@ -214,6 +214,12 @@ class TestIndex:
         with pytest.raises(InputError, match="nowhere does not exist"):
             review(tmp_path / "nowhere")
 
+    @pytest.mark.parametrize("left", ["20261129T081500Z.partial", "20261129T081500Z.1a2b3c4d.partial.mp4"])
+    def test_a_folder_whose_first_recording_is_under_way_says_so(self, tmp_path: Path, left: str) -> None:
+        (tmp_path / left).touch()
+        with pytest.raises(InputError, match=r"the recording 20261129T081500Z is not finished\. Next: wait until"):
+            review(tmp_path)
+
 
 class TestRecurring:
     def groups(self, *kept: bool, concept: str = "dent") -> list[Recurring]:

@@ -82,9 +82,7 @@ def write_index(folder: Path, missing: Sequence[Missing] = (), *, pages: bool = 
     if not entries:
         if not folder.exists():
             raise InputError(f"{folder} does not exist. Next: check the path")
-        raise InputError(
-            f"the folder {folder} holds no run. Next: give a folder of `vidconcept track`, or one that holds several"
-        )
+        raise InputError(_explain_none(folder))
     entries.sort(key=lambda e: (-len(e.standing), -(e.standing[0].peak_score if e.standing else 0.0), str(e.folder)))
     # dict, not set: concepts keep the order in which the runs name them.
     concepts = list(dict.fromkeys(name for entry in entries for name in entry.info.concepts))
@@ -161,6 +159,17 @@ def _is_ours(page: Path) -> bool:
 def _find_runs(folder: Path) -> list[Path]:
     """Runs at any depth that have come to events; the maps that `calibrate` and `evaluate` keep are none."""
     return [run for run in find_runs(folder) if (run / "events.csv").is_file()]
+
+
+def _explain_none(folder: Path) -> str:
+    """What to say of a folder without a run."""
+    if parts := sorted(folder.glob("[!.]*.partial*")):
+        stem = parts[-1].name.split(".")[0]
+        return (
+            f"the folder {folder} holds no run yet: the recording {stem} is not finished. Next: wait until `vidconcept "
+            "watch` has finished it, or, if that was killed, give its film to `vidconcept track`"
+        )
+    return f"the folder {folder} holds no run. Next: give a folder of `vidconcept track`, or one that holds several"
 
 
 def _read_entry(run_dir: Path) -> _Entry:
