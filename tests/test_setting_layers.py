@@ -6,11 +6,20 @@ from pathlib import Path
 import pytest
 
 from vidconcept.errors import InputError, UsageError
+from vidconcept.live.deliverer import Deliverer
 from vidconcept.models.folder import find_preset
 from vidconcept.pipelines.plan import make_plan
 from vidconcept.pipelines.settle import settle
 from vidconcept.pipelines.vocabulary import find_preset_thresholds
-from vidconcept.setting_layers import Layer, collect_layers, parse_text, read_config_file, read_environment, resolve
+from vidconcept.setting_layers import (
+    Layer,
+    called_by_command,
+    collect_layers,
+    parse_text,
+    read_config_file,
+    read_environment,
+    resolve,
+)
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "line_cam.mp4"
 
@@ -30,6 +39,28 @@ def test_layers_and_where_each_value_came_from():
     assert sources["background"] == "environment"
     assert sources["stride"] == "config x.toml"
     assert sources["seed"] == "default"
+
+
+class TestCaller:
+    def test_what_a_caller_in_python_gives_is_told_as_arguments(self):
+        with pytest.raises(UsageError, match=r"^arguments: unknown key 'thresold'"):
+            settle({"concepts": ("scratch",), "thresold": 0.3}, environ={})
+        with pytest.raises(UsageError, match=r"^arguments: `threshold=2` does not fit"):
+            settle({"concepts": ("scratch",), "threshold": 2}, environ={})
+        assert settle({"concepts": ("scratch",)}, environ={}).sources["concepts"] == "arguments"
+
+    def test_what_a_command_gives_is_told_as_its_command_line(self):
+        with called_by_command(), pytest.raises(UsageError, match=r"^command line: `threshold=2` does not fit"):
+            settle({"concepts": ("scratch",), "threshold": 2}, environ={})
+        assert collect_layers({}, environ={})[0].name == "arguments"
+
+    def test_so_it_is_where_a_command_finishes_run_folders_in_a_thread(self):
+        names: list[str] = []
+        deliverer = Deliverer(names.append)
+        with called_by_command():
+            deliverer.take("run", lambda: names.append(collect_layers({}, environ={})[0].name))
+        deliverer.close()
+        assert names == ["command line"]
 
 
 def test_unknown_keys_name_the_nearest():
@@ -84,7 +115,7 @@ def test_a_word_for_how_much_care_sets_what_nobody_set():
     assert accurate.settings.stride == 1
     given = settle(asked | {"preset": "fast", "looks": 4}, environ={})
     assert given.settings.looks == 4
-    assert (given.sources["looks"], given.sources["edges"]) == ("command line", "preset fast")
+    assert (given.sources["looks"], given.sources["edges"]) == ("arguments", "preset fast")
 
 
 class TestBounds:
@@ -162,7 +193,7 @@ def test_true_is_no_number(tmp_path, line):
 def test_looks_belong_to_the_stride_that_the_motion_chooses():
     assert settle({"concepts": ("scratch",), "looks": 3}, environ={}).settings.looks == 3
     assert settle({"concepts": ("scratch",), "preset": "fast", "stride": 2}, environ={}).settings.stride == 2
-    with pytest.raises(UsageError, match=r"`looks=3`.*`stride` is 2 \(command line\).*Next: "):
+    with pytest.raises(UsageError, match=r"`looks=3`.*`stride` is 2 \(arguments\).*Next: "):
         settle({"concepts": ("scratch",), "looks": 3, "stride": 2}, environ={})
     with pytest.raises(UsageError, match=r"`looks=3`.*`stride` is 1 \(default\).*Next: "):
         settle({"concepts": ("scratch",), "looks": 3, "model": "cogvideox-2b"}, environ={})
@@ -173,7 +204,7 @@ def test_looks_belong_to_the_stride_that_the_motion_chooses():
         settle({"concepts": ("scratch",), "looks": 3}, environ={"VIDCONCEPT_STRIDE": "2"})
     with pytest.raises(UsageError, match=r"`looks=3`.*`stride` is 1 \(default\)"):
         settle({"concepts": ("scratch",), "looks": 3, "model": "cogvideox-2b"}, environ={})
-    with pytest.raises(UsageError, match=r"`looks=3`.*`smooth` is none \(command line\).*Next: "):
+    with pytest.raises(UsageError, match=r"`looks=3`.*`smooth` is none \(arguments\).*Next: "):
         settle({"concepts": ("scratch",), "looks": 3, "smooth": "none"}, environ={})
 
 
@@ -195,7 +226,7 @@ def test_what_the_model_cannot_be_read_by_is_told_with_its_layer(tmp_path, line,
 def test_a_single_timestep_means_nothing_beside_several():
     asked = {"concepts": ("scratch",), "timesteps": (20, 250)}
     assert settle(asked, environ={}).settings.timesteps == (20, 250)
-    with pytest.raises(UsageError, match=r"`timestep=30`.*`timesteps` is 20,250 \(command line\)"):
+    with pytest.raises(UsageError, match=r"`timestep=30`.*`timesteps` is 20,250 \(arguments\)"):
         settle(asked | {"timestep": 30}, environ={})
 
 

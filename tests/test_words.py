@@ -14,7 +14,7 @@ from vidconcept.models.folder import find_preset
 from vidconcept.pipelines.vocabulary import compile_words
 from vidconcept.setting_layers import Layer, read_config_file, resolve
 from vidconcept.settings import TrackSettings
-from vidconcept.words import spell_out, spelling_of
+from vidconcept.words import spell_out, spelling_of, split_words
 
 WORD = st.from_regex(r"[A-Za-zÀ-ž0-9]([A-Za-zÀ-ž0-9-]| [a-z]){0,8}", fullmatch=True)
 
@@ -22,6 +22,13 @@ WORD = st.from_regex(r"[A-Za-zÀ-ž0-9]([A-Za-zÀ-ž0-9-]| [a-z]){0,8}", fullmat
 def compiled(concepts, model="linecam", **settings):
     preset = find_preset(model)
     return compile_words(resolve([Layer("command line", {"concepts": concepts, **settings}), preset.layer])[0], preset)
+
+
+def test_words_come_as_a_list_or_as_one_string():
+    assert split_words("scratch, dent") == split_words(["scratch", "dent"]) == ("scratch", "dent")
+    assert split_words("") is split_words([]) is split_words(None) is None
+    with pytest.raises(UsageError, match=r"^5 is no list of words\. Next: "):
+        split_words(5)
 
 
 class TestGrammar:

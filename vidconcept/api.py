@@ -13,8 +13,8 @@ from vidconcept.pipelines.evaluate import Evaluation
 from vidconcept.pipelines.evaluate import evaluate as evaluate_clips
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.out import choose_out
-from vidconcept.pipelines.track import split_words
 from vidconcept.pipelines.workspace import Workspace, open_dataset
+from vidconcept.words import split_words
 
 log = logging.getLogger(__name__)
 

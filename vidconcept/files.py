@@ -135,7 +135,10 @@ def read_text(path: Path, limit_bytes: int = TEXT_BYTES) -> str:
     try:
         return read_bytes(path, limit_bytes).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise MalformedError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start})") from error
+        raise MalformedError(
+            f"{path} is not UTF-8 text ({error.reason} at byte {error.start}). "
+            "Next: check the path, or save it as UTF-8"
+        ) from error
 
 
 def read_json(path: Path, limit_bytes: int = TEXT_BYTES) -> Any:

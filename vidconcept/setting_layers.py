@@ -1,13 +1,15 @@
-"""The layers that settings come from: command line > environment > config file > the model's preset > default.
+"""The layers that settings come from: the caller > environment > config file > the model's preset > default.
 
-One flat set of keys everywhere. Each effective value remembers the layer it came from; an unknown key is an error that
-names the nearest one.
+The caller is a command line, or a program in Python with the arguments of a call. One flat set of keys everywhere. Each
+effective value remembers the layer it came from; an unknown key is an error that names the nearest one.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -21,8 +23,9 @@ from vidconcept.wording import describe_fault, suggest
 from vidconcept.words import beside, spell_out
 
 ENV_PREFIX = "VIDCONCEPT_"
-# The layer of what a caller gives, at a terminal or in Python.
-COMMAND_LINE = "command line"
+# The layer of what a caller gives, in Python or at a terminal.
+CALLER_LAYERS = ARGUMENTS, COMMAND_LINE = "arguments", "command line"
+_caller: ContextVar[str] = ContextVar("layer of the caller", default=ARGUMENTS)
 # Variables of the tool that are not settings of a run.
 ENV_OTHERS = frozenset({"VIDCONCEPT_CACHE_DIR"})
 
@@ -31,8 +34,8 @@ ENV_OTHERS = frozenset({"VIDCONCEPT_CACHE_DIR"})
 class Layer:
     """Settings of one source.
 
-    name: "command line", "environment", "config <path>", "preset <name>". provenance: what a calibration says of
-    itself.
+    name: "arguments", "command line", "environment", "config <path>", "preset <name>". provenance: what a calibration
+    says of itself.
     """
 
     name: str
@@ -40,11 +43,21 @@ class Layer:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
+@contextmanager
+def called_by_command() -> Iterator[None]:
+    """What a caller gives inside the context comes from the command line; elsewhere it is the arguments of a call."""
+    token = _caller.set(COMMAND_LINE)
+    try:
+        yield
+    finally:
+        _caller.reset(token)
+
+
 def collect_layers(
     overrides: Mapping[str, Any], config: Path | None = None, environ: Mapping[str, str] | None = None
 ) -> list[Layer]:
     """Where settings come from, the strongest first; the model's preset is not among them yet."""
-    given = Layer(COMMAND_LINE, {key: value for key, value in overrides.items() if value is not None})
+    given = Layer(_caller.get(), {key: value for key, value in overrides.items() if value is not None})
     return [given, read_environment(environ), *([read_config_file(config)] if config else [])]
 
 
@@ -96,7 +109,7 @@ def _refuse_truth_values(values: Mapping[str, Any], sources: Mapping[str, str]) 
 
 def describe_given(key: str, value: Any, source: str) -> str:
     """A setting with its layer: what was typed as it is typed, what stands in a file as it stands there."""
-    if source == COMMAND_LINE:
+    if source in CALLER_LAYERS:
         return f"{source}: `{key}={shorten(format_value(value))}`"
     return f"{source}: {key} = {shorten(repr(list(value) if isinstance(value, tuple) else value))}"
 

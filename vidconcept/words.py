@@ -43,6 +43,21 @@ class Spelling:
         return self.words if self.file is None else (f"@{self.file}",)
 
 
+def split_words(words: str | Iterable[str] | None) -> tuple[str, ...] | None:
+    """Words from a list or from one string with commas between them; None where there is none.
+
+    Raises UsageError for what is neither.
+    """
+    if isinstance(words, str):
+        return tuple(word.strip() for word in words.split(",")) if words else None
+    try:
+        return tuple(words or ()) or None
+    except TypeError as error:
+        raise UsageError(
+            f"{shorten(repr(words))} is no list of words. Next: a list, or one string with commas between the words"
+        ) from error
+
+
 def spell_out(concepts: Iterable[str]) -> tuple[tuple[str, ...], dict[str, str]]:
     """The names of concepts, and how those are spelled that are not just their name; repeated plain names are one.
 

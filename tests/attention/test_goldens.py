@@ -282,12 +282,18 @@ class TestRefusesWrongInput:
             ({"layers": 2}, "layers are a sequence of whole numbers"),
             ({"methods": "imap"}, "methods are a sequence of names, got 'imap'"),
             ({"methods": ["attention-rollout"]}, "attention-rollout"),
+            ({"vectors": "first"}, 'vectors are True, False or "last", got .first.'),
         ]:
             with pytest.raises(ValueError, match=match), concept_attention(golden.transformer, concepts, **options):
                 pass
         with (
             pytest.raises(ValueError, match="concept_embeds"),
             concept_attention(golden.transformer, concepts[..., :-1]),
+        ):
+            pass
+        with (
+            pytest.raises(ValueError, match="concept_embeds are a torch tensor, got ndarray"),
+            concept_attention(golden.transformer, concepts.float().numpy()),
         ):
             pass
 

@@ -233,6 +233,16 @@ def test_a_camera_that_is_not_there_is_waited_for_or_with_once_an_error(tiny_mod
     assert "load" not in own.monitor.timings_s
 
 
+def test_a_watch_of_a_camera_that_never_answers_is_stopped_at_once(tiny_model):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/x"
+        with watching(address, tiny_model) as own, server.accept()[0]:
+            asked_at = time.monotonic()
+            own.stop()
+            assert time.monotonic() - asked_at < 2
+    assert "load" not in own.monitor.timings_s
+
+
 @pytest.mark.parametrize("once", [False, True])
 def test_what_a_camera_sends_before_it_is_wanted_is_thrown_away(once):
     sent, done = [], threading.Event()

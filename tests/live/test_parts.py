@@ -12,6 +12,7 @@ import pytest
 
 from vidconcept.errors import InputError, UsageError
 from vidconcept.fleet.metrics import write_metrics
+from vidconcept.live import backlog as live_backlog
 from vidconcept.live import feed as live_feed
 from vidconcept.live.backlog import Backlog, Shot
 from vidconcept.live.delays import Delays
@@ -53,6 +54,37 @@ class TestBacklog:
         assert all(len(run) >= 4 for run in runs[:-1])
         assert backlog.skipped + backlog.taken == 40
         assert backlog.gaps == len(runs) - 1
+
+    def test_the_speed_of_a_slow_taker_is_known_before_many_takings(self, monkeypatch):
+        monkeypatch.setattr(live_backlog, "MEASURED_S", 0.05)
+        backlog, rates = Backlog(4), []
+        for number in range(2):
+            backlog.put(shot(number))
+            backlog.take(0)
+            rates.append(backlog.rate_fps)
+            time.sleep(0.06)
+        assert rates[0] is None
+        assert 0 < rates[1] < 20
+
+    def test_what_waits_beyond_a_smaller_capacity_is_skipped_from_the_newest_on(self):
+        backlog = Backlog(10)
+        for number in range(8):
+            backlog.put(shot(number))
+        for capacity in (5, 3):
+            backlog.fit(capacity)
+            backlog.put(shot(8))
+        taken = [backlog.take(0) for _ in range(4)]
+        assert [getattr(item, "time_s", item) for item in taken] == [0, 1, 2, "gap"]
+        assert (backlog.waiting, backlog.skipped, backlog.gaps) == (0, 7, 1)
+        backlog.put(shot(9))
+        assert backlog.waiting == 1
+
+    def test_a_source_that_can_wait_loses_nothing_to_a_smaller_capacity(self):
+        backlog = Backlog(10, waits=True)
+        for number in range(8):
+            backlog.put(shot(number))
+        backlog.fit(3)
+        assert (backlog.waiting, backlog.skipped) == (8, 0)
 
     def test_what_waits_is_bounded(self):
         backlog = Backlog(4)
@@ -187,7 +219,7 @@ class TestSources:
 
 def test_looks_are_refused_where_no_window_is_left_out_unless_only_a_preset_sets_them():
     asked = {"concepts": ("scratch",)}
-    with pytest.raises(UsageError, match=r"`looks=5` \(command line\).*every window is read\. Next: "):
+    with pytest.raises(UsageError, match=r"`looks=5` \(arguments\).*every window is read\. Next: "):
         settle_live(asked | {"looks": 5}, None)
     for taken in ({"preset": "fast"}, {"stride": 1}):
         assert settle_live(asked | taken, None).settings.stride == 1

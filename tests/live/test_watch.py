@@ -1,5 +1,6 @@
 """`watch` on real streams over FIFOs and standard input, with a model of random weights."""
 
+import gc
 import json
 import signal
 import subprocess
@@ -18,6 +19,8 @@ from tests.helpers.small_runs import SMALL
 from tests.helpers.streams import as_transport_stream, transport_stream
 from tests.helpers.watching import EASY, until, watching
 from vidconcept.live import camera
+from vidconcept.live.recording import Recording
+from vidconcept.video.writer import VideoWriter
 from vidconcept.writers.review.index import write_index
 
 
@@ -183,6 +186,27 @@ def test_recordings_roll_over(fifo, tiny_model, tmp_path):
     assert sum(frames) == state.read == state.frames
     ids = [line["event"] for line in own.told if line["type"] == "event" and line["state"] == "began"]
     assert ids == list(range(1, len(ids) + 1))
+
+
+def test_no_recording_that_is_finished_stays_in_memory(fifo, tiny_model, tmp_path):
+    gc.collect()
+    gc.disable()
+    try:
+        with watching(fifo, tiny_model, out=tmp_path / "out", skips=False, once=True, roll_s=0.5) as own:
+            fifo.write_bytes(transport_stream(30))
+            own.wait()
+        left = [thing for thing in gc.get_objects() if isinstance(thing, Recording | VideoWriter)]
+    finally:
+        gc.enable()
+    assert len(own.runs) >= 2
+    assert not left
+
+
+def test_frames_that_come_at_once_at_the_start_wait_as_long_as_the_delay_allows(fifo, tiny_model):
+    with watching(fifo, tiny_model, once=True, max_delay_s=60.0) as own:
+        fifo.write_bytes(transport_stream(50))
+        state = own.wait()
+    assert (state.read, state.skipped) == (50, 0)
 
 
 def test_a_model_that_is_too_slow_sees_whole_runs_and_the_rest_is_counted(fifo, tiny_model, tmp_path):

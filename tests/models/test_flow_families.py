@@ -108,6 +108,20 @@ class TestEveryFamily:
             expected = raw * config.scaling_factor
         torch.testing.assert_close(model.encode(frames), expected)
 
+    def test_pixels_are_rounded_once(self, folders, name):
+        model, seen = load(folders(name), name, dtype="bfloat16"), []
+        with model.codec.encoder.register_forward_pre_hook(lambda part, given: seen.append(given[0])):
+            model.encode(np.full_like(window(name), 128))
+        assert all((pixels == (torch.tensor(128.0) / 127.5 - 1).to(pixels.dtype)).all() for pixels in seen)
+        assert seen
+
+    def test_latents_in_bfloat16_are_those_of_float32(self, folders, name):
+        grey = 112 + window(name) // 8
+        exact, rounded = (load(folders(name), name, dtype=dtype).encode(grey) for dtype in ("float32", "bfloat16"))
+        spread = exact - exact.mean((0, 2, 3, 4), keepdim=True)
+        assert rounded.dtype == torch.bfloat16
+        assert (rounded.float() - exact).norm() < 0.05 * spread.norm()
+
     def test_noise_is_added_by_the_model_s_own_schedule(self, folders, name):
         model = load(folders(name), name)
         latents = model.encode(window(name))

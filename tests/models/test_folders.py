@@ -79,3 +79,5 @@ def test_words_that_the_text_encoder_cannot_read_are_refused(tiny_model, tmp_pat
     for _ in range(2):  # the second time from the cache
         with pytest.raises(UsageError, match=r"'划痕'.*English"):
             track(clip, ["划痕", "凹痕"], model=str(tiny_model), out=tmp_path / "run")
+    with pytest.raises(UsageError, match=r"'凹痕'.* change `background`, `distractors` or `sinks`"):
+        track(clip, ["dent"], sinks=["凹痕"], model=str(tiny_model), out=tmp_path / "run")

@@ -42,6 +42,11 @@ def test_a_device_that_is_not_here_is_told_of_in_one_sentence():
     assert len(str(error.value)) < 200
 
 
+def test_a_device_that_gives_nothing_back_is_refused():
+    with pytest.raises(ModelError, match=r"device 'meta' is not usable here: .* Next: `device=cpu`$"):
+        pick_device("meta")
+
+
 def test_the_libraries_say_nothing_between_and_speak_again_afterwards(tiny_model, tmp_path, monkeypatch):
     monkeypatch.setenv("VIDCONCEPT_CACHE_DIR", str(tmp_path / "cache"))
     folder = shutil.copytree(tiny_model, tmp_path / "model")

@@ -167,4 +167,4 @@ def test_settings_that_a_generated_film_cannot_be_read_with_are_refused(settings
 def test_what_generation_settles_is_said_to_come_from_it(run):
     sources = run[0].manifest["settings_from"]
     assert {sources[key] for key in ("roi", "tile", "rarity", "stride", "window_frames")} == {"generate"}
-    assert sources["threshold"] == "command line"
+    assert sources["threshold"] == "arguments"

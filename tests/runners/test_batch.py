@@ -58,6 +58,7 @@ class TestFirstCall:
         alone = small_run(root / "archive" / "cam1" / "0000.mp4", tiny_model, tmp_path / "alone")
         first, second = runs_in(root / "runs")
         assert (first.parent.name, first.name[:5], second.name[:5]) == ("cam1", "0000-", "0001-")
+        assert json.loads((first / "run.json").read_text())["settings_from"]["concepts"] == "command line"
         assert tables_of(first) == tables_of(alone.path)
 
     def test_the_model_is_loaded_once_a_worker(self, made):

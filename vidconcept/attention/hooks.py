@@ -74,11 +74,13 @@ def concept_attention(
         context can be opened on the transformer meanwhile.
     concepts: how many concepts the tokens spell, or how many tokens each of them takes, None for one each.
     motion_heads: how many heads of a layer `imap` keeps. Both as of `attention.methods`.
+    vectors: whether attention outputs are recorded, of all layers read or of the "last"; see `Recorder`.
     Yields a `Recorder`. On leaving, also by an exception, the model is as it was. Raises ValueError for a transformer
-    that is not read, a layer or a method that it does not have, or embeddings of the wrong width, and ModelError where
-    caches, skipped layers, another context's early stop, several devices or torch.compile change what hooks see. A pass
-    that keeps gradients with gradient checkpointing raises ModelError, too, and so does one in another thread than the
-    context's (`asyncio.to_thread` belongs to it), or beside another. Warns of an attention backend without effect.
+    that is not read, a layer or a method that it does not have, embeddings of the wrong width or no tensor, or another
+    `vectors`, and ModelError where caches, skipped layers, another context's early stop, several devices or
+    torch.compile change what hooks see. A pass that keeps gradients with gradient checkpointing raises ModelError, too,
+    and so does one in another thread than the context's (`asyncio.to_thread` belongs to it), or beside another. Warns
+    of an attention backend without effect.
     """
     family = find_family(transformer)
     blocks = family.layers_of(transformer)
@@ -89,6 +91,10 @@ def concept_attention(
     _check_methods(type(transformer).__name__, family, methods)
     if motion_heads < 1:
         raise ValueError(f"motion_heads is at least 1, got {motion_heads}")
+    if vectors not in (True, False, "last"):
+        raise ValueError(f'vectors are True, False or "last", got {vectors!r}')
+    if not isinstance(concept_embeds, Tensor):
+        raise ValueError(f"concept_embeds are a torch tensor, got {type(concept_embeds).__name__}")
     embeds = concept_embeds if concept_embeds.ndim == 3 else concept_embeds[None]
     text_dim = family.text_width(transformer)
     if embeds.ndim != 3 or embeds.shape[1] == 0 or embeds.shape[2] != text_dim:

@@ -12,6 +12,7 @@ from typing import Any
 from typer.core import TyperGroup
 
 from vidconcept.errors import VidconceptError
+from vidconcept.setting_layers import called_by_command
 from vidconcept.settings import TrackSettings
 from vidconcept.wording import is_alike
 
@@ -58,7 +59,8 @@ class NamingGroup(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with called_by_command():
+                return super().invoke(ctx)
         except VidconceptError as error:
             error.args = (name_options(str(error)),)
             raise

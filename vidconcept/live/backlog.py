@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import islice
 from threading import Condition
 from time import monotonic
 from typing import Literal
@@ -25,8 +26,8 @@ class Shot:
 
 # What a taker gets instead of a frame: frames are missing here; nothing came in time; nothing comes any more.
 Sign = Literal["gap", "silence", "end"]
-# Takings that the speed of the taker is measured over.
-MEASURED = 64
+# Takings that the speed of the taker is measured over; fewer at first, where they took so many seconds.
+MEASURED, MEASURED_S = 64, 5.0
 
 
 class Backlog:
@@ -77,6 +78,21 @@ class Backlog:
                 self._items.append("gap")
                 self._state.notify_all()
 
+    def fit(self, capacity: int) -> None:
+        """How many may wait from now on; the newest beyond it are left out, unless the source can wait."""
+        with self._state:
+            self.capacity = capacity
+            beyond = list(islice(self._items, capacity, None))
+            late = sum(isinstance(item, Shot) for item in beyond)
+            if self.waits or not late:
+                return
+            for _ in beyond:
+                self._items.pop()
+            self.skipped += late
+            self.gaps += not self._is_skipping
+            self._is_skipping = True
+            self.gap()
+
     def close(self) -> None:
         """Nothing more comes; what waits is still taken."""
         with self._state:
@@ -125,4 +141,5 @@ class Backlog:
         """Frames that the taker gets through in a second when it need not wait; None while it is not known."""
         busy_s = sum(seconds for seconds, _ in self._busy)
         frames = sum(is_frame for _, is_frame in self._busy)
-        return frames / busy_s if len(self._busy) == MEASURED and busy_s > 0 else None
+        is_known = len(self._busy) == MEASURED or busy_s >= MEASURED_S
+        return frames / busy_s if is_known and busy_s > 0 else None

@@ -26,8 +26,13 @@ from vidconcept.video.reading import Reading
 
 # Before a model is loaded a source has so long to answer; one that is slower is met while it loads.
 MEET_S = 5.0
+# What is waited for at the stop: the last pictures and a connection that is closed in order, or, where there has been
+# no picture, only a thread that is about to end.
+STOP_S, STOP_UNSEEN_S = 5.0, 0.5
 # Waits between tries: doubled each time, from the first to the last.
 FIRST_WAIT_S, LAST_WAIT_S = 0.5, 30.0
+# How often it is asked whether to wait any longer.
+POLL_S = 0.2
 
 
 @dataclass
@@ -71,11 +76,13 @@ class Camera:
     def start(self) -> None:
         self._thread.start()
 
-    def meet(self, timeout_s: float = MEET_S) -> None:
-        """Wait until the source has answered or could not be opened, but no longer than this; raises what is
-        hopeless. A FIFO is not waited for: nothing about it is hopeless, and its writer may come at any time."""
-        if self.source.kind != "fifo":
-            self._met.wait(timeout_s)
+    def meet(self, stopped: Callable[[], bool] = lambda: False) -> None:
+        """Wait until the source has answered or could not be opened, but no longer than `MEET_S`, nor when `stopped`
+        says so; raises what is hopeless. A FIFO is not waited for: nothing about it is hopeless, and its writer may
+        come at any time."""
+        ends_at = time.monotonic() + (0 if self.source.kind == "fifo" else MEET_S)
+        while time.monotonic() < ends_at and not stopped() and not self._met.wait(POLL_S):
+            pass
         if self.error is not None:
             raise self.error
 
@@ -83,10 +90,10 @@ class Camera:
         """From here on frames are wanted."""
         self._begun.set()
 
-    def stop(self, timeout_s: float = 5.0) -> None:
+    def stop(self) -> None:
         """Have the thread end; one that waits for the network is left to its own time limit."""
         self._stopped.set()
-        self._thread.join(timeout_s)
+        self._thread.join(STOP_S if self._seen else STOP_UNSEEN_S)
 
     def _run(self) -> None:
         try:
@@ -167,7 +174,7 @@ class Camera:
         return not self.backlog.waits and self.source.kind not in ("pipe", "fifo")
 
     def _wait_begun(self) -> None:
-        while not self._begun.wait(0.2) and not self._stopped.is_set():
+        while not self._begun.wait(POLL_S) and not self._stopped.is_set():
             pass
 
     def _put(self, picture: av.VideoFrame, stamp: int | None, stream: av.video.stream.VideoStream) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextvars import copy_context
 from threading import Thread
 
 from vidconcept.errors import VidconceptError, describe_unexpected
@@ -26,7 +27,9 @@ class Deliverer:
     def take(self, what: str, work: Callable[[], None]) -> None:
         """Begin when the work before is done. what: for the warning, if it fails."""
         self.close()
-        self._thread = Thread(target=self._run, args=(what, work), name="vidconcept run folder")
+        # With the caller's context, which says where settings come from.
+        run = copy_context().run
+        self._thread = Thread(target=run, args=(self._run, what, work), name="vidconcept run folder")
         self._thread.start()
 
     def close(self) -> None:

@@ -41,10 +41,10 @@ class Segment:
         first_event: int,
     ) -> None:
         self.plan, self.recording = plan, recording
+        self._model, self._rarity = model, rarity
         self.tracker = make_tracker(plan)
         self.events = EventWatch(self.tracker.linker, first_event, forgets=recording is None)
         self.own_delays = Delays()
-        self._engine = Engine(plan, model, rarity, None if recording is None else self._keep_maps)
         self._delays, self._tell_loss = delays, tell_loss
         self._arrived: deque[float] = deque()
         # When the first frame was taken, in seconds since 1970; see `_follow_clock`.
@@ -61,7 +61,9 @@ class Segment:
         between two frames. Raises ModelError.
         """
         arrived_s, self.began_s = monotonic(), first.seen_s
-        for scored, tracks in self._engine.track(self._parts(feed, first, is_due), self.tracker):
+        # Not kept as a part of the segment: each would hold the other, and with it the recording and its encoder.
+        engine = Engine(self.plan, self._model, self._rarity, None if self.recording is None else self._keep_maps)
+        for scored, tracks in engine.track(self._parts(feed, first, is_due), self.tracker):
             arrived_s = self._arrived.popleft()
             self._record(lambda own, s=scored, t=tracks: own.append(s, t))
             for event in self.events.look():

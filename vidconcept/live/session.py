@@ -24,8 +24,8 @@ from vidconcept.pipelines.findings import make_tracker
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
 from vidconcept.pipelines.recordings import split_recordings
-from vidconcept.pipelines.track import split_words
 from vidconcept.types import Frame, TrackMask
+from vidconcept.words import split_words
 
 log = logging.getLogger(__name__)
 # Called with index and time in seconds of a frame, and its tracks under provisional ids.

@@ -30,6 +30,8 @@ from vidconcept.pipelines.settle import choose_reading
 
 # A run folder is no longer than this, whatever is asked for: an hour at 25 frames a second.
 MOST_FRAMES = 90_000
+# Until the speed of the model is known it is taken for that of a usual camera.
+USUAL_FPS = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,9 @@ def watch(
     """
     found = parse_source(source, once=options.once)
     settled = settle_live(overrides, config)
-    backlog = Backlog(2 * settled.settings.window_frames * settled.settings.frame_stride, waits=not options.skips)
+    windows = 2 * settled.settings.window_frames * settled.settings.frame_stride
+    capacity = max(windows, int(USUAL_FPS * options.max_delay_s)) if options.skips else windows
+    backlog = Backlog(capacity, waits=not options.skips)
     camera = Camera(found, backlog, options.input_options, choose_reading(settled.settings), monitor.warn)
     return Watch(camera, settled, overrides, config, options, monitor, tell, tell_state).run()
 
@@ -107,7 +111,7 @@ class Watch:
         feed = Feed(self._backlog, self._is_over, self._tell_state_in_time)
         self._camera.start()
         try:
-            self._camera.meet()
+            self._camera.meet(self._monitor.stop)
             if not self._monitor.stop():
                 self._model = load_settled(self._settled, self._monitor)
                 self._camera.begin()
@@ -206,7 +210,7 @@ class Watch:
         if rate is not None:
             window = plan.settings.window_frames * plan.settings.frame_stride
             lag_s = count_lag_frames(plan) * max(1 / rate, feed.usual_step_s or 0.0)
-            self._backlog.capacity = max(window, int(rate * (self._options.max_delay_s - lag_s)))
+            self._backlog.fit(max(window, int(rate * (self._options.max_delay_s - lag_s))))
             self._told_within_s = max(self._options.max_delay_s, lag_s + window / rate)
             if self._told_within_s > 1.1 * self._options.max_delay_s and not self._is_late:
                 self._is_late = True

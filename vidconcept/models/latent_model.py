@@ -65,6 +65,11 @@ class LatentModel(ABC):
     def latent_px(self) -> int:
         """Pixels of the model's picture per latent."""
 
+    @property
+    def pixel_dtype(self) -> torch.dtype:
+        """The precision in which the codec takes pixels."""
+        return next(self.codec.parameters()).dtype
+
     @abstractmethod
     def _scaled(self, latents: Tensor) -> Tensor:
         """`(1, c, t_lat, h_lat, w_lat)` as the codec gives them -> as the transformer takes them."""
@@ -138,9 +143,9 @@ class LatentModel(ABC):
             raise ValueError(f"a window is (1 + n·{self.step}, h, w), got {frames.shape = }")
         frames = self._padded(frames)
         height, width = frames.shape[1:3]
-        parameter = next(self.codec.parameters())
-        video = torch.from_numpy(frames).to(self.device)
-        video = rearrange(video, "t h w c -> 1 c t h w").to(parameter.dtype) / 127.5 - 1
+        video = rearrange(torch.from_numpy(frames).to(self.device), "t h w c -> 1 c t h w")
+        # Rounded once, at the end: in bfloat16 the arithmetic would lose half a grey level.
+        video = video.float().div_(127.5).sub_(1).to(self.pixel_dtype)
         latents = features = None
         try:
             if describe and hasattr(self.codec, "encode_described"):

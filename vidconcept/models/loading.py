@@ -29,7 +29,8 @@ def pick_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        # There and back: `meta` takes tensors and gives none.
+        torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError) as error:
         # After its first sentence torch lists every backend that it has.
         reason = str(error).splitlines()[0].split(". ")[0].removesuffix(".")

@@ -132,7 +132,7 @@ def _say_nothing(_message: str) -> None:
 
 
 def _measure_tiled(architecture: Architecture, settings: TrackSettings, dtype: torch.dtype) -> int:
-    """Of a window that is encoded tile by tile: one tile, and the whole window before and after its scaling."""
+    """Of a window that is encoded tile by tile: one tile and the whole window, with as much again for its scaling."""
     model = build_empty(architecture, settings, dtype)
     high, wide = model.codec.tile_sample_min_height, model.codec.tile_sample_min_width
     tile = settings.model_copy(update={"height": min(high, settings.height), "width": min(wide, settings.width)})

@@ -24,6 +24,17 @@ class Mochi(FlowModel):
     def text_encoder(cls, facts: Facts) -> TextEncoder:
         return T5Text(masked=True, nothing_for_empty=facts.index.force_zeros_for_empty_prompt)
 
+    @property
+    def pixel_dtype(self) -> torch.dtype:
+        """Of its Fourier features: they go round 128 times from grey to white, so that rounded pixels tell nothing."""
+        return torch.float32
+
+    def _posterior(self, video: Tensor) -> Tensor:
+        dtype = next(self.codec.parameters()).dtype
+        # The features of float32 pixels go on in the precision of the weights.
+        with self.codec.encoder.fourier_features.register_forward_hook(lambda part, args, found: found.to(dtype)):
+            return super()._posterior(video)
+
     def _scaled(self, latents: Tensor) -> Tensor:
         config = self.codec.config
         mean, std = (

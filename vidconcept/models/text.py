@@ -83,7 +83,8 @@ def encode_texts(
         if part["unknown"]:
             raise UsageError(
                 f"the text encoder of this model cannot read {word!r}. "
-                "Next: say it in English; if it is none of your words, set `background`"
+                "Next: say it in English; if it is none of your concepts, change `background`, `distractors` or "
+                "`sinks`, whichever has it"
             )
         if int(part["tokens"]) == 0:
             raise UsageError(f"{word!r} is not a word for the text encoder of this model. Next: another word")

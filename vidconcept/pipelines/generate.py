@@ -23,7 +23,7 @@ from vidconcept.pipelines.plan import make_plan
 from vidconcept.pipelines.settle import Settled, settle
 from vidconcept.pipelines.track import Run, carry_out, list_versions
 from vidconcept.runs import open_run
-from vidconcept.setting_layers import COMMAND_LINE, format_value
+from vidconcept.setting_layers import CALLER_LAYERS, format_value
 from vidconcept.temporal.windows import Window
 from vidconcept.types import ConceptMaps, VideoInfo
 from vidconcept.video.problems import Finding
@@ -116,7 +116,7 @@ def _refuse_fixed(asked: Settled, monitor: Monitor) -> None:
         if given == value or source == "default" or source.startswith("preset"):
             continue
         said = f"`{key}={format_value(given)}` does not go with a film that is read once, while it is made"
-        if source == COMMAND_LINE:
+        if source in CALLER_LAYERS:
             raise UsageError(f"{said}. Next: leave it out, or track the film that comes of it")
         monitor.warn(f"{source}: {said}, and is left out")
 

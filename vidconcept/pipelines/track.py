@@ -28,6 +28,7 @@ from vidconcept.runs import Existing, RunFolder, open_run
 from vidconcept.types import Event, FrameRow, Recurring, TrackMask
 from vidconcept.video.identity import identify
 from vidconcept.video.problems import Finding
+from vidconcept.words import split_words
 from vidconcept.writers import tables
 from vidconcept.writers.journal import TrackJournal
 from vidconcept.writers.review.page import write_review
@@ -74,11 +75,6 @@ class Run:
         except InputError as error:
             raise InputError(f"the video of {self.path} is not at {source} any more. Next: put it back") from error
         return source
-
-
-def split_words(words: str | Sequence[str] | None) -> tuple[str, ...] | None:
-    """Words from a list or from one string with commas between them; None where there is none."""
-    return tuple(words.split(",") if isinstance(words, str) and words else words or ()) or None
 
 
 def track(

@@ -31,6 +31,7 @@ from vidconcept.pipelines.track import Run, run_plan
 from vidconcept.run_changes import changes_of, list_drawing_changes
 from vidconcept.runners.order import Order, Report
 from vidconcept.runs import check_folder, compute_digest, open_run
+from vidconcept.setting_layers import called_by_command
 from vidconcept.video.identity import hash_source
 from vidconcept.wording import format_count
 from vidconcept.writers.tables import read_events
@@ -61,7 +62,8 @@ def do_film(order: Order, desk: Desk) -> Report:
         return _report_of(error)
     if not isinstance(lease, Lease):
         return Report("busy", str(lease) if isinstance(lease, Holder) else "another process")
-    with lease:
+    # Whatever process or thread this is, the settings are those of `vidconcept batch`.
+    with lease, called_by_command():
         try:
             return _do_leased(order, records, lease, desk)
         except Exception as error:

@@ -312,3 +312,18 @@ class TestErrors:
         (tmp_path / "clips.json").write_text(json.dumps([{"clip": "m", "concept": "crack", "truth": "polygon"}]))
         with pytest.raises(InputError, match=r"0\.truth: .*'mask', 'box' or 'instances', got 'polygon'"):
             read_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("format", [None, "youtube-vis"])
+def test_a_film_is_no_data_set_and_a_next_step_is_told(tmp_path, format):
+    film = tmp_path / "film.mp4"
+    film.write_bytes(b"\0\0\0\x20ftypisom\xff\xfe")
+    said = "is not a labelled data set" if format is None else "is not UTF-8 text"
+    with pytest.raises(InputError, match=rf"film.mp4 {said}.* Next: "):
+        read_dataset(film, format)
+
+
+def test_a_damaged_json_file_is_told_with_its_place(tmp_path):
+    (tmp_path / "a.json").write_text('{"images": [')
+    with pytest.raises(InputError, match=r"is not JSON: .*line 1 column 13"):
+        read_dataset(tmp_path / "a.json")

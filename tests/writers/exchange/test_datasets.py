@@ -226,6 +226,10 @@ class TestFilters:
     def test_by_concept(self, exported: Exporter) -> None:
         assert {r.concept for r in tables.read_tracks(exported("csv", concepts=["=1+1"]))} == {"=1+1"}
 
+    def test_words_in_one_string(self, exported: Exporter) -> None:
+        assert {r.tracker_id for r in tables.read_tracks(exported("csv", verdict="accept, unsure"))} == {1, 4}
+        assert {r.concept for r in tables.read_tracks(exported("csv", concepts="=1+1"))} == {"=1+1"}
+
     def test_by_time(self, exported: Exporter, rows: dict[tuple[int, int], TrackMask]) -> None:
         read_back = list(tables.read_tracks(exported("csv", start_s=0.5, end_s=0.7)))
         assert [r.time_s for r in read_back] == sorted(r.time_s for r in rows.values() if 0.5 <= r.time_s <= 0.7)

@@ -12,7 +12,7 @@ from vidconcept.evaluation.datasets.dataset import Dataset
 from vidconcept.evaluation.datasets.folders import read_clips, read_davis, read_mvtec, read_vspw
 from vidconcept.evaluation.datasets.json_files import read_coco, read_youtube_vis
 from vidconcept.evaluation.datasets.shapes import load_json
-from vidconcept.files import MAX_MEGAPIXELS, refuse_special, shorten
+from vidconcept.files import MAX_MEGAPIXELS, MalformedError, refuse_special, shorten
 
 # Words that file names of annotations hold.
 SPLITS = ("train", "val", "test")
@@ -57,7 +57,15 @@ def read_dataset(
 def guess_format(path: Path, split: str | None) -> str:
     """The format that the files at `path` look like. Raises InputError when none fits."""
     if path.is_file():
-        return _guess_json_format(path)
+        try:
+            return _guess_json_format(path)
+        except MalformedError as error:
+            if path.suffix.lower() == ".json":
+                raise
+            raise InputError(
+                f"{path} is not a labelled data set. Next: give the folder of one, or its JSON file; to find something "
+                "in a film, vidconcept track"
+            ) from error
     if (path / "clips.json").is_file():
         return "clips"
     if (path / "label_num_dic_final.json").is_file():

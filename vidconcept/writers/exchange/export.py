@@ -9,6 +9,7 @@ from vidconcept.manifest import read_manifest
 from vidconcept.ownership import check_apart, refuse_what_is_read
 from vidconcept.registry import load_entry
 from vidconcept.wording import format_count, suggest
+from vidconcept.words import split_words
 from vidconcept.writers.exchange.formats import FORMATS
 from vidconcept.writers.exchange.selection import describe_times, describe_verdicts, select
 from vidconcept.writers.locales import choose_excel_style
@@ -19,8 +20,8 @@ def export(
     to: str,
     out: str | Path | None = None,
     *,
-    verdict: Sequence[str] | None = None,
-    concepts: Sequence[str] | None = None,
+    verdict: str | Sequence[str] | None = None,
+    concepts: str | Sequence[str] | None = None,
     start_s: float | None = None,
     end_s: float | None = None,
     masks: str = "rle",
@@ -31,8 +32,9 @@ def export(
 
     to: a key of FORMATS. out: a file, or a folder for mots, mot and davis; by default in `exports/` of the run, of a
     selection under a name of its own.
-    verdict: of "accept", "reject", "unsure", "open" (none given yet); concepts: names; start_s, end_s: seconds, both
-    included; None takes all. masks: "rle" or "polygon" (csv, coco, cvat).
+    verdict: of "accept", "reject", "unsure", "open" (none given yet); concepts: names; either a list, or one string
+    with commas between them. start_s, end_s: seconds, both included. None takes all. masks: "rle" or "polygon" (csv,
+    coco, cvat).
     excel: CSV as a spreadsheet opens it, in the manner of `locale`, e.g. "de" (csv).
     Raises UsageError, also where `out` is the run or would take the place of what it made, InputError (no run),
     OutputError.
@@ -49,8 +51,9 @@ def export(
         raise UsageError(f"`excel` is for csv, not for {to}. Next: `to=csv`, or leave `excel` out")
     if locale is not None and not excel:
         raise UsageError(f"`locale={locale}` says how a spreadsheet writes numbers. Next: give `excel` too")
-    selection = select(run_dir, verdict, concepts, start_s, end_s)
-    part = [*(verdict or ()), *(["part"] if concepts or start_s is not None or end_s is not None else [])]
+    verdicts, concepts = split_words(verdict), split_words(concepts)
+    selection = select(run_dir, verdicts, concepts, start_s, end_s)
+    part = [*(verdicts or ()), *(["part"] if concepts or start_s is not None or end_s is not None else [])]
     name = FORMATS[to].name.format(stem=".".join([selection.stem, *part]))
     path = Path(out) if out else run_dir / "exports" / name
     check_apart(run_dir, [path])
