@@ -105,21 +105,25 @@ def test_without_recordings_events_have_the_time_of_a_clock_that_was_set_meanwhi
 
 
 def test_an_event_of_a_film_that_is_read_more_slowly_than_it_plays_keeps_its_time(fifo, tiny_model, monkeypatch):
-    now, passed_s = time.time(), [0.0]
+    now, passed_s, seen_s = time.time(), [0.0], []
 
     def wait_a_second() -> float:
         passed_s[0] += 1.0
         return passed_s[0]
 
+    def see_now() -> float:
+        seen_s.append(now + passed_s[0])
+        return seen_s[-1]
+
     # Each frame arrives a second after the one before.
-    monkeypatch.setattr(camera, "time", SimpleNamespace(monotonic=wait_a_second, time=lambda: now + passed_s[0]))
+    monkeypatch.setattr(camera, "time", SimpleNamespace(monotonic=wait_a_second, time=see_now))
     with watching(fifo, tiny_model, skips=False, once=True) as own:
         fifo.write_bytes(transport_stream(40))
         own.wait()
     began, ended = (line for line in own.told if line["event"] == 1)
     assert began["start_time"] == ended["start_time"]
     assert datetime.fromisoformat(began["start_time"]).timestamp() == pytest.approx(
-        now + 1 + began["start_s"], abs=0.01
+        seen_s[0] + began["start_s"], abs=0.01
     )
 
 
