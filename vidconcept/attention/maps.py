@@ -64,7 +64,7 @@ def join_scales(fine: np.ndarray, coarse: np.ndarray) -> np.ndarray:
     rows, cols = fine.shape[2:]
     planes = coarse.reshape(-1, *coarse.shape[2:])
     enlarged = np.stack([cv2.resize(plane, (cols, rows), interpolation=cv2.INTER_LINEAR) for plane in planes])
-    around = uniform_filter(fine, (1, 1, BROAD_TOKENS, BROAD_TOKENS), mode="nearest")
+    around = uniform_filter(fine, BROAD_TOKENS, mode="nearest", axes=(2, 3))
     share = COARSE_SHARE * np.clip(around / np.maximum(fine, np.finfo(np.float32).tiny), 0, 1)
     return fine + share * (enlarged.reshape(fine.shape) - fine)
 
