@@ -167,7 +167,7 @@ class TestChoose:
     def test_the_lowest_follows_the_settings(self):
         asked = {"concepts": ("dent", "hole"), "model": "linecam"}
         preset = find_preset("linecam").settings
-        wanted = {"dent": 0.6 * preset["thresholds"]["dent"], "hole": 0.6 * preset["threshold"]}
+        wanted = {name: 0.6 * preset["thresholds"][name] for name in ("dent", "hole")}
         assert find_floors(make_plan(EXAMPLE, asked), 1.0) == pytest.approx(wanted)
         asked["concepts"] = ("dent",)
         assert find_floors(make_plan(EXAMPLE, asked | {"threshold": 0.2, "hysteresis": 0.5}), 1.0) == pytest.approx(
