@@ -101,8 +101,9 @@ def join_coarse(
     They stay as they are with a `coarse_scale` of 0, and where no concept that was asked for comes near a finding.
     """
     settings = model.settings
-    asked = _finish(fine, lexicon)[: len(settings.concepts)]
-    if not settings.coarse_scale or asked.max(initial=0.0) < SUSPECTED:
+    if not settings.coarse_scale:
+        return fine
+    if _finish(fine, lexicon)[: len(settings.concepts)].max(initial=0.0) < SUSPECTED:
         return fine
     small = shrink(frames, settings.coarse_scale, find_multiple_px(model.pitch_px))
     return join_scales(fine, average_draws(model, small, draws_of(model, small, lexicon), layers))
