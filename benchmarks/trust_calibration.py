@@ -28,6 +28,7 @@ from vidconcept.pipelines.calibrate import (
     Footage,
     find_candidates,
     find_floors,
+    find_usual,
     learn_background,
     read_footage,
     score_footage,
@@ -64,7 +65,7 @@ def alarms(part: Footage, thresholds, lifts, held: Held, monitor: Monitor) -> in
 
 def global_threshold(footage, held, monitor, count: int) -> float:
     """The one threshold for all concepts that leaves `count` candidates on the calibration half."""
-    candidates, _, _ = find_candidates(footage, None, monitor, held)
+    candidates, _ = find_candidates(footage, None, monitor, held)
     ranked = sorted((c.strength for c in candidates), reverse=True)
     return float(np.clip(ranked[count] + 1e-3 if len(ranked) > count else LOWEST, LOWEST, HIGHEST))
 
@@ -105,8 +106,8 @@ def main() -> None:
         ours, theirs = [footage[i] for i in order[:half]], [footage[i] for i in order[half:]]
         background = learn_background(ours)
         lifts = background.compute_lifts()
-        candidates, scales, hours = find_candidates(ours, background, monitor, held)
-        choice = choose(candidates, scales, hours, options.per_hour, find_floors(ours[0].plan, hours))
+        candidates, hours = find_candidates(ours, background, monitor, held)
+        choice = choose(candidates, find_usual(ours[0].plan), hours, options.per_hour, find_floors(ours[0].plan, hours))
         seen = sum(alarms(part, choice.thresholds, lifts, held, monitor) for part in theirs)
         again = sum(alarms(part, choice.thresholds, lifts, held, monitor) for part in ours)
         length = hours * len(theirs) / len(ours)

@@ -37,7 +37,7 @@ def alarm_at(times_s, start, stop):
 def test_times_count_from_the_first_frame_that_was_asked_for(footage):
     """Two parts of ten seconds, each cut out of a longer recording."""
     times = 600 + np.arange(250) / 25
-    candidates, _, hours = find_candidates([footage, footage], None, Monitor(), alarm_at(times, 50, 60))
+    candidates, hours = find_candidates([footage, footage], None, Monitor(), alarm_at(times, 50, 60))
     assert [c.time_s for c in candidates] == pytest.approx([2.0, 12.0])
     assert [c.strength for c in candidates] == pytest.approx([0.8, 0.8], abs=1e-3)
     assert hours * 3600 == pytest.approx(20.0)
@@ -46,12 +46,12 @@ def test_times_count_from_the_first_frame_that_was_asked_for(footage):
 def test_a_hole_in_time_is_no_footage(footage):
     """Ten seconds, five hours of nothing, ten seconds; then the same once more."""
     times = np.concatenate([np.arange(250) / 25, 18_000 + np.arange(250) / 25])
-    candidates, _, hours = find_candidates([footage, footage], None, Monitor(), alarm_at(times, 300, 310))
+    candidates, hours = find_candidates([footage, footage], None, Monitor(), alarm_at(times, 300, 310))
     assert [c.time_s for c in candidates] == pytest.approx([12.0, 32.0])
     assert hours * 3600 == pytest.approx(40.0)
 
 
 def test_footage_that_slows_down_is_as_long_as_it_is(footage):
     times = np.concatenate([np.arange(100) / 25, 4 + np.arange(50) / 12.5])
-    _, _, hours = find_candidates([footage], None, Monitor(), alarm_at(times, 0, 0))
+    _, hours = find_candidates([footage], None, Monitor(), alarm_at(times, 0, 0))
     assert hours * 3600 == pytest.approx(8.0, abs=0.05)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -12,8 +12,10 @@ from vidconcept.evaluation.statistics import CONFIDENCE, exposure_for_bound, poi
 from vidconcept.tracks.events import holds_threshold, shortest_span_s
 from vidconcept.wording import format_number
 
-# The tail beyond the highest candidates is fitted to at most this many, and not to fewer than this.
-TAIL, SMALLEST_TAIL = 40, 8
+# A concept's tail begins where this many candidates lie above, or this far from the usual threshold, in log-odds.
+TAIL, NEAR = 10, -0.5
+# The width of a tail that nothing is known of, the candidates that this is worth, and events that were not seen.
+WIDTH, WIDTH_COUNTS, UNSEEN = 0.4, 4, 0.5
 LOWEST, HIGHEST = 0.05, 0.99
 
 
@@ -35,7 +37,7 @@ class Choice:
     alarms: events on the calibration footage at these thresholds. per_hour_95: interval of the rate of false alarms.
     again_95: interval of their number on as much footage again, which is wider: that number is chance as well.
     dispersion: how much more the count of alarms varies from stretch to stretch than single ones would. extrapolated:
-    the thresholds lie above everything that was seen; fitted: along a tail, not by rule of thumb. lowest: of each
+    less than one alarm is allowed on this footage; fitted: enough was seen to know how alarms fall off. lowest: of each
     concept, the threshold below which none is offered. clamped, capped: the lowest thresholds offered give fewer alarms
     than wished, the highest more.
     """
@@ -110,70 +112,94 @@ def _floor_to_thousandths(scores: np.ndarray) -> np.ndarray:
     return np.floor(scores * 1000) / 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """Where the frame peaks of a concept lie on good footage: middle and width in log-odds."""
+@dataclass(frozen=True)
+class Tail:
+    """How many events good footage gives at a threshold of one concept, which lies `excess` above the usual one.
 
-    middle: float
+    All in log-odds. ranked: what the candidates have above the usual threshold, highest first. Above `start`, where
+    there are few, their number is taken to fall by a factor of e over `width`; below it they are counted.
+    """
+
+    ranked: np.ndarray = field(repr=False)
+    start: float
+    above: float
     width: float
 
-    @classmethod
-    def fit(cls, peaks: np.ndarray) -> Scale:
-        """peaks: highest judged score of each frame."""
-        odds = _log_odds(peaks)
-        middle, high = np.quantile(odds, [0.5, 0.95])
-        return cls(float(middle), float(max(high - middle, 0.25)))
+    def expect(self, excess: float) -> float:
+        """Events at a threshold of this excess."""
+        if excess >= self.start:
+            return self.above * math.exp((self.start - excess) / self.width)
+        return max(self.above, float(np.count_nonzero(self.ranked >= excess)))
 
-    def standardise(self, score: float) -> float:
-        return float((_log_odds(np.float64(score)) - self.middle) / self.width)
+    def reach(self, count: float) -> float:
+        """The excess at which `count` events are expected."""
+        if count <= self.above:
+            return self.start + self.width * math.log(self.above / count)
+        if count > len(self.ranked):
+            return -math.inf
+        return min(self.start, float(np.interp(count, np.arange(1, len(self.ranked) + 1), self.ranked)))
 
-    def score(self, standard: float) -> float:
-        return float(1 / (1 + math.exp(-(self.middle + self.width * standard))))
+
+def fit_tails(candidates: Sequence[Candidate], usual: Mapping[str, float]) -> dict[str, Tail]:
+    """The tail of each concept. usual: thresholds without a calibration.
+
+    The width is one for all concepts: each alone has too few candidates to tell.
+    """
+    ranked = {
+        name: np.sort([_log_odds(c.strength) - _log_odds(level) for c in candidates if c.concept == name])[::-1]
+        for name, level in usual.items()
+    }
+    starts = {name: float(max([NEAR, *own[TAIL : TAIL + 1]])) for name, own in ranked.items()}
+    excess = np.concatenate([own[own > starts[name]] - starts[name] for name, own in ranked.items()])
+    width = (excess.sum() + WIDTH * WIDTH_COUNTS) / (len(excess) + WIDTH_COUNTS)
+    return {
+        name: Tail(own, starts[name], float(np.count_nonzero(own > starts[name])) + UNSEEN, float(width))
+        for name, own in ranked.items()
+    }
 
 
-def _log_odds(scores: np.ndarray | np.float64) -> np.ndarray:
-    clipped = np.clip(scores, 1e-6, 1 - 1e-6)
-    return np.log(clipped / (1 - clipped))
+def _log_odds(score: float) -> float:
+    clipped = min(max(score, 1e-6), 1 - 1e-6)
+    return math.log(clipped / (1 - clipped))
+
+
+def _share_out(tails: Mapping[str, Tail], at_lowest: Mapping[str, float], allowed: float) -> float:
+    """The number of events that each concept may have so that all have `allowed`; at its lowest some have fewer."""
+    fewest, most = 0.0, allowed
+    for _ in range(60):
+        share = (fewest + most) / 2
+        total = sum(min(share, tail.expect(at_lowest[name])) for name, tail in tails.items())
+        fewest, most = (share, most) if total <= allowed else (fewest, share)
+    return most
 
 
 def choose(
     candidates: Sequence[Candidate],
-    scales: Mapping[str, Scale],
+    usual: Mapping[str, float],
     hours: float,
     target_per_hour: float,
     lowest: Mapping[str, float] | None = None,
 ) -> Choice:
     """Thresholds at which all concepts together give the target rate of false alarms.
 
-    Each concept's scores are put on the scale of its own frame peaks; on it one level serves all. The level leaves as
-    many candidates above it as the wish allows; where that is less than one, an exponential tail is carried on.
-    The level is an order statistic of the same candidates, and Garwood's interval of the count above it holds for the
-    rate there: above the n-th of a Poisson process lies a gamma share of order n, above the next one of order n + 1.
-    lowest: of each concept; no threshold lies below it, however quiet the footage is. What scores less was too little
-    to be followed; there the next hour holds clusters of false alarms that this one did not show. Such candidates raise
-    no other concept's threshold either.
+    usual: thresholds without a calibration. lowest: of each concept; no threshold lies below it, however quiet the
+    footage is. What scores less was too little to be followed; there the next hour holds clusters of false alarms that
+    this one did not show.
+
+    Each concept gets an equal share of the alarms: if their number falls exponentially in log-odds, by the same width
+    for all, this raises the thresholds least in all. Concepts that give fewer even at their lowest leave the rest to
+    the others.
     """
-    floors = dict.fromkeys(scales, LOWEST) | dict(lowest or {})
-    ranked, counted = (
-        sorted((scales[c.concept].standardise(c.strength) for c in some), reverse=True)
-        for some in (candidates, [c for c in candidates if c.strength >= floors[c.concept]])
-    )
+    floors = dict.fromkeys(usual, LOWEST) | dict(lowest or {})
+    tails = fit_tails(candidates, usual)
     allowed = target_per_hour * hours
-    count = math.floor(allowed)
-    extrapolated = allowed < 1
-    at_lowest = [scale.standardise(floors[name]) for name, scale in scales.items()]
-    if extrapolated:
-        level = _extrapolate(ranked, allowed)
-    elif len(counted) <= count:
-        level = min(at_lowest)
-    else:
-        level = (counted[count - 1] + counted[count]) / 2
-    wished = {name: scale.score(level) for name, scale in scales.items()}
+    at_lowest = {name: _log_odds(floors[name]) - _log_odds(level) for name, level in usual.items()}
+    share = _share_out(tails, at_lowest, allowed)
+    wished = {name: 1 / (1 + math.exp(-_log_odds(level) - tails[name].reach(share))) for name, level in usual.items()}
     thresholds = {name: _ceil_to_thousandths(min(max(t, floors[name]), HIGHEST)) for name, t in wished.items()}
     alarms = [c for c in candidates if c.strength >= thresholds[c.concept]]
-    dispersion = measure_clustering(
-        [c.time_s for c in _pick_strongest(candidates, scales, max(len(alarms), 30))], hours * 3600
-    )
+    strongest = sorted(candidates, key=lambda c: _log_odds(usual[c.concept]) - _log_odds(c.strength))
+    dispersion = measure_clustering([c.time_s for c in strongest[: max(len(alarms), 30)]], hours * 3600)
     return Choice(
         thresholds,
         hours,
@@ -182,10 +208,10 @@ def choose(
         per_hour_95=poisson_interval(len(alarms) / dispersion, hours / dispersion),
         again_95=predicted_count(len(alarms), hours, hours, dispersion=dispersion),
         dispersion=dispersion,
-        extrapolated=extrapolated,
-        fitted=extrapolated and len(ranked) >= 2 * SMALLEST_TAIL,
+        extrapolated=allowed < 1,
+        fitted=allowed < 1 and sum(tail.above - UNSEEN for tail in tails.values()) >= WIDTH_COUNTS,
         lowest=floors,
-        clamped=level < max(at_lowest) or (not extrapolated and len(counted) <= count),
+        clamped=any(wished[name] <= floors[name] for name in wished),
         capped=max(wished.values()) > HIGHEST and len(alarms) > allowed,
     )
 
@@ -193,21 +219,6 @@ def choose(
 def _ceil_to_thousandths(score: float) -> float:
     """Up to the next thousandth; strengths are rounded down to one, so what is counted is what `track` will find."""
     return math.ceil(score * 1000 - 1e-6) / 1000
-
-
-def _extrapolate(ranked: Sequence[float], allowed: float) -> float:
-    """The level that `allowed` < 1 candidates are expected to exceed, by an exponential tail over the highest ones."""
-    top = min(TAIL, len(ranked) // 2)
-    if top < SMALLEST_TAIL:
-        # Too few to fit a tail to: one width above the highest, and well above ordinary frames.
-        return max([4.0, *(standard + 1.0 for standard in ranked[:1])])
-    start = ranked[top]
-    mean_excess = float(np.mean(ranked[:top])) - start
-    return max(start + mean_excess * math.log(top / allowed), ranked[0] + 1e-3)
-
-
-def _pick_strongest(candidates: Sequence[Candidate], scales: Mapping[str, Scale], count: int) -> list[Candidate]:
-    return sorted(candidates, key=lambda c: -scales[c.concept].standardise(c.strength))[:count]
 
 
 def measure_clustering(times_s: Sequence[float], total_s: float, stretches: int = 10) -> float:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from vidconcept.errors import UsageError
-from vidconcept.evaluation.alarms import LOWEST, Candidate, Choice, Scale, choose, find_strengths
+from vidconcept.evaluation.alarms import LOWEST, Candidate, Choice, choose, find_strengths
 from vidconcept.evaluation.background import Background
 from vidconcept.pipelines.findings import ScoredFrame, Tracker, make_decision, score_frames
 from vidconcept.pipelines.good_parts import GoodParts, learn_good_parts
@@ -75,11 +75,11 @@ def calibrate_good(
     if good_parts is not None:
         footage = [replace(part, judge=judge) for part, judge in zip(footage, good_parts.judges, strict=True)]
     background = learn_background(footage)
-    candidates, scales, hours = find_candidates(footage, background, workspace.monitor)
+    candidates, hours = find_candidates(footage, background, workspace.monitor)
     if not hours:
         raise UsageError("single frames have no duration, so there is no rate of alarms. Next: give videos")
     first = footage[0].plan
-    choice = choose(candidates, scales, hours, target_per_hour, find_floors(first, hours))
+    choice = choose(candidates, find_usual(first), hours, target_per_hour, find_floors(first, hours))
     return Calibration(
         choice, background.compute_lifts(), select_settings(first), describe_provenance(footage, choice), good_parts
     )
@@ -103,6 +103,11 @@ def read_footage(video: Path, settings: Mapping[str, Any], workspace: Workspace)
     return Footage(plan, run)
 
 
+def find_usual(plan: Plan) -> dict[str, float]:
+    """The threshold of each concept without a calibration."""
+    return {name: plan.settings.find_threshold(name) for name in plan.settings.concepts}
+
+
 def find_floors(plan: Plan, hours: float) -> dict[str, float]:
     """Of each concept the lowest threshold that good footage of this length may bring.
 
@@ -110,15 +115,14 @@ def find_floors(plan: Plan, hours: float) -> dict[str, float]:
     be a guess about noise. Minutes in which nothing was seen say little of what other parts will show: the shorter the
     footage, the nearer the floor is to the threshold without a calibration.
     """
-    settings = plan.settings
-    share = 1 - (1 - settings.hysteresis) * min(1.0, hours / LONG_ENOUGH_H)
-    return {name: max(LOWEST, round(share * settings.find_threshold(name), 3)) for name in settings.concepts}
+    share = 1 - (1 - plan.settings.hysteresis) * min(1.0, hours / LONG_ENOUGH_H)
+    return {name: max(LOWEST, round(share * usual, 3)) for name, usual in find_usual(plan).items()}
 
 
 def learn_background(footage: Sequence[Footage]) -> Background:
     """Statistics of each place in the picture."""
-    settings = footage[0].plan.settings
-    background = Background(settings.concepts, {name: settings.find_threshold(name) for name in settings.concepts})
+    first = footage[0].plan
+    background = Background(first.settings.concepts, find_usual(first))
     for part in footage:
         background.begin_video()
         # Counted as `score_frames` counts them: on from one recording to the next.
@@ -140,24 +144,20 @@ def find_candidates(
     background: Background | None,
     monitor: Monitor,
     scored: Callable[[Footage, Monitor], Iterable[ScoredFrame]] = score_footage,
-) -> tuple[list[Candidate], dict[str, Scale], float]:
-    """Tracks at the lowest threshold, the scales of the concepts' frame peaks, and the hours of footage.
+) -> tuple[list[Candidate], float]:
+    """Tracks at the lowest threshold, and the hours of footage.
 
     background: of the same footage; each stretch is judged by the lifts of the others. None: without lifts.
     """
-    concepts = footage[0].plan.settings.concepts
     lifts = background.compute_left_out() if background else [{} for _ in footage]
     candidates: list[Candidate] = []
-    peaks: list[np.ndarray] = []
     seconds = 0.0
     for part, by_step in zip(footage, lifts, strict=True):
         frames = _subtract_step_lifts(part, scored(part, monitor), by_step)
-        found, part_peaks, length_s = _collect_candidates(part, frames, seconds, monitor)
+        found, length_s = _collect_candidates(part, frames, seconds, monitor)
         candidates += found
-        peaks.append(part_peaks)
         seconds += length_s
-    stacked = np.concatenate(peaks)  # (frame, concept)
-    return candidates, {name: Scale.fit(stacked[:, i]) for i, name in enumerate(concepts)}, seconds / 3600
+    return candidates, seconds / 3600
 
 
 def _subtract_step_lifts(
@@ -172,20 +172,19 @@ def _subtract_step_lifts(
 
 def _collect_candidates(
     part: Footage, frames: Iterable[ScoredFrame], start_s: float, monitor: Monitor
-) -> tuple[list[Candidate], np.ndarray, float]:
-    """start_s: the good footage before this part. Candidates, peaks `(frame, concept)`, and seconds of this part."""
+) -> tuple[list[Candidate], float]:
+    """start_s: the good footage before this part. Candidates, and seconds of this part."""
     plan, settings = part.plan, part.plan.settings
     link = LinkSettings(min_area_px=settings.min_area_px, min_duration_s=0.0)
     linker = Linker(settings.concepts, plan.region, (plan.info.width_px, plan.info.height_px), link)
     low = replace(make_decision(plan).masks, threshold=settings.hysteresis * LOWEST)
     tracker = Tracker(Decision(settings.concepts, low), linker)
     rows: dict[int, list[tuple[float, float, str]]] = {}
-    times, peaks = [], []
+    times = []
     for scored in frames:
         for row in tracker.add(scored):
             rows.setdefault(row.tracker_id, []).append((row.time_s, row.score_max, row.concept))
         times.append(scored.ref.time_s)
-        peaks.append(scored.scores.max((1, 2)))
         monitor.check("looking for false alarms", len(times), None)
     frame_s, elapsed_s = frame_duration_s(times), measure_elapsed_s(times)
     shown_s = np.diff(elapsed_s, prepend=-frame_s)
@@ -200,7 +199,7 @@ def _collect_candidates(
             if level >= LOWEST:
                 begun_s = start_s + float(elapsed_s[np.searchsorted(times, at_s)])
                 candidates.append(Candidate(names[0], level, begun_s))
-    return candidates, np.stack(peaks), measure_footage_s(times)
+    return candidates, measure_footage_s(times)
 
 
 def select_settings(plan: Plan) -> dict[str, Any]:
