@@ -27,12 +27,12 @@ def plan(tmp_path, tiny_model):
     return make_plan(path, {"concepts": ("dent",), "model": str(tiny_model), "threshold": 0.3})
 
 
-def quiet_frames():
+def quiet_frames(fps=25, names=("",) * FRAMES):
     """Scored frames in which nothing is found."""
     scores = np.full((1, H, W), 0.05, np.float32)
     still = np.zeros((8, 12, 2), np.float32)
-    for k in range(FRAMES):
-        yield ScoredFrame(FrameRef(k, k, k / 25), Origin(-(-k // 4), 0), False, scores, still)
+    for k, name in enumerate(names):
+        yield ScoredFrame(FrameRef(k, k, k / fps, name), Origin(-(-k // 4), 0), False, scores, still)
 
 
 def test_a_few_annotated_frames_are_enough(plan):
@@ -115,6 +115,28 @@ def test_a_defect_that_is_in_view_for_less_than_an_event_is_not_missed(plan, ann
     truths = {k: FrameTruth(there if k in shown else ~there, ("dent",), (1,)) for k in annotated}
     clip = Clip("line", plan.source, ("dent",), truths.get)
     assert measure_frames(plan, clip, quiet_frames()).events.objects == objects
+
+
+@pytest.mark.parametrize(("fps", "frames"), [(10, 2), (20, 3), (24, 3), (25, 3), (50, 6), (60, 8)])
+def test_a_defect_counts_from_as_many_frames_on_as_an_event_has(plan, fps, frames):
+    """An event lasts 0.12 s, less what timestamps are rounded by."""
+    there = np.ones((1, H, W), bool)
+
+    def count(shown):
+        clip = Clip("line", plan.source, ("dent",), lambda k: FrameTruth(there & (k < shown), ("dent",), (1,)))
+        return measure_frames(plan, clip, quiet_frames(fps)).events.objects
+
+    assert (count(frames - 1), count(frames)) == (0, 1)
+
+
+def test_truth_goes_by_the_name_of_the_picture(plan):
+    """The second of three pictures could not be read, so the third is frame 1."""
+    nothing = FrameTruth(np.zeros((0, H, W), bool), (), ())
+    places = {"a.png": 0, "b.png": 1, "c.png": 2}
+    clip = Clip("line", plan.source, ("dent",), lambda k: nothing if k == 2 else None, places=places)
+    figures = measure_frames(plan, clip, quiet_frames(names=("a.png", "c.png")))
+    assert (figures.events.frames_with_truth, figures.events.frames) == (1, 2)
+    assert figures.curves["dent"].negative.sum() == H * W
 
 
 class TestShape:

@@ -10,7 +10,7 @@ import cv2
 import pytest
 from PIL import Image
 
-from tests.helpers.clips import paint, tone, write_clip
+from tests.helpers.clips import NTSC, paint, tone, write_clip
 from vidconcept.pipelines.track import Run, track
 from vidconcept.writers.exchange.export import export
 from vidconcept.writers.tables import read_frames, read_tracks
@@ -165,6 +165,13 @@ def test_the_rate_that_was_measured_goes_into_exports(small, tmp_path):
     assert "frameRate=25\n" in (tmp_path / "mot" / "seqinfo.ini").read_text()
     export(run.path, "label-studio", tmp_path / "a.json")
     assert 'framerate="25"' in (tmp_path / "a.config.xml").read_text()
+
+
+def test_label_studio_counts_by_the_rate_that_its_setup_names(small, tmp_path):
+    run = track(write_clip(tmp_path / "a.mp4", rate=NTSC).path, **small)
+    export(run.path, "label-studio", tmp_path / "a.json")
+    setup = (tmp_path / "a.config.xml").read_text()
+    assert float(setup.split('framerate="')[1].split('"')[0]) == pytest.approx(30000 / 1001, rel=1e-8)
 
 
 def test_remarks_are_on_the_review_page(run, small, lots, tmp_path):

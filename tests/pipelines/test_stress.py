@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.helpers.clips import GOOD, paint
+from tests.helpers.clips import GOOD, image_folder, paint
 from tests.helpers.films import write_video
 from tests.helpers.footage import raw_stream, two_streams
 from tests.helpers.reading import numbers, read
@@ -133,6 +133,19 @@ def test_truth_goes_where_its_frame_goes(tmp_path, name):
     assert shown != list(range(made.frame_count))
     assert [changed.truth(index).ids for index in range(len(shown))] == [(number,) for number in shown]
     assert changed.truth(len(shown)) is None
+
+
+@pytest.mark.parametrize(("name", "level"), [("dropped frames", 0.25), ("sensor noise", 4)])
+def test_truth_goes_by_the_picture_where_one_cannot_be_read(tmp_path, name, level):
+    made = image_folder(tmp_path / "images")
+    (made.path / "part3.png").write_bytes(b"broken")
+    masks = np.zeros((1, *made.size_px[::-1]), bool)
+    places = {f"part{number}.png": number for number in range(made.frame_count)}
+    clip = Clip("clip", made.path, ("dent",), lambda k: FrameTruth(masks, ("dent",), (k,)), places=places)
+    what = next(p for p in PERTURBATIONS if p.name == name)
+    with open_perturbed(clip, what, level, tmp_path, Monitor(), 0, fps=25) as changed:
+        shown = numbers(read(changed.source))
+    assert [changed.find_truth(index, "").ids for index in range(len(shown))] == [(number,) for number in shown]
 
 
 def test_a_line_that_stops_goes_on_later(tmp_path):

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from tests.helpers.films import write_video
@@ -100,6 +101,15 @@ class TestTokens:
         _, shares = next(pick_busiest_windows(plan, clip, Monitor(), None))
         assert shares[0, 0, 0, 0] == 1
 
+    def test_truth_goes_by_the_name_of_the_picture(self, tmp_path, tiny_model):
+        for number in range(3):
+            Image.fromarray(np.full((H, W, 3), 100 + number, np.uint8)).save(tmp_path / f"{number}.png")
+        (tmp_path / "0.png").write_bytes(b"broken")
+        plan = make_plan(tmp_path, {"concepts": ("dent",), "model": str(tiny_model), "fps": 25})
+        places = {f"{number}.png": number for number in range(3)}
+        clip = replace(clip_of(tmp_path, {1: left_half()}), places=places)
+        assert self.share(plan, clip)[0, 0].mean() == pytest.approx(0.5, abs=0.01)
+
     def test_the_busiest_window_among_some_that_are_not_annotated(self, plan_of, video):
         plan = plan_of(window_frames=5, overlap_frames=1)
         chosen = pick_busiest_windows(plan, clip_of(video, {6: left_half()}), Monitor(), 1)
@@ -144,9 +154,9 @@ class TestLeakage:
         assert np.isnan(mean_leakage([tally]))
 
 
-def tally(score):
+def tally(score, shown=1.0):
     curves = Curves()
-    curves.add_shares(np.array([score, 1 - score]), np.array([1.0, 0.0]))
+    curves.add_shares(np.array([score, 1 - score]), np.array([shown, 0.0]))
     return {"line": Tally([curves], Confusion(np.eye(2)))}
 
 
@@ -159,7 +169,7 @@ class TestReport:
         facts = {"dataset": {"name": "d", "clips": 1, "concepts": ["dent"]}, "model": {"name": "m", "weights": "w"}}
         swept = Sweep(("dent",), tallies, base, facts)
         assert judge_claims(swept)[0] == (
-            "Deeper layers are better: is open, one clip tells nothing of others (mean AP +0.000)."
+            "Deeper layers are better: is open, too few clips with defects: 1, at least 6 (mean AP +0.000)."
         )
         write_sweep(tmp_path, swept, "command")
         assert "0.500" not in (tmp_path / "sweep_concept-attention.svg").read_text()
@@ -169,21 +179,35 @@ class TestReport:
 class TestClaims:
     BASE = Reading("concept-attention", "preset", (1,), 500, "softmax-mean", 1)
 
-    def judge(self, levels, others, **change):
-        """Claims of a sweep in which the base has `levels` on its clips, and another reading `others`."""
+    def judge(self, levels, others, good=0, **change):
+        """Claims of a sweep in which the base has `levels` on its clips, and another reading `others`.
+
+        good: clips without a defect beside them.
+        """
         other = replace(self.BASE, **change)
         tallies = {
-            reading: {str(k): next(iter(tally(v).values())) for k, v in enumerate(values)}
+            reading: {
+                **{str(k): tally(v)["line"] for k, v in enumerate(values)},
+                **{f"good {k}": tally(0.5, shown=0.0)["line"] for k in range(good)},
+            }
             for reading, values in ((self.BASE, levels), (other, others))
         }
         return judge_claims(Sweep(("dent",), tallies, self.BASE, {}))
 
-    def test_a_gap_on_every_clip_holds_and_on_one_clip_is_open(self):
-        (line,) = self.judge([0.9] * 6, [0.1] * 6, method="cross-attention")
+    @pytest.mark.parametrize("good", [0, 4])
+    def test_a_gap_on_every_clip_holds_and_on_few_clips_is_open(self, good):
+        (line,) = self.judge([0.9] * 6, [0.1] * 6, good, method="cross-attention")
         assert "cross-attention: holds" in line
-        (line,) = self.judge([0.9], [0.1], method="cross-attention")
-        assert "is open, one clip" in line
+        (line,) = self.judge([0.9] * 5, [0.1] * 5, good, method="cross-attention")
+        assert "is open, too few clips with defects: 5, at least 6 (" in line
         assert "95 %" not in line
+
+    def test_clips_without_defects_count_in_the_gap_as_in_the_table(self):
+        """At 0.1 the six true tokens rank last: of 12 tokens, or of 72."""
+        values = [0.9] * 6, [0.1] * 6
+        alone, beside = (self.judge(*values, good, method="cross-attention")[0] for good in (0, 30))
+        assert "mean AP +0.500," in alone
+        assert "mean AP +0.917," in beside
 
     @pytest.mark.parametrize("method", ["concept-attention", "cross-attention", "value-space"])
     def test_output_space_is_concept_attention_whatever_the_settings_read(self, method):
@@ -192,13 +216,13 @@ class TestClaims:
         )
         worse = {cross: tally(0.1), base: tally(0.1)}
         assert judge_claims(Sweep(("dent",), worse | {space: tally(0.9)}, base, {})) == [
-            "Output space beats cross-attention: is open, one clip tells nothing of others (mean AP +0.500)."
+            "Output space beats cross-attention: is open, too few clips with defects: 1, at least 6 (mean AP +0.500)."
         ]
         if base != space:
             assert judge_claims(Sweep(("dent",), worse, base, {})) == []
 
-    def test_a_gap_that_comes_from_one_clip_of_three_is_open(self):
-        (line,) = self.judge([0.9, 0.1, 0.1], [0.1, 0.1, 0.1], method="cross-attention")
+    def test_a_gap_that_comes_from_one_clip_of_six_is_open(self):
+        (line,) = self.judge([0.9, *[0.1] * 5], [0.1] * 6, method="cross-attention")
         assert "is open on this sample" in line
 
     def test_stop_words_are_compared_with_none_of_the_same_method(self):
@@ -209,22 +233,25 @@ class TestClaims:
         # Without that method's own reading there is nothing to compare with.
         assert self.judge([0.9] * 3, [0.1] * 3, sinks=("a",), method="imap") == []
 
-    def test_what_stop_words_do_to_leakage_is_said_with_its_interval(self):
+    @pytest.mark.parametrize(
+        ("clips", "sure"), [(6, "95 % -0.2500 to -0.2500"), (4, "too few clips with defects: 4, at least 6")]
+    )
+    def test_what_stop_words_do_to_leakage_is_said_with_its_interval(self, clips, sure):
         with_sinks = replace(self.BASE, sinks=("a",))
         tallies: dict[Reading, dict[str, Tally]] = {self.BASE: {}, with_sinks: {}}
         for reading, leaks in ((self.BASE, 0.5), (with_sinks, 0.25)):
-            for clip in range(4):
+            for clip in range(clips):
                 own = Tally.of(2)
                 for curves in own.curves:
                     curves.add_shares(np.array([0.9, 0.1]), np.array([1.0, 0.0]))
                 own.add_leakage(np.array([[1 - leaks, leaks], [leaks, 1 - leaks]]), np.eye(2))
                 tallies[reading][str(clip)] = own
         said = judge_claims(Sweep(("dent", "chip"), tallies, self.BASE, {}))
-        assert "With stop words (a) leakage changes by -0.2500 (95 % -0.2500 to -0.2500)." in said
+        assert f"With stop words (a) leakage changes by -0.2500 ({sure})." in said
 
     def test_a_timestep_is_not_compared_with_itself(self):
         assert self.judge([0.9] * 3, [0.1] * 3, timestep=750) == []
-        (line,) = self.judge([0.9] * 3, [0.1] * 3, timestep=20)
+        (line,) = self.judge([0.9] * 6, [0.1] * 6, timestep=20)
         assert line.startswith("A middle timestep (500) beats almost none (20): holds")
 
 

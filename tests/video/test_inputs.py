@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from tests.helpers.clips import FRAMES, NTSC, paint, write_clip
+from tests.helpers.clips import FRAMES, NTSC, image_folder, paint, write_clip
 from tests.helpers.footage import hdr_film, raw_stream, two_streams
 from tests.helpers.reading import numbers, read, remarks_about
 from vidconcept.errors import UsageError, VidconceptError
@@ -200,6 +200,12 @@ class TestGuessedTimes:
         assert report.info.declared_fps == 25
         assert report.rate_fps == pytest.approx(1000 / step_ms)
         assert rates.startswith(says) if says else rates == ""
+
+    def test_pictures_that_are_missing_leave_the_rate_that_was_given(self, tmp_path):
+        folder = image_folder(tmp_path / "images").path
+        for number in (5, 11):
+            (folder / f"part{number}.png").unlink()
+        assert examine(folder, 25).rate_fps == 25
 
     def test_a_rate_that_a_container_rounds_stays_as_declared(self, tmp_path):
         ntsc = write_clip(tmp_path / "a.mkv", rate=NTSC).path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,9 @@ from vidconcept.evaluation.metrics.events import EventCounts
 from vidconcept.evaluation.metrics.masks import Confusion
 from vidconcept.evaluation.metrics.scores import Curves
 from vidconcept.evaluation.statistics import bootstrap_interval
+
+# With fewer clips that show an asked concept, nothing is said of how clips differ.
+FEWEST_CLIPS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,11 @@ def mean_ap(tallies: Iterable[Tally]) -> float:
     return float(np.mean(values)) if values else float("nan")
 
 
+def list_showing(tallies: Mapping[str, Tally]) -> list[str]:
+    """The clips that show an asked concept."""
+    return [name for name, tally in tallies.items() if any(curves.positive.sum() for curves in tally.curves)]
+
+
 def mean_iou(tallies: Iterable[Tally]) -> float:
     """mIoU of the winning words, background one of them."""
     tables = [tally.confusion.table for tally in tallies]
@@ -111,18 +120,23 @@ def compare_levels(
 ) -> tuple[float, float, float]:
     """The measure of `ones` less that of `others`, and its 95 % interval by resampling clips in pairs.
 
-    The interval of a single clip is unbounded: nothing is known of how clips differ.
+    Clips that show an asked concept are resampled; the others, which have no measure of their own, go beside them. With
+    fewer than `FEWEST_CLIPS` of the former the interval is unbounded: too little is known of how clips differ.
     """
-    clips = list(sweep.tallies[ones[0]])
+    clips = sweep.tallies[ones[0]]
+    showing = list_showing(clips)
+    beside = [name for name in clips if name not in showing]
 
     def level(readings: Sequence[Reading], names: Sequence[str]) -> float:
         return float(np.mean([measure([sweep.tallies[r][n] for n in names]) for r in readings]))
 
     def gap(names: Sequence[str]) -> float:
+        names = [*names, *beside]
         return level(ones, names) - level(others, names)
 
-    low, high = bootstrap_interval(gap, clips, seed)
-    return gap(clips), low, high
+    if len(showing) < FEWEST_CLIPS:
+        return gap(showing), -math.inf, math.inf
+    return gap(showing), *bootstrap_interval(gap, showing, seed)
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,10 @@ def exposure_for_bound(rate: float, confidence: float = CONFIDENCE) -> float:
 def bootstrap_interval(
     statistic: Callable[[Sequence[Item]], float], sample: Sequence[Item], seed: int = 0, confidence: float = CONFIDENCE
 ) -> tuple[float, float]:
-    """Percentile interval of `statistic` over resamples of `sample`; unbounded for fewer than two items."""
+    """Percentile interval of `statistic` over resamples of `sample`; unbounded for fewer than two items.
+
+    Of few items it is narrower than its confidence says: see docs/reference/measures.md.
+    """
     if len(sample) < 2:
         return -math.inf, math.inf
     rng = np.random.default_rng(seed)

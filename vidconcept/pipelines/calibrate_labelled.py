@@ -13,7 +13,7 @@ import numpy as np
 from vidconcept.evaluation.datasets.dataset import Dataset
 from vidconcept.evaluation.metrics.events import EventCounts
 from vidconcept.evaluation.metrics.figures import Figures
-from vidconcept.evaluation.readings import Reading, Sweep, mean_ap
+from vidconcept.evaluation.readings import FEWEST_CLIPS, Reading, Sweep, list_showing, mean_ap
 from vidconcept.evaluation.statistics import bootstrap_interval
 from vidconcept.pipelines.calibrate import select_settings
 from vidconcept.pipelines.evaluate import Linked, rename_to_asked
@@ -27,8 +27,8 @@ from vidconcept.pipelines.workspace import Workspace
 # What is tried unless the caller says otherwise.
 READING_AXES = ("layers", "timestep", "reduce", "background")
 LEVELS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-# With fewer clips that show defects, or fewer defects of a concept, nothing is chosen.
-SMALLEST_CLIPS, SMALLEST_OBJECTS, FOLDS = 6, 3, 5
+# With fewer defects of a concept, no threshold is chosen.
+SMALLEST_OBJECTS, FOLDS = 3, 5
 
 
 @dataclass(frozen=True)
@@ -93,10 +93,10 @@ def choose_reading(compared: Sweep) -> tuple[Reading, str]:
     Returns it with a sentence of why.
     """
     base, tallies = compared.base, compared.tallies
-    defective = [n for n, t in tallies[base].items() if any(c.positive.sum() for c in t.curves)]
-    if len(defective) < SMALLEST_CLIPS:
+    defective = list_showing(tallies[base])
+    if len(defective) < FEWEST_CLIPS:
         return base, (
-            f"too few clips with defects to choose a reading: {len(defective)}, at least {SMALLEST_CLIPS}; "
+            f"too few clips with defects to choose a reading: {len(defective)}, at least {FEWEST_CLIPS}; "
             "layers, timestep, reduction and words stay the preset's."
         )
     candidates = [r for r in tallies if r.method == base.method]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,14 +18,14 @@ from vidconcept.evaluation.metrics.events import EventLedger, Found
 from vidconcept.evaluation.metrics.figures import Figures, MaskPass
 from vidconcept.geometry import crop
 from vidconcept.models.folder import find_preset
-from vidconcept.pipelines.findings import ScoredFrame, make_tracker, score_frames
+from vidconcept.pipelines.findings import FrameRef, ScoredFrame, make_tracker, score_frames
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan
 from vidconcept.pipelines.rarity import gate_maps
 from vidconcept.pipelines.workspace import Workspace
 from vidconcept.runs import RunFolder
 from vidconcept.settings import RARITY_WORDS, TrackSettings
-from vidconcept.tracks.events import frame_duration_s, measure_footage_s
+from vidconcept.tracks.events import frame_duration_s, measure_footage_s, shortest_span_s
 from vidconcept.tracks.rle import decode
 from vidconcept.types import TrackMask
 from vidconcept.words import spelling_of
@@ -132,25 +133,23 @@ def measure_clip(plan: Plan, run: RunFolder, clip: Clip, monitor: Monitor) -> Fi
 
 @dataclass
 class Linked:
-    """The tracks of a clip under some settings, frame by frame, and when each frame was. `plan` holds the settings."""
+    """The tracks of a clip under some settings, frame by frame. `plan` holds the settings."""
 
     plan: Plan
-    rows: dict[int, list[TrackMask]] = field(default_factory=dict, repr=False)
-    times_s: list[float] = field(default_factory=list, repr=False)
+    rows: list[tuple[FrameRef, list[TrackMask]]] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
         self._tracker = make_tracker(self.plan)
 
     def add(self, scored: ScoredFrame) -> None:
-        self.rows[scored.ref.index] = self._tracker.add(scored)
-        self.times_s.append(scored.ref.time_s)
+        self.rows.append((scored.ref, self._tracker.add(scored)))
 
     def measure(self, clip: Clip, figures: Figures) -> Figures:
         """`figures`, with what depends on the final tracks added."""
         if clip.kind == "box":
             figures.boxed = set(clip.concepts)
         _, tracker_ids = self._tracker.finish()
-        measure_masks(self.plan, clip, figures, self.rows, tracker_ids, self.times_s)
+        measure_masks(self.plan, clip, figures, self.rows, tracker_ids)
         return figures
 
 
@@ -167,7 +166,8 @@ def measure_frames(plan: Plan, clip: Clip, frames: Iterable[ScoredFrame]) -> Fig
                 figures.warping.add(earlier, now, scored.flow)
         before = scored.scores
         # Frames of one latent step share their scores, so the first annotated one is enough to rank pixels.
-        truth = clip.truth(scored.ref.index) if scored.origin.latent_index != ranked else None
+        ref = scored.ref
+        truth = clip.find_truth(ref.index, ref.name) if scored.origin.latent_index != ranked else None
         if truth is not None:
             ranked = scored.origin.latent_index
             figures.add_scores(scored.scores, resize_truth(truth, plan, plan.work_size_px))
@@ -178,14 +178,10 @@ def measure_masks(
     plan: Plan,
     clip: Clip,
     figures: Figures,
-    rows: Mapping[int, Sequence[TrackMask]],
+    rows: Sequence[tuple[FrameRef, Sequence[TrackMask]]],
     tracker_ids: Mapping[int, int],
-    times_s: Sequence[float],
 ) -> None:
-    """Add what depends on the final tracks. rows: the tracks of each frame index, under their provisional ids.
-
-    times_s: of the frames in `rows`, in their order.
-    """
+    """Add what depends on the final tracks. rows: each frame, and its tracks under their provisional ids."""
     settings = plan.settings
     # Masks are compared as large as they were filmed: a scratch of two pixels is lost on a coarser grid.
     size = plan.region.height, plan.region.width
@@ -193,18 +189,20 @@ def measure_masks(
     second = MaskPass(figures, clip.name, clip.identities, ledger)
     annotated_s: list[float] = []
     good = True
-    for (index, tracks), time_s in zip(rows.items(), times_s, strict=True):
-        truth = clip.truth(index)
+    for ref, tracks in rows:
+        truth = clip.find_truth(ref.index, ref.name)
         if truth is not None:
-            annotated_s.append(time_s)
+            annotated_s.append(ref.time_s)
             # Nobody knows what is on pixels that count for nothing.
             good = good and not truth.masks.any() and (truth.ignore is None or not truth.ignore.any())
             kept = [track for track in tracks if track.tracker_id in tracker_ids]
             second.add([_place_track(track, plan) for track in kept], resize_truth(truth, plan, size))
     # A defect is seen on annotated frames only; of fewer than the shortest event has, it must be on each.
     if step_s := frame_duration_s(annotated_s):
-        ledger.min_frames = min(max(1, round(settings.min_duration_s / step_s)), len(annotated_s))
+        fewest = 1 + math.ceil(shortest_span_s(settings.min_duration_s, step_s) / step_s)
+        ledger.min_frames = min(max(1, fewest), len(annotated_s))
     ledger.frames, ledger.annotated = len(rows), len(annotated_s)
+    times_s = [ref.time_s for ref, _ in rows]
     # What lies outside of the annotated stretch can show no false alarm, so its minutes do not count either.
     shown_s = [t for t in times_s if annotated_s and annotated_s[0] <= t <= annotated_s[-1]]
     footage_s = measure_footage_s(shown_s) if len(shown_s) > 1 else len(shown_s) * frame_duration_s(times_s)

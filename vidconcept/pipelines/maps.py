@@ -206,21 +206,24 @@ def cut_source_windows(plan: Plan, monitor: Monitor) -> Iterator[Window]:
         image = picture.shrink(plan.region, plan.tiles.height, plan.tiles.width).rgb()
         return Frame(picture.index, picture.pts, picture.time_s, image, picture.after_hole, picture.name)
 
-    def count_pictures(frames: Iterable[Frame]) -> Iterator[np.ndarray]:
+    def count_pictures(frames: Iterable[Frame], names: list[str]) -> Iterator[np.ndarray]:
         nonlocal seen
         for frame in frames:
             seen += 1
+            names += [frame.name] if frame.name else []
             yield frame.image
 
     for frames in split_recordings(read_source(plan, monitor, shrink, settings.frame_stride)):
         first, before = next(frames), seen
-        pictures = count_pictures(chain((first,), frames))
+        names: list[str] = []
+        pictures = count_pictures(chain((first,), frames), names)
         skips = settings.skips_windows
         windows = (
             choose_windows(pictures, **shape, spacing=choose_spacing(plan)) if skips else cut_windows(pictures, **shape)
         )
         for window in windows:
-            yield replace(window, index=count, begins_at=first.index, frames_before=before)
+            own = tuple(names[window.start : window.start + window.real_frames])
+            yield replace(window, index=count, begins_at=first.index, frames_before=before, names=own)
             count += 1
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
@@ -158,33 +158,32 @@ def open_perturbed(
         times_s = np.array([frame.time_s for frame in read()])
         shown = what.sequence(times_s, level, np.random.default_rng(seed))
     scale = level if what.scale else 1.0
-    frames = (
-        (perturb(_coarsen(image, scale), what, level, number, time_s, seed), time_s)
-        for number, (image, time_s) in enumerate(_show(read(), shown))
-    )
+    originals: list[tuple[int, str]] = []
+
+    def change() -> Iterator[tuple[np.ndarray, float]]:
+        for number, (frame, time_s) in enumerate(_show(read(), shown)):
+            originals.append((frame.index, frame.name))
+            yield perturb(_coarsen(frame.image, scale), what, level, number, time_s, seed), time_s
+
+    def truth(index: int) -> FrameTruth | None:
+        return clip.find_truth(*originals[index]) if index < len(originals) else None
+
     try:
-        _write(path, frames, round(level) if what.crf else CLEAN_CRF, pixel_aspect)
-        yield replace(clip, name=stem, source=path, fps=None, truth=_move_truth(clip, shown))
+        _write(path, change(), round(level) if what.crf else CLEAN_CRF, pixel_aspect)
+        yield replace(clip, name=stem, source=path, fps=None, truth=truth, places=None)
     finally:
         path.unlink(missing_ok=True)
 
 
-def _show(frames: Iterator[Frame], shown: Shown | None) -> Iterator[tuple[np.ndarray, float]]:
-    """Pictures and their times in seconds: all of them, or those that are shown, as often as they are."""
+def _show(frames: Iterator[Frame], shown: Shown | None) -> Iterator[tuple[Frame, float]]:
+    """Frames and their times in seconds: all of them, or those that are shown, as often as they are."""
     if shown is None:
-        yield from ((frame.image, frame.time_s) for frame in frames)
+        yield from ((frame, frame.time_s) for frame in frames)
         return
     following = deque(zip(*shown, strict=True))
     for number, frame in enumerate(frames):
         while following and following[0][0] == number:
-            yield frame.image, float(following.popleft()[1])
-
-
-def _move_truth(clip: Clip, shown: Shown | None) -> Callable[[int], FrameTruth | None]:
-    if shown is None:
-        return clip.truth
-    order = shown[0]
-    return lambda index: clip.truth(int(order[index])) if index < len(order) else None
+            yield frame, float(following.popleft()[1])
 
 
 def _coarsen(image: np.ndarray, scale: float) -> np.ndarray:
@@ -233,7 +232,7 @@ def take_findings_as_truth(clip: Clip, settings: Mapping[str, Any], workspace: W
         return FrameTruth(stacked, tuple(t.concept for t in tracks), tuple(t.tracker_id for t in tracks))
 
     words = tuple(dict.fromkeys(t.concept for tracks in kept.values() for t in tracks))
-    return replace(clip, concepts=words, truth=truth)
+    return replace(clip, concepts=words, truth=truth, places=None)
 
 
 def collect_tracks(plan: Plan, maps: Any, monitor: Monitor) -> tuple[dict[int, list], dict[int, int]]:

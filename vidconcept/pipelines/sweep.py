@@ -228,7 +228,8 @@ def measure_token_shares(plan: Plan, clip: Clip, window: Window) -> np.ndarray:
     for step, (first, last) in enumerate(window.positions.tolist()):
         frames = []
         for position in range(first, min(last, window.start + window.real_frames - 1) + 1):
-            truth = clip.truth(window.begins_at + position * plan.settings.frame_stride)
+            name = window.names[position - window.start] if window.names else ""
+            truth = clip.find_truth(window.begins_at + position * plan.settings.frame_stride, name)
             if truth is not None:
                 truth = resize_truth(truth, plan, (plan.region.height, plan.region.width))
                 known = np.ones(truth.masks.shape[1:], bool) if truth.ignore is None else ~truth.ignore

@@ -21,6 +21,7 @@ class Window:
     frames_before: how many frames of the sequence came before that one.
     motions: of the frames since the window before, by position, where its frames do not tell them, or somebody had to
     know them already.
+    names: of the image files of its real frames, none for a video.
     """
 
     index: int
@@ -31,6 +32,7 @@ class Window:
     begins_at: int = 0
     frames_before: int = 0
     motions: tuple[tuple[int, Motion], ...] = field(default=(), repr=False)
+    names: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def positions(self) -> np.ndarray:

@@ -18,8 +18,8 @@ LISTED_HOLES = 3
 @dataclass(frozen=True, slots=True)
 class Timing:
     """measured_fps: pictures over the whole time. rate_fps: the rate while it records: the declared one where the steps
-    bear it out, else theirs, holes left out. frame_s: how long a picture is usually shown. hole_s: steps longer than
-    this are holes. All None with fewer than two pictures.
+    bear it out, on average or as they usually are, else theirs, holes left out. frame_s: how long a picture is usually
+    shown. hole_s: steps longer than this are holes. All None with fewer than two pictures.
     """
 
     findings: tuple[Finding, ...] = ()
@@ -66,7 +66,8 @@ def measure_timing(info: VideoInfo, stamps: np.ndarray) -> Timing:
     if info.declared_frames and info.declared_frames != len(stamps):
         text = f"the header declares {info.declared_frames} pictures, {len(stamps)} are there to be shown"
         findings.append(Finding("remark", "count", text))
-    is_borne_out = declared and abs(declared - shown_fps) <= VFR_FRAC * shown_fps
+    # Short gaps, as pictures that are missing leave, make the mean longer than the usual step.
+    is_borne_out = declared and any(abs(declared - fps) <= VFR_FRAC * fps for fps in (shown_fps, 1 / frame_s))
     return Timing(tuple(findings), measured_fps, declared if is_borne_out else shown_fps, frame_s, hole_s)
 
 

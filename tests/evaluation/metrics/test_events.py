@@ -64,6 +64,17 @@ class TestLedger:
             ledger.add([Found(1, "scratch", at(*place))], truth(("scratch", 7, (10, 10))))
         assert ledger.counts(["scratch"], 1).found == met
 
+    @pytest.mark.parametrize("turned", [False, True])
+    def test_a_finding_is_as_near_in_each_direction(self, turned):
+        """2 % of the diagonal are two pixels; these are two apart one way and one the other."""
+        defect, found = np.zeros((2, *SHAPE), bool)
+        defect[30, 30], found[31, 32] = True, True
+        if turned:
+            defect, found = defect.T, found.T
+        ledger = EventLedger()
+        ledger.add([Found(1, "dent", found)], FrameTruth(defect[None], ("dent",), (1,)))
+        assert ledger.counts(["dent"], 1).found == 0
+
     def test_what_is_too_short_or_of_no_concern_is_not_missed(self):
         ledger = EventLedger(min_frames=3)
         for frame in range(4):

@@ -44,7 +44,8 @@ class Clip:
     source: what the reader opens; fps: of an image sequence, where the settings give none. concepts: what may occur in
     it, empty for good footage. truth: of a frame index, None where a frame is not annotated. kind: whether truth is
     outlines or filled boxes. identities: whether an object keeps its id over time. last_annotated: index of the last
-    frame with truth, where that is counted apart from the pictures.
+    frame with truth, where that is counted apart from the pictures. places: where truth belongs to image files, the
+    index that `truth` has for each of them, by name: one that cannot be read is no frame.
     """
 
     name: str
@@ -55,6 +56,12 @@ class Clip:
     kind: Kind = "mask"
     identities: bool = True
     last_annotated: int | None = None
+    places: Mapping[str, int] | None = field(default=None, repr=False)
+
+    def find_truth(self, index: int, name: str) -> FrameTruth | None:
+        """Truth of the frame that was read as number `index`. name: of its image file, empty for a video."""
+        place = index if self.places is None else self.places.get(name)
+        return None if place is None else self.truth(place)
 
     def rename(self, names: Mapping[str, str]) -> Clip:
         """The same clip in other words for its concepts."""

@@ -48,7 +48,7 @@ def read_davis(root: Path, year: int, split: str | None, max_megapixels: float) 
     words: DavisWords = validate(DavisWords, load_json(semantics), semantics) if semantics.exists() else {}
 
     def clip(name: str) -> Clip:
-        order = _match_labels(labels / name, pictures / name)
+        order, places = _match_labels(labels / name, pictures / name)
         own = words.get(name, {})
         # An object may enter late: all annotated frames say which there are.
         seen = _list_numbers(order, max_megapixels) | set(own)
@@ -64,7 +64,8 @@ def read_davis(root: Path, year: int, split: str | None, max_megapixels: float) 
                 return split_labels((values > 0).astype(np.uint8), concepts)
             return split_labels(values, concepts, values == 255)
 
-        return Clip(name, pictures / name, tuple(dict.fromkeys(concepts.values())), truth, DAVIS_FPS)
+        objects = tuple(dict.fromkeys(concepts.values()))
+        return Clip(name, pictures / name, objects, truth, DAVIS_FPS, places=places)
 
     return Dataset(root.name, f"davis{year}", tuple(map(clip, names)))
 
@@ -91,20 +92,21 @@ def _read_split(root: Path, known: Sequence[Path], split: str | None) -> list[st
     return _read_lines(listing)
 
 
-def _match_labels(labels: Path, pictures: Path) -> list[Path | None]:
-    """The label picture of each picture, which has the same name but for the suffix; None where there is none.
+def _match_labels(labels: Path, pictures: Path) -> tuple[list[Path | None], dict[str, int]]:
+    """The label picture of each picture, which has the same name but for the suffix, None where there is none; and the
+    place of each picture in that list, by the name of its file.
 
     Raises InputError for label pictures of no picture.
     """
-    paths = {path.stem: path for path in list_images(labels) or []}
-    stems = [path.stem for path in list_images(pictures) or []]
-    alone = [paths[stem].name for stem in sorted(paths.keys() - set(stems))]
+    paths = {path.stem: path for path in list_photos(labels)}
+    shown = list_photos(pictures)
+    alone = [paths[stem].name for stem in sorted(paths.keys() - {path.stem for path in shown})]
     if alone:
         raise InputError(
             f"{labels}: {format_count(len(alone), 'label picture')} without a picture of that name in {pictures}: "
             f"{shorten(', '.join(alone))}. Next: name both alike, or add the pictures"
         )
-    return [paths.get(stem) for stem in stems]
+    return [paths.get(path.stem) for path in shown], {path.name: place for place, path in enumerate(shown)}
 
 
 def _list_numbers(paths: Iterable[Path | None], max_megapixels: float) -> set[int]:
@@ -125,7 +127,7 @@ def read_vspw(root: Path, split: str | None, max_megapixels: float) -> Dataset:
 
     def clip(name: str) -> Clip:
         folder = root / "data" / name
-        order = _match_labels(folder / "mask", folder / "origin")
+        order, places = _match_labels(folder / "mask", folder / "origin")
         seen = _list_numbers(order, max_megapixels)
 
         def truth(index: int) -> FrameTruth | None:
@@ -136,7 +138,7 @@ def read_vspw(root: Path, split: str | None, max_megapixels: float) -> Dataset:
             return split_labels(values, words, (values == 0) | (values == 255))
 
         concepts = tuple(words[n] for n in sorted(seen) if n in words)
-        return Clip(name, folder / "origin", concepts, truth, VSPW_FPS, identities=False)
+        return Clip(name, folder / "origin", concepts, truth, VSPW_FPS, identities=False, places=places)
 
     return Dataset(root.name, "vspw", tuple(map(clip, names)))
 

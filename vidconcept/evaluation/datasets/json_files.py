@@ -25,7 +25,6 @@ from vidconcept.evaluation.datasets.shapes import (
     look_up,
 )
 from vidconcept.files import shorten, validate
-from vidconcept.video.source import list_images
 from vidconcept.wording import format_count
 
 # YouTube-VIS publishes every fifth frame of 30 a second.
@@ -49,7 +48,8 @@ def read_youtube_vis(json_path: Path, max_megapixels: float, images: Path | None
     """A YouTube-VIS file and the folder that its `file_names` are relative to, by default one near it.
 
     Crowds count for nothing. Raises InputError, with the place, for a file that is none, for ids that are there
-    twice or not at all, and for pictures that are not there.
+    twice or not at all, for pictures that are not there, and for a video whose pictures are of several folders or named
+    twice.
     """
     table = validate(YoutubeVis, load_json(json_path), json_path)
     categories = index_rows(table.categories, json_path, "categories")
@@ -65,7 +65,7 @@ def read_youtube_vis(json_path: Path, max_megapixels: float, images: Path | None
         own = tracks[video.id]
         for track, _ in own:
             place = f"annotation {track.id}"
-            if len(track.segmentations) < len(video.file_names):
+            if len(track.segmentations) != len(video.file_names):
                 text = f"{len(track.segmentations)} segmentations for {len(video.file_names)} frames"
                 raise InputError(f"{json_path}, {place}: {text}. Next: one a frame, null where there is nothing")
             for segmentation in track.segmentations:
@@ -79,22 +79,29 @@ def read_youtube_vis(json_path: Path, max_megapixels: float, images: Path | None
                 f"have: {shorten(', '.join(absent))}. Next: put them there, or correct the names"
             )
         folder = files[0].parent
-        place_of = {path.name: index for index, path in enumerate(files)}
         # The folder may hold more pictures than the file lists.
-        order = [place_of.get(path.name) for path in list_images(folder) or []] if folder.is_dir() else []
+        places = {path.name: place for place, path in enumerate(files)}
+        strays = [
+            name
+            for place, (name, path) in enumerate(zip(video.file_names, files, strict=True))
+            if path.parent != folder or places[path.name] != place
+        ]
+        if strays:
+            raise InputError(
+                f"{json_path}: video {video.id} names pictures of several folders, or a picture twice: "
+                f"{shorten(', '.join(strays))}. Next: put its pictures into one folder, and name each once"
+            )
 
         def truth(index: int) -> FrameTruth | None:
-            at = order[index] if index < len(order) else None
-            if at is None:
-                return None
-            here = [(t, word, segmentation) for t, word in own if (segmentation := t.segmentations[at])]
+            here = [(t, word, segmentation) for t, word in own if (segmentation := t.segmentations[index])]
             found = [(t.id, word, segmentation) for t, word, segmentation in here if not t.iscrowd]
             crowd = [segmentation for t, _, segmentation in here if t.iscrowd]
             return _truth(found, crowd, video.height, video.width)
 
         concepts = tuple(dict.fromkeys(word for t, word in own if not t.iscrowd))
         inner = Path(video.file_names[0]).parent
-        return Clip(inner.as_posix() if inner.name else folder.name, folder, concepts, truth, YOUTUBE_VIS_FPS)
+        name = inner.as_posix() if inner.name else folder.name
+        return Clip(name, folder, concepts, truth, YOUTUBE_VIS_FPS, places=places)
 
     return Dataset(json_path.stem, "youtube-vis", tuple(map(clip, table.videos)))
 

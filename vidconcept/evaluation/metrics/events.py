@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from vidconcept.evaluation.datasets.dataset import FrameTruth
+from vidconcept.evaluation.metrics.masks import make_disk
 from vidconcept.evaluation.statistics import poisson_interval, share_interval
 
 # A finding that ends this near to a defect is on it: a token is about this large.
@@ -110,7 +111,7 @@ class EventLedger:
     def add(self, found: Sequence[Found], truth: FrameTruth) -> None:
         """Count one annotated frame."""
         reach = max(1, round(TOUCH_FRAC * float(np.hypot(*truth.masks.shape[1:]))))
-        disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+        disk = make_disk(reach)
         self._frames += 1
         boxes = {n: _box(m) for m, n in zip(truth.masks, truth.ids, strict=True) if m.any()}
         for number in boxes:

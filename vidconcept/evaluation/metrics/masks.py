@@ -31,7 +31,7 @@ def boundary_f(mask: np.ndarray, truth: np.ndarray, tolerance_px: int | None = N
     one, two = _mark_edges(mask), _mark_edges(truth)
     if not one.any() or not two.any():
         return float(one.any() == two.any())
-    disk = _disk(tolerance_px)
+    disk = make_disk(tolerance_px)
     precision = float(cv2.dilate(two, disk)[one > 0].mean())
     recall = float(cv2.dilate(one, disk)[two > 0].mean())
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
@@ -60,7 +60,8 @@ def _mark_edges(mask: np.ndarray) -> np.ndarray:
     return ((here ^ padded[:-1, 1:]) | (here ^ padded[1:, :-1]) | (here ^ padded[1:, 1:])).astype(np.uint8)
 
 
-def _disk(radius_px: int) -> np.ndarray:
+def make_disk(radius_px: int) -> np.ndarray:
+    """Pixels within `radius_px` of the middle one, `(2 r + 1, 2 r + 1)` uint8."""
     y, x = np.mgrid[-radius_px : radius_px + 1, -radius_px : radius_px + 1]
     return (x**2 + y**2 <= radius_px**2).astype(np.uint8)
 

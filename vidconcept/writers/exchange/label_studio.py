@@ -60,7 +60,7 @@ def write_label_studio(selection: Selection, path: Path) -> None:
         )
         file.write(
             f'<View>\n  <Labels name="labels" toName="video">\n{labels}  </Labels>\n'
-            f'  <Video name="video" value="$video" framerate="{rate_fps:g}"/>\n'
+            f'  <Video name="video" value="$video" framerate="{rate_fps:.9g}"/>\n'
             '  <VideoRectangle name="box" toName="video"/>\n</View>\n'
         )
 

@@ -9,7 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from vidconcept.evaluation.readings import Reading, Sweep, Tally, compare_levels, mean_ap, mean_iou, mean_leakage
+from vidconcept.evaluation.readings import (
+    FEWEST_CLIPS,
+    Reading,
+    Sweep,
+    Tally,
+    compare_levels,
+    list_showing,
+    mean_ap,
+    mean_iou,
+    mean_leakage,
+)
 from vidconcept.wording import format_count
 from vidconcept.writers.reports.evaluation import format_number, write_json
 from vidconcept.writers.reports.folder import write_part
@@ -72,7 +82,8 @@ def _judge_sinks(sweep: Sweep) -> list[str]:
         lines.append(_judge(f"With {words} maps are better{of}", [reading], [without], sweep))
         if len(sweep.concepts) > 1 and np.isfinite(mean_leakage(sweep.tallies[without].values())):
             gap, low, high = compare_levels(sweep, [reading], [without], mean_leakage)
-            lines.append(f"With {words} leakage changes by {gap:+.4f}{of} (95 % {low:+.4f} to {high:+.4f}).")
+            sure = f"95 % {low:+.4f} to {high:+.4f}" if np.isfinite(low) else _describe_lack(sweep.tallies[reading])
+            lines.append(f"With {words} leakage changes by {gap:+.4f}{of} ({sure}).")
     return lines
 
 
@@ -84,9 +95,13 @@ def _differs_only_in_layer(reading: Reading, base: Reading) -> bool:
 def _judge(claim: str, ones: Sequence[Reading], others: Sequence[Reading], sweep: Sweep) -> str:
     gap, low, high = compare_levels(sweep, ones, others)
     if np.isinf(low):
-        return f"{claim}: is open, one clip tells nothing of others (mean AP {gap:+.3f})."
+        return f"{claim}: is open, {_describe_lack(sweep.tallies[ones[0]])} (mean AP {gap:+.3f})."
     word = "holds" if low > 0 else "does not hold" if high < 0 else "is open on this sample"
     return f"{claim}: {word} (mean AP {gap:+.3f}, 95 % {low:+.3f} to {high:+.3f})."
+
+
+def _describe_lack(tallies: Mapping[str, Tally]) -> str:
+    return f"too few clips with defects: {len(list_showing(tallies))}, at least {FEWEST_CLIPS}"
 
 
 def write_sweep(out: Path, sweep: Sweep, command: str) -> dict[str, Any]:
