@@ -18,12 +18,11 @@ from typing import Any
 from vidconcept.evaluation.datasets.read import read_dataset
 from vidconcept.evaluation.metrics.figures import Figures
 from vidconcept.evaluation.statistics import poisson_interval
-from vidconcept.pipelines.calibrate import calibrate_good, read_footage, write_toml
+from vidconcept.pipelines.calibrate import calibrate_good, read_footage
 from vidconcept.pipelines.evaluate import evaluate
 from vidconcept.pipelines.findings import make_tracker, score_frames
 from vidconcept.pipelines.rarity import gate_maps
 from vidconcept.pipelines.workspace import Workspace
-from vidconcept.rarity.good_parts import write_good_parts
 from vidconcept.video.probe import probe
 from vidconcept.writers.reports.evaluation import replace_nan
 
@@ -40,20 +39,6 @@ def pick_figures(figures: Figures) -> dict[str, Any]:
     row["events_on_good_clips"] = summary.get("good_footage", {}).get("events", 0)
     row["ap"] = {name: values["average_precision"] for name, values in summary.get("scores", {}).items()}
     return row
-
-
-def write_calibration(
-    videos: list[Path], settings: Mapping[str, Any], per_hour: float, workspace: Workspace, path: Path
-) -> Path:
-    """A TOML for `track --config`, as the command `calibrate` writes it."""
-    result = calibrate_good(videos, settings, per_hour, workspace)
-    keys = dict(result.keys)
-    if result.good_parts is not None:
-        memory = path.with_suffix(".rarity.safetensors")
-        write_good_parts(memory, result.good_parts.memory, result.good_parts.usual, result.provenance["weights"])
-        keys["rarity"] = memory.name
-    write_toml(path, keys, result.choice.thresholds, result.lifts, result.provenance, [])
-    return path
 
 
 def false_events(
@@ -76,7 +61,8 @@ def false_events(
 def calibrate_on_halves(videos: list[Path], settings: Mapping[str, Any], per_hour: float, work: Path) -> dict[str, Any]:
     """Calibrated on the first half of each good video: false events on the second half, and with the defaults."""
     half_s = min((probe(video).duration_s or 0) for video in videos) / 2
-    path = write_calibration(videos, {**settings, "end_s": half_s}, per_hour, Workspace(work), work / "half.toml")
+    path = work / "half.toml"
+    calibrate_good(videos, {**settings, "end_s": half_s}, per_hour, Workspace(work)).save(path)
     rows = {}
     for name, workspace in (("default", Workspace(work)), ("calibrated", Workspace(work, config=path))):
         events, minutes = false_events(videos, settings, workspace, start_s=half_s)
@@ -102,7 +88,8 @@ def main() -> None:
     result = evaluate(data, settings, Workspace(work))
     rows: dict[str, Any] = {f"rarity {mode}": pick_figures(figures) for mode, figures in result.by_rarity.items()}
     if options.good:
-        path = write_calibration(options.good, settings, options.per_hour, Workspace(work), work / "line.toml")
+        path = work / "line.toml"
+        calibrate_good(options.good, settings, options.per_hour, Workspace(work)).save(path)
         rows["calibrated"] = pick_figures(evaluate(data, settings, Workspace(work, config=path)).total)
     if options.good and options.halves:
         rows["good footage, second halves"] = calibrate_on_halves(options.good, settings, options.per_hour, work)

@@ -20,12 +20,30 @@ def test_errors_are_one_family():
     assert all(issubclass(error, vidconcept.VidconceptError) for error in errors)
 
 
-@pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf")])
+@pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf"), "1"])
 def test_a_rate_that_is_none_is_refused_before_anything_is_read(rate, tmp_path):
     with pytest.raises(vidconcept.UsageError, match="not a rate above 0"):
         vidconcept.calibrate(tmp_path / "none.mp4", "scratch", false_alarms_per_hour=rate)
     with pytest.raises(vidconcept.UsageError, match="no footage"):
         vidconcept.calibrate([], "scratch")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: vidconcept.track(None, concepts="scratch"),
+        lambda: vidconcept.track("a.mp4", concepts="scratch", config=5),
+        lambda: vidconcept.evaluate(None, "scratch"),
+        lambda: vidconcept.calibrate(None, "scratch"),
+        lambda: vidconcept.calibrate(["a.mp4", 5], "scratch"),
+        lambda: vidconcept.export(5, "coco"),
+        lambda: vidconcept.Run.open(None),
+        lambda: vidconcept.Session("scratch", config=5),
+    ],
+)
+def test_what_is_no_path_is_refused(call):
+    with pytest.raises(vidconcept.UsageError, match=r"=(None|5)` is no path\. Next: "):
+        call()
 
 
 def test_paths_may_be_strings(tmp_path):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from vidconcept.errors import UsageError
+from vidconcept.files import take_path
 from vidconcept.pipelines.calibrate import Calibration, calibrate_good
 from vidconcept.pipelines.evaluate import Evaluation
 from vidconcept.pipelines.evaluate import evaluate as evaluate_clips
@@ -38,9 +39,9 @@ def evaluate(
     """
     monitor = monitor or Monitor(warn=log.warning)
     given = {"concepts": split_words(concepts), **settings}
-    folder = Path(out) if out else choose_out(dataset, "evaluation")
-    own_config = Path(config) if config else None
-    data = open_dataset(Path(dataset), format, split, None, given, own_config)
+    source, own_config = take_path(dataset, "dataset"), take_path(config, "config") if config else None
+    folder = take_path(out, "out") if out else choose_out(source, "evaluation")
+    data = open_dataset(source, format, split, None, given, own_config)
     return evaluate_clips(data, given, Workspace(folder, monitor, own_config))
 
 
@@ -57,14 +58,16 @@ def calibrate(
     """Learn thresholds from good footage, videos without a defect; what the command `vidconcept calibrate` does.
 
     work: folder of the maps, which a second call uses again; default `<video stem>.calibration.maps/` beside the first
-    video. The result's `keys`, `choice.thresholds` and `lifts` are settings for `track`.
+    video. `save` of the result writes the file for `track(config=...)`, and the memory of good parts that the promised
+    rate of false alarms rests on.
     Raises a `VidconceptError` subclass.
     """
     monitor = monitor or Monitor(warn=log.warning)
-    videos = [Path(footage)] if isinstance(footage, str | Path) else [Path(video) for video in footage]
+    several = footage if isinstance(footage, Iterable) and not isinstance(footage, str) else [footage]
+    videos = [take_path(video, "footage") for video in several]
     if not videos:
         raise UsageError("no footage to learn from. Next: give a video in which nothing is wrong")
     given = {"concepts": split_words(concepts), **settings}
-    folder = Path(work) if work else choose_out(videos[0], "calibration.maps")
-    workspace = Workspace(folder, monitor, Path(config) if config else None)
+    folder = take_path(work, "work") if work else choose_out(videos[0], "calibration.maps")
+    workspace = Workspace(folder, monitor, take_path(config, "config") if config else None)
     return calibrate_good(videos, given, false_alarms_per_hour, workspace)

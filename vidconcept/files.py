@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, TextIO, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from vidconcept.errors import InputError, OutputError, output_errors
+from vidconcept.errors import InputError, OutputError, UsageError, output_errors
 from vidconcept.wording import describe_fault
 
 Shape = TypeVar("Shape")
@@ -76,6 +76,14 @@ def open_regular(path: Path, limit_bytes: int | None = None) -> BinaryIO:
 def check_regular(path: Path, limit_bytes: int | None = None) -> None:
     """Raises InputError as `open_regular`: for libraries that open a file by its name."""
     open_regular(path, limit_bytes).close()
+
+
+def take_path(value: Any, key: str) -> Path:
+    """The path that a caller gives as `key`. Raises UsageError for what is neither text nor a path."""
+    try:
+        return Path(value)
+    except TypeError as error:
+        raise UsageError(f"`{key}={value!r}` is no path. Next: give text or a pathlib.Path") from error
 
 
 def check_name(path: Path) -> None:

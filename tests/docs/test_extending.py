@@ -8,6 +8,9 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 
+from tests.helpers.small_runs import small_clip, small_run, tree
+from vidconcept.errors import VidconceptError
+from vidconcept.pipelines.track import Run
 from vidconcept.temporal import smoothers
 from vidconcept.temporal.parameters import SmoothSettings
 from vidconcept.temporal.unpool import upsample
@@ -27,10 +30,11 @@ def test_the_format_of_the_page_writes_its_lines(tmp_path):
     exec(module, space)
     row = SimpleNamespace(frame_index=3, class_id=1, box_px=(10, 20, 30, 60))
     selection = SimpleNamespace(run=SimpleNamespace(frame_size=(100, 200)), tracks=lambda: iter([row]))
-    space["write_yolo"](selection, tmp_path / "out" / "clip.yolo.txt")
-    assert (tmp_path / "out" / "clip.yolo.txt").read_text() == "3 1 0.200000 0.200000 0.200000 0.200000\n"
+    space["write_boxes"](selection, tmp_path / "out" / "clip.boxes.txt")
+    assert (tmp_path / "out" / "clip.boxes.txt").read_text() == "3 1 0.200000 0.200000 0.200000 0.200000\n"
     entries = eval(f"{{{entry}}}", {**vars(formats)})
-    assert isinstance(entries["yolo"], formats.Format)
+    assert isinstance(entries["boxes"], formats.Format)
+    assert entries.keys().isdisjoint(formats.FORMATS)
 
 
 def test_the_smoothing_method_of_the_page_gives_frames():
@@ -45,6 +49,20 @@ def test_the_smoothing_method_of_the_page_gives_frames():
     assert [frame.shape for frame in frames] == [(2, 24, 32)] * 4
     assert frames[0].max() == pytest.approx(0.7)
     assert isinstance(eval(f"{{{entry}}}", {**vars(smoothers)})["largest"], smoothers.Smoother)
+
+
+def test_a_method_that_breaks_the_contract_of_the_page_leaves_a_finished_run(tiny_model, tmp_path, monkeypatch):
+    clip = small_clip(tmp_path / "a.mp4")
+    run = small_run(clip, tiny_model, tmp_path / "run")
+    before = tree(run.path)
+    module = ModuleType("my_package.tokens")
+    module.hold = lambda steps_nearby, index, stretch, *_: (steps_nearby[index].maps.scores for _ in stretch)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(smoothers.SMOOTHERS, "ema", smoothers.Smoother("my_package.tokens:hold", "not upsampled"))
+    with pytest.raises(VidconceptError, match=r"method ema, position 0: float32 \(2, "):
+        small_run(clip, tiny_model, run.path, smooth="ema", existing="resume")
+    assert tree(run.path).items() >= before.items()
+    assert Run.open(run.path).events == run.events
 
 
 class TestTheModelOfThePage:

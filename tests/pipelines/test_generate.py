@@ -1,6 +1,7 @@
 """Generation with maps gathered: the film is what it is without concepts, and the folder is that of any run."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from vidconcept.errors import OutputError, UsageError
 from vidconcept.models.adapter import choose_adapter
 from vidconcept.models.generation import Generation, generate
 from vidconcept.models.text import encode_texts
-from vidconcept.pipelines.generate import Wish, generate_run
+from vidconcept.pipelines.generate import FIXED, Wish, generate_run
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.settle import settle
 from vidconcept.pipelines.track import Run
@@ -157,14 +158,45 @@ def test_a_film_of_its_own_is_generated_again_and_another_is_kept(settings, tmp_
     assert film.read_bytes() == b"a film of somebody else's"
 
 
-def test_settings_that_a_generated_film_cannot_be_read_with_are_refused(settings, tmp_path):
-    with pytest.raises(UsageError, match=r"`roi=0,0,16,16` does not go with"):
-        generate_run(
-            PROMPT, {**settings, "roi": (0, 0, 16, 16)}, Wish(), tmp_path / "a.mp4", tmp_path / "a", "error", Monitor()
-        )
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"roi": (0, 0, 16, 16)}, "`roi=0,0,16,16` does not go with"),
+        ({"timestep": 900}, "`timestep=900` does not go with"),
+        ({"timesteps": (20, 900)}, "`timesteps=20,900` does not go with"),
+        ({"noise_samples": 5}, "`noise_samples=5` does not go with"),
+        ({"coarse_scale": 0.25}, "`coarse_scale=0.25` does not go with"),
+        ({"token_support": 0.5}, "`token_support=0.5` does not go with"),
+        ({"overlap_frames": 5}, "`overlap_frames=5` does not go with"),
+        ({"deinterlace": True}, "`deinterlace=True` does not go with"),
+        ({"tone_map": True}, "`tone_map=True` does not go with"),
+        ({"stream": 3}, "`stream=3` does not go with"),
+        ({"fps": 5}, "`fps=5.0` does not go with"),
+        ({"prompt": "other"}, "`prompt=other`: the film has a prompt already"),
+        ({"window_frames": 17}, "`window_frames=17` and `frames=9` both say"),
+    ],
+)
+def test_settings_that_a_generated_film_cannot_be_read_with_are_refused(given, said, settings, tmp_path):
+    with pytest.raises(UsageError, match=said):
+        generate_run(PROMPT, settings | given, Wish(frames=9), tmp_path / "a.mp4", tmp_path / "a", "error", Monitor())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_those_of_a_file_are_left_out_with_a_warning(settings, tmp_path):
+    config, warned = tmp_path / "line.toml", []
+    config.write_text("roi = [0, 0, 16, 16]\nend_s = 0.5\ntimestep = 900\n")
+    film, out = tmp_path / "a.mp4", tmp_path / "a"
+    run = generate_run(
+        PROMPT, settings, Wish(frames=9, steps=1), film, out, "error", Monitor(warn=warned.append), config
+    )
+    left_out = [text for text in warned if text.startswith(f"config {config}: ")]
+    assert [re.findall(r"`(\w+)=", text) for text in left_out] == [["roi"], ["end_s"], ["timestep"]]
+    kept = run.manifest["settings"]
+    assert (kept["roi"], kept["end_s"], kept["timestep"]) == (None, None, 500)
+    assert run.manifest["frames"] == 9
 
 
 def test_what_generation_settles_is_said_to_come_from_it(run):
     sources = run[0].manifest["settings_from"]
-    assert {sources[key] for key in ("roi", "tile", "rarity", "stride", "window_frames")} == {"generate"}
+    assert {sources[key] for key in (*FIXED, "window_frames")} == {"generate"}
     assert sources["threshold"] == "arguments"

@@ -150,22 +150,21 @@ class TestAnyModel:
         assert whole.keys() == resumed.keys()
         assert all(np.array_equal(values, resumed[name]) for name, values in whole.items())
 
-    def test_good_parts_are_learnt_and_bound_to_the_weights(self, random_run, tmp_path, tiny_model):
+    def test_a_saved_calibration_brings_its_good_parts_bound_to_the_weights(self, random_run, tmp_path, tiny_model):
         film = write_line(tmp_path / "good.mp4", 60)
         settings = {"concepts": ("scratch",), **settings_of(tiny_model)}
         learnt = calibrate_good([film], settings, 1.0, Workspace(tmp_path / "maps"))
         assert learnt.good_parts is not None
-        weights = make_plan(film, settings).layout.fingerprint
-        write_good_parts(tmp_path / "good.safetensors", learnt.good_parts.memory, learnt.good_parts.usual, weights)
-        config = tmp_path / "line.toml"
-        config.write_text('rarity = "good.safetensors"\n')
+        config, memory = tmp_path / "line.toml", tmp_path / "line.rarity.safetensors"
+        learnt.save(config)
         video = random_run.manifest["video"]["path"]
-        decided = vidconcept.track(video, ["scratch"], out=tmp_path / "run", config=config, **settings_of(tiny_model))
-        assert decided.manifest["rarity"]["mode"] == str(tmp_path / "good.safetensors")
+        decided = vidconcept.track(video, out=tmp_path / "run", config=config)
+        assert decided.manifest["rarity"]["mode"] == str(memory)
+        assert decided.manifest["settings"]["thresholds"] == learnt.choice.thresholds
         assert decided.manifest["rarity"]["tokens_without_evidence"] == 0
-        write_good_parts(tmp_path / "good.safetensors", learnt.good_parts.memory, learnt.good_parts.usual, "others")
+        write_good_parts(memory, learnt.good_parts.memory, learnt.good_parts.usual, "others")
         with pytest.raises(UsageError, match="learnt with other weights"):
             make_plan(video, settings, config)
-        (tmp_path / "good.safetensors").write_bytes(b"nothing")
+        memory.write_bytes(b"nothing")
         with pytest.raises(InputError, match="memory of good parts"):
             make_plan(video, settings, config)

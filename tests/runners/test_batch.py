@@ -256,6 +256,16 @@ class TestRefused:
         said = self.refused(UsageError, "batch", tmp_path / "cameras.csv", "--out", tmp_path / "x")
         assert said.startswith("camera north: ")
 
+    def test_of_a_camera_without_its_memory_of_good_parts_the_setting_is_named(self, made, tmp_path):
+        (tmp_path / "line.toml").write_text('rarity = "line.rarity.safetensors"\n')
+        (tmp_path / "cameras.csv").write_text(
+            f"camera,video,concepts,config\nnorth,{made[0] / 'archive'},dent,line.toml\n"
+        )
+        said = self.refused(InputError, "batch", tmp_path / "cameras.csv", "--out", tmp_path / "x")
+        assert said.startswith(
+            f"camera north: rarity = {tmp_path / 'line.rarity.safetensors'}: no memory of good parts"
+        )
+
     def test_a_model_that_is_not_here(self, made, tmp_path):
         arguments = ("--concepts", "dent", "--set", "model=no/such", "--out", tmp_path / "x")
         self.refused(ModelError, "batch", made[0] / "archive", *arguments)
@@ -312,3 +322,17 @@ class TestOtherTools:
         assert names["table"].groupby("state")["video"].count().to_dict() == {"done": 2, "failed": 1}
         assert sorted(names["events"]["concept"]) == ["dent", "dent", "scratch", "scratch"]
         assert names["events"]["run"].nunique() == 2
+
+    def test_pandas_where_no_film_has_a_finding(self, made, tmp_path, monkeypatch):
+        pandas = pytest.importorskip("pandas")
+        pytest.importorskip("pyarrow")
+        shutil.copytree(made[0] / "runs", tmp_path / "runs")
+        for run in runs_in(tmp_path / "runs"):
+            header = (run / "events.csv").read_text().splitlines(keepends=True)[0]
+            (run / "events.csv").write_text(header)
+        table = pandas.read_parquet(tmp_path / "runs" / "summary.parquet").assign(events=0)
+        table.to_parquet(tmp_path / "runs" / "summary.parquet")
+        monkeypatch.chdir(tmp_path)
+        names = {"pandas": pandas}
+        exec(self.example("python"), names)
+        assert names["events"].empty

@@ -1,13 +1,17 @@
 """The temporal stage as a stream: what goes in, what comes out, and what never happens."""
 
+import sys
+from types import ModuleType
+
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vidconcept.errors import VidconceptError
 from vidconcept.temporal.smooth import smooth
-from vidconcept.temporal.smoothers import SMOOTHERS
+from vidconcept.temporal.smoothers import SMOOTHERS, Smoother
 from vidconcept.temporal.stitch import stitch
 from vidconcept.temporal.stride import extrapolate_scores, interpolate_scores
 from vidconcept.types import ConceptMaps, FrameScores, LatentMaps, Origin
@@ -184,6 +188,30 @@ def test_unknown_methods_and_changing_sizes_are_refused():
     frames = [np.zeros((16, 16, 3), np.uint8), np.zeros((16, 18, 3), np.uint8)]
     with pytest.raises(ValueError, match="one size"):
         list(smooth(latents_of([np.zeros((1, 1, 1))] * 2, 2), frames))
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (lambda frame: [frame[:, ::2, ::2]] * 5, r"position 0: float32 \(1, 48, 80\), where"),
+        (lambda frame: [frame, frame.astype(float)], r"position 1: float64 \(1, 96, 160\), where"),
+        (lambda frame: [frame, frame * 255], "position 1: scores from 127.5 to 127.5"),
+        (lambda frame: [frame, frame - 1], "position 1: scores from -0.5 to -0.5"),
+        (lambda frame: [frame, frame * np.nan], "position 1: scores from nan to nan"),
+        (lambda frame: [frame] * 3, "position 3: no scores"),
+        (lambda frame: [frame] * 5, "position 3: one more frame"),
+    ],
+)
+def test_a_method_that_gives_other_scores_than_it_must_is_named(made, said, monkeypatch):
+    module = ModuleType("my_package.mine")
+    frame = np.full((1, 96, 160), 0.5, np.float32)
+    module.score = lambda *_: iter(made(frame))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(SMOOTHERS, "mine", Smoother("my_package.mine:score", ""))
+    images, _ = moving_line(4)
+    maps = [LatentMaps(Origin(0, 0), 0, 3, np.zeros((1, 6, 10), np.float32))]
+    with pytest.raises(VidconceptError, match=f"smoothing method mine, {said}"):
+        list(smooth(maps, images, method="mine"))
 
 
 class TestBetween:

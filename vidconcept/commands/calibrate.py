@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -67,15 +68,14 @@ def calibrate(
     refuse_unlabelled("a video", format=format, split=split, rename=rename)
     from vidconcept.commands.terminal import open_monitor, print_rows
     from vidconcept.evaluation.alarms import describe_choice
-    from vidconcept.pipelines.calibrate import calibrate_good, write_toml
+    from vidconcept.pipelines.calibrate import calibrate_good
     from vidconcept.pipelines.workspace import Workspace
-    from vidconcept.rarity.good_parts import write_good_parts
+    from vidconcept.rarity.good_parts import name_memory
     from vidconcept.writers.reports.evaluation import replace_nan
 
     target = parse_rate(false_alarms)
     path = out or footage[0].absolute().parent / f"{shorten_name(footage[0].stem)}.calibration.toml"
-    memory = path.with_suffix(".rarity.safetensors")
-    for written in (path, memory):
+    for written in (path, name_memory(path)):
         check_output(written, [*footage, *([config] if config else [])])
     with open_monitor() as monitor:
         result = calibrate_good(
@@ -83,12 +83,7 @@ def calibrate(
         )
     promises = describe_choice(result.choice)
     provenance = {**result.provenance, "command": format_command_line()}
-    keys = dict(result.keys)
-    if result.good_parts is not None:
-        write_good_parts(memory, result.good_parts.memory, result.good_parts.usual, result.provenance["weights"])
-        # By its name alone: the two files lie side by side, wherever they are moved.
-        keys["rarity"] = memory.name
-    write_toml(path, keys, result.choice.thresholds, result.lifts, provenance, promises)
+    replace(result, provenance=provenance).save(path)
     if as_json:
         content = {"config": str(path), "thresholds": result.choice.thresholds, "says": promises, **provenance}
         typer.echo(json.dumps(replace_nan(content), ensure_ascii=False))
@@ -96,10 +91,8 @@ def calibrate(
     print_rows("thresholds", [(name, f"{value:g}") for name, value in result.choice.thresholds.items()])
     print_rows("what this promises", [("-", line) for line in promises])
     files = [("config", str(path))]
-    if "rarity" in keys and result.good_parts is not None:
-        files.append(
-            ("memory", f"{path.parent / keys['rarity']}: what good parts look like; keep it beside the config")
-        )
+    if result.good_parts is not None:
+        files.append(("memory", f"{name_memory(path)}: what good parts look like; keep it beside the config"))
     print_rows("use it", [*files, ("then", f"vidconcept track VIDEO --config {path}")])
 
 

@@ -14,6 +14,7 @@ from weakref import finalize
 import numpy as np
 
 from vidconcept.errors import UsageError
+from vidconcept.files import take_path
 from vidconcept.live.engine import Engine, count_lag_frames
 from vidconcept.live.events import EventWatch, LiveEvent
 from vidconcept.live.holes import HoleFinder
@@ -63,7 +64,7 @@ class Session:
         overrides = {"concepts": split_words(concepts), **settings}
         monitor = monitor or Monitor(warn=log.warning)
         refused = (*OF_RECORDINGS, *OF_VIDEO)
-        self._settled = settle_live(overrides, Path(config) if config else None, refused)
+        self._settled = settle_live(overrides, take_path(config, "config") if config else None, refused)
         self._model = load_settled(self._settled, monitor)
         self._on_frame = on_frame
         self._plan: Plan | None = None

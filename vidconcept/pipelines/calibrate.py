@@ -7,20 +7,23 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vidconcept.errors import UsageError
-from vidconcept.evaluation.alarms import LOWEST, Candidate, Choice, choose, find_strengths
+from vidconcept.evaluation.alarms import LOWEST, Candidate, Choice, choose, describe_choice, find_strengths
 from vidconcept.evaluation.background import Background
+from vidconcept.files import take_path
 from vidconcept.pipelines.findings import ScoredFrame, Tracker, make_decision, score_frames
 from vidconcept.pipelines.good_parts import GoodParts, learn_good_parts
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import MAPS_VERSION, Plan
 from vidconcept.pipelines.rarity import Judge, gate_maps
 from vidconcept.pipelines.workspace import Workspace
+from vidconcept.rarity.good_parts import name_memory, write_good_parts
 from vidconcept.runs import RunFolder
 from vidconcept.settings import Stage, TrackSettings
 from vidconcept.temporal.stitch import split_recordings, stitch
@@ -44,6 +47,19 @@ class Calibration:
     provenance: Mapping[str, Any] = field(repr=False)
     good_parts: GoodParts | None = field(default=None, repr=False)
 
+    def save(self, path: str | Path) -> None:
+        """Write the TOML that `track` takes as `config`, and beside it the memory of good parts, where there is one.
+
+        Both are needed, and lie side by side wherever they are moved. Raises OutputError, also where a file of that
+        name was not written by vidconcept.
+        """
+        path, keys = take_path(path, "path"), dict(self.keys)
+        if self.good_parts is not None:
+            memory = name_memory(path)
+            write_good_parts(memory, self.good_parts.memory, self.good_parts.usual, self.provenance["weights"])
+            keys["rarity"] = memory.name
+        write_toml(path, keys, self.choice.thresholds, self.lifts, self.provenance, describe_choice(self.choice))
+
 
 # Good footage that may lower thresholds as far as they go.
 LONG_ENOUGH_H = 0.5
@@ -65,8 +81,8 @@ def calibrate_good(
     workspace: Workspace,
 ) -> Calibration:
     """Learn thresholds from footage in which nothing is wrong. Raises UsageError, and what `track` raises."""
-    if not 0 < target_per_hour < float("inf"):
-        raise UsageError(f"`false_alarms_per_hour={target_per_hour:g}` is not a rate above 0. Next: 1 for one an hour")
+    if not isinstance(target_per_hour, Real) or not 0 < target_per_hour < float("inf"):
+        raise UsageError(f"`false_alarms_per_hour={target_per_hour!r}` is not a rate above 0. Next: 1 for one an hour")
     _refuse_twice(videos)
     footage = [read_footage(video, settings, workspace) for video in videos]
     good_parts = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
@@ -19,19 +19,41 @@ from vidconcept.models.generation import Generation, check_generates, film_step,
 from vidconcept.models.learnt import check_learnt
 from vidconcept.ownership import check_ours
 from vidconcept.pipelines.monitor import Monitor
-from vidconcept.pipelines.plan import make_plan
+from vidconcept.pipelines.plan import plan_source
 from vidconcept.pipelines.settle import Settled, settle
 from vidconcept.pipelines.track import Run, carry_out, list_versions
 from vidconcept.runs import open_run
 from vidconcept.setting_layers import CALLER_LAYERS, format_value
+from vidconcept.settings import TrackSettings
 from vidconcept.temporal.windows import Window
 from vidconcept.types import ConceptMaps, VideoInfo
 from vidconcept.video.problems import Finding
 from vidconcept.video.writer import open_writer
 from vidconcept.written import check_replaceable, compute_digest, record
 
-# What these settings say of a film does not hold for one that is made here: it is read once, while it is made.
-FIXED: dict[str, Any] = {"rarity": "off", "tile": (1, 1), "stride": 1, "roi": None, "start_s": None, "end_s": None}
+# What these settings say of a film does not hold for one that is made here: it is read once, while it is made, whole,
+# and at the noise levels of its making.
+FIXED: dict[str, Any] = {
+    "rarity": "off",
+    "keep_recurring": (),
+    "tile": (1, 1),
+    "stride": 1,
+    "looks": None,
+    "overlap_frames": 1,
+    "roi": None,
+    "start_s": None,
+    "end_s": None,
+    "fps": None,
+    "bits": None,
+    "stream": None,
+    "deinterlace": False,
+    "tone_map": False,
+    "timestep": TrackSettings.model_fields["timestep"].default,
+    "timesteps": (),
+    "noise_samples": 1,
+    "coarse_scale": 0.0,
+    "token_support": 0.0,
+}
 TEXTURES = (
     "the embedded model learnt textures of line footage, at a small size: what it generates is texture, no scene. For "
     "pictures take `model=cogvideox-2b` (very slow without a GPU)"
@@ -64,9 +86,13 @@ def generate_run(
 
     Raises UsageError, ModelError and OutputError; a film that is there is replaced only with `existing` "overwrite".
     """
-    _refuse_fixed(settle({**settings, "prompt": prompt}, config), monitor)
-    settings = {**settings, **FIXED, "prompt": prompt}
-    settled = settle(settings, config)
+    if settings.get("prompt") is not None:
+        raise UsageError(
+            f"`prompt={settings['prompt']}`: the film has a prompt already, {prompt!r}. Next: leave it out"
+        )
+    settled = settle({**settings, "prompt": prompt}, config)
+    _refuse_fixed(settled, monitor)
+    settled = _overrule(settled, FIXED)
     folder = find_folder(settled.preset)
     check_generates(folder.path, folder.preset.name)
     layout = read_layout(folder.path)
@@ -85,15 +111,13 @@ def generate_run(
             model, folder.path, settled.lexicon, asked, lambda done, total: monitor.check("denoising", done, total)
         )
     _write_film(video, frames, wish.rate_fps)
-    own = {**settings, "window_frames": asked.frames, "overlap_frames": 1 if asked.frames > 1 else asked.frames}
-    plan = make_plan(video, own, config)
+    plan = plan_source(_overrule(settled, {"window_frames": asked.frames}), video)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     facts = plan.facts() | {
         "created": started,
         "versions": list_versions(),
         "generated": _facts_of(prompt, asked, model),
     }
-    facts["settings_from"] |= dict.fromkeys((*FIXED, "window_frames", "overlap_frames"), "generate")
     if settled.preset.source == "embedded":
         facts["remarks"] = [*facts["remarks"], asdict(Finding("remark", "textures", TEXTURES))]
     # Reading the film again would give other maps than those of its making.
@@ -121,12 +145,23 @@ def _refuse_fixed(asked: Settled, monitor: Monitor) -> None:
         monitor.warn(f"{source}: {said}, and is left out")
 
 
+def _overrule(settled: Settled, values: Mapping[str, Any]) -> Settled:
+    """With settings that generation has its own values for, whatever any layer says."""
+    sources = {**settled.sources, **dict.fromkeys(values, "generate")}
+    return replace(settled, settings=settled.settings.model_copy(update=values), sources=sources)
+
+
 def _facts_of(prompt: str, asked: Generation, model: Any) -> dict[str, Any]:
     return {"prompt": prompt, **asdict(asked), "read_steps": sorted(asked.read_steps), "seed": model.settings.seed}
 
 
 def _check_wish(wish: Wish, settled: Settled, step: int) -> Generation:
     settings = settled.settings
+    if wish.frames is not None and settled.sources["window_frames"] in CALLER_LAYERS:
+        raise UsageError(
+            f"`window_frames={settings.window_frames}` and `frames={wish.frames}` both say how long the film is. "
+            "Next: leave one of them out"
+        )
     frames = 1 + (settings.window_frames - 1) // step * step if wish.frames is None else wish.frames
     # Tracking needs more than the first latent step.
     if frames % step != 1 % step or frames == 1 < step:

@@ -170,8 +170,11 @@ def make_plan(
     environment. Raises UsageError, InputError or
     ModelError with the reason and the next step.
     """
-    settled = settle(overrides, config, environ)
-    source = Path(video)
+    return plan_source(settle(overrides, config, environ), Path(video))
+
+
+def plan_source(settled: Settled, source: Path) -> Plan:
+    """Settle what depends on the source, for settings that are settled. Raises as `make_plan`."""
     # Tables and run.json hold both.
     check_path(source.absolute())
     check_name(source.resolve())

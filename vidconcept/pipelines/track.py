@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vidconcept.errors import InputError, Interrupted, output_errors
+from vidconcept.files import take_path
 from vidconcept.manifest import read_manifest
 from vidconcept.pipelines.deliver import deliver
 from vidconcept.pipelines.findings import Findings, find
@@ -47,10 +48,11 @@ class Run:
     @classmethod
     def open(cls, path: str | Path) -> Run:
         """Raises InputError when the folder is not a finished run."""
-        manifest = read_manifest(Path(path))
+        folder = take_path(path, "path")
+        manifest = read_manifest(folder)
         if not manifest.get("done"):
             raise InputError(f"{path} is not finished. Next: track again with `existing=resume`")
-        return cls(Path(path), manifest)
+        return cls(folder, manifest)
 
     @property
     def events(self) -> list[Event]:
@@ -97,8 +99,9 @@ def track(
     Raises a `VidconceptError` subclass: UsageError, InputError, ModelError, OutputError, or Interrupted.
     """
     monitor = monitor or Monitor(warn=log.warning)
-    plan = make_plan(video, {"concepts": split_words(concepts), **settings}, Path(config) if config else None)
-    return run_plan(plan, Path(out) if out else choose_out(video), existing, monitor)
+    source, own_config = take_path(video, "video"), take_path(config, "config") if config else None
+    plan = make_plan(source, {"concepts": split_words(concepts), **settings}, own_config)
+    return run_plan(plan, take_path(out, "out") if out else choose_out(source), existing, monitor)
 
 
 def run_plan(

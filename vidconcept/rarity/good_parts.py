@@ -30,6 +30,11 @@ def join_memories(memories: Sequence[Memory]) -> tuple[Memory, list[int]]:
     return whole, starts
 
 
+def name_memory(config: Path) -> Path:
+    """Where the memory lies that the TOML of a calibration names: beside it."""
+    return config.with_suffix(".rarity.safetensors")
+
+
 def write_good_parts(path: Path, memory: Memory, usual: Usual, weights: str) -> None:
     """usual: distances among good parts. weights: fingerprint of the model."""
     tensors, facts = memory.to_tensors()

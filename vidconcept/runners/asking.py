@@ -14,6 +14,7 @@ from vidconcept.models.adapter import read_layout
 from vidconcept.models.folder import find_folder
 from vidconcept.pipelines.plan import MAPS_VERSION
 from vidconcept.pipelines.settle import settle
+from vidconcept.rarity.good_parts import check_good_parts
 from vidconcept.settings import RARITY_WORDS
 
 
@@ -25,7 +26,7 @@ class Asking:
     _weights: dict[str, str] = field(default_factory=dict, repr=False)
 
     def digest(self, film: Film) -> str:
-        """What stands for all that is asked of a film. Raises UsageError or ModelError where it cannot be answered."""
+        """What stands for all that is asked of a film. Raises UsageError, InputError or ModelError if it is wrong."""
         group = digest_of([film.settings, str(film.config)])
         if group not in self._digests:
             try:
@@ -39,10 +40,12 @@ class Asking:
 
     def _settle(self, film: Film) -> str:
         settled = settle(film.settings, film.config)
-        settings, source = settled.settings, settled.preset.source
+        settings, source, good_parts = settled.settings, settled.preset.source, ""
         if source not in self._weights:
             self._weights[source] = read_layout(find_folder(settled.preset).path).fingerprint
-        good_parts = "" if settings.rarity in RARITY_WORDS else digest_of(read_bytes(Path(settings.rarity)).hex())
+        if settings.rarity not in RARITY_WORDS:
+            check_good_parts(Path(settings.rarity), self._weights[source])
+            good_parts = digest_of(read_bytes(Path(settings.rarity)).hex())
         return digest_of(
             [
                 settings.model_dump(mode="json"),

@@ -2,7 +2,8 @@
 
 A method takes `(steps_nearby, index, stretch, motions, settings)`: latent steps that motion joins to a stretch of
 frames, the index of the one that covers the stretch, the positions of its frames, the motions between frames by
-position, and `SmoothSettings`. It yields the scores of each frame of the stretch, `(concept, h, w)` float32 in [0, 1].
+position, and `SmoothSettings`. It yields the scores of each frame of the stretch, `(concept, h, w)` float32 in [0, 1];
+anything else ends the run with an error that names the method.
 """
 
 from dataclasses import dataclass

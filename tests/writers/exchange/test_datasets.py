@@ -239,7 +239,7 @@ class TestFilters:
         assert told.startswith("0 tracks as coco")
         assert json.loads((tmp_path / "none.json").read_text(encoding="utf-8"))["annotations"] == []
 
-    @pytest.mark.parametrize("span", [{"start_s": float("nan")}, {"end_s": float("inf")}])
+    @pytest.mark.parametrize("span", [{"start_s": float("nan")}, {"end_s": float("inf")}, {"start_s": "5"}])
     def test_seconds_that_are_no_number(self, run_dir: Path, tmp_path: Path, span: dict[str, Any]) -> None:
         with pytest.raises(UsageError, match="is not a finite number"):
             export(run_dir, "csv", tmp_path / "x", **span)
@@ -256,8 +256,8 @@ class TestFilters:
         assert tree(run_dir) == before
 
     def test_words_that_nobody_knows(self, run_dir: Path, tmp_path: Path) -> None:
-        with pytest.raises(UsageError, match=r"unknown format 'yolo'.*Next: one of csv, coco"):
-            export(run_dir, "yolo", tmp_path / "x")
+        with pytest.raises(UsageError, match=r"unknown format 'no-such'.*Next: one of csv, coco"):
+            export(run_dir, "no-such", tmp_path / "x")
         with pytest.raises(UsageError, match="no verdict 'good'"):
             export(run_dir, "csv", tmp_path / "x", verdict=["good"])
         with pytest.raises(UsageError, match="has no concept 'dent'"):

@@ -2,10 +2,12 @@
 
 import csv
 import json
+import re
 import shutil
 import xml.etree.ElementTree as ElementTree
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -159,3 +161,21 @@ class TestSupervision:
             [float(row[name]) for name in names] for row in theirs
         ]
         assert [row["frame_index"] for row in read_back] == [row["frame_index"] for row in theirs]
+
+    @pytest.mark.parametrize("is_empty", [True, False])
+    def test_the_lines_of_the_page_read_a_frame(
+        self,
+        exported: Exporter,
+        rows: dict[tuple[int, int], TrackMask],
+        monkeypatch: pytest.MonkeyPatch,
+        is_empty: bool,
+    ) -> None:
+        pytest.importorskip("supervision")
+        page = Path(__file__).parents[3] / "docs" / "reference" / "exchange-formats.md"
+        (lines,) = re.findall(r"```python\n(import csv, numpy.*?supervision.*?)```", page.read_text("utf-8"), re.DOTALL)
+        path = exported("supervision")
+        frame = FRAMES if is_empty else next(iter(rows))[0]
+        space: dict[str, Any] = {}
+        monkeypatch.chdir(path.parent)
+        exec(lines.replace("line_cam.supervision.csv", path.name).replace('"120"', f'"{frame}"'), space)
+        assert len(space["detections"]) == sum(index == frame for index, _ in rows)

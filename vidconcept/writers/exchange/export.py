@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from vidconcept.errors import UsageError
+from vidconcept.files import take_path
 from vidconcept.manifest import read_manifest
 from vidconcept.ownership import check_apart, refuse_what_is_read
 from vidconcept.registry import load_entry
@@ -39,7 +40,7 @@ def export(
     Raises UsageError, also where `out` is the run or would take the place of what it made, InputError (no run),
     OutputError.
     """
-    run_dir = Path(run_dir)
+    run_dir = take_path(run_dir, "run_dir")
     if to not in FORMATS:
         raise UsageError(f"unknown format {to!r}{suggest(to, FORMATS)}. Next: one of {', '.join(FORMATS)}")
     if masks not in ("rle", "polygon"):
@@ -55,7 +56,7 @@ def export(
     selection = select(run_dir, verdicts, concepts, start_s, end_s)
     part = [*(verdicts or ()), *(["part"] if concepts or start_s is not None or end_s is not None else [])]
     name = FORMATS[to].name.format(stem=".".join([selection.stem, *part]))
-    path = Path(out) if out else run_dir / "exports" / name
+    path = take_path(out, "out") if out else run_dir / "exports" / name
     check_apart(run_dir, [path])
     refuse_what_is_read(path, [run_dir, Path(read_manifest(run_dir)["video"].get("path", ""))])
     options: dict[str, Any] = {"masks": masks} if FORMATS[to].polygons else {}

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -106,8 +107,8 @@ def select(
         if name not in run.concepts:
             raise UsageError(f"{run_dir} has no concept {name!r}. Next: one of {', '.join(run.concepts)}")
     for key, value_s in (("start_s", start_s), ("end_s", end_s)):
-        if value_s is not None and not isfinite(value_s):
-            raise UsageError(f"`{key}={value_s}` is not a finite number. Next: seconds of the film")
+        if value_s is not None and not (isinstance(value_s, Real) and isfinite(value_s)):
+            raise UsageError(f"`{key}={value_s!r}` is not a finite number. Next: seconds of the film")
     first_s = float("-inf") if start_s is None else start_s
     last_s = float("inf") if end_s is None else end_s
     if first_s > last_s:
