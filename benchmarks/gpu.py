@@ -16,7 +16,7 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +103,14 @@ def measure(model: CogVideoX, repeats: int, rate: float) -> dict[str, Any]:
     }
     for part in parts.values():
         part["share_of_rate"] = part["flop"] / part["s"] / rate
+    rate_fps = settings.window_frames / parts["window"]["s"]
+    return {**parts, "everything_else_s": find_rest(parts), "frames_a_second": rate_fps}
+
+
+def find_rest(parts: Mapping[str, Mapping[str, float]]) -> float | None:
+    """Seconds of a window beside VAE and transformer; None where these differ from call to call by more than that."""
     rest = parts["window"]["s"] - parts["vae"]["s"] - parts["transformer"]["s"]
-    return {**parts, "everything_else_s": rest, "frames_a_second": settings.window_frames / parts["window"]["s"]}
+    return rest if rest > 0 else None
 
 
 def set_attention(model: CogVideoX, name: str) -> str:

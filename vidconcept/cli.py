@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import logging
 import os
 import sys
@@ -14,7 +15,7 @@ import typer
 from vidconcept import __version__, signals
 from vidconcept.commands import batch, calibrate, concept, generate, image, machine, review, track, trust, watch
 from vidconcept.commands.flags import NamingGroup
-from vidconcept.errors import ExitCode, Interrupted, VidconceptError, describe_unexpected
+from vidconcept.errors import ExitCode, Interrupted, VidconceptError, describe_unexpected, says_out_of_memory
 from vidconcept.files import shorten
 
 app = typer.Typer(
@@ -49,6 +50,9 @@ for module in (track, batch, watch, image, generate, review, calibrate, concept,
 def main() -> None:
     """Run the command; errors become one or two lines on stderr and an exit code."""
     signals.stop_at_signals()
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        # A name with a letter that the terminal cannot show must not end a run that is done.
+        sys.stdout.reconfigure(errors="backslashreplace")
     # Of damaged pictures it would print what its inside came upon, between our own lines.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     # Any command takes it; only those that run long name it in their help.
@@ -90,9 +94,15 @@ def main() -> None:
             _say(debug, error, f"cannot write what is printed: {error.strerror}. Next: let it go elsewhere")
             raise SystemExit(int(ExitCode.FAILURE)) from None
         text = describe_unexpected(error)
-        advice = f"{SMALLER}, or device=cpu" if "out of memory" in text.lower() else "--debug shows where"
-        _say(debug, error, f"{text}. Next: {advice}")
+        _say(debug, error, f"{text}. Next: {_advise(error)}")
         raise SystemExit(int(ExitCode.FAILURE)) from None
+
+
+def _advise(error: Exception) -> str:
+    """What helps after an error that nobody foresaw."""
+    if isinstance(error, ImportError) and says_out_of_memory(str(error)):
+        return "raise the limit of memory (ulimit -v): the libraries alone take several GB of address space"
+    return f"{SMALLER}, or device=cpu" if says_out_of_memory(str(error)) else "--debug shows where"
 
 
 def _check_working_directory() -> None:

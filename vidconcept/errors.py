@@ -67,6 +67,11 @@ class Interrupted(VidconceptError):
 
     exit_code = ExitCode.INTERRUPTED
 
+    def __init__(
+        self, said: str = "interrupted; what was finished is kept. Next: run the same command again to continue"
+    ) -> None:
+        super().__init__(said)
+
 
 def describe_unexpected(error: BaseException) -> str:
     """An error that nobody foresaw: its type, and the first line of what it says."""
@@ -74,13 +79,31 @@ def describe_unexpected(error: BaseException) -> str:
     return f"{type(error).__name__}: {said.splitlines()[0] if said else 'no message'}"
 
 
+# Of the systems' allocators, of GPUs, and of what loads libraries.
+_OUT_OF_MEMORY = (
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory",
+    "out of memory",
+    "failed to map segment",
+)
+
+
+def says_out_of_memory(said: str) -> bool:
+    """Whether an error's text is of an allocator or a loader that got no memory."""
+    return any(words in said.lower() for words in _OUT_OF_MEMORY)
+
+
 _WRITE_REASONS = {
     errno.ENOSPC: "the disk is full. Next: free some space, then run again",
     errno.EDQUOT: "the disk quota is used up. Next: free some space, then run again",
     errno.EFBIG: "a file outgrows the size limit here. Next: raise the limit, then run again",
+    errno.EMFILE: "too many files are open. Next: raise the limit (ulimit -n), then run again",
+    errno.ENFILE: "too many files are open on this machine. Next: close other programs, then run again",
     errno.EACCES: "no permission to write there. Next: choose another folder with `out`",
     errno.EPERM: "no permission to write there. Next: choose another folder with `out`",
     errno.EROFS: "the file system is read-only. Next: choose another folder with `out`",
+    errno.EEXIST: "a part of the path is a file. Next: choose another folder with `out`",
     errno.ENOTDIR: "a part of the path is a file. Next: choose another folder with `out`",
     errno.ENOENT: "its folder does not exist. Next: create it, or choose another folder with `out`",
 }

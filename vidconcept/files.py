@@ -195,6 +195,15 @@ def shorten_name(stem: str) -> str:
     return f"{encoded[: NAME_BYTES - 9].decode('utf-8', 'ignore')}-{digest}"
 
 
+def explain_unwritable(folder: Path) -> str:
+    """Why nothing can be written into a folder that is there; empty where something can."""
+    if os.access(folder, os.W_OK | os.X_OK):
+        return ""
+    if hasattr(os, "statvfs") and os.statvfs(folder).f_flag & os.ST_RDONLY:
+        return "the file system is read-only"
+    return "no permission to write there"
+
+
 def new_scratch(path: Path) -> Path:
     """An unused name, on the same file system, for what is to become `path`.
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 
 from vidconcept.errors import InputError, InUseError, OutputError, UsageError, output_errors
-from vidconcept.files import SCRATCH, SCRATCH_NAME, identify_path
+from vidconcept.files import SCRATCH, SCRATCH_NAME, explain_unwritable, identify_path
 from vidconcept.manifest import MANIFEST, read_manifest
 from vidconcept.written import check_replaceable
 
@@ -91,10 +91,8 @@ def check_ours(folder: Path) -> bool:
 def check_writable(folder: Path) -> None:
     """Raises OutputError where nothing can be written into `folder`, or it cannot be made."""
     above = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    if not os.access(above, os.W_OK | os.X_OK):
-        raise OutputError(
-            f"cannot write {folder}: no permission to write there. Next: choose another folder with `out`"
-        )
+    if reason := explain_unwritable(above):
+        raise OutputError(f"cannot write {folder}: {reason}. Next: choose another folder with `out`")
 
 
 def _is_own_scratch(path: Path) -> bool:

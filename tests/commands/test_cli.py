@@ -161,7 +161,7 @@ class TestReadOnlyRuns:
         for given, page in ((run, run / "review.html"), (run.parent, run.parent / "index.html")):
             done = self.review(given)
             assert json.loads(done.stdout)["page"] == str(page), done.stderr
-            assert done.stderr.startswith("warning: no permission to write")
+            assert done.stderr.startswith(f"warning: cannot write {page}: no permission to write there; shown as")
             assert len(done.stderr.splitlines()) == 1
 
     def test_an_index_over_them_is_written(self, run):

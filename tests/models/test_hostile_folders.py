@@ -1,5 +1,6 @@
 """Model folders of strangers: nothing of theirs is run, nothing is waited for, and each fault is one clear error."""
 
+import errno
 import json
 import os
 import shutil
@@ -194,6 +195,14 @@ class TestNoNumbers:
             track(clip, ["scratch"], model=str(folder), **SMALL, out=tmp_path / "run")
 
 
+@pytest.mark.parametrize("part", ["transformer", "vae"])
+def test_weights_that_are_cut_off_are_told_in_one_sentence(folder, part):
+    path = next((folder / part).glob("*.safetensors"))
+    os.truncate(path, path.stat().st_size // 2)
+    with pytest.raises(ModelError, match=r"[^.]\. Next: fetch it again, or another `model`$"):
+        load(folder, TrackSettings(device="cpu"), ("dent",))
+
+
 class TestCache:
     @staticmethod
     def encode(folder: Path) -> torch.Tensor:
@@ -215,5 +224,16 @@ class TestCache:
         monkeypatch.setenv("VIDCONCEPT_CACHE_DIR", str(tmp_path / "cache"))
         assert self.encode(folder).isfinite().all()
         (said,) = [record.getMessage() for record in caplog.records if record.name == "vidconcept.models.text"]
-        assert said.endswith("or set VIDCONCEPT_CACHE_DIR to a folder that can be written")
+        assert said.endswith(
+            "a part of the path is a file. Next: set VIDCONCEPT_CACHE_DIR to a folder that can be written"
+        )
         assert said.count("Next: ") == 1
+
+    def test_one_on_a_full_disk_is_told_with_both_ways_out(self, folder, tmp_path, monkeypatch, caplog):
+        def refuse(*_):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setenv("VIDCONCEPT_CACHE_DIR", str(tmp_path / "cache"))
+        monkeypatch.setattr(os, "replace", refuse)
+        self.encode(folder)
+        assert "the disk is full. Next: free some space there, or set VIDCONCEPT_CACHE_DIR" in caplog.text

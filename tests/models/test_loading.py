@@ -30,7 +30,7 @@ def load_folder(path, **settings) -> list[str]:
 
 
 def test_tiles_that_the_vae_does_not_have_are_told_of(tiny_model):
-    without = "the VAE of this model has no tiles: vae_tiling=on has no effect"
+    without = "the VAE of this model has no tiles: `vae_tiling=on` has no effect"
     assert without in load_folder(find_folder(find_preset("linecam")).path, vae_tiling="on")
     assert without not in load_folder(tiny_model, vae_tiling="on")
 

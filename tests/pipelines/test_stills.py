@@ -104,6 +104,13 @@ class TestFolder:
 
 
 class TestOne:
+    def test_a_wide_one_is_not_told_of_a_film(self, small, tmp_path):
+        Image.fromarray(paint(0, (5000, 40))).save(tmp_path / "wide.png")
+        warned: list[str] = []
+        read_stills(tmp_path / "wide.png", small, tmp_path / "out", "error", Monitor(warn=warned.append))
+        assert "thin defects are lost" in " ".join(warned)
+        assert "annotated.mp4" not in " ".join(warned)
+
     def test_what_is_no_photo(self, small, photos, tmp_path):
         (tmp_path / "a.mp4").write_bytes(b"film")
         with pytest.raises(InputError, match=r"is not a photo.*vidconcept track"):

@@ -34,6 +34,7 @@ class TestPlan:
         plan = make_plan(wide, ASKED)
         assert "thin defects are lost. Next: `tile=auto`" in remark(plan, "detail")
         assert "shows frames at 4096x26" in remark(plan, "film")
+        assert remark(make_plan(wide, ASKED, film=False), "film") == ""
 
     def test_auto_keeps_a_token_fine_and_says_the_cost(self, wide):
         plan = make_plan(wide, ASKED | {"tile": "auto"})

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from vidconcept.commands.flags import name_options
+from vidconcept.errors import Interrupted
 from vidconcept.pipelines.monitor import Monitor, count_progress
 from vidconcept.signals import STOPPING
 from vidconcept.wording import format_count
@@ -36,7 +37,7 @@ def resume_command(arguments: Sequence[str]) -> str:
 
 
 class Stop:
-    """First Ctrl-C: finish the window, journal, stop. Second: stop now. said: at the first."""
+    """First Ctrl-C: finish the window, journal, stop. Second: stop now, with `Interrupted`. said: at the first."""
 
     def __init__(self, said: str = "stopping after this window; press Ctrl-C again to stop at once") -> None:
         self.asked = False
@@ -56,6 +57,8 @@ class Stop:
         before = {number: signal.signal(number, handle) for number in STOPPING}
         try:
             yield
+        except KeyboardInterrupt:
+            raise Interrupted from None
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)

@@ -60,7 +60,7 @@ def prepare_machine(
         report("float16 is emulated on a CPU, so the model runs in float32")
     if settings.offload != "none" and not has_own_memory(device):
         report(
-            f"the device is {device}, which has no memory of its own: offload={settings.offload} saves nothing there"
+            f"the device is {device}, which has no memory of its own: `offload={settings.offload}` saves nothing there"
         )
     return device, dtype, how
 
@@ -94,7 +94,7 @@ def tile_if_asked(codec: Any, settings: TrackSettings, report: Callable[[str], N
         codec.enable_tiling()
         report("the VAE runs tiled as asked, which changes the latents by some percent")
     else:
-        report("the VAE of this model has no tiles: vae_tiling=on has no effect")
+        report("the VAE of this model has no tiles: `vae_tiling=on` has no effect")
 
 
 def report_attention(transformer: Any, report: Callable[[str], None]) -> None:

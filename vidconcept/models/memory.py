@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import os
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -23,6 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 from vidconcept.errors import ModelError
+from vidconcept.machine import usable_memory
 from vidconcept.models.cogvideox import CogVideoX
 from vidconcept.models.configs import TextEncoderConfig
 from vidconcept.models.fit import RESERVED_BYTES, TRUST, WAYS, WAYS_OF_CPU, Needs, Way, format_gb
@@ -99,12 +98,10 @@ def check_memory(
 
 
 def measure_memory(device: torch.device) -> float:
-    """Bytes of memory of a GPU, or of this machine; infinity where that cannot be found out."""
+    """Bytes of memory of a GPU, or what this process may take of the machine's; see `usable_memory`."""
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
-    if hasattr(os, "sysconf"):
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return math.inf
+    return usable_memory()
 
 
 def build_empty(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
@@ -160,5 +161,7 @@ def _write_cached(encoded: Mapping[Path, dict[str, Tensor]]) -> None:
                 file.write(save(tensors))
     except (OutputError, OSError, ValueError) as error:
         reason = summarise_error(error).partition(". Next: ")[0]
-        step = "free some space there, or set VIDCONCEPT_CACHE_DIR to a folder that can be written"
+        step = "set VIDCONCEPT_CACHE_DIR to a folder that can be written"
+        if getattr(error.__cause__, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            step = f"free some space there, or {step}"
         log.warning("text embeddings are not cached: %s. Next: %s", reason, step)

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from vidconcept.errors import ModelError
+from vidconcept.errors import ModelError, says_out_of_memory
 from vidconcept.models.quiet import silence
 
 # Of every text a dict of tensors: `embeds` (text length, dim); `first` and `tokens`, where its sub-words begin and how
@@ -309,10 +309,9 @@ def run_checked(run: Any, folder: Path, text: str, dtype: torch.dtype) -> Any:
 
 def is_out_of_memory(error: Exception) -> bool:
     """A GPU has a type of error for it; the allocators of the systems say it in words."""
-    said = ("can't allocate memory", "not enough memory", "out of memory")
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in str(error) for words in said)
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or says_out_of_memory(str(error))
 
 
 def summarise_error(error: Exception) -> str:
-    """What a library's error says, or its kind where it says nothing."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    """What a library's error says, without a full stop, or its kind where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__).removesuffix(".")

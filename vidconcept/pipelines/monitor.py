@@ -49,7 +49,7 @@ class Monitor:
     def check(self, stage: str, done: int, total: int | None) -> None:
         self.progress(stage, done, total)
         if self.stop():
-            raise Interrupted("interrupted; what was finished is kept. Next: run the same command again to continue")
+            raise Interrupted
 
     def remark(self, remark: Finding) -> None:
         """What to believe of the footage; kept and told once."""

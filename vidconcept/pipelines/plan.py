@@ -163,12 +163,14 @@ def make_plan(
     overrides: Mapping[str, Any],
     config: Path | None = None,
     environ: Mapping[str, str] | None = None,
+    *,
+    film: bool = True,
 ) -> Plan:
     """Settle everything for one video.
 
     overrides: the command line's or the caller's settings, None for "not given". environ: instead of the process's
-    environment. Raises UsageError, InputError or
-    ModelError with the reason and the next step.
+    environment. film: whether `annotated.mp4` is drawn, of whose size there may be a remark.
+    Raises UsageError, InputError or ModelError with the reason and the next step.
     """
     return plan_source(settle(overrides, config, environ), Path(video))
 
@@ -182,9 +184,8 @@ def plan_source(settled: Settled, source: Path) -> Plan:
     asked = choose_reading(settled.settings)
     found = examine(source, settled.settings.fps, reading=asked)
     plan = lay_out(settled, source, identity, found.info)
-    return replace(
-        plan, reading=found.settle_reading(asked), rate_fps=found.rate_fps, remarks=(*found.remarks, *plan.remarks)
-    )
+    remarks = (*found.remarks, *plan.remarks, *(_remark_on_film(plan.settings, plan.info) if film else ()))
+    return replace(plan, reading=found.settle_reading(asked), rate_fps=found.rate_fps, remarks=remarks)
 
 
 def lay_out(settled: Settled, source: Path, identity: SourceIdentity, info: VideoInfo) -> Plan:
@@ -218,7 +219,7 @@ def lay_out(settled: Settled, source: Path, identity: SourceIdentity, info: Vide
         remarks=(
             *_remark_on_calibration(settled, layout.fingerprint),
             *_remark_on_range(settings, info),
-            *_remark_on_sizes(settings, info, region, tiles, fine),
+            *_remark_on_tokens(region, tiles, fine),
         ),
     )
 
@@ -258,32 +259,34 @@ def _remark_on_calibration(settled: Settled, weights: str) -> tuple[Finding, ...
     return (*remarks, Finding("warning", "calibration", text))
 
 
-def _remark_on_sizes(
-    settings: TrackSettings, info: VideoInfo, region: Region, tiles: TilePlan, fine: TilePlan
-) -> tuple[Finding, ...]:
-    """What the sizes of film and tokens cost."""
-    remarks = []
-    film = choose_film_size(settings, info)
-    if film != (info.width_px, info.height_px):
-        text = (
-            f"annotated.mp4 shows frames at {film[0]}x{film[1]}, as browsers play H.264; tables and masks count pixels "
-            "of the source. `codec=libvpx-vp9` keeps the size"
-        )
-        remarks.append(Finding("remark", "film", text))
+def _remark_on_film(settings: TrackSettings, info: VideoInfo) -> tuple[Finding, ...]:
+    """Whether the film is smaller than the source."""
+    width, height = choose_film_size(settings, info)
+    if (width, height) == (info.width_px, info.height_px):
+        return ()
+    text = (
+        f"annotated.mp4 shows frames at {width}x{height}, as browsers play H.264; tables and masks count pixels of the "
+        "source. `codec=libvpx-vp9` keeps the size"
+    )
+    return (Finding("remark", "film", text),)
+
+
+def _remark_on_tokens(region: Region, tiles: TilePlan, fine: TilePlan) -> tuple[Finding, ...]:
+    """What the size of tokens costs."""
     token_px, many = max(tiles.token_in_source_px(region)), len(tiles.origins_px)
     if token_px > COARSE_TOKEN_PX:
         text = (
             f"a token covers {token_px:.0f} pixels of the source, so thin defects are lost. Next: `tile=auto`, which "
             f"reads {len(fine.origins_px)} tiles and takes about {len(fine.origins_px) / many:.0f} times as long"
         )
-        remarks.append(Finding("warning", "detail", text))
-    elif many > 1:
+        return (Finding("warning", "detail", text),)
+    if many > 1:
         text = (
             f"{many} tiles of {tiles.tile_width}x{tiles.tile_height}: a token covers "
             f"{token_px:.0f} pixels of the source, and the model takes about {many} times as long as without"
         )
-        remarks.append(Finding("remark", "detail", text))
-    return tuple(remarks)
+        return (Finding("remark", "detail", text),)
+    return ()
 
 
 def _choose_work_size(region: Region, smooth: str) -> tuple[int, int]:

@@ -33,7 +33,8 @@ class Workspace:
     shelf: ModelShelf = field(default_factory=ModelShelf, repr=False)
 
     def plan(self, video: Path, settings: Mapping[str, Any]) -> Plan:
-        return make_plan(video, settings, self.config)
+        """The plan of a video of which no film is drawn. Raises as `make_plan`."""
+        return make_plan(video, settings, self.config, film=False)
 
     def plan_clip(self, clip: Clip, settings: Mapping[str, Any]) -> Plan:
         """The plan of a clip; its own frame rate is taken where nobody gives one.

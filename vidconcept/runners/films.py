@@ -18,6 +18,7 @@ from vidconcept.errors import (
     OutputError,
     VidconceptError,
     describe_unexpected,
+    says_out_of_memory,
 )
 from vidconcept.fleet.leases import Holder, Lease, take_lease
 from vidconcept.fleet.records import Records, marks_of
@@ -276,6 +277,6 @@ def _report_of(error: BaseException) -> Report:
             return Report("failed", said, int(error.exit_code))
         case MemoryError():
             return Report("memory", "out of memory. Next: smaller window_frames, height and width", 1)
-        case _ if "out of memory" in said.lower():
+        case _ if says_out_of_memory(said):
             return Report("memory", f"{said.splitlines()[0]}. Next: smaller window_frames, height and width", 1)
     return Report("failed", describe_unexpected(error), 1)

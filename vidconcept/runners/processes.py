@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import queue
 import signal
@@ -19,6 +18,7 @@ from typing import IO
 
 from vidconcept.errors import output_errors
 from vidconcept.fleet.records import OWN
+from vidconcept.machine import usable_cores
 from vidconcept.runners.order import ENDS_WORKER, Order, Report
 from vidconcept.runners.pool import Message, Progressed
 
@@ -35,41 +35,6 @@ def gpu_ids() -> list[str]:
     except (OSError, subprocess.SubprocessError):
         return []
     return [str(number) for number in range(sum(line.startswith("GPU ") for line in told.splitlines()))]
-
-
-def usable_cores() -> int:
-    """Cores that this process may keep busy: fewer than the machine has in a container or a job of Slurm."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, math.ceil(min(cores, read_quota())))
-
-
-def read_quota(root: Path = Path("/sys/fs/cgroup"), groups: Path = Path("/proc/self/cgroup")) -> float:
-    """Cores' worth of time that the control groups of this process allow, as `docker --cpus` sets it; infinite where
-    they set no limit.
-
-    root: where the groups are mounted, of version 2 or 1; groups: those of this process. A limit holds for all groups
-    within it.
-    """
-    quota = math.inf
-    with suppress(OSError):
-        for _, controllers, path in (line.split(":", 2) for line in groups.read_text().splitlines()):
-            if controllers and "cpu" not in controllers.split(","):
-                continue
-            mount = root / "cpu" if controllers else root
-            # Within a container the group that it is in may be the mounted one.
-            for group in (mount / path.strip("/"), *(mount / path.strip("/")).parents):
-                if group.is_relative_to(mount):
-                    quota = min(quota, _quota_of(group))
-    return quota
-
-
-def _quota_of(group: Path) -> float:
-    for files in (["cpu.max"], ["cpu.cfs_quota_us", "cpu.cfs_period_us"]):
-        with suppress(OSError, ValueError):
-            limit, period = " ".join((group / name).read_text() for name in files).split()
-            if limit not in ("max", "-1"):
-                return int(limit) / int(period)
-    return math.inf
 
 
 def default_jobs(gpus: Sequence[str]) -> int:

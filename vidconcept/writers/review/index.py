@@ -1,7 +1,6 @@
 """`index.html` over many runs: what was found where, the worst first."""
 
 import logging
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from vidconcept.errors import InputError, OutputError, UsageError
-from vidconcept.files import open_replacing, read_text
+from vidconcept.files import explain_unwritable, open_replacing, read_text
 from vidconcept.manifest import RunInfo, find_runs, read_run
 from vidconcept.types import Event
 from vidconcept.wording import format_count
@@ -136,16 +135,17 @@ def _keep_pages(whole: Mapping[Path, bool]) -> set[Path]:
     whole: of each page, whether the one that is there tells all that it should. Raises OutputError for one that does
     not, or is not there.
     """
-    kept = [page for page in whole if not os.access(page.parent, os.W_OK)]
-    for page in kept:
+    kept = {page: reason for page in whole if (reason := explain_unwritable(page.parent))}
+    for page, reason in kept.items():
         if not whole[page] or not page.is_file():
             raise OutputError(
-                f"cannot write {page}: no permission to write there. Next: copy {page.parent} to a folder that can be "
-                "written, and review the copy"
+                f"cannot write {page}: {reason}. Next: copy {page.parent} to a folder that can be written, and review "
+                "the copy"
             )
     if kept:
         more = f" and {format_count(len(kept) - 1, 'other page')}" if len(kept) > 1 else ""
-        log.warning("no permission to write %s%s: shown as written before", kept[0], more)
+        page, reason = next(iter(kept.items()))
+        log.warning("cannot write %s%s: %s; shown as written before", page, more, reason)
     return set(kept)
 
 
