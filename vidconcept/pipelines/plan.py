@@ -172,11 +172,11 @@ def make_plan(
     environment. film: whether `annotated.mp4` is drawn, of whose size there may be a remark.
     Raises UsageError, InputError or ModelError with the reason and the next step.
     """
-    return plan_source(settle(overrides, config, environ), Path(video))
+    return plan_source(settle(overrides, config, environ), Path(video), film=film)
 
 
-def plan_source(settled: Settled, source: Path) -> Plan:
-    """Settle what depends on the source, for settings that are settled. Raises as `make_plan`."""
+def plan_source(settled: Settled, source: Path, *, film: bool = True) -> Plan:
+    """Settle what depends on the source, for settings that are settled. Arguments and errors as of `make_plan`."""
     # Tables and run.json hold both.
     check_path(source.absolute())
     check_name(source.resolve())
