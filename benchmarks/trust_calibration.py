@@ -20,10 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
-from vidconcept.evaluation.alarms import HIGHEST, LOWEST, choose, describe_choice
+from vidconcept.evaluation.alarms import choose, describe_choice
 from vidconcept.evaluation.datasets.read import read_dataset
 from vidconcept.evaluation.metrics.events import EventCounts
-from vidconcept.evaluation.statistics import predicted_count
+from vidconcept.evaluation.shares import HIGHEST, LOWEST
 from vidconcept.pipelines.calibrate import (
     Footage,
     find_candidates,
@@ -111,11 +111,11 @@ def main() -> None:
         seen = sum(alarms(part, choice.thresholds, lifts, held, monitor) for part in theirs)
         again = sum(alarms(part, choice.thresholds, lifts, held, monitor) for part in ours)
         length = hours * len(theirs) / len(ours)
-        low, high = predicted_count(choice.alarms, hours, length, dispersion=choice.dispersion)
+        low, high = (count * length / hours for count in choice.again_95)
         row = {
             "seed": seed,
             "hours": round(length, 3),
-            "expected_alarms": choice.alarms,
+            "expected_alarms": choice.left_out,
             "alarms_on_calibration_half": again,
             "alarms_on_held_out_half": seen,
             "per_hour": round(seen / length, 2),

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from vidconcept.evaluation.shares import HIGHEST, LOWEST, WIDTH_COUNTS, log_odds, share_alarms
 from vidconcept.evaluation.statistics import CONFIDENCE, exposure_for_bound, poisson_interval, predicted_count
 from vidconcept.tracks.events import holds_threshold, shortest_span_s
-from vidconcept.wording import format_number
+from vidconcept.wording import format_count, format_number
 
-# A concept's tail begins where this many candidates lie above, or this far from the usual threshold, in log-odds.
-TAIL, NEAR = 10, -0.5
-# The width of a tail that nothing is known of, the candidates that this is worth, and events that were not seen.
-WIDTH, WIDTH_COUNTS, UNSEEN = 0.4, 4, 0.5
-LOWEST, HIGHEST = 0.05, 0.99
+# Alarms are counted in each of so many stretches with the thresholds of the others.
+STRETCHES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,26 +32,29 @@ class Candidate:
 class Choice:
     """Thresholds and what they promise.
 
-    alarms: events on the calibration footage at these thresholds. per_hour_95: interval of the rate of false alarms.
-    again_95: interval of their number on as much footage again, which is wider: that number is chance as well.
+    alarms: events on the calibration footage at these thresholds, which is few, for the thresholds fit this footage.
+    left_out: the same, each stretch with the thresholds that the others give, less well known. per_hour_95: interval of
+    the rate of false alarms, from the lower end for one of both numbers to the upper end for the other.
+    again_95: the same of their number on as much footage again, which is wider: that number is chance as well.
     dispersion: how much more the count of alarms varies from stretch to stretch than single ones would. extrapolated:
-    less than one alarm is allowed on this footage; fitted: enough was seen to know how alarms fall off. lowest: of each
-    concept, the threshold below which none is offered. clamped, capped: the lowest thresholds offered give fewer alarms
-    than wished, the highest more.
+    some thresholds allow less than one alarm on this footage; fitted: enough was seen to know how alarms fall off.
+    lowest: of each concept, the threshold below which none is offered. clamped, capped: concepts that give fewer alarms
+    than their share at the lowest, and more than the whole target allows at the highest.
     """
 
     thresholds: dict[str, float]
     hours: float
     target_per_hour: float
     alarms: int
+    left_out: int
     per_hour_95: tuple[float, float]
     again_95: tuple[float, float]
     dispersion: float
     extrapolated: bool
     fitted: bool
     lowest: dict[str, float]
-    clamped: bool
-    capped: bool
+    clamped: tuple[str, ...]
+    capped: tuple[str, ...]
 
     @property
     def hours_for_bound(self) -> float:
@@ -112,65 +113,33 @@ def _floor_to_thousandths(scores: np.ndarray) -> np.ndarray:
     return np.floor(scores * 1000) / 1000
 
 
-@dataclass(frozen=True)
-class Tail:
-    """How many events good footage gives at a threshold of one concept, which lies `excess` above the usual one.
-
-    All in log-odds. ranked: what the candidates have above the usual threshold, highest first. Above `start`, where
-    there are few, their number is taken to fall by a factor of e over `width`; below it they are counted.
-    """
-
-    ranked: np.ndarray = field(repr=False)
-    start: float
-    above: float
-    width: float
-
-    def expect(self, excess: float) -> float:
-        """Events at a threshold of this excess."""
-        if excess >= self.start:
-            return self.above * math.exp((self.start - excess) / self.width)
-        return max(self.above, float(np.count_nonzero(self.ranked >= excess)))
-
-    def reach(self, count: float) -> float:
-        """The excess at which `count` events are expected."""
-        if count <= self.above:
-            return self.start + self.width * math.log(self.above / count)
-        if count > len(self.ranked):
-            return -math.inf
-        return min(self.start, float(np.interp(count, np.arange(1, len(self.ranked) + 1), self.ranked)))
+def _sort_strengths(candidates: Sequence[Candidate], concepts: Iterable[str]) -> dict[str, np.ndarray]:
+    return {name: np.array([c.strength for c in candidates if c.concept == name]) for name in concepts}
 
 
-def fit_tails(candidates: Sequence[Candidate], usual: Mapping[str, float]) -> dict[str, Tail]:
-    """The tail of each concept. usual: thresholds without a calibration.
-
-    The width is one for all concepts: each alone has too few candidates to tell.
-    """
-    ranked = {
-        name: np.sort([_log_odds(c.strength) - _log_odds(level) for c in candidates if c.concept == name])[::-1]
-        for name, level in usual.items()
-    }
-    starts = {name: float(max([NEAR, *own[TAIL : TAIL + 1]])) for name, own in ranked.items()}
-    excess = np.concatenate([own[own > starts[name]] - starts[name] for name, own in ranked.items()])
-    width = (excess.sum() + WIDTH * WIDTH_COUNTS) / (len(excess) + WIDTH_COUNTS)
-    return {
-        name: Tail(own, starts[name], float(np.count_nonzero(own > starts[name])) + UNSEEN, float(width))
-        for name, own in ranked.items()
-    }
-
-
-def _log_odds(score: float) -> float:
-    clipped = min(max(score, 1e-6), 1 - 1e-6)
-    return math.log(clipped / (1 - clipped))
+def _count_left_out(
+    candidates: Sequence[Candidate],
+    usual: Mapping[str, float],
+    floors: Mapping[str, float],
+    allowed: float,
+    hours: float,
+) -> int:
+    """Alarms in each stretch of the footage with the thresholds that the other stretches give."""
+    at = [min(int(STRETCHES * c.time_s / (hours * 3600)), STRETCHES - 1) for c in candidates]
+    count = 0
+    for stretch in range(STRETCHES):
+        others = [c for c, own in zip(candidates, at, strict=True) if own != stretch]
+        strengths = _sort_strengths(others, usual)
+        thresholds = share_alarms(strengths, usual, floors, allowed * (1 - 1 / STRETCHES)).thresholds
+        count += sum(
+            own == stretch and c.strength >= thresholds[c.concept] for c, own in zip(candidates, at, strict=True)
+        )
+    return count
 
 
-def _share_out(tails: Mapping[str, Tail], at_lowest: Mapping[str, float], allowed: float) -> float:
-    """The number of events that each concept may have so that all have `allowed`; at its lowest some have fewer."""
-    fewest, most = 0.0, allowed
-    for _ in range(60):
-        share = (fewest + most) / 2
-        total = sum(min(share, tail.expect(at_lowest[name])) for name, tail in tails.items())
-        fewest, most = (share, most) if total <= allowed else (fewest, share)
-    return most
+def _span(intervals: Iterable[tuple[float, float]]) -> tuple[float, float]:
+    lows, highs = zip(*intervals, strict=True)
+    return min(lows), max(highs)
 
 
 def choose(
@@ -185,40 +154,38 @@ def choose(
     usual: thresholds without a calibration. lowest: of each concept; no threshold lies below it, however quiet the
     footage is. What scores less was too little to be followed; there the next hour holds clusters of false alarms that
     this one did not show.
-
-    Each concept gets an equal share of the alarms: if their number falls exponentially in log-odds, by the same width
-    for all, this raises the thresholds least in all. Concepts that give fewer even at their lowest leave the rest to
-    the others.
     """
-    floors = dict.fromkeys(usual, LOWEST) | dict(lowest or {})
-    tails = fit_tails(candidates, usual)
+    floors = {name: min((lowest or {}).get(name, LOWEST), HIGHEST) for name in usual}
     allowed = target_per_hour * hours
-    at_lowest = {name: _log_odds(floors[name]) - _log_odds(level) for name, level in usual.items()}
-    share = _share_out(tails, at_lowest, allowed)
-    wished = {name: 1 / (1 + math.exp(-_log_odds(level) - tails[name].reach(share))) for name, level in usual.items()}
-    thresholds = {name: _ceil_to_thousandths(min(max(t, floors[name]), HIGHEST)) for name, t in wished.items()}
+    chosen = share_alarms(_sort_strengths(candidates, usual), usual, floors, allowed)
+    thresholds = chosen.thresholds
     alarms = [c for c in candidates if c.strength >= thresholds[c.concept]]
-    strongest = sorted(candidates, key=lambda c: _log_odds(usual[c.concept]) - _log_odds(c.strength))
+    counts = len(alarms), _count_left_out(candidates, usual, floors, allowed, hours)
+    strongest = sorted(candidates, key=lambda c: log_odds(usual[c.concept]) - log_odds(c.strength))
     dispersion = measure_clustering([c.time_s for c in strongest[: max(len(alarms), 30)]], hours * 3600)
+    at_highest = {
+        name: sum(c.concept == name and c.strength >= HIGHEST for c in candidates)
+        for name, wished in chosen.wished.items()
+        if wished > HIGHEST
+    }
     return Choice(
         thresholds,
         hours,
         target_per_hour,
-        len(alarms),
-        per_hour_95=poisson_interval(len(alarms) / dispersion, hours / dispersion),
-        again_95=predicted_count(len(alarms), hours, hours, dispersion=dispersion),
+        *counts,
+        per_hour_95=_span(poisson_interval(n / dispersion, hours / dispersion) for n in counts),
+        again_95=_span(predicted_count(n, hours, hours, dispersion=dispersion) for n in counts),
         dispersion=dispersion,
-        extrapolated=allowed < 1,
-        fitted=allowed < 1 and sum(tail.above - UNSEEN for tail in tails.values()) >= WIDTH_COUNTS,
+        extrapolated=chosen.share < 1 and any(t > floors[name] for name, t in thresholds.items()),
+        fitted=sum(c.strength >= floors[c.concept] for c in candidates) >= WIDTH_COUNTS,
         lowest=floors,
-        clamped=any(wished[name] <= floors[name] for name in wished),
-        capped=max(wished.values()) > HIGHEST and len(alarms) > allowed,
+        clamped=tuple(name for name, wished in chosen.wished.items() if wished <= floors[name]),
+        capped=tuple(
+            name
+            for name, count in at_highest.items()
+            if poisson_interval(count / dispersion, hours / dispersion)[0] > target_per_hour
+        ),
     )
-
-
-def _ceil_to_thousandths(score: float) -> float:
-    """Up to the next thousandth; strengths are rounded down to one, so what is counted is what `track` will find."""
-    return math.ceil(score * 1000 - 1e-6) / 1000
 
 
 def measure_clustering(times_s: Sequence[float], total_s: float, stretches: int = 10) -> float:
@@ -239,26 +206,27 @@ def describe_choice(choice: Choice) -> list[str]:
     footage = f"{choice.hours * 60:.1f} minutes" if choice.hours >= 1 / 60 else f"{choice.hours * 3600:.0f} seconds"
     rates = f"{format_number(low)} and {format_number(high)} an hour ({CONFIDENCE:.0%})"
     lines = [
-        f"{footage} of good footage gave {choice.alarms} alarms at these thresholds: the rate lies between {rates}; "
+        f"{footage} of good footage gave {format_count(choice.alarms, 'alarm')} at these thresholds, and "
+        f"{choice.left_out} where each quarter is judged by the other three: the rate lies between {rates}; "
         f"target {choice.target_per_hour:g}.",
-        f"Another {footage} of good footage will give {fewest:.0f} to {most:.0f} alarms ({CONFIDENCE:.0%}): "
-        "this number is random even if the rate is known.",
+        f"Another {footage} of good footage will give {math.floor(fewest)} to {math.ceil(most)} alarms "
+        f"({CONFIDENCE:.0%}): this number is random even if the rate is known.",
     ]
     if choice.extrapolated:
         how = (
-            "from the tail of the highest candidates"
+            "from how the number of alarms falls with the score"
             if choice.fitted
             else "by a rule of thumb, because there are too few candidates"
         )
         lines.append(
-            "The target rate is below one alarm on this footage, so the threshold is extrapolated "
-            f"{how}; footage of this length cannot confirm it."
+            "The target allows some concepts less than one alarm on this footage, so their thresholds are extrapolated "
+            f"{how}; footage of this length cannot confirm them."
         )
     if choice.capped:
         lines.append(
             f"Good footage scores above the highest possible threshold ({HIGHEST:g}) more often than the target "
-            "allows; more footage does not change that. Next: leave out the concept that raises the alarms, or "
-            "name what it finds in `background=…`"
+            f"allows: {', '.join(choice.capped)}; more footage does not change that. Next: leave out what raises the "
+            "alarms, or name what it finds in `background=…`"
         )
     elif high > 2 * choice.target_per_hour:
         lines.append(
@@ -267,11 +235,12 @@ def describe_choice(choice: Choice) -> list[str]:
             f"±50 % takes {_duration(choice.hours_for_half)}."
         )
     if choice.clamped:
-        at_lowest = [name for name, value in choice.thresholds.items() if value <= choice.lowest[name] + 1e-3]
-        named = ", ".join(f"{name} {choice.lowest[name]:g}" for name in at_lowest)
+        named = ", ".join(f"{name} {choice.thresholds[name]:g}" for name in choice.clamped)
+        lines.append(f"At their lowest possible threshold, where they give less than their share of alarms: {named}.")
+    highest = [name for name, value in choice.thresholds.items() if value >= HIGHEST and name not in choice.capped]
+    if highest:
         lines.append(
-            "Good footage scores so low that the lowest possible thresholds for its length give fewer alarms"
-            + (f": {named}." if named else ".")
+            f"At the highest possible threshold ({HIGHEST:g}), which may not be high enough: {', '.join(highest)}."
         )
     if choice.dispersion > 1.5:
         lines.append(f"Alarms come in clusters ({choice.dispersion:.1f} at a time); the interval allows for that.")

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from vidconcept.errors import UsageError
-from vidconcept.evaluation.alarms import LOWEST, Candidate, Choice, choose, describe_choice, find_strengths
+from vidconcept.evaluation.alarms import Candidate, Choice, choose, describe_choice, find_strengths
 from vidconcept.evaluation.background import Background
+from vidconcept.evaluation.shares import LOWEST
 from vidconcept.files import take_path
 from vidconcept.pipelines.findings import ScoredFrame, Tracker, make_decision, score_frames
 from vidconcept.pipelines.good_parts import GoodParts, learn_good_parts
