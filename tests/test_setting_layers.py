@@ -86,6 +86,20 @@ class TestCalibratedThresholds:
         asked, _ = resolve([Layer("command line", {"threshold": 0.7}), read_config_file(path)])
         assert (asked.threshold, asked.thresholds) == (0.7, {})
 
+    def test_a_new_calibration_takes_settings_of_an_earlier_one_and_nothing_that_it_learnt(self, tmp_path):
+        path = tmp_path / "c.toml"
+        found = "[thresholds]\nscratch = 0.3\n[place_lifts]\nscratch = [[0.1]]\n"
+        given = 'concepts = ["scratch"]\nmin_area_px = 99\nrarity = "good.safetensors"\n'
+        path.write_text(f"{given}{found}[provenance]\nhours = 1\n")
+        settled = settle({}, path, {}, calibrating=True)
+        assert settled.settings == settle({"concepts": ("scratch",), "min_area_px": 99}, environ={}).settings
+        assert settled.provenance == {}
+        # What the user chose himself, not the calibration.
+        path.write_text(f"{given}{found}")
+        assert settle({}, path, {}, calibrating=True).settings.thresholds == {"scratch": 0.3}
+        path.write_text('concepts = ["scratch"]\nrarity = "off"\n[provenance]\nhours = 1\n')
+        assert settle({}, path, {}, calibrating=True).settings.rarity == "off"
+
     def test_a_preset_has_thresholds_of_single_concepts_until_somebody_gives_one(self):
         settings = {"threshold": 0.7, "thresholds": {"scratch": 0.6, "hole": 0.4}}
         preset = find_preset("linecam").model_copy(update={"settings": settings})

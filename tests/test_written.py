@@ -108,7 +108,7 @@ class TestCommands:
         ("theirs", "line"),
         [
             ("work.toml", "calibrate VIDEO --concepts dent --out work.toml"),
-            ("good.rarity.safetensors", "calibrate VIDEO --concepts dent --out good.toml"),
+            ("good.toml.rarity.safetensors", "calibrate VIDEO --concepts dent --out good.toml"),
             ("work.toml", "concept learn --from VIDEO --name dent --out work.toml"),
             ("work.png", "explain RUN --out work.png"),
             ("work.prom", "batch VIDEO --concepts dent --out out --metrics work.prom"),

@@ -58,8 +58,9 @@ def calibrate(
     """Learn thresholds from good footage, videos without a defect; what the command `vidconcept calibrate` does.
 
     work: folder of the maps, which a second call uses again; default `<video stem>.calibration.maps/` beside the first
-    video. `save` of the result writes the file for `track(config=...)`, and the memory of good parts that the promised
-    rate of false alarms rests on.
+    video. config: a TOML of settings; of an earlier calibration, what it learnt does not count. `save` of the result
+    writes the file for `track(config=...)`, and the memory of good parts that the promised rate of false alarms rests
+    on.
     Raises a `VidconceptError` subclass.
     """
     monitor = monitor or Monitor(warn=log.warning)

@@ -42,6 +42,15 @@ class Layer:
     values: Mapping[str, Any]
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
+    def leave_out_calibration(self) -> Layer:
+        """The same without what a calibration learnt: thresholds, lifts and the memory of good parts."""
+        if not self.provenance:
+            return self
+        learnt = {"thresholds", "place_lifts"}
+        if self.values.get("rarity") not in RARITY_WORDS:
+            learnt.add("rarity")
+        return Layer(self.name, {key: value for key, value in self.values.items() if key not in learnt})
+
 
 @contextmanager
 def called_by_command() -> Iterator[None]:

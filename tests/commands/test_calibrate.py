@@ -1,8 +1,8 @@
-"""What `--false-alarms` takes."""
+"""What `--false-alarms` takes, and where it says something."""
 
 import pytest
 
-from vidconcept.commands.calibrate import parse_rate
+from vidconcept.commands.calibrate import calibrate, parse_rate
 from vidconcept.errors import UsageError
 
 
@@ -15,3 +15,8 @@ def test_rates(text, rate):
 def test_no_rates(text):
     with pytest.raises(UsageError, match="false-alarms"):
         parse_rate(text)
+
+
+def test_a_rate_is_refused_where_masks_choose_the_thresholds(tmp_path):
+    with pytest.raises(UsageError, match=r"--false-alarms is only for good footage, .* Next: leave it out"):
+        calibrate(labelled=tmp_path, false_alarms="1/hour")

@@ -138,6 +138,13 @@ def test_calibrate_with_masks_says_when_the_sample_is_too_small(footage, model, 
     assert "too few" in found["says"][1]
 
 
+def test_calibrate_with_masks_keeps_the_thresholds_that_were_given(footage, model, tmp_path):
+    found = call("calibrate", "--labelled", footage, "--concepts", "dent", *model, "--set", "thresholds=dent=0.37",
+                 "--out", tmp_path / "line.toml", "--json")  # fmt: skip
+    assert found["thresholds"] == {"dent": 0.37}
+    assert found["says"][1].endswith("0.37 stays.")
+
+
 @pytest.mark.slow
 @pytest.mark.slice
 def test_an_earlier_calibration_does_not_come_into_a_new_one(footage, tiny_model, tmp_path):

@@ -45,6 +45,18 @@ def test_a_calibration_from_before_the_scores_changed_promises_nothing(tmp_path,
     assert "scores of before" in warning
 
 
+@pytest.mark.parametrize(
+    ("kind", "given", "voids"),
+    [("good footage", 0.3, True), ("good footage", None, False), ("masks", 0.3, False)],
+)
+def test_a_threshold_given_beside_a_calibration_voids_its_promise(tmp_path, kind, given, voids):
+    config = tmp_path / "line.toml"
+    config.write_text(f'concepts = ["scratch"]\n[thresholds]\nscratch = 0.8\n[provenance]\nkind = "{kind}"\n')
+    plan = make_plan(EXAMPLE, {"threshold": given}, config)
+    said = [remark.message for remark in plan.remarks if "no rate of false alarms is promised" in remark.message]
+    assert len(said) == voids
+
+
 def test_a_config_without_a_calibration_needs_no_word(tmp_path):
     assert list_warnings(tmp_path, "hours = 1") == []
 

@@ -155,7 +155,7 @@ class TestAnyModel:
         settings = {"concepts": ("scratch",), **settings_of(tiny_model)}
         learnt = calibrate_good([film], settings, 1.0, Workspace(tmp_path / "maps"))
         assert learnt.good_parts is not None
-        config, memory = tmp_path / "line.toml", tmp_path / "line.rarity.safetensors"
+        config, memory = tmp_path / "line.toml", tmp_path / "line.toml.rarity.safetensors"
         learnt.save(config)
         video = random_run.manifest["video"]["path"]
         decided = vidconcept.track(video, out=tmp_path / "run", config=config)

@@ -37,8 +37,8 @@ def calibrate(
     rename: Rename = None,
     concepts: Concepts = None,
     false_alarms: Annotated[
-        str, typer.Option(metavar="N/hour", help="target rate of false alarms: 1/hour, 2/day, 0.1/min")
-    ] = "1/hour",
+        str | None, typer.Option(metavar="N/hour", help="target rate of false alarms: 1/hour, 2/day, 0.1/min [1/hour]")
+    ] = None,
     setting: Setting = None,
     config: Config = None,
     out: Annotated[
@@ -58,6 +58,11 @@ def calibrate(
             "Next: give good footage, e.g. vidconcept calibrate good.mp4, or --labelled DATASET"
         )
     if labelled is not None:
+        if false_alarms is not None:
+            raise UsageError(
+                "--false-alarms is only for good footage, and with masks thresholds are chosen by events found. "
+                "Next: leave it out"
+            )
         from vidconcept.pipelines.workspace import open_dataset
 
         given = parse_settings(concepts, setting)
@@ -73,7 +78,7 @@ def calibrate(
     from vidconcept.rarity.good_parts import name_memory
     from vidconcept.writers.reports.evaluation import replace_nan
 
-    target = parse_rate(false_alarms)
+    target = parse_rate("1/hour" if false_alarms is None else false_alarms)
     path = out or footage[0].absolute().parent / f"{shorten_name(footage[0].stem)}.calibration.toml"
     for written in (path, name_memory(path)):
         check_output(written, [*footage, *([config] if config else [])])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -26,13 +27,13 @@ from vidconcept.pipelines.rarity import Judge, gate_maps
 from vidconcept.pipelines.workspace import Workspace
 from vidconcept.rarity.good_parts import name_memory, write_good_parts
 from vidconcept.runs import RunFolder
-from vidconcept.settings import Stage, TrackSettings
+from vidconcept.settings import RARITY_WORDS, Stage, TrackSettings
 from vidconcept.temporal.stitch import split_recordings, stitch
 from vidconcept.tracks.decision import Decision, subtract_lifts
 from vidconcept.tracks.events import frame_duration_s, measure_elapsed_s, measure_footage_s
 from vidconcept.tracks.link import Linker, LinkSettings
 from vidconcept.video.identity import hash_source
-from vidconcept.written import open_own
+from vidconcept.written import check_replaceable, open_own
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,14 @@ class Calibration:
     def save(self, path: str | Path) -> None:
         """Write the TOML that `track` takes as `config`, and beside it the memory of good parts, where there is one.
 
-        Both are needed, and lie side by side wherever they are moved. Raises OutputError, also where a file of that
-        name was not written by vidconcept.
+        Both are needed, and lie side by side wherever they are moved. Raises OutputError, also where a file of one of
+        the two names was not written by vidconcept; then neither is written.
         """
         path, keys = take_path(path, "path"), dict(self.keys)
+        check_replaceable(path)
         if self.good_parts is not None:
             memory = name_memory(path)
+            check_replaceable(memory)
             write_good_parts(memory, self.good_parts.memory, self.good_parts.usual, self.provenance["weights"])
             keys["rarity"] = memory.name
         write_toml(path, keys, self.choice.thresholds, self.lifts, self.provenance, describe_choice(self.choice))
@@ -81,10 +84,15 @@ def calibrate_good(
     target_per_hour: float,
     workspace: Workspace,
 ) -> Calibration:
-    """Learn thresholds from footage in which nothing is wrong. Raises UsageError, and what `track` raises."""
+    """Learn thresholds from footage in which nothing is wrong.
+
+    Of an earlier calibration in the workspace's config, what it learnt does not count. Raises UsageError, and what
+    `track` raises.
+    """
     if not isinstance(target_per_hour, Real) or not 0 < target_per_hour < float("inf"):
         raise UsageError(f"`false_alarms_per_hour={target_per_hour!r}` is not a rate above 0. Next: 1 for one an hour")
     _refuse_twice(videos)
+    workspace = replace(workspace, calibrating=True)
     footage = [read_footage(video, settings, workspace) for video in videos]
     good_parts = None
     if footage[0].plan.settings.rarity == "auto":
@@ -121,7 +129,7 @@ def read_footage(video: Path, settings: Mapping[str, Any], workspace: Workspace)
 
 
 def find_usual(plan: Plan) -> dict[str, float]:
-    """The threshold of each concept without a calibration."""
+    """The threshold of each concept without a calibration: of a plan that is made with `calibrating`."""
     return {name: plan.settings.find_threshold(name) for name in plan.settings.concepts}
 
 
@@ -227,6 +235,9 @@ def select_settings(plan: Plan) -> dict[str, Any]:
     )
     values = plan.settings.model_dump(mode="json", exclude_none=True)
     given = {key for key, source in plan.sources.items() if source != "default" and not source.startswith("preset")}
+    if values["rarity"] not in RARITY_WORDS:
+        # So that it is found wherever the file will lie.
+        values["rarity"] = os.path.abspath(values["rarity"])
     always = ("concepts", "model", "hysteresis", "min_duration_s")
     return {key: values[key] for key in (*always, *sorted(given - skip - set(always)))}
 

@@ -15,13 +15,12 @@ from vidconcept.evaluation.metrics.events import EventCounts
 from vidconcept.evaluation.metrics.figures import Figures
 from vidconcept.evaluation.readings import FEWEST_CLIPS, Reading, Sweep, list_showing, mean_ap
 from vidconcept.evaluation.statistics import bootstrap_interval
-from vidconcept.pipelines.calibrate import select_settings
+from vidconcept.pipelines.calibrate import find_usual, select_settings
 from vidconcept.pipelines.evaluate import Linked, rename_to_asked
 from vidconcept.pipelines.findings import score_frames
 from vidconcept.pipelines.plan import MAPS_VERSION, Plan
 from vidconcept.pipelines.rarity import gate_maps
 from vidconcept.pipelines.sweep import sweep
-from vidconcept.pipelines.vocabulary import find_preset_thresholds
 from vidconcept.pipelines.workspace import Workspace
 
 # What is tried unless the caller says otherwise.
@@ -33,7 +32,7 @@ SMALLEST_OBJECTS, FOLDS = 3, 5
 
 @dataclass(frozen=True)
 class LabelledCalibration:
-    """keys: settings for `track`. thresholds: of the concepts with enough defects. says: what was chosen and why."""
+    """keys: settings for `track`. thresholds: chosen, or given and kept. says: what was chosen and why."""
 
     keys: Mapping[str, Any]
     thresholds: Mapping[str, float]
@@ -54,13 +53,17 @@ def calibrate_labelled(
 
     A choice replaces the preset's only when it does better on clips that it was not chosen on, the reading beyond what
     the sample leaves open. windows: of each clip for the reading; the thresholds see whole clips. Maps stay in `work`.
+    Thresholds, lifts and the memory of an earlier calibration do not count.
     """
+    workspace = replace(workspace, calibrating=True)
     plan = workspace.plan_clip(dataset.clips[0], settings)
     compared = sweep(dataset, settings, axes, workspace, windows=windows, timesteps=timesteps)
     reading, why = choose_reading(compared)
     chosen = settle_reading(reading, compared.base, plan)
     counts = count_events(dataset, {**settings, **chosen}, workspace)
-    thresholds, reasons = choose_thresholds(counts, _default_thresholds(plan))
+    thresholds, reasons = choose_thresholds(counts, find_usual(plan))
+    # Those that the user gave and that stay.
+    own = plan.settings.thresholds if plan.sources["thresholds"] != plan.folder.preset.layer.name else {}
     facts = {
         "kind": "masks",
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -72,13 +75,7 @@ def calibrate_labelled(
         "readings_compared": len(compared.tallies),
         "reading": {key: value for key, value in asdict(reading).items() if key != "layers_name"},
     }
-    return LabelledCalibration({**select_settings(plan), **chosen}, thresholds, (why, *reasons), facts)
-
-
-def _default_thresholds(plan: Plan) -> dict[str, float]:
-    """The threshold of each concept without any calibration."""
-    own = find_preset_thresholds(plan.settings, plan.sources, plan.folder.preset)
-    return {name: own.get(name, plan.settings.threshold) for name in plan.settings.concepts}
+    return LabelledCalibration({**select_settings(plan), **chosen}, {**own, **thresholds}, (why, *reasons), facts)
 
 
 def split_folds(clips: Sequence[str], folds: int = FOLDS, seed: int = 0) -> list[list[str]]:
@@ -154,10 +151,10 @@ def count_events(
         clip = rename_to_asked(dataset, plan.settings).clips[number]
         run = workspace.open_clip(plan, clip)
         workspace.compute_maps(plan, run)
-        # What an earlier calibration says of concepts and places is not written, so it is not counted with.
+        # Each level holds for all concepts. Lifts are not written, so they are not counted with.
         tried = {
             level: Linked(replace(plan, settings=plan.settings.model_copy(update={**bare, "threshold": level})))
-            for level in sorted({*LEVELS, *_default_thresholds(plan).values()})
+            for level in sorted({*LEVELS, *find_usual(plan).values()})
         }
         for scored in score_frames(plan, gate_maps(plan, run), workspace.monitor):
             for linked in tried.values():

@@ -248,6 +248,12 @@ def _remark_on_calibration(settled: Settled, weights: str) -> tuple[Finding, ...
             "alarms is promised. Next: vidconcept calibrate with these concepts"
         )
         remarks.append(Finding("warning", "calibration", text))
+    if settled.overruled and provenance.get("kind") == "good footage":
+        text = (
+            "a threshold given beside the calibration takes the place of its own, so no rate of false alarms is "
+            "promised. Next: leave it out, or vidconcept calibrate for another rate"
+        )
+        remarks.append(Finding("warning", "calibration", text))
     made_with = provenance.get("weights"), provenance.get("maps_version", 1)
     if made_with[0] is None or made_with == (weights, MAPS_VERSION):
         return tuple(remarks)

@@ -27,7 +27,7 @@ class Settled:
     """Settings of all layers, before any picture is known.
 
     words, lexicon: as in `Plan`. provenance: what a calibration among the layers says of itself. uncalibrated: concepts
-    that it has no threshold for.
+    that it has no threshold for. overruled: whether a threshold given beside it takes the place of all of its own.
     """
 
     settings: TrackSettings
@@ -37,13 +37,23 @@ class Settled:
     lexicon: Lexicon
     provenance: Mapping[str, Any] = field(default_factory=dict)
     uncalibrated: tuple[str, ...] = ()
+    overruled: bool = False
 
 
 def settle(
-    overrides: Mapping[str, Any], config: Path | None = None, environ: Mapping[str, str] | None = None
+    overrides: Mapping[str, Any],
+    config: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    *,
+    calibrating: bool = False,
 ) -> Settled:
-    """The effective settings. Raises UsageError or InputError; see `make_plan`."""
+    """The effective settings. calibrating: what an earlier calibration learnt does not count.
+
+    Raises UsageError or InputError; see `make_plan`.
+    """
     layers = collect_layers(overrides, config, environ)
+    if calibrating:
+        layers = [layer.leave_out_calibration() for layer in layers]
     first, _ = resolve(layers)
     preset = find_preset(first.model)
     asked = Layer(f"preset {first.preset}", PRESETS[first.preset])
@@ -61,6 +71,7 @@ def settle(
     # Where a threshold was asked for beside it, the calibration has no say.
     speaks = calibration is not None and sources["thresholds"] == calibration.name
     uncalibrated = tuple(name for name in settings.concepts if speaks and name not in own)
+    overruled = calibration is not None and "thresholds" in calibration.values and not speaks
     if thresholds and not own:
         sources["thresholds"] = preset.layer.name
     lifts = pick_asked(settings.place_lifts, settings, preset)
@@ -69,7 +80,7 @@ def settle(
     _check_recurring(settings)
     _refuse_idle(settings, sources, [layer.name for layer in every_layer])
     provenance = calibration.provenance if calibration is not None else {}
-    return Settled(settings, sources, preset, words, lexicon, provenance, uncalibrated)
+    return Settled(settings, sources, preset, words, lexicon, provenance, uncalibrated, overruled)
 
 
 def _refuse_idle(settings: TrackSettings, sources: Mapping[str, str], order: Sequence[str]) -> None:

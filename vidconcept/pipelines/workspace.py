@@ -14,7 +14,8 @@ from vidconcept.files import MAX_MEGAPIXELS
 from vidconcept.models.adapter import Model
 from vidconcept.pipelines.maps import ModelShelf, compute_maps
 from vidconcept.pipelines.monitor import Monitor
-from vidconcept.pipelines.plan import Plan, make_plan
+from vidconcept.pipelines.plan import Plan, plan_source
+from vidconcept.pipelines.settle import settle
 from vidconcept.runs import RunFolder, compute_digest, open_run
 from vidconcept.setting_layers import collect_layers, resolve
 
@@ -24,17 +25,18 @@ class Workspace:
     """One call of a pipeline over many videos.
 
     work: the folder of maps, so that a second call goes on there. config: a TOML of settings, below those given.
-    shelf: the weights that all videos share.
+    shelf: the weights that all videos share. calibrating: what an earlier calibration learnt does not count.
     """
 
     work: Path
     monitor: Monitor = field(default_factory=Monitor)
     config: Path | None = None
     shelf: ModelShelf = field(default_factory=ModelShelf, repr=False)
+    calibrating: bool = False
 
     def plan(self, video: Path, settings: Mapping[str, Any]) -> Plan:
         """The plan of a video of which no film is drawn. Raises as `make_plan`."""
-        return make_plan(video, settings, self.config, film=False)
+        return plan_source(settle(settings, self.config, calibrating=self.calibrating), video, film=False)
 
     def plan_clip(self, clip: Clip, settings: Mapping[str, Any]) -> Plan:
         """The plan of a clip; its own frame rate is taken where nobody gives one.

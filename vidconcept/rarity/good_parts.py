@@ -31,8 +31,8 @@ def join_memories(memories: Sequence[Memory]) -> tuple[Memory, list[int]]:
 
 
 def name_memory(config: Path) -> Path:
-    """Where the memory lies that the TOML of a calibration names: beside it."""
-    return config.with_suffix(".rarity.safetensors")
+    """Where the memory lies that the TOML of a calibration names: beside it, under a name that no other TOML has."""
+    return config.with_name(f"{config.name}.rarity.safetensors")
 
 
 def write_good_parts(path: Path, memory: Memory, usual: Usual, weights: str) -> None:
