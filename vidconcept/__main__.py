@@ -3,6 +3,8 @@
 import gc
 import os
 import sys
+import threading
+from contextlib import suppress
 
 from vidconcept.models import light
 from vidconcept.signals import end_at_signals, stop_at_signals
@@ -32,11 +34,30 @@ def main() -> None:
         run_command()
     except KeyboardInterrupt:
         sys.exit(130)
+    except SystemExit as end:
+        if has_own_threads():
+            end_at_once(int(end.code or 0))
+        raise
     finally:
         # To take all of them apart before the process ends took a second or two.
         gc.freeze()
         # What libraries do when the process ends would print where it was interrupted.
         end_at_signals()
+
+
+def has_own_threads() -> bool:
+    """Whether a thread was left to itself, as that of a camera whose network does not answer for many seconds."""
+    return any(thread.daemon and thread.name.startswith("vidconcept ") for thread in threading.enumerate())
+
+
+def end_at_once(code: int) -> None:
+    """End the process with what was printed, but without taking Python apart: that crashes around a thread which is
+    inside a library."""
+    end_at_signals()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -4,13 +4,14 @@ import io
 import socket
 import threading
 import time
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 from PIL import Image
 
 import vidconcept
 from tests.helpers.clips import paint, write_clip
-from tests.helpers.streams import at_speed, http_camera, serving_whole_files, transport_stream
+from tests.helpers.streams import at_speed, http_camera, serving, serving_whole_files, transport_stream
 from tests.helpers.watching import until, watching
 from vidconcept.errors import InputError
 from vidconcept.live import sources
@@ -126,18 +127,6 @@ def take_all(address: str) -> list[Shot]:
     return shots
 
 
-SEGMENTS = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1.0,\nfilm.ts\n"
-
-
-@pytest.fixture
-def site(tmp_path):
-    """A web server's folder: a finished film, and lists of it as the only segment, one live and one that has ended."""
-    write_clip(tmp_path / "film.ts", count=25)
-    (tmp_path / "live.m3u8").write_text(SEGMENTS)
-    (tmp_path / "ended.m3u8").write_text(f"{SEGMENTS}#EXT-X-ENDLIST\n")
-    return tmp_path
-
-
 @pytest.mark.parametrize("name", ["film.ts", "ended.m3u8"])
 def test_a_finished_film_that_a_web_server_gives_is_refused_unless_its_end_is_the_end(site, name):
     with serving_whole_files(site) as address:
@@ -148,19 +137,28 @@ def test_a_finished_film_that_a_web_server_gives_is_refused_unless_its_end_is_th
         assert len(take_all(f"{address}/{name}")) == 25
 
 
-def test_a_list_of_segments_that_ends_while_it_is_watched_is_not_read_again(site):
-    warnings: list[str] = []
-    with serving_whole_files(site) as address:
-        camera = Camera(parse_source(f"{address}/live.m3u8"), Backlog(100), warn=warnings.append)
-        camera.begin()
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [
+        ("https://127.0.0.1:1/x", r"Connection refused\. Next: check the address"),
+        ("file:///etc/hostname", "leads to another protocol. Next: check the port, or give the address"),
+    ],
+)
+def test_an_address_may_lead_to_https_but_to_no_file(target, says):
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(302)
+            self.send_header("Location", target)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with serving(Handler) as address:
+        camera = Camera(parse_source(f"{address}/live.ts", once=True), Backlog(100))
         camera.start()
-        until(lambda: camera.counts.frames > 0, 20)
-        (site / "ended.m3u8").replace(site / "live.m3u8")
-        until(lambda: len(warnings) > 2, 20)
-        camera.stop()
-    assert "is a finished recording" in warnings[2]
-    assert warnings[2].endswith("trying again in 2 s")
-    assert (camera.counts.frames, camera.counts.connections, camera.error) == (25, 1, None)
+        with pytest.raises(InputError, match=says):
+            camera.meet()
 
 
 def test_a_live_film_that_says_how_long_its_beginning_is_is_read(tmp_path):

@@ -184,6 +184,11 @@ class TestSources:
     def test_a_password_is_not_shown(self, login):
         assert parse_source(f"rtsp://{login}@camera/stream?at=1@2").name == "rtsp://camera/stream?at=1@2"
 
+    @pytest.mark.parametrize("key", ["password", "pwd", "loginpas", "access_token", "API-Key", "sig"])
+    def test_the_secrets_of_a_query_are_not_shown(self, key):
+        name = parse_source(f"http://camera/video?user=me&{key}=s/e=cret&channel=1").name
+        assert name == f"http://camera/video?user=me&{key}=***&channel=1"
+
     def test_standard_input_that_is_closed_says_what_to_pipe_into_it(self, monkeypatch):
         monkeypatch.setattr("sys.stdin", None)
         with pytest.raises(InputError, match=r"standard input is closed\. Next: pipe MPEG-TS"):

@@ -22,6 +22,7 @@ from tests.helpers.watching import EASY, until, watching
 from vidconcept import runs
 from vidconcept.cli import app
 from vidconcept.errors import ExitCode, OutputError, output_errors
+from vidconcept.video.writer import VideoWriter
 
 
 def test_a_recording_that_cannot_be_written_does_not_stop_the_events(fifo, tiny_model, tmp_path):
@@ -89,6 +90,30 @@ def test_a_recording_that_is_not_finished_is_counted_and_leaves_its_film_and_no_
     assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == [".mp4", ".vidconcept"]
     assert [text for text in own.warnings if text.endswith(f"was not finished, its film stays beside it: {says}")]
     assert "Traceback" in caplog.text
+
+
+def test_what_was_missed_in_a_recording_that_was_given_up_is_not_told_with_the_next(
+    fifo, tiny_model, tmp_path, monkeypatch
+):
+    write, is_full = VideoWriter.write, [True]
+
+    def fill_up(*given):
+        with output_errors(tmp_path):
+            if is_full[0]:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(*given)
+
+    monkeypatch.setattr(VideoWriter, "write", fill_up)
+    with watching(fifo, tiny_model, out=tmp_path / "out", skips=False, every_s=0.01) as own:
+        fifo.write_bytes(transport_stream(12) + transport_stream(12, first=12, start_s=3600))
+        until(lambda: own.state is not None and own.state.clock_jumps == 1 and own.state.read == 24)
+        is_full[0] = False
+        fifo.write_bytes(transport_stream(12, size_px=(96, 64)))
+        until(lambda: own.state is not None and own.state.read == 36)
+        own.stop()
+    (run,) = own.runs
+    assert run.manifest["frames"] == 12
+    assert run.manifest["live"]["clock_jumps"] == 0
 
 
 def test_a_folder_of_recordings_that_is_removed_does_not_stop_the_events(fifo, tiny_model, tmp_path):

@@ -17,8 +17,17 @@ import av.video.stream
 from vidconcept.errors import InputError, VidconceptError
 from vidconcept.live.backlog import Backlog, Shot
 from vidconcept.live.clock import LiveClock
+from vidconcept.live.repeats import Repeats
 from vidconcept.live.setup import TIME_BASE
-from vidconcept.live.sources import LiveSource, explain, has_stamps, is_hopeless, open_live, read_packets
+from vidconcept.live.sources import (
+    LiveSource,
+    explain,
+    has_stamps,
+    is_hopeless,
+    is_segmented,
+    open_live,
+    read_packets,
+)
 from vidconcept.video.decode import MAX_DEMUX_ERRORS
 from vidconcept.video.filters import filter_frames, needs_filters
 from vidconcept.video.joins import read_pts
@@ -40,6 +49,7 @@ class CameraCounts:
     """What happened to a source so far."""
 
     frames: int = 0
+    repeated: int = 0
     connections: int = 0
     failures: int = 0
     undecodable: int = 0
@@ -69,7 +79,8 @@ class Camera:
     def __post_init__(self) -> None:
         self._stopped, self._begun, self._met = Event(), Event(), Event()
         self._clock = LiveClock(TIME_BASE, keeps_pace=self._keeps_pace)
-        # Pictures that came, kept or not.
+        self._repeats = Repeats()
+        # New pictures that came, kept or not.
         self._seen = 0
         self._thread = Thread(target=self._run, name="vidconcept camera", daemon=True)
 
@@ -91,7 +102,8 @@ class Camera:
         self._begun.set()
 
     def stop(self) -> None:
-        """Have the thread end; one that waits for the network is left to its own time limit."""
+        """Have the thread end; one that waits for the network is left to its own time limit, and a process that ends
+        before it must do so at once, as Python cannot be taken apart around it."""
         self._stopped.set()
         self._thread.join(STOP_S if self._seen else STOP_UNSEEN_S)
 
@@ -142,6 +154,7 @@ class Camera:
     def _read_once(self) -> VidconceptError | None:
         """Frames of one connection; returns why it ended, None where the source ended it in peace."""
         self._clock.reconnect()
+        self._repeats.reconnect()
         try:
             with open_live(self.source, self.options, self.reading, self._stopped.is_set) as (container, stream):
                 self.counts.connections += 1
@@ -191,8 +204,15 @@ class Camera:
     ) -> Iterator[av.VideoFrame]:
         # A thread for each frame would hold back as many frames as there are cores.
         stream.thread_type = "SLICE"
-        decoded = self._decoded(container, stream)
+        decoded = self._leave_out_repeats(self._decoded(container, stream))
         return filter_frames(decoded, stream, self.reading) if needs_filters(self.reading) else decoded
+
+    def _leave_out_repeats(self, pictures: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+        for picture in pictures:
+            if self._repeats.take_out(picture):
+                self.counts.repeated += 1
+            else:
+                yield picture
 
     def _decoded(
         self, container: av.container.InputContainer, stream: av.video.stream.VideoStream
@@ -211,6 +231,8 @@ class Camera:
         """Pictures as they come; damage is counted, and so many errors in a row end the connection."""
         errors = 0
         for packet in read_packets(self.source, container, stream):
+            if is_segmented(container):
+                self._repeats.look_at(packet)
             try:
                 frames = packet.decode()
             except av.error.EOFError:

@@ -14,14 +14,16 @@ from vidconcept.live.events import LiveEvent
 class WatchState:
     """Where a watch stands, counted since it began.
 
-    frames: decoded. read: of those, taken by the model's side. unread: of a size that `roi` does not fit, or still
-    waiting or coming when the watch was stopped. delay_half_s, delay_95_s: how long half and 95 % of the
-    frames waited at most for their tracks. told_within_s: what is asked for, or more where one window takes longer.
-    runs, runs_failed: recordings with a finished run folder, and those without one.
+    frames: decoded. repeated: left out, as they had been read before. read: of the frames, taken by the model's side.
+    unread: of a size that `roi` does not fit, or still waiting or coming when the watch was stopped. delay_half_s,
+    delay_95_s: how long half and 95 % of the frames waited at most for their tracks. told_within_s: what is asked for,
+    or more where one window takes longer. runs, runs_failed: recordings with a finished run folder, and those without
+    one.
     """
 
     source: str
     frames: int
+    repeated: int
     read: int
     skipped: int
     gaps: int

@@ -8,6 +8,7 @@ from vidconcept.live.messages import WatchState
 # Field of the state, kind, and what it means.
 _TOLD = (
     ("frames", "counter", "frames decoded"),
+    ("repeated", "counter", "frames of HLS left out, as they had been read before the connection was lost"),
     ("read", "counter", "frames that the model's side took"),
     ("skipped", "counter", "frames skipped because the model is slower than the camera"),
     ("gaps", "counter", "runs of skipped frames"),

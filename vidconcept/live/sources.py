@@ -36,12 +36,15 @@ PROBING = {"analyzeduration": "1000000", "fpsprobesize": "0", "merge_pmt_version
 _PROTOCOLS = {
     "rtsp": "rtsp,rtp,udp,tcp",
     "rtsps": "rtsp,rtsps,rtp,srtp,udp,tcp,tls",
-    "http": "http,tcp",
-    "https": "https,http,tls,tcp",
+    # A camera may lead from one to the other, and encrypt its segments.
+    "http": "http,https,tls,tcp,crypto",
+    "https": "http,https,tls,tcp,crypto",
     "srt": "srt",
     "udp": "udp",
     "tcp": "tcp",
 }
+# A key of a query whose name says that its value is secret, and the value.
+_SECRET = re.compile(r"([?&;][^=&;#]*(?:pas|pwd|token|key|auth|secret|sig)[^=&;#]*=)[^&;#]*", re.IGNORECASE)
 
 
 class FinishedError(InputError):
@@ -73,9 +76,9 @@ class LiveSource:
 
     @property
     def name(self) -> str:
-        """As it may be shown and stored: without a password."""
+        """As it may be shown and stored: without a password, also one in a query."""
         # As FFmpeg reads it: a password goes to the last @ before the path.
-        return re.sub(r"(?<=://)[^/?#]*@", "", self.text)
+        return _SECRET.sub(r"\1***", re.sub(r"(?<=://)[^/?#]*@", "", self.text))
 
     @property
     def title(self) -> str:
@@ -194,11 +197,16 @@ def has_stamps(container: av.container.InputContainer) -> bool:
     return not container.format.flags & Flags.no_timestamps.value
 
 
+def is_segmented(container: av.container.InputContainer) -> bool:
+    """Whether it is a list of segments (HLS)."""
+    return container.format.name == "hls"
+
+
 def _has_known_end(container: av.container.InputContainer) -> bool:
     """Whether the server says how long it is: a list of segments in seconds, a film in bytes. Seconds say nothing of a
     film, as a live one has those of its beginning; bytes nothing of formats without times, as MJPEG of a camera may
     claim any length, nor of a still picture, which a camera may be asked for again and again."""
-    if container.format.name == "hls":
+    if is_segmented(container):
         return container.duration is not None
     return has_stamps(container) and not container.format.name.endswith("_pipe") and container.size > 0
 
@@ -224,6 +232,11 @@ def explain(source: LiveSource, error: BaseException) -> str:
         )
     elif source.kind == "device" and is_hopeless(error):
         advice = f"{reason}: no camera that gives pictures. Next: give one of those that v4l2-ctl lists"
+    elif getattr(error, "errno", None) == errno.EINVAL:
+        advice = (
+            f"{reason}: the port is missing or impossible, or the address leads to another protocol. Next: check the "
+            "port, or give the address that it leads to"
+        )
     elif is_hopeless(error):
         advice = f"{reason}. Next: check the address, and who may read it"
     else:

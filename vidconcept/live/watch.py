@@ -174,8 +174,9 @@ class Watch:
             self._next_event = segment.events.next_id
             run = None if segment.recording is None else segment.recording.run
             self._tell(describe_event(event, delay_s, segment.began_s, source, run))
+        missed = self._count_since_last()
         if segment.recording is not None:
-            self._deliver(segment, segment.recording)
+            self._deliver(segment, segment.recording, missed)
 
     def _open_recording(self, plan: Plan, first: Shot) -> Recording | None:
         if self._options.out is None or self._rarity is None:
@@ -226,20 +227,21 @@ class Watch:
             self._state_told_at = time.monotonic()
             self._tell_state(self.state())
 
-    def _count_since_last(self, now: WatchState) -> dict[str, int]:
-        """What was missed since the recording before was sealed."""
+    def _count_since_last(self) -> dict[str, int]:
+        """What was missed since the end of the segment before, whether there is a recording of it or not."""
+        now = self.state()
         before, self._counted = self._counted, {key: getattr(now, key) for key in COUNTED}
         return {key: count - before[key] for key, count in self._counted.items()}
 
-    def _deliver(self, segment: Segment, recording: Recording) -> None:
-        """Have the run folder finished in the background, and told."""
+    def _deliver(self, segment: Segment, recording: Recording, missed: Mapping[str, int]) -> None:
+        """Have the run folder finished in the background, and told. missed: how much of each in its time."""
         event_ids = recording.seal(segment.tracker.linker)
         numbers = {number: event_ids[track] for track, number in segment.events.ended.items() if track in event_ids}
         now = self.state()
         facts = {
             "source": now.source,
             "began": format_time(segment.began_s),
-            **self._count_since_last(now),
+            **missed,
             "delay_half_s": segment.own_delays.quantile(0.5),
             "delay_95_s": segment.own_delays.quantile(0.95),
             "delay_longest_s": round(segment.own_delays.longest_s, 3),
