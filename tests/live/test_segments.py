@@ -3,6 +3,9 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import av
 import pytest
@@ -17,28 +20,31 @@ from vidconcept.live.repeats import Repeats
 from vidconcept.live.sources import parse_source
 
 
-def test_a_list_of_segments_that_ends_while_it_is_watched_is_not_read_again(site):
+@contextmanager
+def watching(folder: Path) -> Iterator[tuple[Camera, list[str]]]:
+    """A camera that reads `live.m3u8` of a web server's folder and has a frame, and what it warns of."""
     warnings: list[str] = []
-    with serving_whole_files(site) as address:
+    with serving_whole_files(folder) as address:
         camera = Camera(parse_source(f"{address}/live.m3u8"), Backlog(100), warn=warnings.append)
         camera.begin()
         camera.start()
         until(lambda: camera.counts.frames > 0, 20)
+        yield camera, warnings
+        camera.stop()
+
+
+def test_a_list_of_segments_that_ends_while_it_is_watched_is_not_read_again(site):
+    with watching(site) as (camera, warnings):
         (site / "ended.m3u8").replace(site / "live.m3u8")
         until(lambda: len(warnings) > 2, 20)
-        camera.stop()
     assert "is a finished recording" in warnings[2]
     assert warnings[2].endswith("trying again in 2 s")
     assert (camera.counts.frames, camera.counts.connections, camera.error) == (25, 1, None)
 
 
 def test_pictures_of_a_list_of_segments_are_taken_once_where_its_server_was_away(site):
-    stamps, warnings = [], []
-    with serving_whole_files(site) as address:
-        camera = Camera(parse_source(f"{address}/live.m3u8"), Backlog(100), warn=warnings.append)
-        camera.begin()
-        camera.start()
-        until(lambda: camera.counts.frames > 0, 20)
+    stamps = []
+    with watching(site) as (camera, warnings):
         (site / "live.m3u8").rename(site / "away.m3u8")
         until(lambda: bool(warnings), 20)
         (site / "more.ts").write_bytes(transport_stream(25, first=25, start_s=2))
@@ -47,7 +53,6 @@ def test_pictures_of_a_list_of_segments_are_taken_once_where_its_server_was_away
         (site / "away.m3u8").rename(site / "live.m3u8")
         # The decoder holds the last ones.
         until(lambda: camera.counts.frames > 40, 20)
-    camera.stop()
     while (item := camera.backlog.take(0)) != "end":
         stamps += [item.picture.pts] if isinstance(item, Shot) else []
     assert len(set(stamps)) == len(stamps) == camera.counts.frames
@@ -71,12 +76,8 @@ def test_a_list_of_encrypted_segments_is_read(tmp_path):
     (tmp_path / "key.info").write_text(f"key\n{tmp_path / 'key'}\n")
     options = {"hls_key_info_file": str(tmp_path / "key.info"), "hls_flags": "omit_endlist"}
     write_clip(tmp_path / "live.m3u8", count=25, container_options=options)
-    with serving_whole_files(tmp_path) as address:
-        camera = Camera(parse_source(f"{address}/live.m3u8"), Backlog(100))
-        camera.begin()
-        camera.start()
-        until(lambda: camera.counts.frames > 0, 20)
-    camera.stop()
+    with watching(tmp_path) as (camera, _):
+        assert camera.error is None
 
 
 @pytest.mark.slow
