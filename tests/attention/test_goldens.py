@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from diffusers import CogVideoXTransformer3DModel
@@ -164,6 +165,16 @@ class TestEarlyStop:
         assert golden.transformer.transformer_blocks is blocks
         golden.record(layers=layers)
 
+    def test_takes_no_layer_from_a_context_that_is_open(self, golden: Golden):
+        embeds = golden.inputs["concept_embeds"]
+        with concept_attention(golden.transformer, embeds, layers=[0, 1]) as recorder:
+            with pytest.raises(
+                ModelError, match=r"reads layer 1, which `early_stop=True` after layer 0 .* Next: leave"
+            ):
+                golden.record(layers=[0], early_stop=True)
+            golden.record(layers=[1], early_stop=True)
+        assert len(recorder.logits["concept-attention"]) == 2
+
 
 class TestSecondPass:
     def test_a_pass_that_fails_half_way_leaves_no_records_of_the_one_before(self, golden: Golden):
@@ -282,6 +293,11 @@ class TestRefusesWrongInput:
             ({"layers": 2}, "layers are a sequence of whole numbers"),
             ({"methods": "imap"}, "methods are a sequence of names, got 'imap'"),
             ({"methods": ["attention-rollout"]}, "attention-rollout"),
+            ({"methods": [1, "x"]}, "; got 1, x"),
+            ({"motion_heads": None}, "motion_heads is a whole number of at least 1, got None"),
+            ({"motion_heads": 1.5}, r"motion_heads is a whole number of at least 1, got 1\.5"),
+            ({"concepts": "ab"}, "concepts are a whole number or a sequence of them, got 'ab'"),
+            ({"concepts": 1.0}, r"concepts are a whole number or a sequence of them, got 1\.0"),
             ({"vectors": "first"}, 'vectors are True, False or "last", got .first.'),
         ]:
             with pytest.raises(ValueError, match=match), concept_attention(golden.transformer, concepts, **options):
@@ -296,6 +312,10 @@ class TestRefusesWrongInput:
             concept_attention(golden.transformer, concepts.float().numpy()),
         ):
             pass
+
+    def test_a_number_of_concepts_may_be_numpys(self, golden: Golden):
+        expected = golden.record(concepts=1).logits["gramcol"]
+        assert torch.equal(golden.record(concepts=np.int64(1)).logits["gramcol"], expected)
 
     @pytest.mark.parametrize("records", ["logits", "concept_vectors", "video_vectors", "last_video_vectors"])
     def test_reading_before_running(self, golden: Golden, records: str):

@@ -161,7 +161,7 @@ class TestWhereItDivides:
         assert relative_error(recorder.logits["imap"] * heads, recorder.logits["gramcol"]) < 1e-5
 
     def test_none_is_refused(self, golden: Golden):
-        with pytest.raises(ValueError, match="motion_heads is at least 1, got 0"):
+        with pytest.raises(ValueError, match="motion_heads is a whole number of at least 1, got 0"):
             golden.record(motion_heads=0)
 
 

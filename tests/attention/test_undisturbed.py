@@ -134,6 +134,15 @@ class TestRefused:
         with pytest.raises(ModelError, match=rf"torch\.compile is on {where}, and .* Next: load the transformer anew"):
             read(compiled)
 
+    def test_a_compiled_function_around_is_named_where_nothing_was_recorded(self, transformer):
+        compiled = torch.compile(lambda: run(transformer), backend="eager")
+        with torch.no_grad():
+            compiled()
+            with concept_attention(transformer, torch.randn(2, TEXT_DIM)) as recorder:
+                compiled()
+        with pytest.raises(RuntimeError, match=r"no logits recorded.* not by a function that torch\.compile made"):
+            _ = recorder.logits
+
     @pytest.mark.parametrize("in_training", [True, False])
     def test_blocks_that_the_backward_pass_computes_again(self, transformer, in_training):
         transformer.train(in_training).enable_gradient_checkpointing()

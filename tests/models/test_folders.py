@@ -1,5 +1,6 @@
 """Folders of a user's own: which weights run, how they are told apart, and what they cannot read."""
 
+import json
 import shutil
 from importlib import resources
 from pathlib import Path
@@ -66,9 +67,50 @@ class TestLongPictures:
         settings = {"concepts": ("dent",), "model": str(folder), "window_frames": 17, "overlap_frames": 9}
         plan = make_plan(clip, settings)
         assert plan.tiles.width <= 96
+        assert not [remark for remark in plan.remarks if "was asked for" in remark.message]
+
+    def test_a_size_beyond_it_is_told_of(self, tmp_path):
+        folder = write_folder(tmp_path / "model", "1.5", height=64, width=96)
+        clip = write_clip(tmp_path / "a.mp4", count=2).path
+        plan = make_plan(clip, {"concepts": ("dent",), "model": str(folder), "height": 128, "width": 192})
+        (remark,) = [remark for remark in plan.remarks if "was asked for" in remark.message]
+        assert remark.level == "warning"
+        assert remark.message.startswith("192x128 was asked for and this model reads at most 96x64, so pictures")
+        assert f"read at {plan.tiles.tile_width}x{plan.tiles.tile_height}. Next: " in remark.message
 
     def test_others_have_no_end(self, tiny_model):
         assert read_layout(tiny_model).largest_px is None
+
+
+class TestSizesOfAConfig:
+    @pytest.fixture
+    def config(self, tmp_path) -> Path:
+        return write_folder(tmp_path / "model", "1.5") / "transformer" / "config.json"
+
+    def test_where_it_says_none_they_are_those_of_diffusers(self, config):
+        content = json.loads(config.read_text())
+        del content["sample_height"], content["sample_width"]
+        config.write_text(json.dumps(content))
+        assert read_layout(config.parents[1]).largest_px == (480, 720)
+        assert find_preset(str(config.parents[1])).settings["width"] == 1360
+
+    def test_null_is_refused(self, config):
+        config.write_text(json.dumps(json.loads(config.read_text()) | {"sample_height": None}))
+        with pytest.raises(ModelError, match=r"config\.json.*sample_height.* Next: fetch the model again"):
+            read_layout(config.parents[1])
+
+
+@pytest.mark.parametrize("setting", [{"timestep": 100}, {"timesteps": (20, 100)}])
+def test_a_noise_level_beyond_those_of_the_scheduler_is_refused(tmp_path, setting):
+    folder = write_folder(tmp_path / "model")
+    path = folder / "scheduler" / "scheduler_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"num_train_timesteps": 100}))
+    clip = write_clip(tmp_path / "a.mp4", count=2).path
+    asked = {"concepts": ("dent",), "model": str(folder)}
+    make_plan(clip, asked | {"timestep": 99})
+    (key,) = setting
+    with pytest.raises(UsageError, match=rf"`{key}=.*100`: .* no such noise level. Next: `{key}` from 0 to 99"):
+        make_plan(clip, asked | setting)
 
 
 def test_words_that_the_text_encoder_cannot_read_are_refused(tiny_model, tmp_path, monkeypatch):

@@ -13,7 +13,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from tests.helpers.model_folders import write_folder
 from vidconcept.errors import ModelError
+from vidconcept.models import memory
 from vidconcept.models.cogvideox import load
 from vidconcept.models.fit import RESERVED_BYTES, WAYS, Way, describe_fit
 from vidconcept.models.memory import build_empty, estimate, measure_passes
@@ -147,6 +149,13 @@ class TestBeforeLoading:
                 self.check(large, said.append, **settings)
         (text,) = said
         assert text.endswith("Next: fewer `window_frames`, or a smaller `height` and `width`")
+
+    def test_no_larger_picture_is_estimated_than_is_read(self, tmp_path, monkeypatch):
+        folder = write_folder(tmp_path / "model", "1.5", height=64, width=96)
+        monkeypatch.setattr(memory, "SMALL_BYTES", 0)
+        monkeypatch.setattr(os, "sysconf", lambda key: 1)
+        with pytest.raises(ModelError, match="of memory at 96x64 and 17 frames"):
+            self.check(folder, height=128, width=192, window_frames=17)
 
     def test_small_models_are_not_looked_at(self, tiny_model, monkeypatch):
         monkeypatch.setattr(os, "sysconf", lambda key: 1)

@@ -128,6 +128,18 @@ class TestTextEncoder:
             load(folder.path, settings_for(folder, prompt=prompt), WORDS, told.append)
         assert told == ["the prompt is 25 tokens long, the model reads 24: the rest is left out"] * 2
 
+    def test_a_prompt_that_it_cannot_read_is_told_of_also_from_the_cache(self, folder):
+        told: list[str] = []
+        for _ in range(2):
+            load(folder.path, settings_for(folder, prompt="划痕在金属表面"), WORDS, told.append)
+        said = "the text encoder of this model cannot read all of the prompt. Next: say it in English"
+        assert told == [said] * 2
+
+    @pytest.mark.parametrize("word", ["scratch </s> dent", "scratch </s>", "<pad> dent"])
+    def test_a_word_with_a_mark_of_its_own_is_refused(self, folder, word):
+        with pytest.raises(UsageError, match=f"cannot read '{word}'"):
+            load(folder.path, settings_for(folder), (word, "dent"))
+
     def test_a_word_that_would_be_cut_is_refused(self, folder):
         with pytest.raises(UsageError, match=r"'a a .* is 61 tokens long, and this model reads 24\. Next: "):
             load(folder.path, settings_for(folder), ("a " * 30, "dent"))

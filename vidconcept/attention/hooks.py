@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from operator import index
 from threading import get_ident
-from typing import Any
+from typing import Any, SupportsIndex
 
 from torch import Tensor, nn
 
@@ -71,7 +71,7 @@ def concept_attention(
         the concept's sub-words, unpadded. layers: which layers to read, None for the deep half.
     methods: None for the first that the transformer offers, `concept-attention` wherever text attends to video.
     early_stop: leave out the blocks after the last layer read. The noise prediction then means nothing, and no other
-        context can be opened on the transformer meanwhile.
+        context can be opened on the transformer meanwhile, and none that is open may read later layers.
     concepts: how many concepts the tokens spell, or how many tokens each of them takes, None for one each.
     motion_heads: how many heads of a layer `imap` keeps. Both as of `attention.methods`.
     vectors: whether attention outputs are recorded, of all layers read or of the "last"; see `Recorder`.
@@ -89,8 +89,8 @@ def concept_attention(
         raise ValueError(f"methods are a sequence of names, got {methods!r}")
     methods = tuple(family.methods[:1] if methods is None else methods)
     _check_methods(type(transformer).__name__, family, methods)
-    if motion_heads < 1:
-        raise ValueError(f"motion_heads is at least 1, got {motion_heads}")
+    if not isinstance(motion_heads, SupportsIndex) or motion_heads < 1:
+        raise ValueError(f"motion_heads is a whole number of at least 1, got {motion_heads!r}")
     if vectors not in (True, False, "last"):
         raise ValueError(f'vectors are True, False or "last", got {vectors!r}')
     if not isinstance(concept_embeds, Tensor):
@@ -115,9 +115,11 @@ def attached(transformer: Any, stream: ConceptStream, *, early_stop: bool) -> It
     """Send a stream through every forward pass that runs inside the context; see `concept_attention`."""
     check_undisturbed(transformer)
     blocks, last = stream.family.layers_of(transformer), stream.recorder.layers[-1]
+    if early_stop:
+        _check_unread(transformer, last)
     names = {"query", "key", "value"} if NEED_QUERIES & set(stream.methods) else {"key", "value"}
     with ExitStack() as undo:
-        undo.enter_context(_opened(stream))
+        undo.enter_context(_opened(transformer, stream))
         _watch_call(undo, transformer, stream)
         for layer, (block, kind) in enumerate(blocks[: last + 1]):
             _watch_block(undo, transformer, kind, block, layer, stream, names)
@@ -127,7 +129,7 @@ def attached(transformer: Any, stream: ConceptStream, *, early_stop: bool) -> It
 
 
 def _check_methods(name: str, family: Family, methods: Sequence[str]) -> None:
-    unknown = sorted(set(methods) - set(METHODS))
+    unknown = sorted({str(method) for method in methods} - set(METHODS))
     if unknown or not methods:
         raise ValueError(f"methods are {', '.join(METHODS)}; got {', '.join(unknown) or 'none'}")
     missing = [method for method in methods if method not in family.methods]
@@ -139,17 +141,21 @@ def _check_methods(name: str, family: Family, methods: Sequence[str]) -> None:
 def _token_counts(concepts: int | Sequence[int] | None, tokens: int) -> tuple[int, ...]:
     """How many tokens each concept takes. A bare number of concepts does not say; they are taken as even as can be.
 
-    Raises ValueError for counts that do not add up.
+    Raises ValueError for counts that do not add up, or are no whole numbers.
     """
     if concepts is None:
         return (1,) * tokens
-    if isinstance(concepts, int):
-        if not 1 <= concepts <= tokens:
-            raise ValueError(f"{tokens} concept tokens spell 1 to {tokens} concepts, got {concepts}")
-        return tuple(tokens // concepts + (number < tokens % concepts) for number in range(concepts))
-    if sum(concepts) != tokens or min(concepts, default=0) < 1:
-        raise ValueError(f"{list(concepts)} tokens do not add up to the {tokens} concept tokens")
-    return tuple(concepts)
+    try:
+        counts = tuple(map(index, concepts)) if isinstance(concepts, Iterable) else index(concepts)
+    except TypeError as error:
+        raise ValueError(f"concepts are a whole number or a sequence of them, got {concepts!r}") from error
+    if isinstance(counts, int):
+        if not 1 <= counts <= tokens:
+            raise ValueError(f"{tokens} concept tokens spell 1 to {tokens} concepts, got {counts}")
+        return tuple(tokens // counts + (number < tokens % counts) for number in range(counts))
+    if sum(counts) != tokens or min(counts, default=0) < 1:
+        raise ValueError(f"{list(counts)} tokens do not add up to the {tokens} concept tokens")
+    return counts
 
 
 def _by_name(module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -157,18 +163,19 @@ def _by_name(module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> dict[str
     return inspect.signature(type(module).forward).bind(module, *args, **kwargs).arguments
 
 
-# The streams whose context is open where the code runs. Each thread has its own; `asyncio.to_thread` hands them on.
-_OPEN: ContextVar[tuple[ConceptStream, ...]] = ContextVar("open concept streams", default=())
+# The transformers and streams whose context is open where the code runs. Each thread has its own; `asyncio.to_thread`
+# hands them on.
+_OPEN: ContextVar[tuple[tuple[Any, ConceptStream], ...]] = ContextVar("open concept streams", default=())
 
 
 @contextmanager
-def _opened(stream: ConceptStream) -> Iterator[None]:
-    _OPEN.set((*_OPEN.get(), stream))
+def _opened(transformer: Any, stream: ConceptStream) -> Iterator[None]:
+    _OPEN.set((*_OPEN.get(), (transformer, stream)))
     try:
         yield
     finally:
         # Not by a token: a generator can be left from elsewhere than it was entered.
-        _OPEN.set(tuple(one for one in _OPEN.get() if one is not stream))
+        _OPEN.set(tuple(one for one in _OPEN.get() if one[1] is not stream))
 
 
 _MIXED = (
@@ -179,8 +186,18 @@ _MIXED = (
 
 
 def _check_own(stream: ConceptStream) -> None:
-    if stream not in _OPEN.get():
+    if all(one is not stream for _, one in _OPEN.get()):
         raise ModelError(_MIXED)
+
+
+def _check_unread(transformer: Any, last: int) -> None:
+    """Raises ModelError where another open context reads layers after the last one that is kept."""
+    latest = max((one.recorder.layers[-1] for module, one in _OPEN.get() if module is transformer), default=last)
+    if latest > last:
+        raise ModelError(
+            f"another context on this transformer reads layer {latest}, which `early_stop=True` after layer {last} "
+            "leaves out. Next: leave that context first, or do without `early_stop`"
+        )
 
 
 def _watch_call(undo: ExitStack, transformer: Any, stream: ConceptStream) -> None:

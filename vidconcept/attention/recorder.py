@@ -13,6 +13,7 @@ from vidconcept.attention.method_names import METHODS
 
 # Whether attention outputs are kept: of no layer, of every one that is read, or of the last one alone.
 Vectors = bool | Literal["last"]
+_RUN_INSIDE = "run the transformer inside the context first, and not by a function that torch.compile made"
 
 
 @dataclass
@@ -42,9 +43,7 @@ class Recorder:
         missing = [layer for layer in layers if layer not in rows]
         if missing:
             asked = "" if name in METHODS else ", with `vectors=True`"
-            raise RuntimeError(
-                f"no {name} recorded for layers {missing}. Next: run the transformer inside the context first{asked}"
-            )
+            raise RuntimeError(f"no {name} recorded for layers {missing}. Next: {_RUN_INSIDE}{asked}")
         return torch.stack([rows[layer] for layer in layers])
 
     @classmethod
@@ -61,7 +60,7 @@ class Recorder:
     def logits(self) -> dict[str, Tensor]:
         recorded = [name for name in METHODS if name in self._rows]
         if not recorded:
-            raise RuntimeError("no logits recorded. Next: run the transformer inside the context first")
+            raise RuntimeError(f"no logits recorded. Next: {_RUN_INSIDE}")
         return {name: self._stack(name, self.layers) for name in recorded}
 
     @property

@@ -140,12 +140,20 @@ def load(
     check_kinds(path / "vae" / "config.json", codec_class.__init__)
     check_kinds(path / "transformer" / "config.json", CogVideoXTransformer3DModel.__init__)
     check_kinds(path / "scheduler" / "scheduler_config.json", scheduler_class.__init__)
-    length = read_layout(path).text_length
+    layout = read_layout(path)
     if codec_class is not PatchCodec:
-        _check_memory(path, settings, device, dtype, report)
+        height, width = layout.limit_size(settings.height, settings.width)
+        read_at = settings.model_copy(update={"height": height, "width": width})
+        _check_memory(path, read_at, device, dtype, report)
     text_device, text_dtype = choose_text_device(settings.offload, device, dtype)
     texts = encode_texts(
-        path, settings.prompt, words, text_length=length, dtype=text_dtype, device=text_device, report=report
+        path,
+        settings.prompt,
+        words,
+        text_length=layout.text_length,
+        dtype=text_dtype,
+        device=text_device,
+        report=report,
     )
     with errors_of(path, "scheduler"):
         scheduler = scheduler_class.from_pretrained(path / "scheduler", local_files_only=True)

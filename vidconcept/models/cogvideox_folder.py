@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from vidconcept.errors import ModelError
 from vidconcept.models import light
-from vidconcept.models.configs import CodecConfig, PipelineIndex, TransformerConfig, read_config
+from vidconcept.models.configs import CodecConfig, PipelineIndex, SchedulerConfig, TransformerConfig, read_config
 from vidconcept.models.layout import ModelLayout, compute_fingerprint
 from vidconcept.settings import TrackSettings
 
@@ -46,6 +46,7 @@ def read_layout(path: Path) -> ModelLayout:
     """Read the configs of a pipeline folder. Raises ModelError when one is missing or makes no sense."""
     transformer = read_config(path / "transformer" / "config.json", TransformerConfig)
     codec = read_config(path / "vae" / "config.json", CodecConfig)
+    scheduler = read_config(path / "scheduler" / "scheduler_config.json", SchedulerConfig)
     _check_channels(path, transformer, codec)
     pitch_px = codec.pixels_per_latent * transformer.patch_size
     return ModelLayout(
@@ -56,6 +57,7 @@ def read_layout(path: Path) -> ModelLayout:
         fingerprint=compute_fingerprint(path),
         largest_px=_largest_px(transformer, pitch_px),
         text_width=transformer.text_embed_dim,
+        noise_levels=scheduler.num_train_timesteps,
     )
 
 
@@ -71,9 +73,9 @@ def _check_channels(path: Path, transformer: TransformerConfig, codec: CodecConf
 
 def _largest_px(transformer: TransformerConfig, pitch_px: int) -> tuple[int, int] | None:
     """CogVideoX 1.5 cuts its rotary positions out of a table of the largest picture; the others scale theirs."""
-    height, width = transformer.sample_height, transformer.sample_width
-    if transformer.patch_size_t is None or height is None or width is None:
+    if transformer.patch_size_t is None:
         return None
+    height, width = transformer.sample_height, transformer.sample_width
     return height // transformer.patch_size * pitch_px, width // transformer.patch_size * pitch_px
 
 
@@ -92,7 +94,7 @@ def trained_settings(folder: Path, base: Mapping[str, Any]) -> dict[str, Any]:
     more than the preset's is taken.
     """
     config, vae = _transformer_config(folder), folder / "vae" / "config.json"
-    if config is None or not vae.is_file() or config.sample_height is None or config.sample_width is None:
+    if config is None or not vae.is_file() or not {"sample_height", "sample_width"} <= config.model_fields_set:
         return {}
     scale = read_config(vae, CodecConfig).pixels_per_latent
     step = config.temporal_compression_ratio * (config.patch_size_t or 1)

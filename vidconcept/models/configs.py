@@ -69,8 +69,9 @@ class TransformerConfig(_Config):
     text_embed_dim: Size = 4096
     time_embed_dim: Size = 512
     max_text_seq_length: Annotated[int, Field(ge=1, le=4096)] = 226
-    sample_height: Annotated[int, Field(ge=1, le=4096)] | None = None
-    sample_width: Annotated[int, Field(ge=1, le=4096)] | None = None
+    # In latents; these are what diffusers takes where a folder does not say.
+    sample_height: Annotated[int, Field(ge=1, le=4096)] = 60
+    sample_width: Annotated[int, Field(ge=1, le=4096)] = 90
     sample_frames: Annotated[int, Field(ge=1, le=4097)] = 49
     temporal_compression_ratio: Annotated[int, Field(ge=1, le=64)] = 4
     use_rotary_positional_embeddings: bool = False

@@ -20,7 +20,8 @@ class ModelLayout:
 
     largest_px: height and width of the largest picture that the model's table of positions serves; None: any.
     methods: the ways in which its maps can be read. text_width: numbers of a word's vector; None where no vector can be
-    learnt for the model, because its text and video meet in cross-attention alone.
+    learnt for the model, because its text and video meet in cross-attention alone. noise_levels: timesteps from 0 to
+    below this can be read.
     """
 
     pitch_px: int
@@ -31,11 +32,17 @@ class ModelLayout:
     largest_px: tuple[int, int] | None = None
     methods: tuple[Method, ...] = METHODS
     text_width: int | None = None
+    noise_levels: int = 1000
 
     @property
     def multiple_px(self) -> int:
         """The model's picture is a multiple of this."""
         return find_multiple_px(self.pitch_px)
+
+    def limit_size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width in pixels, neither more than the model reads."""
+        most_height, most_width = self.largest_px or (height, width)
+        return min(height, most_height), min(width, most_width)
 
 
 def find_multiple_px(pitch_px: int) -> int:

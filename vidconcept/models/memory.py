@@ -63,8 +63,9 @@ def check_memory(
 ) -> None:
     """Compare what a folder needs with the memory of the device, before any of it is loaded.
 
-    report: told where it may not fit. Raises ModelError where it is far from it, with what to set. Small models pass
-    unseen: to load them takes less than to look.
+    settings: with the size that the model reads, which may be less than what was asked for. report: told where it may
+    not fit. Raises ModelError where it is far from it, with what to set. Small models pass unseen: to load them takes
+    less than to look.
     """
     if sum(path.stat().st_size for path in folder.glob("*/*.safetensors")) < SMALL_BYTES:
         return

@@ -24,8 +24,8 @@ from vidconcept.models.text_encoders import T5Text, TextEncoder, silence_transfo
 log = logging.getLogger(__name__)
 # 4096 tokens of 4096 numbers are 67 MB.
 CACHED_BYTES = 256 << 20
-# Another number whenever other tensors are kept of a text.
-_CACHE_FORMAT = 2
+# Another number whenever what is kept of a text is another.
+_CACHE_FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,11 @@ def encode_texts(
 
     encoder: how the family encodes; None is T5 without a mask, as CogVideoX's own pipeline has it. Every text is
     encoded as the family's prompts are, so that words look to the transformer as its training texts did. A word that
-    begins with `@` names a file of a learnt concept, whose vectors are taken as they are. report: told of a prompt that
-    is longer than text_length, of which the rest is left out.
+    begins with `@` names a file of a learnt concept, whose vectors are taken as they are. report: told of a prompt with
+    letters that the tokenizer does not have, and of one that is longer than text_length, of which the rest is left out.
     Raises ModelError when the tokenizer or encoder cannot be loaded,
-    UsageError for a word with letters that the tokenizer does not have, or one longer than text_length: words that
-    differ only there would be one and the same.
+    UsageError for a word with letters that the tokenizer does not have or with a mark of its own such as `</s>`, or one
+    longer than text_length: words that differ only there would be one and the same.
     """
     learnt = {word: torch.from_numpy(read_learnt(Path(word[1:]))) for word in words if word.startswith("@")}
     texts = [prompt, *(word for word in words if word not in learnt)]
@@ -96,6 +96,8 @@ def encode_texts(
             )
         embeds[word] = part["embeds"][int(part["first"]) :][: int(part["tokens"])]
     first = parts[0]
+    if first["unknown"]:
+        report("the text encoder of this model cannot read all of the prompt. Next: say it in English")
     if int(first["whole"]) > text_length:
         report(f"the prompt is {int(first['whole'])} tokens long, the model reads {text_length}: the rest is left out")
     dim = first["embeds"].shape[1]

@@ -19,8 +19,8 @@ from vidconcept.models.quiet import silence
 
 # Of every text a dict of tensors: `embeds` (text length, dim); `first` and `tokens`, where its sub-words begin and how
 # many they are, without special tokens; `whole`, how many tokens the text would be with all that is around it, of which
-# more than the text length are cut off; `unknown`, whether the tokenizer lacks any; `mask` (text length); and of
-# encoders that give one, `pooled` (dim).
+# more than the text length are cut off; `unknown`, see `is_unknown`; `mask` (text length); and of encoders that give
+# one, `pooled` (dim).
 Encoded = dict[str, Tensor]
 _OFFLINE: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 # CLIP's own length.
@@ -85,7 +85,7 @@ class T5Text:
             "first": torch.tensor(0),
             "tokens": (~torch.isin(ids, special)).sum(),
             "whole": torch.tensor(count_tokens(tokenizer, text)),
-            "unknown": is_unknown(tokenizer, ids),
+            "unknown": is_unknown(tokenizer, text),
             "mask": mask,
         }
 
@@ -129,16 +129,16 @@ class ChatText:
         cut = start if self.is_cut else 0
         whole = self.instruction + (text or self.for_empty) + self.ending
 
-        def run() -> tuple[Tensor, Tensor, Tensor]:
+        def run() -> tuple[Tensor, Tensor]:
             found = tokenize(tokenizer, whole, length + cut)
             ids, mask = found.input_ids, found.attention_mask
             check_ids(ids, encoder.config.get_text_config().vocab_size)
             given = {"input_ids": ids.to(encoder.device), "attention_mask": mask.to(encoder.device)}
             states = encoder(**given, output_hidden_states=True, use_cache=False).hidden_states
             embeds = torch.cat([states[layer][0] for layer in self.layers], dim=-1)
-            return ids, mask[0], embeds.to("cpu", dtype)
+            return mask[0], embeds.to("cpu", dtype)
 
-        ids, mask, embeds = run_checked(run, folder, text, dtype)
+        mask, embeds = run_checked(run, folder, text, dtype)
         # Where padding is in front, everything begins later.
         first, tokens = int(mask.argmax()) + start, int(mask.sum()) - start - end
         return {
@@ -146,7 +146,7 @@ class ChatText:
             "first": torch.tensor(first - cut),
             "tokens": torch.tensor(max(tokens, 0)),
             "whole": torch.tensor(count_tokens(tokenizer, whole) - cut),
-            "unknown": is_unknown(tokenizer, ids[:, first : first + max(tokens, 0)]),
+            "unknown": is_unknown(tokenizer, text),
             "mask": mask[cut:].contiguous(),
         }
 
@@ -283,8 +283,10 @@ def check_ids(ids: Tensor, vocabulary: int) -> None:
         raise ValueError("the tokenizer has words that the encoder does not have")
 
 
-def is_unknown(tokenizer: Any, ids: Tensor) -> Tensor:
-    return (ids == (-1 if tokenizer.unk_token_id is None else tokenizer.unk_token_id)).any()
+def is_unknown(tokenizer: Any, text: str) -> Tensor:
+    """Whether a part of the text is no sub-word: letters that the tokenizer lacks, or a mark of its own (`</s>`)."""
+    ids = torch.tensor(tokenizer(text, add_special_tokens=False, verbose=False).input_ids, dtype=torch.long)
+    return torch.isin(ids, torch.tensor(tokenizer.all_special_ids, dtype=torch.long)).any()
 
 
 def run_checked(run: Any, folder: Path, text: str, dtype: torch.dtype) -> Any:

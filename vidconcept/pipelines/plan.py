@@ -219,6 +219,7 @@ def lay_out(settled: Settled, source: Path, identity: SourceIdentity, info: Vide
         remarks=(
             *_remark_on_calibration(settled, layout.fingerprint),
             *_remark_on_range(settings, info),
+            *_remark_on_size(settings, layout, tiles),
             *_remark_on_tokens(region, tiles, fine),
         ),
     )
@@ -275,6 +276,19 @@ def _remark_on_film(settings: TrackSettings, info: VideoInfo) -> tuple[Finding, 
         "source. `codec=libvpx-vp9` keeps the size"
     )
     return (Finding("remark", "film", text),)
+
+
+def _remark_on_size(settings: TrackSettings, layout: ModelLayout, tiles: TilePlan) -> tuple[Finding, ...]:
+    """Whether a larger picture is asked for than the model reads."""
+    asked, largest = (settings.height, settings.width), layout.largest_px
+    if largest is None or layout.limit_size(*asked) == asked:
+        return ()
+    text = (
+        f"{settings.width}x{settings.height} was asked for and this model reads at most {largest[1]}x{largest[0]}, so "
+        f"pictures are read at {tiles.tile_width}x{tiles.tile_height}. Next: a smaller `height` and `width`, or "
+        "`tile`, which reads a picture in parts"
+    )
+    return (Finding("warning", "detail", text),)
 
 
 def _remark_on_tokens(region: Region, tiles: TilePlan, fine: TilePlan) -> tuple[Finding, ...]:

@@ -132,7 +132,7 @@ def _check_recurring(settings: TrackSettings) -> None:
 
 def check_reading(settings: TrackSettings, sources: Mapping[str, str], layout: ModelLayout) -> None:
     """Raises UsageError, naming the layer of settings, for what the model cannot be read by: layers that it does not
-    have, methods, lengths of windows. sources: as in `Settled`."""
+    have, noise levels, methods, lengths of windows. sources: as in `Settled`."""
 
     def describe(key: str) -> str:
         return describe_given(key, getattr(settings, key), sources[key])
@@ -140,6 +140,11 @@ def check_reading(settings: TrackSettings, sources: Mapping[str, str], layout: M
     if any(not -layout.num_layers <= layer < layout.num_layers for layer in settings.layers or ()):
         raise UsageError(
             f"{describe('layers')}: this model has no such layer. Next: layers from 0 to {layout.num_layers - 1}"
+        )
+    key = "timesteps" if settings.timesteps else "timestep"
+    if max(settings.timesteps or (settings.timestep,)) >= layout.noise_levels:
+        raise UsageError(
+            f"{describe(key)}: this model has no such noise level. Next: `{key}` from 0 to {layout.noise_levels - 1}"
         )
     if settings.method not in layout.methods:
         offered = ", ".join(layout.methods)
