@@ -29,7 +29,7 @@ import numpy as np
 
 from linecam.footage.camera import Motion
 from linecam.footage.clips import HELD_OUT_SEED, clip
-from linecam.vocabulary import DEFECTS
+from vidconcept.painting.kinds import DEFECTS
 from vidconcept.temporal.smooth import smooth
 from vidconcept.tracks import rle
 from vidconcept.tracks.link import Linker, LinkSettings

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from linecam.footage.clips import HELD_OUT_SEED, SEED_RANGE, write_folder
-from linecam.vocabulary import DEFECTS
 from vidconcept.evaluation.datasets.read import read_dataset
 from vidconcept.evaluation.metrics.scores import Curves
 from vidconcept.models.teaching import observe, scores_of
+from vidconcept.painting.kinds import DEFECTS
 from vidconcept.pipelines.evaluate import rename_to_asked
 from vidconcept.pipelines.learn import learn
 from vidconcept.pipelines.sweep import pick_busiest_windows

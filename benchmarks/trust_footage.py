@@ -21,7 +21,7 @@ from linecam.footage.camera import Motion
 from linecam.footage.clips import HELD_OUT_SEED, clip
 from linecam.footage.files import write_annotations, write_video
 from linecam.footage.photos import Photographs
-from linecam.vocabulary import DEFECTS
+from vidconcept.painting.kinds import DEFECTS
 
 GOOD_SEED, DEFECT_SEED, LINES_SEED = (HELD_OUT_SEED + k * 100_000 for k in (5, 6, 7))
 # One line: the same surface, the same speed.

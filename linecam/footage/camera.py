@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from linecam.footage.scene import Strip
-from linecam.footage.textures import Rng, smooth_noise
 from linecam.footage.visibility import mark_visible
-from linecam.vocabulary import CLASS_ID, DEFECT_IDS, IGNORE
+from vidconcept.painting.kinds import CLASS_ID, DEFECT_IDS, IGNORE
+from vidconcept.painting.strip import Strip
+from vidconcept.painting.textures import Rng, smooth_noise
 
 
 @dataclass(frozen=True, slots=True)

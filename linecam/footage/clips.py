@@ -18,8 +18,8 @@ from linecam.footage.camera import Motion, compute_poses, film, flow_affine, mak
 from linecam.footage.files import find_boxes, write_annotations, write_video
 from linecam.footage.photos import Photographs
 from linecam.footage.scene import build_strip
-from linecam.footage.textures import SURFACES, Rng
-from linecam.vocabulary import DEFECTS
+from vidconcept.painting.kinds import DEFECTS
+from vidconcept.painting.textures import SURFACES, Rng
 
 # Held-out footage for figures uses the `SEED_RANGE` seeds from here on; `training_seed` keeps training out of them.
 HELD_OUT_SEED = 10_000_000

@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 
-from linecam.footage.layouts import Layout
-from linecam.footage.textures import Rng, log_uniform, smooth_noise
+from vidconcept.painting.strip import Layout
+from vidconcept.painting.textures import Rng, log_uniform, smooth_noise
 
 
 def shade_parts(rng: Rng, layout: Layout, scale: float) -> np.ndarray:

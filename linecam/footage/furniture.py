@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 
-from linecam.footage.patches import Patch
-from linecam.footage.textures import Rng
+from vidconcept.painting.patches import Patch
+from vidconcept.painting.textures import Rng
 
 
 def bolt(rng: Rng, scale: float, mean: float) -> Patch:

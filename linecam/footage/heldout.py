@@ -7,8 +7,8 @@ distance fields of Bezier curves, cracks are borders of Voronoi cells. Training 
 import cv2
 import numpy as np
 
-from linecam.footage.patches import Ground, Patch
-from linecam.footage.textures import Rng
+from vidconcept.painting.patches import Ground, Patch
+from vidconcept.painting.textures import Rng
 
 
 def spectral_noise(rng: Rng, height: int, width: int, slope: float, stretch: float = 1.0) -> np.ndarray:

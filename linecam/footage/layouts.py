@@ -1,23 +1,11 @@
 """Where parts lie on the bed: rows of parts, separate objects, endless strip."""
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 
 from linecam.footage import heldout
-from linecam.footage.textures import Rng
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Where parts are: coverage `(h, w)` float32 in 0..1, part number `(h, w)` int32 (0 is bed), and edge points with
-    outward normals, `(n, 4)` float32 rows x, y, nx, ny."""
-
-    coverage: np.ndarray
-    part: np.ndarray
-    edges: np.ndarray
-    count: int
+from vidconcept.painting.strip import Layout
+from vidconcept.painting.textures import Rng
 
 
 def draw_part(canvas: np.ndarray, part: np.ndarray, polygon: np.ndarray, number: int) -> None:

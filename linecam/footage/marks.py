@@ -7,8 +7,8 @@ is none.
 import cv2
 import numpy as np
 
-from linecam.footage.patches import blob, draw_path, fit_canvas, stroke
-from linecam.footage.textures import Rng, log_uniform, smooth_noise
+from vidconcept.painting.patches import blob, draw_path, fit_canvas, stroke
+from vidconcept.painting.textures import Rng, log_uniform, smooth_noise
 
 
 def _arc(rng: Rng, scale: float) -> np.ndarray:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from linecam.footage.layouts import Layout, draw_part, find_edges
-from linecam.footage.textures import Rng, log_uniform, smooth_noise
+from linecam.footage.layouts import draw_part, find_edges
+from vidconcept.painting.strip import Layout
+from vidconcept.painting.textures import Rng, log_uniform, smooth_noise
 
 # Steps round an outline.
 STEPS = 720

@@ -12,9 +12,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from linecam.footage.patches import Ground, Patch, blob, contrast
-from linecam.footage.textures import Rng, log_uniform
 from vidconcept.errors import InputError
+from vidconcept.painting.patches import Ground, Patch, blob, contrast
+from vidconcept.painting.textures import Rng, log_uniform
 
 Painter = Callable[[Rng, Ground], Patch]
 _PLAN = Path(__file__).with_name("photos.toml")

@@ -7,13 +7,14 @@ import cv2
 import numpy as np
 import pytest
 
-from linecam.footage import clips, defects, heldout, layouts, outlines, scene, visibility
+from linecam.footage import clips, heldout, layouts, outlines, scene, visibility
 from linecam.footage.camera import Motion
 from linecam.footage.forms import shade_parts
 from linecam.footage.marks import faint_marks
-from linecam.footage.patches import Ground
 from linecam.footage.visibility import mark_visible
-from linecam.vocabulary import CONCEPTS, DEFECT_IDS, DEFECTS, IGNORE
+from vidconcept.painting import defects
+from vidconcept.painting.kinds import CONCEPTS, DEFECT_IDS, DEFECTS, IGNORE
+from vidconcept.painting.patches import Ground
 
 SIZE = (128, 192)
 

@@ -25,12 +25,13 @@ from linecam.training.teacher import Teacher, distillation_loss
 from linecam.training.train import DEFAULT_CONFIG, Trainer
 from linecam.training.train import main as train
 from linecam.training.train_codec import fit_picture
-from linecam.vocabulary import CLASS_ID, CONCEPTS, IGNORE, read_synonyms
+from linecam.vocabulary import read_synonyms
 from vidconcept.attention import concept_attention
 from vidconcept.models.folder import find_folder
 from vidconcept.models.linecam_codec import PatchCodec
 from vidconcept.models.presets import presets
 from vidconcept.models.readout import read_scores
+from vidconcept.painting.kinds import CLASS_ID, CONCEPTS, IGNORE
 
 
 @pytest.fixture(scope="module")

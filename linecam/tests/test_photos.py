@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from linecam.footage.clips import clip
-from linecam.footage.defects import PAINTERS
-from linecam.footage.patches import Ground
 from linecam.footage.photos import Photographs, cut_stamp, paint_stamp
-from linecam.vocabulary import IGNORE
 from vidconcept.errors import InputError
+from vidconcept.painting.defects import PAINTERS
+from vidconcept.painting.kinds import IGNORE
+from vidconcept.painting.patches import Ground
 
 
 def grainy(size: int = 256, seed: int = 0) -> np.ndarray:

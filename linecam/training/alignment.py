@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from diffusers.models.embeddings import apply_rotary_emb, get_1d_rotary_pos_embed
 from torch import Tensor
 
-from linecam.vocabulary import IGNORE
+from vidconcept.painting.kinds import IGNORE
 
 # Of one kind of defect in a clip: fewer weigh more each, within limits.
 USUAL_TOKENS = 24

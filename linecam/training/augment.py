@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from linecam.footage.textures import Rng
+from vidconcept.painting.textures import Rng
 
 _FILTER_PX = 5
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from linecam.training.augment import cut_rotated
-from linecam.vocabulary import CONCEPTS, DEFECT_IDS, IGNORE
+from vidconcept.painting.kinds import CONCEPTS, DEFECT_IDS, IGNORE
 
 # A cell of 8×8 px counts as a defect from this covered share on; below it, and above nothing, it teaches nothing.
 DEFECT_SHARE = 0.05

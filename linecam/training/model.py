@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from transformers import T5Config, T5EncoderModel, T5Tokenizer
 
 from linecam.footage.clips import caption
-from linecam.footage.textures import SURFACES
-from linecam.vocabulary import CONCEPTS, DEFECTS, read_synonyms
+from linecam.vocabulary import read_synonyms
 from vidconcept.models.linecam_codec import PatchCodec
+from vidconcept.painting.kinds import CONCEPTS, DEFECTS
+from vidconcept.painting.textures import SURFACES
 
 TEXT_LENGTH = 24
 TEXT_DIM = 64

@@ -28,7 +28,7 @@ from linecam.training.model import Parts, encode_clip, load_parts, make_parts, s
 from linecam.training.parallel import average_gradients, common_clock, join, world_size
 from linecam.training.teacher import Teacher, distillation_loss
 from linecam.training.train_codec import fit_feature_scale, make_codec, make_net_optimizers, train_features
-from linecam.vocabulary import BACKGROUND, CONCEPTS, DEFECTS, IGNORE
+from vidconcept.painting.kinds import BACKGROUND, CONCEPTS, DEFECTS, IGNORE
 
 DEFAULT_CONFIG = Path(__file__).with_name("train.toml")
 

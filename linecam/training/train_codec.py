@@ -22,8 +22,8 @@ from linecam.training.data import ShardStream
 from linecam.training.parallel import average_gradients, common_clock
 from linecam.training.teacher import CodecTeacher, distillation_loss
 from linecam.training.trunk_weights import fetch_trunk
-from linecam.vocabulary import CONCEPTS, DEFECT_IDS, DEFECTS, IGNORE
 from vidconcept.models.linecam_codec import PatchCodec
+from vidconcept.painting.kinds import CONCEPTS, DEFECT_IDS, DEFECTS, IGNORE
 
 # Least deviation of a feature, of 0..1.
 QUIET = 0.15

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from linecam.footage.clips import clip, training_seed
-from linecam.footage.textures import Rng
+from vidconcept.painting.textures import Rng
 from vidconcept.tracks.edge_net import LAYERS
 from vidconcept.tracks.edges import EdgeSettings, make_channels
 from vidconcept.tracks.masks import find_local_maximum

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from linecam.footage.textures import Rng, log_uniform, octaves
+from vidconcept.painting.textures import Rng, log_uniform, octaves
 
 # Subpixel bits of OpenCV's anti-aliased polylines.
 _SHIFT = 4

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-from linecam.footage.defects_areas import dent, hole, rust, stain
-from linecam.footage.defects_edges import chip, fray
-from linecam.footage.defects_lines import crack, scratch
-from linecam.footage.patches import Ground, Patch
-from linecam.footage.textures import Rng
+from vidconcept.painting.defects_areas import dent, hole, rust, stain
+from vidconcept.painting.defects_edges import chip, fray
+from vidconcept.painting.defects_lines import crack, scratch
+from vidconcept.painting.patches import Ground, Patch
+from vidconcept.painting.textures import Rng
 
 Painter = Callable[[Rng, Ground], Patch]
 PAINTERS: dict[str, Painter] = {f.__name__: f for f in (scratch, dent, crack, hole, chip, fray, stain, rust)}

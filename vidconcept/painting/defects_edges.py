@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 
-from linecam.footage.patches import Ground, Patch, blob, stroke
-from linecam.footage.textures import SURFACES, Rng, log_uniform, octaves, smooth_noise, surface
+from vidconcept.painting.patches import Ground, Patch, blob, stroke
+from vidconcept.painting.textures import SURFACES, Rng, log_uniform, octaves, smooth_noise, surface
 
 
 def _facets(rng: Rng, height: int, width: int, scale: float) -> np.ndarray:

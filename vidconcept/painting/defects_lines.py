@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 
-from linecam.footage.patches import Ground, Patch, contrast, draw_path, fit_canvas, stroke
-from linecam.footage.textures import Rng, log_uniform, smooth_noise
+from vidconcept.painting.patches import Ground, Patch, contrast, draw_path, fit_canvas, stroke
+from vidconcept.painting.textures import Rng, log_uniform, smooth_noise
 
 
 def scratch(rng: Rng, ground: Ground) -> Patch:

@@ -1,0 +1,1 @@
+"""Defects painted on pictures of parts: for generated footage, and for what `calibrate` learns of a line."""
