@@ -18,9 +18,10 @@ from typing import Any
 from vidconcept.evaluation.datasets.read import read_dataset
 from vidconcept.evaluation.metrics.figures import Figures
 from vidconcept.evaluation.statistics import poisson_interval
-from vidconcept.pipelines.calibrate import calibrate_good, read_footage
+from vidconcept.pipelines.calibrate import calibrate_good
 from vidconcept.pipelines.evaluate import evaluate
 from vidconcept.pipelines.findings import make_tracker, score_frames
+from vidconcept.pipelines.good_footage import read_footage
 from vidconcept.pipelines.rarity import gate_maps
 from vidconcept.pipelines.workspace import Workspace
 from vidconcept.video.probe import probe

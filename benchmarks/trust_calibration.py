@@ -25,16 +25,15 @@ from vidconcept.evaluation.datasets.read import read_dataset
 from vidconcept.evaluation.metrics.events import EventCounts
 from vidconcept.evaluation.shares import HIGHEST, LOWEST
 from vidconcept.pipelines.calibrate import (
-    Footage,
     find_candidates,
     find_floors,
     find_usual,
     learn_background,
-    read_footage,
     score_footage,
 )
 from vidconcept.pipelines.evaluate import measure_clip, rename_to_asked
 from vidconcept.pipelines.findings import make_tracker
+from vidconcept.pipelines.good_footage import Footage, read_footage
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.workspace import Workspace
 

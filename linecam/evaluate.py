@@ -17,12 +17,13 @@ import numpy as np
 
 from linecam.footage import heldout
 from linecam.footage.clips import HELD_OUT_SEED, clip
-from linecam.training.data import CELL_PX, DEFECT_SHARE, cell_shares, cell_truth, group_shares
+from linecam.training.data import group_shares
 from vidconcept.evaluation.datasets.read import read_dataset
 from vidconcept.evaluation.metrics.scores import average_precision
 from vidconcept.models import cogvideox
 from vidconcept.models.folder import ModelFolder, find_folder, find_preset
 from vidconcept.models.readout import read_scores
+from vidconcept.painting.cells import CELL_PX, DEFECT_SHARE, cell_shares, cell_truth
 from vidconcept.painting.kinds import CLASS_ID, CONCEPTS, DEFECT_IDS, DEFECTS, IGNORE
 from vidconcept.pipelines.rarity import gate_maps
 from vidconcept.pipelines.workspace import Workspace

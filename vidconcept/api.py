@@ -50,6 +50,7 @@ def calibrate(
     concepts: str | Sequence[str] = (),
     *,
     false_alarms_per_hour: float = 1.0,
+    adapt: bool = True,
     work: str | Path | None = None,
     config: str | Path | None = None,
     monitor: Monitor | None = None,
@@ -57,10 +58,11 @@ def calibrate(
 ) -> Calibration:
     """Learn thresholds from good footage, videos without a defect; what the command `vidconcept calibrate` does.
 
+    adapt: with the embedded model, learn the line's surface too, by defects painted on the good frames.
     work: folder of the maps, which a second call uses again; default `<video stem>.calibration.maps/` beside the first
     video. config: a TOML of settings; of an earlier calibration, what it learnt does not count. `save` of the result
-    writes the file for `track(config=...)`, and the memory of good parts that the promised rate of false alarms rests
-    on.
+    writes the file for `track(config=...)`, and beside it the memory of good parts and what was learnt of the surface,
+    which the promised rate of false alarms rests on.
     Raises a `VidconceptError` subclass.
     """
     monitor = monitor or Monitor(warn=log.warning)
@@ -71,4 +73,4 @@ def calibrate(
     given = {"concepts": split_words(concepts), **settings}
     folder = take_path(work, "work") if work else choose_out(videos[0], "calibration.maps")
     workspace = Workspace(folder, monitor, take_path(config, "config") if config else None)
-    return calibrate_good(videos, given, false_alarms_per_hour, workspace)
+    return calibrate_good(videos, given, false_alarms_per_hour, workspace, adapt=adapt)

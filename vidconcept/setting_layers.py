@@ -43,10 +43,10 @@ class Layer:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def leave_out_calibration(self) -> Layer:
-        """The same without what a calibration learnt: thresholds, lifts and the memory of good parts."""
+        """The same without what a calibration learnt: thresholds, lifts, and its files."""
         if not self.provenance:
             return self
-        learnt = {"thresholds", "place_lifts"}
+        learnt = {"thresholds", "place_lifts", "line_head"}
         if self.values.get("rarity") not in RARITY_WORDS:
             learnt.add("rarity")
         return Layer(self.name, {key: value for key, value in self.values.items() if key not in learnt})
@@ -216,9 +216,10 @@ def read_config_file(path: Path) -> Layer:
     except MalformedError as error:
         raise UsageError(f"config {error}") from error
     provenance = values.pop("provenance", None)
-    if isinstance(rarity := values.get("rarity"), str) and rarity not in RARITY_WORDS:
-        # A file of good parts lies beside the config that names it.
-        values["rarity"] = str(path.parent / rarity)
+    # What a calibration learnt lies beside the config that names it.
+    for key, none in (("rarity", RARITY_WORDS), ("line_head", ("",))):
+        if isinstance(name := values.get(key), str) and name not in none:
+            values[key] = str(path.parent / name)
     # So do learnt vectors.
     if isinstance(concepts := values.get("concepts"), list):
         values["concepts"] = [beside(text, path.parent) if isinstance(text, str) else text for text in concepts]

@@ -197,6 +197,9 @@ class TrackSettings(BaseModel):
     deinterlace: bool = _setting(
         Stage.MAPS, False, "make one clean picture of each interlaced one, which mixes two moments"
     )
+    line_head: str = _setting(
+        Stage.MAPS, "", "file of what calibrate learnt of a line's good surface; embedded model only"
+    )
     tone_map: bool = _setting(Stage.MAPS, False, "convert HDR video to the range of a standard screen")
 
     # From maps to findings.

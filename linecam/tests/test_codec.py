@@ -6,12 +6,12 @@ import torch
 
 from linecam import cost
 from linecam.footage import clips
-from linecam.training.data import cell_shares, cell_truth
 from linecam.training.teacher import CodecTeacher
 from linecam.training.train_codec import KernelMuon, fit_picture, restore_codec
 from vidconcept.models.folder import find_folder, find_preset
 from vidconcept.models.linecam_codec import PatchCodec
 from vidconcept.models.trunk import CHANNELS, Trunk, fold_weights
+from vidconcept.painting.cells import cell_shares, cell_truth
 from vidconcept.painting.kinds import DEFECT_IDS
 
 

@@ -19,7 +19,7 @@ from linecam.evaluate import open_model
 from linecam.footage import clips
 from linecam.sample import sample
 from linecam.training.alignment import alignment_loss, attach, rotary, word_logits
-from linecam.training.data import ShardStream, cell_shares, cell_truth, group_shares
+from linecam.training.data import ShardStream, group_shares
 from linecam.training.model import load_parts, make_parts, save_parts
 from linecam.training.teacher import Teacher, distillation_loss
 from linecam.training.train import DEFAULT_CONFIG, Trainer
@@ -31,6 +31,7 @@ from vidconcept.models.folder import find_folder
 from vidconcept.models.linecam_codec import PatchCodec
 from vidconcept.models.presets import presets
 from vidconcept.models.readout import read_scores
+from vidconcept.painting.cells import cell_shares, cell_truth
 from vidconcept.painting.kinds import CLASS_ID, CONCEPTS, IGNORE
 
 

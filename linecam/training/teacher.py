@@ -12,9 +12,9 @@ from einops import rearrange
 from torch import Tensor
 
 from linecam.training.alignment import attach, read_logits, word_logits
-from linecam.training.data import CELL_PX
 from linecam.training.model import encode_clip, load_parts
 from vidconcept.models.linecam_codec import PatchCodec
+from vidconcept.painting.cells import CELL_PX
 from vidconcept.painting.kinds import CONCEPTS, IGNORE
 
 # Where maps are read in use.

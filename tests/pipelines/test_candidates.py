@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from tests.helpers.films import write_video
-from vidconcept.pipelines.calibrate import Footage, find_candidates
+from vidconcept.pipelines.calibrate import find_candidates
 from vidconcept.pipelines.findings import FrameRef, ScoredFrame
+from vidconcept.pipelines.good_footage import Footage
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import make_plan
 from vidconcept.runs import RunFolder

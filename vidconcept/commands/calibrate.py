@@ -39,6 +39,10 @@ def calibrate(
     false_alarms: Annotated[
         str | None, typer.Option(metavar="N/hour", help="target rate of false alarms: 1/hour, 2/day, 0.1/min [1/hour]")
     ] = None,
+    adapt: Annotated[
+        bool | None,
+        typer.Option("--adapt/--no-adapt", help="learn the surface too, with defects painted on it [adapt]"),
+    ] = None,
     setting: Setting = None,
     config: Config = None,
     out: Annotated[
@@ -63,6 +67,8 @@ def calibrate(
                 "--false-alarms is only for good footage, and with masks thresholds are chosen by events found. "
                 "Next: leave it out"
             )
+        if adapt is not None:
+            raise UsageError("--adapt and --no-adapt are only for good footage. Next: leave them out")
         from vidconcept.pipelines.workspace import open_dataset
 
         given = parse_settings(concepts, setting)
@@ -73,6 +79,7 @@ def calibrate(
     refuse_unlabelled("a video", format=format, split=split, rename=rename)
     from vidconcept.commands.terminal import open_monitor, print_rows
     from vidconcept.evaluation.alarms import describe_choice
+    from vidconcept.models.line_head_file import name_line_head
     from vidconcept.pipelines.calibrate import calibrate_good
     from vidconcept.pipelines.workspace import Workspace
     from vidconcept.rarity.good_parts import name_memory
@@ -80,12 +87,11 @@ def calibrate(
 
     target = parse_rate("1/hour" if false_alarms is None else false_alarms)
     path = out or footage[0].absolute().parent / f"{shorten_name(footage[0].stem)}.calibration.toml"
-    for written in (path, name_memory(path)):
+    for written in (path, name_memory(path), name_line_head(path)):
         check_output(written, [*footage, *([config] if config else [])])
     with open_monitor() as monitor:
-        result = calibrate_good(
-            footage, parse_settings(concepts, setting), target, Workspace(path.with_suffix(".maps"), monitor, config)
-        )
+        workspace = Workspace(path.with_suffix(".maps"), monitor, config)
+        result = calibrate_good(footage, parse_settings(concepts, setting), target, workspace, adapt=adapt is not False)
     promises = describe_choice(result.choice)
     provenance = {**result.provenance, "command": format_command_line()}
     replace(result, provenance=provenance).save(path)
@@ -98,6 +104,8 @@ def calibrate(
     files = [("config", str(path))]
     if result.good_parts is not None:
         files.append(("memory", f"{name_memory(path)}: what good parts look like; keep it beside the config"))
+    if result.line_head is not None:
+        files.append(("head", f"{name_line_head(path)}: what the model learnt of this surface; keep it there, too"))
     print_rows("use it", [*files, ("then", f"vidconcept track VIDEO --config {path}")])
 
 

@@ -57,6 +57,7 @@ def track(
     distractors: Annotated[str | None, _option("distractors", FIND, metavar="A,B")] = None,
     sinks: Annotated[str | None, _option("sinks", FIND, metavar="A,B")] = None,
     prompt: Annotated[str | None, _option("prompt", FIND)] = None,
+    line_head: Annotated[str | None, _option("line_head", FIND, metavar="FILE")] = None,
     preset: Annotated[str | None, _option("preset", MODEL, metavar="fast|balanced|accurate")] = None,
     model: Annotated[str | None, _option("model", MODEL)] = None,
     layers: Annotated[str | None, _option("layers", MODEL, metavar="N,N")] = None,

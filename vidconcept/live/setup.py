@@ -11,6 +11,7 @@ from typing import Any
 from vidconcept.errors import UsageError
 from vidconcept.models.adapter import Model, choose_adapter, read_layout
 from vidconcept.models.folder import find_folder
+from vidconcept.models.line_head_file import check_line_head
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import Plan, lay_out
 from vidconcept.pipelines.settle import Settled, check_reading, settle
@@ -48,6 +49,8 @@ def settle_live(overrides: Mapping[str, Any], config: Path | None, refused: tupl
     check_reading(settled.settings, settled.sources, layout)
     if settled.settings.rarity not in RARITY_WORDS:
         check_good_parts(Path(settled.settings.rarity), layout.fingerprint)
+    if settled.settings.line_head:
+        check_line_head(Path(settled.settings.line_head), layout.fingerprint)
     return settled
 
 

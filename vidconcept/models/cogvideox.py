@@ -16,10 +16,12 @@ from diffusers.schedulers.scheduling_dpm_cogvideox import CogVideoXDPMScheduler
 from einops import rearrange
 from torch import Tensor
 
+from vidconcept.errors import UsageError
 from vidconcept.models import engine
 from vidconcept.models.cogvideox_folder import EMBEDDED_CODEC, read_layout
 from vidconcept.models.configs import CodecConfig, PipelineIndex, check_configs, check_kinds, read_config
 from vidconcept.models.latent_model import LatentModel
+from vidconcept.models.line_head import LineHead
 from vidconcept.models.linecam_codec import PatchCodec
 from vidconcept.models.loading import (
     errors_of,
@@ -161,6 +163,9 @@ def load(
     transformer = load_part(path, "transformer", CogVideoXTransformer3DModel, dtype)
     how["batch_norms_folded"] = engine.fold_batch_norms(codec)
     engine.lay_out_convolutions(codec)
+    if settings.line_head:
+        _attach_line_head(codec, Path(settings.line_head), device)
+        how["line_head"] = True
     quantize(transformer, settings.quantize)
     place(codec, transformer, device, settings.offload)
     asked = {"offload": settings.offload, "quantize": settings.quantize}
@@ -168,6 +173,12 @@ def load(
     tile_if_asked(codec, settings, report)
     report_attention(transformer, report)
     return CogVideoX(transformer, codec, texts, settings, device, report, how, scheduler)
+
+
+def _attach_line_head(codec: Any, path: Path, device: torch.device) -> None:
+    if not isinstance(codec, PatchCodec):
+        raise UsageError(f"line_head = {path} is for the embedded model. Next: leave it out")
+    codec.line_head = LineHead.read(path).to(device)
 
 
 def _check_memory(

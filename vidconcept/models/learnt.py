@@ -31,12 +31,22 @@ def check_learnt(path: Path, weights: str) -> str:
     """Digest of the file. Raises InputError where it is none, UsageError where other weights made it."""
     read_learnt(path)
     data = _read(path)
-    facts = _facts(data)
+    check_weights(path, data, weights)
+    return digest_of(data)
+
+
+def check_weights(path: Path, data: bytes, weights: str) -> None:
+    """Raises UsageError where other weights made the file."""
+    facts = read_facts(data)
     if facts.get("weights") != weights:
         raise UsageError(
             f"{path} was learnt with other weights ({facts.get('weights')}, these are {weights}). "
             "Next: learn it again with these, or take the `model` that it was learnt with"
         )
+
+
+def digest_of(data: bytes) -> str:
+    """What stands for the content of a learnt file among what maps depend on."""
     return hashlib.sha256(data).hexdigest()[:16]
 
 
@@ -48,7 +58,7 @@ def read_learnt(path: Path) -> np.ndarray:
         is_usable = embeds.ndim == 2 and embeds.size > 0 and embeds.dtype == np.float32 and np.isfinite(embeds).all()
     except (SafetensorError, KeyError, ValueError):
         is_usable, embeds = False, np.zeros((0, 0), np.float32)
-    if not is_usable or _facts(data).get("kind") != KIND:
+    if not is_usable or read_facts(data).get("kind") != KIND:
         raise InputError(f"{path} is not a learnt concept. Next: a file that vidconcept concept learn wrote")
     return embeds
 
@@ -56,14 +66,14 @@ def read_learnt(path: Path) -> np.ndarray:
 def replaced_words(path: Path) -> tuple[str, ...]:
     """The model's own words that the concept takes the place of. Raises InputError."""
     read_learnt(path)
-    return tuple(word for word in _facts(_read(path)).get("instead_of", "").split("|") if word)
+    return tuple(word for word in read_facts(_read(path)).get("instead_of", "").split("|") if word)
 
 
 def _read(path: Path) -> bytes:
     return read_bytes(path, LARGEST_BYTES)
 
 
-def _facts(data: bytes) -> dict[str, str]:
+def read_facts(data: bytes) -> dict[str, str]:
     """The text beside the tensors, empty where there is none."""
     try:
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])

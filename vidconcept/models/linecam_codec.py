@@ -24,6 +24,7 @@ from diffusers.utils.outputs import BaseOutput
 from einops import rearrange
 from torch import Tensor, nn
 
+from vidconcept.models.line_head import LineHead
 from vidconcept.models.trunk import CHANNELS, Trunk
 
 
@@ -189,6 +190,8 @@ class PatchCodec(ModelMixin, ConfigMixin):
         self.feature_net = FeatureNet(feature_kinds, feature_widths, feature_blocks)
         self.register_buffer("feature_mean", torch.zeros(features))
         self.register_buffer("feature_std", torch.ones(features))
+        # What was learnt of the surface of one line; no part of the model's own weights.
+        self.line_head: LineHead | None = None
 
     def encode_picture(self, x: Tensor) -> Tensor:
         """The picture channels alone, `(b, c, t_lat, h/4, w/4)`."""
@@ -206,13 +209,20 @@ class PatchCodec(ModelMixin, ConfigMixin):
         The first is `(b, t, h/8, w/8, kind)`, summing to 1 over the kinds; the second `gather_cells` as
         `(b, t, h/8, w/8, 176)`.
         """
-        frames = rearrange(x, "b c t h w -> (b t) c h w").contiguous(memory_format=torch.channels_last)
-        trunk = self.feature_net.trunk(frames)
-        kinds = self.feature_net.read(self.feature_net.fused(frames), trunk).float().softmax(1)
+        logits, fused, described = self.look_at_cells(rearrange(x, "b c t h w -> (b t) c h w"))
+        if self.line_head is not None:
+            logits = self.line_head(logits, torch.cat([fused, described], 1))
         each, described = (
-            rearrange(part, "(b t) c h w -> b t h w c", b=len(x)) for part in (kinds, gather_cells(trunk))
+            rearrange(part, "(b t) c h w -> b t h w c", b=len(x)) for part in (logits.softmax(1), described)
         )
         return each, described
+
+    def look_at_cells(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Of frames `(n, 3, h, w)` the net's logits in float32, its features and `gather_cells`: `(n, c, h/8, w/8)`."""
+        frames = frames.contiguous(memory_format=torch.channels_last)
+        trunk = self.feature_net.trunk(frames)
+        fused = self.feature_net.fused(frames)
+        return self.feature_net.read(fused, trunk).float(), fused, gather_cells(trunk)
 
     def pool_features(self, kinds: Tensor) -> Tensor:
         """The features of each cell and latent step, `(b, t_lat, h/8, w/8, feature)` in 0..1, zeros at the end.

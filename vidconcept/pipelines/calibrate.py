@@ -19,14 +19,16 @@ from vidconcept.evaluation.alarms import Candidate, Choice, choose, describe_cho
 from vidconcept.evaluation.background import Background
 from vidconcept.evaluation.shares import LOWEST
 from vidconcept.files import take_path
+from vidconcept.models.line_head_file import name_line_head
 from vidconcept.pipelines.findings import ScoredFrame, Tracker, make_decision, score_frames
+from vidconcept.pipelines.good_footage import Footage, read_all, refuse_twice
 from vidconcept.pipelines.good_parts import GoodParts, learn_good_parts
+from vidconcept.pipelines.line_head import LearntHead, learn_line_head
 from vidconcept.pipelines.monitor import Monitor
 from vidconcept.pipelines.plan import MAPS_VERSION, Plan
-from vidconcept.pipelines.rarity import Judge, gate_maps
+from vidconcept.pipelines.rarity import gate_maps
 from vidconcept.pipelines.workspace import Workspace
 from vidconcept.rarity.good_parts import name_memory, write_good_parts
-from vidconcept.runs import RunFolder
 from vidconcept.settings import RARITY_WORDS, Stage, TrackSettings
 from vidconcept.temporal.stitch import split_recordings, stitch
 from vidconcept.tracks.decision import Decision, subtract_lifts
@@ -40,7 +42,8 @@ from vidconcept.written import check_replaceable, open_own
 class Calibration:
     """choice: thresholds and their promise. lifts: by place. keys: the settings that the numbers hold for.
 
-    good_parts: the memory that the promise is made with; None where there is none.
+    good_parts, line_head: the memory that the promise is made with, and what was learnt of the surface; None where
+    there is none.
     """
 
     choice: Choice
@@ -48,20 +51,25 @@ class Calibration:
     keys: Mapping[str, Any] = field(repr=False)
     provenance: Mapping[str, Any] = field(repr=False)
     good_parts: GoodParts | None = field(default=None, repr=False)
+    line_head: LearntHead | None = field(default=None, repr=False)
 
     def save(self, path: str | Path) -> None:
-        """Write the TOML that `track` takes as `config`, and beside it the memory of good parts, where there is one.
+        """Write the TOML that `track` takes as `config`, and beside it what it names: the memory of good parts and the
+        line head, where they are there.
 
-        Both are needed, and lie side by side wherever they are moved. Raises OutputError, also where a file of one of
-        the two names was not written by vidconcept; then neither is written.
+        All are needed, and lie side by side wherever they are moved. Raises OutputError, also where a file of one of
+        the names was not written by vidconcept; then none is written.
         """
-        path, keys = take_path(path, "path"), dict(self.keys)
-        check_replaceable(path)
+        path, keys, weights = take_path(path, "path"), dict(self.keys), self.provenance["weights"]
+        memory, head = name_memory(path), name_line_head(path)
+        for own in (path, *([memory] if self.good_parts else []), *([head] if self.line_head else [])):
+            check_replaceable(own)
         if self.good_parts is not None:
-            memory = name_memory(path)
-            check_replaceable(memory)
-            write_good_parts(memory, self.good_parts.memory, self.good_parts.usual, self.provenance["weights"])
+            write_good_parts(memory, self.good_parts.memory, self.good_parts.usual, weights)
             keys["rarity"] = memory.name
+        if self.line_head is not None:
+            self.line_head.write(head)
+            keys["line_head"] = head.name
         write_toml(path, keys, self.choice.thresholds, self.lifts, self.provenance, describe_choice(self.choice))
 
 
@@ -69,31 +77,26 @@ class Calibration:
 LONG_ENOUGH_H = 0.5
 
 
-@dataclass(frozen=True)
-class Footage:
-    """A good video with its maps. judge: what to compare its tokens with instead of what its settings say."""
-
-    plan: Plan
-    run: RunFolder
-    judge: Judge | None = None
-
-
 def calibrate_good(
     videos: Sequence[Path],
     settings: Mapping[str, Any],
     target_per_hour: float,
     workspace: Workspace,
+    *,
+    adapt: bool = True,
 ) -> Calibration:
-    """Learn thresholds from footage in which nothing is wrong.
+    """Learn thresholds, and with `adapt` the line's surface, from footage in which nothing is wrong.
 
-    Of an earlier calibration in the workspace's config, what it learnt does not count. Raises UsageError, and what
-    `track` raises.
+    What was learnt of all parts of the footage but one reads that part: what good parts score there is what they will
+    score on other footage. Of an earlier calibration in the workspace's config, what it learnt does not count. Raises
+    UsageError, and what `track` raises.
     """
     if not isinstance(target_per_hour, Real) or not 0 < target_per_hour < float("inf"):
         raise UsageError(f"`false_alarms_per_hour={target_per_hour!r}` is not a rate above 0. Next: 1 for one an hour")
-    _refuse_twice(videos)
     workspace = replace(workspace, calibrating=True)
-    footage = [read_footage(video, settings, workspace) for video in videos]
+    refuse_twice(videos)
+    line_head = learn_line_head([workspace.plan(video, settings) for video in videos], workspace) if adapt else None
+    footage = read_all(videos, settings, workspace, line_head)
     good_parts = None
     if footage[0].plan.settings.rarity == "auto":
         good_parts = learn_good_parts([part.run for part in footage])
@@ -106,26 +109,9 @@ def calibrate_good(
     first = footage[0].plan
     choice = choose(candidates, find_usual(first), hours, target_per_hour, find_floors(first, hours))
     return Calibration(
-        choice, background.compute_lifts(), select_settings(first), describe_provenance(footage, choice), good_parts
-    )
-
-
-def _refuse_twice(videos: Sequence[Path]) -> None:
-    """Raises UsageError for footage that is there twice: it would count as more evidence than it is."""
-    seen: dict[str, Path] = {}
-    for video in videos:
-        content = hash_source(video)
-        if content in seen:
-            raise UsageError(f"{seen[content]} and {video} are the same footage. Next: give it once")
-        seen[content] = video
-
-
-def read_footage(video: Path, settings: Mapping[str, Any], workspace: Workspace) -> Footage:
-    """Compute the maps of one video, or find those of an earlier call."""
-    plan = workspace.plan(video, settings)
-    run = workspace.open_run(plan, video.stem)
-    workspace.compute_maps(plan, run)
-    return Footage(plan, run)
+        choice, background.compute_lifts(), select_settings(first), describe_provenance(footage, choice), good_parts,
+        line_head,
+    )  # fmt: skip
 
 
 def find_usual(plan: Plan) -> dict[str, float]:
@@ -229,10 +215,10 @@ def _collect_candidates(
 
 def select_settings(plan: Plan) -> dict[str, Any]:
     """The concepts, how an event is told, and every setting that was given: what `track` must share."""
-    # Tables of their own; what is said of one video only; and what changes no finding.
-    skip = {"thresholds", "place_lifts", "keep_recurring", "start_s", "end_s", "fps"} | TrackSettings.list_keys(
-        Stage.DRAWING, Stage.MACHINE
-    )
+    # Tables and files of their own; what is said of one video only; and what changes no finding.
+    of_one_video = {"keep_recurring", "start_s", "end_s", "fps"}
+    idle = TrackSettings.list_keys(Stage.DRAWING, Stage.MACHINE)
+    skip = {"thresholds", "place_lifts", "line_head"} | of_one_video | idle
     values = plan.settings.model_dump(mode="json", exclude_none=True)
     given = {key for key, source in plan.sources.items() if source != "default" and not source.startswith("preset")}
     if values["rarity"] not in RARITY_WORDS:
@@ -245,6 +231,8 @@ def select_settings(plan: Plan) -> dict[str, Any]:
 def describe_provenance(footage: Sequence[Footage], choice: Choice) -> dict[str, Any]:
     """Where the numbers come from; a table that `track` does not read."""
     plan = footage[0].plan
+    # A film that was read in halves is one.
+    plans = list({part.plan.source: part.plan for part in footage}.values())
     facts = {key: value for key, value in asdict(choice).items() if key != "thresholds"}
     return {
         "kind": "good footage",
@@ -252,8 +240,8 @@ def describe_provenance(footage: Sequence[Footage], choice: Choice) -> dict[str,
         "vidconcept": version("vidconcept"),
         "weights": plan.layout.fingerprint,
         "maps_version": MAPS_VERSION,
-        "footage": [part.plan.video_name for part in footage],
-        "footage_sha256": [hash_source(part.plan.source) for part in footage],
+        "footage": [plan.video_name for plan in plans],
+        "footage_sha256": [hash_source(plan.source) for plan in plans],
         **facts,
     }
 

@@ -55,7 +55,7 @@ class ModelShelf:
 
     def __call__(self, plan: Plan, monitor: Monitor) -> Model:
         settings = plan.settings
-        words = (plan.lexicon.words, tuple(plan.learnt.values()))
+        words = (plan.lexicon.words, tuple(plan.learnt.values()), plan.line_head)
         machine = (settings.dtype, settings.device, settings.vae_tiling, settings.offload, settings.quantize)
         key = (plan.folder.path, words, settings.prompt, *machine)
         if self._model is None or key != self._key:

@@ -15,6 +15,7 @@ from vidconcept.models.adapter import read_layout
 from vidconcept.models.folder import ModelFolder, find_folder
 from vidconcept.models.layout import ModelLayout
 from vidconcept.models.learnt import check_learnt
+from vidconcept.models.line_head_file import check_line_head
 from vidconcept.pipelines.settle import Settled, check_reading, choose_reading, settle
 from vidconcept.rarity.good_parts import check_good_parts
 from vidconcept.run_changes import settle_maps_from
@@ -56,7 +57,8 @@ class Plan:
     """All decisions of a run.
 
     words: what stands in the softmax, the asked concepts first. lexicon: the words that each of them is read from.
-    learnt: digest of each file of a learnt vector, by the term that names it. reading: how every pass reads the source.
+    learnt: digest of each file of a learnt vector, by the term that names it. line_head: digest of its file.
+    reading: how every pass reads the source.
     rate_fps: of the footage while it records, None where that is not known. remarks: what to believe of the source,
     beside the results.
     """
@@ -73,6 +75,7 @@ class Plan:
     words: tuple[str, ...]
     lexicon: Lexicon
     learnt: Mapping[str, str] = field(default_factory=dict)
+    line_head: str = ""
     work_size_px: tuple[int, int] = field(default=(0, 0))
     reading: Reading = AS_IT_IS
     rate_fps: float | None = None
@@ -121,9 +124,10 @@ class Plan:
             # What is off is left out: runs of before the setting was there agree with it.
             **({} if self.lexicon.is_plain else {"spelled": self.lexicon.facts()}),
             **({"learnt": dict(self.learnt)} if self.learnt else {}),
+            **({"line_head": self.line_head} if self.line_head else {}),
             **{
                 key: settings[key]
-                for key in sorted(TrackSettings.list_keys(Stage.MAPS) - {"model", "concepts", "words"})
+                for key in sorted(TrackSettings.list_keys(Stage.MAPS) - {"model", "concepts", "words", "line_head"})
                 if settings[key] not in (None, False)
                 and (key, settings[key]) not in OFF
                 and (settings[key] or key not in NEW_WORD_SETTINGS)
@@ -198,6 +202,7 @@ def lay_out(settled: Settled, source: Path, identity: SourceIdentity, info: Vide
     if settings.rarity not in RARITY_WORDS:
         check_good_parts(Path(settings.rarity), layout.fingerprint)
     learnt = {term: check_learnt(Path(term[1:]), layout.fingerprint) for term in settled.lexicon.learnt}
+    line_head = check_line_head(Path(settings.line_head), layout.fingerprint) if settings.line_head else ""
     area_px = settings.height * settings.width
     place = {"pitch_px": layout.pitch_px, "multiple": layout.multiple_px, "largest_px": layout.largest_px}
     fine = plan_fine_tiles(region, area_px=area_px, **place)
@@ -215,6 +220,7 @@ def lay_out(settled: Settled, source: Path, identity: SourceIdentity, info: Vide
         settled.words,
         settled.lexicon,
         learnt,
+        line_head,
         _choose_work_size(region, settings.smooth),
         remarks=(
             *_remark_on_calibration(settled, layout.fingerprint),

@@ -12,6 +12,7 @@ from vidconcept.fleet.footage import Film
 from vidconcept.fleet.records import digest_of
 from vidconcept.models.adapter import read_layout
 from vidconcept.models.folder import find_folder
+from vidconcept.models.line_head_file import check_line_head
 from vidconcept.pipelines.plan import MAPS_VERSION
 from vidconcept.pipelines.settle import settle
 from vidconcept.rarity.good_parts import check_good_parts
@@ -46,12 +47,14 @@ class Asking:
         if settings.rarity not in RARITY_WORDS:
             check_good_parts(Path(settings.rarity), self._weights[source])
             good_parts = digest_of(read_bytes(Path(settings.rarity)).hex())
+        head = settings.line_head and check_line_head(Path(settings.line_head), self._weights[source])
         return digest_of(
             [
                 settings.model_dump(mode="json"),
                 settled.words,
                 self._weights[source],
                 good_parts,
+                head,
                 version("vidconcept"),
                 MAPS_VERSION,
             ]
