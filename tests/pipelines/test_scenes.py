@@ -65,3 +65,12 @@ def test_a_single_leap_is_no_fast_line():
 def test_the_motion_of_most_of_the_picture(flow, share):
     field = None if flow is None else np.broadcast_to(np.array(flow), (6, 12, 2))
     assert measure_move(field, 100, 50) == pytest.approx(share)
+
+
+def test_with_a_stride_one_map_stands_for_more_frames_and_a_smaller_one_is_advised():
+    # A twentieth of the picture a frame: 3 frames of it are not far, 39 are.
+    assert count({0}, moved=0.05).describe(0.12, 4) is None
+    remark = count({0}, moved=0.05).describe(0.12, 40, stride=13)
+    assert remark is not None
+    assert "one map for 40 frames" in remark.message
+    assert "a smaller `stride`" in remark.message

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,8 @@ SPARSE_AHEAD, UNSEEN_FRAMES = 3, 8
 # Scored frames that wait to be linked, a picture and a map of each concept: they come in bursts, a latent step at once.
 # They take no more memory than this, and are no more than that many.
 SCORED_AHEAD_BYTES, MOST_SCORED_AHEAD = 32_000_000, 16
+# Frames that lie this near to their place at a constant rate, in frames, are there: times are rounded.
+EVENLY = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,7 @@ def find(
     seen = array("q"), array("d")
     scenes = SceneCount()
     height_px, width_px = plan.work_size_px
-    count = 0
+    count, stride = 0, plan.settings.frame_stride
     total = estimate_frame_count(plan)
     with overlap(score_frames(plan, maps, monitor), plan.settings.threads, count_scored_ahead(plan)) as frames:
         for scored in frames:
@@ -109,8 +112,9 @@ def find(
                 seen[0].append(scored.ref.index)
                 seen[1].append(scored.ref.time_s)
             count += 1
-            monitor.check("finding tracks", count, None if total is None else total * plan.settings.frame_stride)
-    if (remark := scenes.describe(plan.settings.min_duration_s, plan.layout.step)) is not None:
+            monitor.check("finding tracks", count, None if total is None else total * stride)
+    span = (plan.layout.step - 1) * stride + 1
+    if (remark := scenes.describe(plan.settings.min_duration_s, span, stride)) is not None:
         monitor.remark(remark)
     events, tracker_ids = tracker.finish()
     return Findings(events, tracker_ids, cuts, count, seen)
@@ -197,25 +201,32 @@ def score_recording(
             known=passes.motions,
         )
         before: FrameScores | None = None
+        before_s = whole_s = 0.0
         for now in seen:
             # A hole in time ends what was before it as a scene cut does.
             cut = now.reset or (before is None and not is_first)
+            shares = [0.0, 1.0]
             if before is not None:
-                for offset in range(1, stride):
-                    frame = _interpolate(waiting.popleft(), before, now, offset, stride)
+                between = [waiting.popleft() for _ in range(1, stride)]
+                whole_s = waiting[0].ref.time_s - before_s
+                shares = [0.0, *find_shares([own.ref.time_s - before_s for own in between], whole_s, stride), 1.0]
+                for own, last, share in zip(between, shares, shares[1:-1], strict=False):
+                    frame = _interpolate(own, before, now, share, share - last)
                     # A scene begins with the first frame that shows its scores.
-                    begins = cut and 2 * offset >= stride
+                    begins = cut and share >= 0.5
                     yield replace(frame, reset=begins)
                     cut = cut and not begins
             own = waiting.popleft()
-            yield ScoredFrame(own.ref, now.origin, cut, now.scores, _divide_flow(now, stride), own.picture)
-            before = now
+            flow = _take_flow(now, shares[-1] - shares[-2])
+            yield ScoredFrame(own.ref, now.origin, cut, now.scores, flow, own.picture)
+            before, before_s = now, own.ref.time_s
         # Frames after the last one that the model saw, fewer than a stride.
         deque(pictures, maxlen=0)
         passes.check(plan)
         if before is not None:
-            for offset, own in enumerate(waiting, start=1):
-                yield _extrapolate(own, before, offset, stride)
+            shares = [0.0, *find_shares([own.ref.time_s - before_s for own in waiting], whole_s, stride)]
+            for own, last, share in zip(waiting, shares, shares[1:], strict=False):
+                yield _extrapolate(own, before, share, share - last)
 
 
 @dataclass
@@ -249,19 +260,33 @@ class _Passes:
             )
 
 
-def _interpolate(own: WaitingFrame, before: FrameScores, now: FrameScores, offset: int, stride: int) -> ScoredFrame:
-    closest = before if 2 * offset < stride else now
-    scores = interpolate_scores(before, now, offset / stride)
+def find_shares(times_s: Sequence[float], whole_s: float, stride: int) -> list[float]:
+    """How far frames lie behind one that the model saw, in steps to the next one that it sees, `stride` frames later.
+
+    times_s: since the former, of each frame in order. whole_s: from the one to the other, 0 where that is not known. At
+    a constant rate, or where times do not rise, frames are evenly apart.
+    """
+    even = [number / stride for number in range(1, len(times_s) + 1)]
+    rise = all(a < b for a, b in pairwise([0.0, *times_s]))
+    own = [time_s / whole_s for time_s in times_s] if rise and whole_s > 0 else even
+    is_even = all(abs(a - b) * stride < EVENLY for a, b in zip(own, even, strict=True))
+    return even if is_even else own
+
+
+def _interpolate(own: WaitingFrame, before: FrameScores, now: FrameScores, share: float, step: float) -> ScoredFrame:
+    """share: of the way from `before` to `now`; step: what the frame before it lies behind."""
+    closest = before if share < 0.5 else now
+    scores = interpolate_scores(before, now, share)
     origin = replace(closest.origin, interpolated=True)
-    return ScoredFrame(own.ref, origin, False, scores, _divide_flow(now, stride), own.picture)
+    return ScoredFrame(own.ref, origin, False, scores, _take_flow(now, step), own.picture)
 
 
-def _extrapolate(own: WaitingFrame, last: FrameScores, offset: int, stride: int) -> ScoredFrame:
+def _extrapolate(own: WaitingFrame, last: FrameScores, share: float, step: float) -> ScoredFrame:
     origin = replace(last.origin, interpolated=True)
-    flow = None if last.reset else _divide_flow(last, stride)
-    return ScoredFrame(own.ref, origin, False, extrapolate_scores(last, offset / stride), flow, own.picture)
+    flow = None if last.reset else _take_flow(last, step)
+    return ScoredFrame(own.ref, origin, False, extrapolate_scores(last, share), flow, own.picture)
 
 
-def _divide_flow(scores: FrameScores, parts: int) -> np.ndarray | None:
-    """Flow over one of `parts` equal steps."""
-    return scores.flow if scores.flow is None or parts == 1 else scores.flow / parts
+def _take_flow(scores: FrameScores, share: float) -> np.ndarray | None:
+    """Flow over a share of the way from the frame that the model saw before."""
+    return scores.flow if scores.flow is None or share == 1 else scores.flow * np.float32(share)

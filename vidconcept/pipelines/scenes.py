@@ -44,10 +44,11 @@ class SceneCount:
             first, _, before = self._scenes[-1]
             self._scenes[-1] = first, index, before or read
 
-    def describe(self, min_duration_s: float, step: int) -> Finding | None:
+    def describe(self, min_duration_s: float, span: int, stride: int = 1) -> Finding | None:
         """What a person should know; None where all lasts long enough, was read, and lies where its masks are.
 
-        min_duration_s: of events. step: frames of a latent step, which share one map.
+        min_duration_s: of events. span: frames of the film of a latent step, which share one map. stride: every so many
+        were read.
         """
         count = format_count(len(self._times_s), "frame")
         frame_s = frame_duration_s(self._times_s)
@@ -57,7 +58,7 @@ class SceneCount:
         unread = sum(b - a + 1 for a, b, read in scenes if not read)
         # A place is in the picture for 1 / moved frames.
         fast = self._count_many(lambda moved: moved > 0 and (1 / moved - 1) * frame_s < shortest_s)
-        beside = self._count_many(lambda moved: moved * (step - 1) > FAR_IN_A_STEP)
+        beside = self._count_many(lambda moved: moved * (span - 1) > FAR_IN_A_STEP)
         event = f"{min_duration_s:g} s, as an event must last"
         said = []
         if short:
@@ -69,7 +70,7 @@ class SceneCount:
         if beside:
             said.append(
                 f"{beside} of {count} moved on so far that masks may lie a frame or two beside a defect, and one "
-                f"defect may be two events: the model has one map for {step} frames"
+                f"defect may be two events: the model has one map for {span} frames"
             )
         if not said:
             return None
@@ -77,7 +78,8 @@ class SceneCount:
         if short or fast:
             advice += f"; `min_duration_s={frame_s:.3g}` lets what is seen in two frames be an event"
         if beside:
-            advice += "; more frames a second, or a wider view, bring them closer together"
+            smaller = "a smaller `stride`, " if stride > 1 else ""
+            advice += f"; {smaller}more frames a second, or a wider view, bring them closer together"
         if unread:
             advice += "; `stride=1` reads every frame"
         level = "warning" if max(short, unread, fast, beside) > MANY * len(self._times_s) else "remark"

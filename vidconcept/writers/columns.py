@@ -48,7 +48,7 @@ EVENTS = {
     "end_frame": "last frame that shows it, included",
     "start_s": "time of the first frame, seconds after the start of the video",
     "end_s": "time of the last frame",
-    "peak_frame": "frame with the highest `score_max`",
+    "peak_frame": "frame with the highest `score_max`, of those where it is above the threshold and any `place_lifts`",
     "peak_score": "that score",
     "max_area_px": "largest `area_px` of the track",
     "x_min": "left edge of the box on the peak frame, pixels of the source as it is displayed",
