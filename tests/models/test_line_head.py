@@ -98,6 +98,18 @@ class TestFile:
         with pytest.raises(UsageError, match="learnt with other weights"):
             check_line_head(path, "others")
 
+    def test_the_same_head_has_one_digest_whatever_file_it_is_in(self, path, tmp_path):
+        for number in range(20):
+            write_line_head(tmp_path / f"{number}.head", LineHead.read(path).tensors(), "weights")
+        assert {check_line_head(tmp_path / f"{n}.head", "weights") for n in range(20)} == {
+            check_line_head(path, "weights")
+        }
+
+    @pytest.mark.parametrize("name", ["none.safetensors", "."])
+    def test_where_no_file_is_the_setting_is_named(self, tmp_path, name):
+        with pytest.raises(InputError, match=r"line_head = .*no line head is there"):
+            check_line_head(tmp_path / name, "weights")
+
     @pytest.mark.parametrize("content", [b"", b"nothing", b"\x08\0\0\0\0\0\0\0{}      "])
     def test_another_file_is_refused(self, path, content):
         path.write_bytes(content)

@@ -1,17 +1,20 @@
 """What a calibration learns of a line's surface, on the embedded model."""
 
+import shutil
 import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import vidconcept
 from tests.helpers.lines import write_line
-from vidconcept.errors import UsageError
+from vidconcept.errors import OutputError, UsageError
 from vidconcept.models import line_head as net
 from vidconcept.models.line_head_file import name_line_head
 from vidconcept.pipelines import line_head
 from vidconcept.pipelines.calibrate import calibrate_good
+from vidconcept.pipelines.good_footage import read_all
 from vidconcept.pipelines.plan import make_plan
 from vidconcept.pipelines.workspace import Workspace
 from vidconcept.runs import RunFolder
@@ -83,9 +86,64 @@ def test_every_part_is_judged_by_the_member_that_has_not_seen_it(film, work):
         assert np.array_equal(judge.tensors()["members.0.mean"], own["mean"].numpy())
 
 
-def test_short_footage_teaches_nothing(film, work, monkeypatch):
+def test_short_footage_teaches_nothing_which_is_said_and_kept(film, work, monkeypatch):
     monkeypatch.setattr(line_head, "SHORTEST_S", 10.0)
-    assert line_head.learn_line_head([make_plan(film, {**SETTINGS, "seed": 1})], Workspace(work)) is None
+    plans = [make_plan(film, {**SETTINGS, "seed": 1})]
+    assert line_head.learn_line_head(plans, Workspace(work)) is None
+    monkeypatch.setattr(line_head, "sample_frames", lambda *_: pytest.fail("the footage was read again"))
+    again = Workspace(work)
+    assert line_head.learn_line_head(plans, again) is None
+    assert [remark.about for remark in again.monitor.remarks] == ["surface"]
+
+
+def test_a_film_too_short_to_be_divided_is_in_the_first_part(film, work, tmp_path):
+    stub = write_line(tmp_path / "stub.mp4", 3)
+    learnt = line_head.learn_line_head([make_plan(path, SETTINGS) for path in (film, stub)], Workspace(work))
+    assert learnt is not None
+    assert list(map(len, learnt.bounds_s)) == [line_head.PARTS - 1, 0]
+    parts = read_all([film, stub], SETTINGS, Workspace(work), learnt)
+    assert len(parts) == line_head.PARTS + 1
+
+
+def test_every_tile_is_seen(film):
+    plan = make_plan(film, {**SETTINGS, "tile": (2, 1)})
+    wide = plan.tiles.width
+    shown = np.tile(np.arange(wide, dtype=np.uint8), (plan.tiles.height, 1))[..., None].repeat(3, 2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(line_head, "crop_to_model", lambda *_: shown)
+        frames = line_head.sample_frames(plan, 40, Workspace(film.parent).monitor)
+    assert len(frames) == 40
+    assert len({int(frame[0, 0, 0]) for _, frame in frames}) == 2
+
+
+def test_a_damaged_head_of_a_workspace_is_told_of_before_the_work(film, work, tmp_path, monkeypatch):
+    plans = [make_plan(film, SETTINGS)]
+    learnt = line_head.learn_line_head(plans, Workspace(work))
+    assert learnt is not None
+    own = Path(shutil.copytree(work, tmp_path / "own"))
+    (own / f"line_head-{learnt.key}.safetensors").write_bytes(b"nothing")
+    monkeypatch.setattr(line_head, "sample_frames", lambda *_: pytest.fail("frames were read"))
+    with pytest.raises(OutputError, match="changed since"):
+        line_head.learn_line_head(plans, Workspace(own))
+
+
+def test_a_calibration_without_its_head_is_warned_of(film, work, tmp_path):
+    config = tmp_path / "line.toml"
+    calibrate_good([film], SETTINGS, 1.0, Workspace(work)).save(config)
+    assert not [remark for remark in make_plan(film, SETTINGS, config).remarks if remark.about == "calibration"]
+    without = make_plan(film, {**SETTINGS, "line_head": ""}, config)
+    assert [remark.level for remark in without.remarks if remark.about == "calibration"] == ["warning"]
+
+
+def test_a_head_that_is_given_is_used_and_named_by_its_whole_path(film, work, tmp_path):
+    learnt = line_head.learn_line_head([make_plan(film, SETTINGS)], Workspace(work))
+    assert learnt is not None
+    head, config = tmp_path / "own.safetensors", tmp_path / "line.toml"
+    learnt.write(head)
+    given = calibrate_good([film], {**SETTINGS, "line_head": str(head)}, 1.0, Workspace(work))
+    assert given.line_head is None
+    given.save(config)
+    assert make_plan(film, SETTINGS, config).settings.line_head == str(head)
 
 
 def test_another_model_is_left_as_it_is(film, work, tiny_model):

@@ -178,7 +178,10 @@ def load(
 def _attach_line_head(codec: Any, path: Path, device: torch.device) -> None:
     if not isinstance(codec, PatchCodec):
         raise UsageError(f"line_head = {path} is for the embedded model. Next: leave it out")
-    codec.line_head = LineHead.read(path).to(device)
+    head = LineHead.read(path)
+    if head.inputs != codec.cell_inputs:
+        raise UsageError(f"line_head = {path} is for another codec. Next: vidconcept calibrate again, or leave it out")
+    codec.line_head = head.to(device)
 
 
 def _check_memory(

@@ -73,6 +73,11 @@ class LineHead(nn.Module):
             ) from error
         return head.requires_grad_(False).eval()
 
+    @property
+    def inputs(self) -> int:
+        """Numbers that a cell is told by."""
+        return self.members[0].inner.in_features  # pyright: ignore
+
     def select(self, number: int) -> LineHead:
         """A head of one of the members alone."""
         return LineHead([self.members[number]])  # pyright: ignore[reportArgumentType]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -23,30 +25,34 @@ def name_line_head(config: Path) -> Path:
     return config.with_name(f"{config.name}.head.safetensors")
 
 
-def write_line_head(
-    path: Path, tensors: Mapping[str, np.ndarray], weights: str, facts: Mapping[str, str] | None = None
-) -> None:
-    """tensors: of `LineHead`, float32. weights: fingerprint of the model. facts: beside the tensors."""
+def write_line_head(path: Path, tensors: Mapping[str, np.ndarray], weights: str) -> None:
+    """tensors: of `LineHead`, float32. weights: fingerprint of the model."""
     with open_own_bytes(path) as file:
-        file.write(save(dict(tensors), metadata={**(facts or {}), "kind": KIND, "weights": weights}))
+        file.write(save(dict(tensors), metadata={"kind": KIND, "weights": weights}))
 
 
-def read_facts_of_head(path: Path) -> dict[str, str]:
-    """What was written beside the tensors. Raises InputError."""
-    return read_facts(read_bytes(path, LARGEST_BYTES))
+def compute_line_digest(tensors: Mapping[str, np.ndarray], weights: str) -> str:
+    """What stands for a head among what maps depend on, whatever file it is in."""
+    text = json.dumps([weights, {name: sha256(tensors[name].tobytes()).hexdigest() for name in sorted(tensors)}])
+    return digest_of(text.encode())
 
 
 def check_line_head(path: Path, weights: str) -> str:
-    """Digest of the file. Raises InputError where it is none, UsageError where other weights made it."""
-    read_line_head(path)
-    data = read_bytes(path, LARGEST_BYTES)
-    check_weights(path, data, weights)
-    return digest_of(data)
+    """Digest of the head. Raises InputError where the file is none, UsageError where other weights made it."""
+    tensors = read_line_head(path)
+    check_weights(path, read_bytes(path, LARGEST_BYTES), weights)
+    return compute_line_digest(tensors, weights)
 
 
 def read_line_head(path: Path) -> dict[str, np.ndarray]:
     """The tensors of `LineHead`. Raises InputError."""
-    data = read_bytes(path, LARGEST_BYTES)
+    try:
+        data = read_bytes(path, LARGEST_BYTES)
+    except (InputError, OSError) as error:
+        raise InputError(
+            f"line_head = {path}: no line head is there ({error}). Next: keep it beside the config that names it, or "
+            "vidconcept calibrate again"
+        ) from error
     try:
         tensors = load(data)
         is_usable = all(np.isfinite(values).all() for values in tensors.values())

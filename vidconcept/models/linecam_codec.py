@@ -193,6 +193,11 @@ class PatchCodec(ModelMixin, ConfigMixin):
         # What was learnt of the surface of one line; no part of the model's own weights.
         self.line_head: LineHead | None = None
 
+    @property
+    def cell_inputs(self) -> int:
+        """Numbers that a cell is told by to a line head: features, those of the trunk, and shares."""
+        return self.feature_net.out.in_channels + sum(CHANNELS[1:]) + self.config.feature_kinds
+
     def encode_picture(self, x: Tensor) -> Tensor:
         """The picture channels alone, `(b, c, t_lat, h/4, w/4)`."""
         group = self.config.temporal_compression_ratio

@@ -50,7 +50,10 @@ def paint_defects(rng: Rng, frame: np.ndarray, layout: Layout) -> tuple[np.ndarr
     add_defects(rng, strip, layout, int(rng.integers(1, 7)), scale, bed, kinds, PAINTERS, nearness)
     # As sharp as a camera sees it, whatever it sees.
     change = cv2.GaussianBlur(strip.luminance - grey, (0, 0), float(rng.uniform(0.3, 0.9)))
-    painted = frame * ((grey + change) / np.maximum(grey, 1 / 255))[..., None]
+    lit = (grey > 1 / 255)[..., None]
+    painted = np.where(
+        lit, frame * ((grey + change) / np.maximum(grey, 1 / 255))[..., None], frame + 255 * change[..., None]
+    )
     if strip.chroma is not None:
         painted = painted * strip.chroma
     return np.clip(np.rint(painted), 0, 255).astype(np.uint8), strip.classes

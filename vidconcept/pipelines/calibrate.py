@@ -95,7 +95,8 @@ def calibrate_good(
         raise UsageError(f"`false_alarms_per_hour={target_per_hour!r}` is not a rate above 0. Next: 1 for one an hour")
     workspace = replace(workspace, calibrating=True)
     refuse_twice(videos)
-    line_head = learn_line_head([workspace.plan(video, settings) for video in videos], workspace) if adapt else None
+    plans = [workspace.plan(video, settings) for video in videos]
+    line_head = learn_line_head(plans, workspace) if adapt and not plans[0].settings.line_head else None
     footage = read_all(videos, settings, workspace, line_head)
     good_parts = None
     if footage[0].plan.settings.rarity == "auto":
@@ -109,8 +110,8 @@ def calibrate_good(
     first = footage[0].plan
     choice = choose(candidates, find_usual(first), hours, target_per_hour, find_floors(first, hours))
     return Calibration(
-        choice, background.compute_lifts(), select_settings(first), describe_provenance(footage, choice), good_parts,
-        line_head,
+        choice, background.compute_lifts(), select_settings(plans[0]),
+        describe_provenance(plans, choice, line_head), good_parts, line_head,
     )  # fmt: skip
 
 
@@ -218,21 +219,21 @@ def select_settings(plan: Plan) -> dict[str, Any]:
     # Tables and files of their own; what is said of one video only; and what changes no finding.
     of_one_video = {"keep_recurring", "start_s", "end_s", "fps"}
     idle = TrackSettings.list_keys(Stage.DRAWING, Stage.MACHINE)
-    skip = {"thresholds", "place_lifts", "line_head"} | of_one_video | idle
+    skip = {"thresholds", "place_lifts"} | of_one_video | idle
     values = plan.settings.model_dump(mode="json", exclude_none=True)
     given = {key for key, source in plan.sources.items() if source != "default" and not source.startswith("preset")}
+    # So that files are found wherever this one will lie.
     if values["rarity"] not in RARITY_WORDS:
-        # So that it is found wherever the file will lie.
         values["rarity"] = os.path.abspath(values["rarity"])
+    if values["line_head"]:
+        values["line_head"] = os.path.abspath(values["line_head"])
     always = ("concepts", "model", "hysteresis", "min_duration_s")
     return {key: values[key] for key in (*always, *sorted(given - skip - set(always)))}
 
 
-def describe_provenance(footage: Sequence[Footage], choice: Choice) -> dict[str, Any]:
-    """Where the numbers come from; a table that `track` does not read."""
-    plan = footage[0].plan
-    # A film that was read in halves is one.
-    plans = list({part.plan.source: part.plan for part in footage}.values())
+def describe_provenance(plans: Sequence[Plan], choice: Choice, head: LearntHead | None) -> dict[str, Any]:
+    """Where the numbers come from; a table that sets nothing. plans: of the films, as they were given."""
+    plan = plans[0]
     facts = {key: value for key, value in asdict(choice).items() if key != "thresholds"}
     return {
         "kind": "good footage",
@@ -240,6 +241,7 @@ def describe_provenance(footage: Sequence[Footage], choice: Choice) -> dict[str,
         "vidconcept": version("vidconcept"),
         "weights": plan.layout.fingerprint,
         "maps_version": MAPS_VERSION,
+        "line_head": plan.line_head if head is None else head.digest,
         "footage": [plan.video_name for plan in plans],
         "footage_sha256": [hash_source(plan.source) for plan in plans],
         **facts,

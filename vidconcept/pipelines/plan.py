@@ -223,7 +223,7 @@ def lay_out(settled: Settled, source: Path, identity: SourceIdentity, info: Vide
         line_head,
         _choose_work_size(region, settings.smooth),
         remarks=(
-            *_remark_on_calibration(settled, layout.fingerprint),
+            *_remark_on_calibration(settled, layout.fingerprint, line_head),
             *_remark_on_range(settings, info),
             *_remark_on_size(settings, layout, tiles),
             *_remark_on_tokens(region, tiles, fine),
@@ -246,7 +246,7 @@ def _remark_on_range(settings: TrackSettings, info: VideoInfo) -> tuple[Finding,
     return (Finding("warning", "range", text),)
 
 
-def _remark_on_calibration(settled: Settled, weights: str) -> tuple[Finding, ...]:
+def _remark_on_calibration(settled: Settled, weights: str, line_head: str) -> tuple[Finding, ...]:
     """Whether the thresholds of a calibration are for the concepts, and of the scores that these weights give now."""
     remarks, provenance = [], settled.provenance
     if settled.uncalibrated and provenance.get("kind") == "good footage":
@@ -259,6 +259,13 @@ def _remark_on_calibration(settled: Settled, weights: str) -> tuple[Finding, ...
         text = (
             "a threshold given beside the calibration takes the place of its own, so no rate of false alarms is "
             "promised. Next: leave it out, or vidconcept calibrate for another rate"
+        )
+        remarks.append(Finding("warning", "calibration", text))
+    if provenance.get("line_head", line_head) != line_head:
+        how = "with" if provenance["line_head"] else "without"
+        text = (
+            f"the thresholds of the calibration were chosen {how} what it learnt of the surface, and this run is not: "
+            "its promise of false alarms does not hold. Next: leave `line_head` as the file says"
         )
         remarks.append(Finding("warning", "calibration", text))
     made_with = provenance.get("weights"), provenance.get("maps_version", 1)
