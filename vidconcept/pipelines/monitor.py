@@ -15,7 +15,7 @@ from vidconcept.wording import format_count
 # Called with the stage, how much of it is done, and how much there is (None: not known).
 Progress = Callable[[str, int, int | None], None]
 # What a stage counts where it is not frames.
-_UNITS = {"denoising": "step", "learning": "step"}
+_UNITS = {"denoising": "step", "learning": "step", "learning the surface": "step"}
 # Stages whose name says it.
 _SAID = ("photos", "clips read", "clips measured", "clips swept", "clips tried", "conditions tried", "windows read")
 
